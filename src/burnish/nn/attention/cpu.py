@@ -1,0 +1,119 @@
+"""Attention over a forest on a CPU: no mask, no padding, no repeated prompt.
+
+A token's keys fall into parts: the earlier tokens of its own segment (causal), and each ancestor in full.
+Each part is one call of PyTorch's flash kernel, which returns the log-sum-exp of its scores; parts are merged by
+
+    lse = log Σ_i exp(lse_i)        out = Σ_i exp(lse_i - lse) · out_i
+
+Given the merged `out` and `lse`, the kernel's own backward yields the exact gradient of each part: it rebuilds
+the probabilities as exp(score - lse) and needs out only for the row sum of out · grad (Dao 2022,
+arXiv:2205.14135, appendix B.2).
+
+The pre-order of the forest makes every part a view: all descendants of a segment, whatever their depth, attend
+to it in one call, and neighbouring segments of equal length form a batch.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from burnish.forest import Forest
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
+
+
+@dataclass(frozen=True)
+class _Run:
+    """`count` neighbouring segments of `length` tokens, from token `start`."""
+
+    start: int
+    count: int
+    length: int
+
+    def view(self, x: Tensor) -> Tensor:
+        """`[tokens, ...]` -> `[count, length, ...]`, the same memory."""
+        return x[self.start : self.start + self.count * self.length].unflatten(0, (self.count, self.length))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Kernel calls of a forest: causal runs, and (queries, keys) slices of each segment with children."""
+
+    own: tuple[_Run, ...]
+    ancestors: tuple[tuple[slice, slice], ...]
+
+
+def _plan(forest: Forest) -> _Plan:
+    kept: _Plan | None = forest.__dict__.get("_cpu_plan")
+    if kept is None:
+        own: list[_Run] = []
+        ancestors = []
+        for segment, length in enumerate(forest.lengths):
+            start, stop = forest.offsets[segment], forest.offsets[segment + 1]
+            if own and own[-1].length == length:
+                own[-1] = _Run(own[-1].start, own[-1].count + 1, length)
+            else:
+                own.append(_Run(start, 1, length))
+            if forest.descendants_stop[segment] > stop:
+                ancestors.append((slice(stop, forest.descendants_stop[segment]), slice(start, stop)))
+        kept = _Plan(tuple(own), tuple(ancestors))
+        forest.__dict__["_cpu_plan"] = kept
+    return kept
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
+    """The contract of `burnish.nn.attention`, exact in value and gradient."""
+    out: Tensor = _ForestAttention.apply(q.contiguous(), k.contiguous(), v.contiguous(), _plan(forest))
+    return out
+
+
+def _heads_first(x: Tensor) -> Tensor:
+    """`[batch, length, heads, ...]` <-> `[batch, heads, length, ...]`, the kernel's order."""
+    return x.transpose(1, 2)
+
+
+def merge(out: Tensor, lse: Tensor, part_out: Tensor, part_lse: Tensor) -> None:
+    """Merge a part into `out` `[..., heads, head_dim]` and `lse` `[..., heads]`, in place."""
+    merged = torch.logaddexp(lse, part_lse)
+    out.mul_(torch.exp(lse - merged)[..., None])
+    out.addcmul_(part_out, torch.exp(part_lse - merged)[..., None])
+    lse.copy_(merged)
+
+
+class _ForestAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, plan: _Plan) -> Tensor:
+        out = torch.empty_like(q)
+        lse = q.new_empty(q.shape[:2])
+        for run in plan.own:
+            part = [_heads_first(run.view(x)) for x in (q, k, v)]
+            part_out, part_lse = _flash(*part, 0.0, True)
+            run.view(out).copy_(_heads_first(part_out))
+            run.view(lse).copy_(_heads_first(part_lse))
+        for queries, keys in plan.ancestors:
+            part_out, part_lse = _flash(*(_heads_first(x[None]) for x in (q[queries], k[keys], v[keys])))
+            merge(out[queries], lse[queries], _heads_first(part_out)[0], _heads_first(part_lse)[0])
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.plan = plan
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        q, k, v, out, lse = ctx.saved_tensors
+        grad = grad.contiguous()
+        grads = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        for run in ctx.plan.own:
+            part = [_heads_first(run.view(x)) for x in (grad, q, k, v, out, lse)]
+            for whole, piece in zip(grads, _flash_backward(*part, 0.0, True), strict=True):
+                run.view(whole).copy_(_heads_first(piece))
+        for queries, keys in ctx.plan.ancestors:
+            slices = (grad[queries], q[queries], k[keys], v[keys], out[queries], lse[queries])
+            pieces = _flash_backward(*(_heads_first(x[None]) for x in slices), 0.0, False)
+            for whole, piece, at in zip(grads, pieces, (queries, keys, keys), strict=True):
+                whole[at].add_(_heads_first(piece)[0])
+        return *grads, None
