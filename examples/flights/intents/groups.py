@@ -1,0 +1,5 @@
+"""To be filled."""
+
+from intents.intent import Intent
+
+INTENTS: tuple[Intent, ...] = ()
