@@ -1,0 +1,6 @@
+"""What a trained model is worth: intervals, perplexity and the report of a run."""
+
+from burnish.evaluation.perplexity import perplexity
+from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
+
+__all__ = ["bootstrap_interval", "paired_bootstrap_interval", "perplexity"]

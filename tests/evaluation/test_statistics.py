@@ -1,0 +1,72 @@
+"""The bootstrap: coverage, reproducibility and the gain of pairing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.evaluation import bootstrap_interval, paired_bootstrap_interval
+
+
+def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+    """95 % intervals of 100 coin flips contain the coin's bias in about 95 of 100 experiments."""
+    generator = np.random.default_rng(7)
+    experiments = 400
+    covered = 0
+    for experiment in range(experiments):
+        low, high = bootstrap_interval(generator.random(100) < 0.6, resamples=400, seed=experiment)
+        covered += low <= 0.6 <= high
+    # Three standard deviations of a binomial around 0.95; the percentile bootstrap is slightly optimistic.
+    assert 0.90 <= covered / experiments <= 0.985
+
+
+def test_it_agrees_with_the_normal_interval_on_many_scores() -> None:
+    scores = np.random.default_rng(0).normal(3.0, 2.0, size=2_000)
+    low, high = bootstrap_interval(scores, seed=1)
+    half = 1.96 * scores.std() / np.sqrt(len(scores))
+    assert low == pytest.approx(scores.mean() - half, abs=0.1 * half)
+    assert high == pytest.approx(scores.mean() + half, abs=0.1 * half)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
+def test_it_stays_within_the_scores_and_repeats_with_its_seed(values: list[float], seed: int) -> None:
+    low, high = bootstrap_interval(values, resamples=50, seed=seed)
+    assert (low, high) == bootstrap_interval(values, resamples=50, seed=seed)
+    slack = 1e-9 * max(map(abs, values))
+    assert min(values) - slack <= low <= high <= max(values) + slack
+
+
+def test_the_result_does_not_depend_on_how_draws_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).random(50)
+    whole = bootstrap_interval(values, resamples=300, seed=5)
+    monkeypatch.setattr("burnish.evaluation.statistics.DRAWS_AT_ONCE", 700)
+    assert bootstrap_interval(values, resamples=300, seed=5) == whole
+
+
+def test_pairing_sees_a_difference_that_separate_intervals_hide() -> None:
+    generator = np.random.default_rng(11)
+    before = generator.random(300) < 0.5
+    after = before | (generator.random(300) < 0.1)
+    low, high = paired_bootstrap_interval(before, after, seed=1)
+    assert 0 < low <= after.mean() - before.mean() <= high
+    assert bootstrap_interval(before, seed=1)[1] > bootstrap_interval(after, seed=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        ([], {}, "at least one number"),
+        ([[1.0, 2.0]], {}, "flat sequence"),
+        ([1.0, float("nan")], {}, "finite, got nan"),
+        ([1.0], {"level": 1.0}, "got 1.0"),
+        ([1.0], {"resamples": 0}, "got 0"),
+    ],
+)
+def test_wrong_arguments_are_named(values: list[float], options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(values, seed=1, **options)  # type: ignore[arg-type]
+
+
+def test_unpaired_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        paired_bootstrap_interval([1.0], [1.0, 0.0], seed=1)
