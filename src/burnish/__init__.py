@@ -1,3 +1,40 @@
-"""Burnish: from open language-model weights and your own documents to an aligned, domain-specific model."""
+"""Burnish: from open language-model weights and your own documents to an aligned, domain-specific model.
+
+    import burnish
+    decoder, tokenizer = burnish.load("path/to/model")    # a Hugging Face folder, a .gguf file or a PEFT adapter
+    burnish.save(decoder, tokenizer, "path/to/folder")    # a folder that transformers and vLLM load
+    burnish.run("recipe.yaml")
+
+The names are imported when they are first used, so that `import burnish` itself costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burnish.checkpoints import load as load
+    from burnish.checkpoints import save as save
+    from burnish.forest import Forest as Forest
+    from burnish.nn.decoder import Decoder as Decoder
+    from burnish.recipes.runner import run as run
 
 __version__ = "0.1.0"
+__all__ = ["Decoder", "Forest", "__version__", "load", "run", "save"]
+
+_HOMES = {
+    "Decoder": "burnish.nn.decoder",
+    "Forest": "burnish.forest",
+    "load": "burnish.checkpoints",
+    "run": "burnish.recipes.runner",
+    "save": "burnish.checkpoints",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'burnish' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

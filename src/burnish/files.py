@@ -1,0 +1,163 @@
+"""Files that are either complete or absent.
+
+A run may be killed, or the disk may fill, at any moment; whoever reads a product afterwards must never meet
+half of one. Everything here is written beside its destination, forced to the disk, then renamed onto it,
+which a POSIX file system does in one step.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from burnish.errors import BurnishError
+
+
+@contextmanager
+def reported(action: str, path: Path) -> Iterator[None]:
+    """Turns an `OSError` inside the block into a `BurnishError` that names the path and the reason.
+
+    `action` completes "cannot ...", for example "write".
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BurnishError(f"cannot {action} {path}: {error.strerror or error}") from error
+
+
+def sha256(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    path = Path(path)
+    with reported("read", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` when the block ends without an exception.
+
+    A reader sees the old content or the new, never a part. Missing parent folders are made. An `OSError`, also one of
+    the block itself, becomes a `BurnishError` naming `path`; the old content then stays.
+    """
+    path = Path(path)
+    with reported("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync_file(temporary)
+            # mkstemp makes files that only their owner can read; a model is meant to be shared.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` when the block ends without an exception.
+
+    A reader sees the old content or the new, never a part. Makes missing parent folders, and removes what a
+    killed writer of the same path left behind. Raises `BurnishError` naming the path when the disk is full, the
+    folder is read-only and the like; the old content then stays.
+    """
+    path = Path(path)
+    with reported("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}."
+        for left_behind in path.parent.glob(f"{prefix}*.part"):
+            left_behind.unlink(missing_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _sync_file(temporary)
+            # mkstemp makes files that only their owner can read; a model folder is meant to be shared.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def atomic_write_bytes(path: Path | str, data: bytes) -> None:
+    """Writes `data` to `path` with the promises of `atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: Path | str, data: str) -> None:
+    """`atomic_write_bytes` of `data` in UTF-8."""
+    atomic_write_bytes(path, data.encode("utf-8"))
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """A temporary folder that takes the place of `path` when the block ends without an exception.
+
+    An existing folder at `path` is replaced whole; files of it that the block did not write do not survive.
+    When the block raises, the temporary folder is removed and `path` stays as it was. An `OSError` of the
+    block itself, such as a full disk, becomes a `BurnishError` naming `path`.
+    """
+    path = Path(path)
+    with reported("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _sync_folder(file) if file.is_dir() else _sync_file(file)
+            _sync_folder(temporary)
+            temporary.chmod(0o777 & ~_umask())
+            _replace_folder(temporary, path)
+            _sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Renames `new` onto `path`. POSIX replaces only an empty folder, so a full one is first moved aside."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    path.rename(old / path.name)
+    try:
+        new.rename(path)
+    except BaseException:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Forces a rename to the disk. Not every system lets a folder be opened (Windows does not)."""
+    with suppress(PermissionError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

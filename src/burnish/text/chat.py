@@ -1,0 +1,228 @@
+"""Conversations to token ids through a model's own chat template.
+
+- Templates run as transformers runs them (same filters, same variables), in jinja2's immutable sandbox.
+- Control tokens come from the template only. A message that holds the text `<|im_end|>` is encoded as that text.
+- A prompt's ids are always an exact prefix of its conversation's ids, so that a model is trained on precisely
+  what it sees when it generates, and a forest can share the prompt.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn, Required, TypedDict
+
+import jinja2
+from jinja2.ext import Extension
+from jinja2.nodes import Node
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from burnish.errors import CheckpointError, DataError
+from burnish.text.tokenizer import Tokenizer
+
+
+class Message(TypedDict, total=False):
+    """One turn, in the keys that OpenAI's format and the templates of open models share."""
+
+    role: Required[str]
+    content: Required[str | None | list[dict[str, Any]]]
+    name: str
+    reasoning_content: str
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+
+
+Tools = Sequence[Mapping[str, Any]]
+
+
+def render(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool = False,
+    tools: Tools | None = None,
+) -> str:
+    """The text of a conversation, equal to transformers' `apply_chat_template(tokenize=False)`.
+
+    `add_generation_prompt` appends what the template puts before an assistant's answer. Raises
+    `CheckpointError` when the tokenizer has no usable template, `DataError` when the template refuses the messages.
+    """
+    template = _compile(_template(tokenizer), tokenizer.source)
+    names = {f"{n}_token": tokenizer.token(getattr(tokenizer, f"{n}_id")) for n in ("bos", "eos", "pad", "unk")}
+    try:
+        return template.render(
+            messages=messages,
+            tools=tools,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            **{name: text for name, text in names.items() if text is not None},
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
+
+
+def encode_prompt(
+    tokenizer: Tokenizer, messages: Sequence[Message], *, tools: Tools | None = None
+) -> list[int]:
+    """Ids of the messages followed by the template's generation prompt, ready for the model to answer."""
+    messages, tools = _guard(tokenizer, messages), _guard(tokenizer, tools)
+    text = render(tokenizer, messages, add_generation_prompt=True, tools=tools)
+    turns = _assistant_turns(tokenizer, messages, tools)
+    # A template may rewrite earlier turns once a later one follows; then they are simply part of the prompt.
+    cuts = [len(turn.prompt) for turn in turns if text.startswith(turn.prompt)]
+    return _encode_at(tokenizer, text, cuts)[0]
+
+
+def encode_conversation(
+    tokenizer: Tokenizer, messages: Sequence[Message], *, tools: Tools | None = None
+) -> tuple[list[int], list[bool]]:
+    """Ids of a whole conversation and a mask, True on the tokens an assistant would have to generate.
+
+    Those are each assistant message's content and the token that ends its turn, but not what the template
+    writes after that. Raises `CheckpointError` when the template rewrites earlier turns once later ones
+    follow (their answers then have no fixed prompt) or ends the assistant's turn with no stop token.
+    """
+    messages, tools = _guard(tokenizer, messages), _guard(tokenizer, tools)
+    text = render(tokenizer, messages, tools=tools)
+    turns = list(_assistant_turns(tokenizer, messages, tools))
+    for turn in turns:
+        if not (text.startswith(turn.prompt) and text.startswith(turn.through)):
+            raise CheckpointError(
+                f"the chat template of {tokenizer.source} writes message {turn.number} of {len(messages)} (assistant), "
+                "or the turns before it, differently depending on what follows, so that answer has no fixed "
+                "prompt; train on conversations that end with their only assistant message"
+            )
+    ids, offsets, firsts = _encode_at(tokenizer, text, [len(turn.prompt) for turn in turns])
+    mask = [False] * len(ids)
+    for turn, first in zip(turns, firsts, strict=True):
+        turn_ids = itertools.takewhile(lambda i: offsets[i] < len(turn.through), range(first, len(ids)))
+        stops = [i for i in turn_ids if ids[i] in tokenizer.stop_ids]
+        if not stops:
+            known = sorted(str(tokenizer.token(i)) for i in tokenizer.stop_ids)
+            raise CheckpointError(
+                f"the chat template of {tokenizer.source} ends an assistant's turn without a stop token (known: "
+                f"{', '.join(known) or 'none'}), so a model trained on it would never stop"
+            )
+        mask[first : stops[-1] + 1] = [True] * (stops[-1] + 1 - first)
+    return ids, mask
+
+
+class _Turn(NamedTuple):
+    """An assistant's turn: the text it answers and the text up to its end."""
+
+    number: int
+    prompt: str
+    through: str
+
+
+def _assistant_turns(tokenizer: Tokenizer, messages: Sequence[Message], tools: Tools | None) -> Iterator[_Turn]:
+    for i, message in enumerate(messages):
+        if message.get("role") == "assistant":
+            yield _Turn(
+                number=i + 1,
+                prompt=render(tokenizer, messages[:i], add_generation_prompt=True, tools=tools),
+                through=render(tokenizer, messages[: i + 1], tools=tools),
+            )
+
+
+def _encode_at(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    """Ids of `text` such that the ids of each `text[:cut]` are a prefix of them.
+
+    Returns ids, the character offset each starts at, and the index of the first id after each cut. The text is
+    encoded in one piece, as transformers does, unless a token would reach over a cut (an answer that starts
+    with a space, say, after a prompt that ends with one); only there it is encoded in two.
+    """
+    needed: list[int] = []
+    firsts: list[int] = []
+    ids, offsets = _encode_pieces(tokenizer, text, needed)
+    for cut in cuts:
+        prompt, _ = _encode_pieces(tokenizer, text[:cut], needed)
+        if ids[: len(prompt)] != prompt:
+            needed.append(cut)
+            ids, offsets = _encode_pieces(tokenizer, text, needed)
+        firsts.append(len(prompt))
+    return ids, offsets, firsts
+
+
+def _encode_pieces(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[list[int], list[int]]:
+    ids: list[int] = []
+    offsets: list[int] = []
+    for start, end in itertools.pairwise([0, *cuts, len(text)]):
+        piece_ids, piece_offsets = tokenizer.encode_guarded(text[start:end])
+        ids += piece_ids
+        offsets += [start + offset for offset in piece_offsets]
+    return ids, offsets
+
+
+def _guard(tokenizer: Tokenizer, value: Any) -> Any:
+    """A copy of JSON-like data in which no text can be taken for a control token."""
+    if isinstance(value, str):
+        return tokenizer.guard(value)
+    if isinstance(value, Mapping):
+        return {_guard(tokenizer, key): _guard(tokenizer, item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_guard(tokenizer, item) for item in value]
+    return value
+
+
+def _template(tokenizer: Tokenizer) -> str:
+    if tokenizer.chat_template is None:
+        raise CheckpointError(
+            f"{tokenizer.source} has no chat template, so it cannot hold a conversation; "
+            "use an instruction-tuned model or add chat_template to its tokenizer_config.json"
+        )
+    return tokenizer.chat_template
+
+
+@lru_cache(maxsize=16)
+def _compile(source: str, file: str) -> jinja2.Template:
+    try:
+        return _environment().from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise CheckpointError(
+            f"the chat template of {file} is not valid Jinja (line {error.lineno}): {error.message}"
+        ) from error
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The environment that templates are written for: transformers' `render_jinja_template`."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationBlock]
+    )
+    environment.filters["tojson"] = _tojson
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+class _GenerationBlock(Extension):
+    """Accepts `{% generation %} ... {% endgeneration %}`, which marks answers for other tools, as its content."""
+
+    tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
+
+    def parse(self, parser: Parser) -> list[Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Replaces jinja2's own filter, which escapes HTML."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().strftime(form)
