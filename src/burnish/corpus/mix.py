@@ -1,0 +1,79 @@
+"""The order in which windows are trained on: steps of about equal size, with general text replayed.
+
+Replaying a share of general text while training on a domain is the plain remedy against forgetting
+(Ibrahim 2024, arXiv:2403.08763, section 4).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from burnish.corpus.token_corpus import TokenCorpus, WindowIndex
+from burnish.errors import DataError
+
+
+def mix(
+    corpus: TokenCorpus,
+    *,
+    tokens_per_step: int,
+    replay: float,
+    seed: int,
+    epochs: int,
+    domain: str = "domain",
+    general: str = "general",
+) -> list[list[WindowIndex]]:
+    """Return the windows of every optimizer step: `epochs` passes over the domain, mixed with general text.
+
+    Windows stay whole, so a step has `tokens_per_step` give or take one, and the general group has the share
+    `replay` of all tokens give or take one; neither error adds up over the steps. Each pass has its own
+    shuffled order, a function of (seed, group, pass) alone. General text starts over when it runs out.
+
+    Raises:
+        DataError: a group is missing or empty, or an argument is out of range.
+    """
+    if tokens_per_step < 1 or epochs < 1:
+        raise DataError(f"tokens_per_step is {tokens_per_step} and epochs {epochs}; expected at least 1")
+    if not 0 <= replay < 1:
+        raise DataError(f"replay is {replay}; expected 0 (domain text only) or more, less than 1")
+    groups = [domain, general] if replay else [domain]
+    for group in groups:
+        if not len(corpus.train.get(group, ())):
+            raise DataError(
+                f"the corpus has no training text in group {group}; it has {', '.join(corpus.train)}"
+            )
+    lengths = {group: corpus.train[group].lengths for group in groups}
+    replayed = _shuffled_forever(general, len(lengths[general]), seed, 1) if replay else iter(())
+    steps: list[list[WindowIndex]] = [[]]
+    total = drawn = 0
+
+    def add(window: WindowIndex) -> int:
+        nonlocal total
+        if total >= len(steps) * tokens_per_step:
+            steps.append([])
+        steps[-1].append(window)
+        length = lengths[window.group][window.number]
+        total += length
+        return length
+
+    remaining = epochs * len(lengths[domain])
+    for window in _shuffled_forever(domain, len(lengths[domain]), seed, 0):
+        add(window)
+        while drawn < replay * total:
+            drawn += add(next(replayed))
+        remaining -= 1
+        if not remaining:
+            break
+    last = sum(lengths[window.group][window.number] for window in steps[-1])
+    if len(steps) > 1 and 2 * last < tokens_per_step:
+        # Half a step or less has too noisy a gradient for an update of its own.
+        steps[-2:] = [steps[-2] + steps[-1]]
+    return steps
+
+
+def _shuffled_forever(group: str, count: int, seed: int, number: int) -> Iterator[WindowIndex]:
+    """Yield the windows of a group pass after pass, each pass in an order of its own."""
+    epoch = 0
+    while True:
+        for index in np.random.default_rng([seed, number, epoch]).permutation(count).tolist():
+            yield WindowIndex(group, index)
+        epoch += 1

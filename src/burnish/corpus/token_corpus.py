@@ -1,0 +1,254 @@
+"""Documents → token windows, stored so that training reads them without the tokenizer.
+
+Notable choices:
+- a window never holds two documents, so no attention mask has to part them and a batch is a forest of roots;
+- a document too long for one window is cut into pieces of nearly equal length, so that no piece is left with
+  almost no context;
+- groups of documents (by convention `domain` and `general`) stay apart, each with its own held-out part.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from burnish.corpus.clean import (
+    Removed,
+    Step,
+    StepStatistics,
+    normalize_unicode,
+    normalize_whitespace,
+    remove_if,
+    rewrite,
+    run_steps,
+    too_short,
+)
+from burnish.corpus.deduplicate import content_hash, exact_duplicates, split_heldout
+from burnish.corpus.documents import Document
+from burnish.errors import DataError
+from burnish.files import atomic_folder
+from burnish.text.tokenizer import Tokenizer
+
+Split = Literal["train", "heldout"]
+FORMAT = "burnish-corpus-1"
+TOKENS_FILE = "tokens.safetensors"
+REPORT_FILE = "corpus.json"
+REMOVED_FILE = "removed.jsonl"
+
+
+class WindowIndex(NamedTuple):
+    """A training window: its group and its number there."""
+
+    group: str
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Token windows, one behind the other.
+
+    tokens: `[n_tokens]` int32.
+    starts: `[n_windows + 1]` int64; window `i` is `tokens[starts[i]:starts[i + 1]]`.
+    documents: `[n_windows]` int32, the number of the document that each window is a piece of.
+    """
+
+    tokens: Tensor
+    starts: Tensor
+    documents: Tensor
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __getitem__(self, index: int) -> list[int]:
+        start, end = self.starts[index : index + 2].tolist()
+        return list(self.tokens[start:end].tolist())
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return list(torch.diff(self.starts).tolist())
+
+    @property
+    def n_documents(self) -> int:
+        return len(torch.unique(self.documents))
+
+
+def pack(documents: Sequence[Sequence[int]], window: int) -> Windows:
+    """Cut tokenized documents into windows of at most `window` tokens; no token is lost or repeated."""
+    if window < 2:
+        raise DataError(f"window is {window}; expected at least 2 tokens, one to read and one to predict")
+    lengths: list[int] = []
+    numbers: list[int] = []
+    for number, tokens in enumerate(documents):
+        pieces = -(-len(tokens) // window)
+        lengths += [len(tokens) // pieces + (piece < len(tokens) % pieces) for piece in range(pieces)]
+        numbers += [number] * pieces
+    flat = np.fromiter((token for tokens in documents for token in tokens), dtype=np.int32)
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return Windows(
+        torch.from_numpy(flat),
+        torch.from_numpy(starts.astype(np.int64)),
+        torch.tensor(numbers, dtype=torch.int32),
+    )
+
+
+def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[list[int]]:
+    """Encode documents as plain text, each ended by the end-of-sequence token."""
+    begin = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+    end = [tokenizer.eos_id] if tokenizer.eos_id is not None else []
+    return [[*begin, *tokenizer.encode(document.text), *end] for document in documents]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenCorpus:
+    """Windows of each group, apart for training and held out; `window` is the most tokens one has."""
+
+    window: int
+    vocab_size: int
+    train: Mapping[str, Windows]
+    heldout: Mapping[str, Windows]
+
+    def __getitem__(self, index: WindowIndex) -> list[int]:
+        """Return the tokens of a training window."""
+        return self.train[index.group][index.number]
+
+    def sequences(self, group: str, split: Split) -> list[list[int]]:
+        """Return all windows of a group's split as token lists."""
+        windows = (self.train if split == "train" else self.heldout)[group]
+        return [windows[index] for index in range(len(windows))]
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Return documents, windows and tokens of each group and split."""
+        return {
+            group: {
+                split: {
+                    "documents": windows.n_documents,
+                    "windows": len(windows),
+                    "tokens": len(windows.tokens),
+                }
+                for split, windows in (("train", self.train[group]), ("heldout", self.heldout[group]))
+            }
+            for group in self.train
+        }
+
+    def save(self, folder: str | Path, report: "CorpusReport | None" = None) -> None:
+        """Write `tokens.safetensors`, `corpus.json` and `removed.jsonl`; the folder appears whole or not."""
+        tensors = {}
+        for split, groups in (("train", self.train), ("heldout", self.heldout)):
+            for group, windows in groups.items():
+                for name in ("tokens", "starts", "documents"):
+                    tensors[f"{group}/{split}/{name}"] = getattr(windows, name).contiguous()
+        report = report or CorpusReport()
+        metadata = {"format": FORMAT, "window": str(self.window), "vocab_size": str(self.vocab_size)}
+        description = {
+            "window": self.window,
+            "vocab_size": self.vocab_size,
+            "counts": self.counts(),
+            "steps": {group: [asdict(step) for step in steps] for group, steps in report.steps.items()},
+        }
+        with atomic_folder(folder) as temporary:
+            save_file(tensors, temporary / TOKENS_FILE, metadata=metadata)
+            (temporary / REPORT_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+            with (temporary / REMOVED_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
+                for group, removed in report.removed.items():
+                    for item in removed:
+                        row = {
+                            "group": group,
+                            "step": item.step,
+                            "reason": item.reason,
+                            **asdict(item.document),
+                        }
+                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TokenCorpus":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing, damaged or not a corpus.
+        """
+        path = Path(folder) / TOKENS_FILE
+        splits: dict[str, dict[str, dict[str, Tensor]]] = {"train": {}, "heldout": {}}
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise DataError(
+                        f"{path}: not a corpus written by this version; run the corpus stage again"
+                    )
+                for key in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
+                    group, split, name = key.rsplit("/", 2)
+                    splits[split].setdefault(group, {})[name] = file.get_tensor(key)
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); run the corpus stage again") from error
+        train, heldout = (
+            {group: Windows(**tensors) for group, tensors in groups.items()} for groups in splits.values()
+        )
+        return cls(int(metadata["window"]), int(metadata["vocab_size"]), train, heldout)
+
+
+@dataclass(slots=True)
+class CorpusReport:
+    """What cleaning did to each group, and the documents it removed."""
+
+    steps: dict[str, list[StepStatistics]] = field(default_factory=dict)
+    removed: dict[str, list[Removed]] = field(default_factory=dict)
+
+
+def cleaning_steps(min_characters: int = 50) -> list[Step]:
+    """Return the default steps that look at one document at a time."""
+    return [
+        rewrite("unicode", normalize_unicode),
+        rewrite("whitespace", normalize_whitespace),
+        remove_if("too short", too_short(min_characters)),
+    ]
+
+
+def build_corpus(
+    groups: Mapping[str, Sequence[Document]],
+    tokenizer: Tokenizer,
+    *,
+    window: int,
+    heldout_fraction: float = 0.05,
+    min_heldout: int = 4,
+    steps: Sequence[Step] | None = None,
+) -> tuple[TokenCorpus, CorpusReport]:
+    """Clean, deduplicate, split, tokenize and pack groups of documents.
+
+    A document that is in several groups stays in the first one only.
+
+    Args:
+        groups: by convention `domain` and `general`, the most important first.
+        window: tokens that a window has at most.
+        heldout_fraction: share of each group's documents that is held out.
+        min_heldout: documents held out at least, as far as that is not more than half.
+        steps: what cleans the documents before deduplication; None is `cleaning_steps()`.
+
+    Raises:
+        DataError: a group has no documents left, or too few to hold one out.
+    """
+    report = CorpusReport()
+    train, heldout = {}, {}
+    seen: set[bytes] = set()
+    for group, documents in groups.items():
+        chosen = [*(cleaning_steps() if steps is None else steps), exact_duplicates(frozenset(seen))]
+        kept, report.removed[group], report.steps[group] = run_steps(documents, chosen)
+        if not kept:
+            raise DataError(
+                f"{group}: none of {len(documents)} documents is left after cleaning; "
+                f"{'the first was removed: ' + report.removed[group][0].reason if documents else 'name some'}"
+            )
+        seen.update(content_hash(document.text) for document in kept)
+        try:
+            parts = split_heldout(kept, fraction=heldout_fraction, minimum=min_heldout)
+        except DataError as error:
+            raise DataError(f"{group}: {error}") from None
+        train[group], heldout[group] = (pack(tokenize(part, tokenizer), window) for part in parts)
+    return TokenCorpus(window, tokenizer.vocab_size, train, heldout), report

@@ -1,0 +1,328 @@
+"""The data formats people already have, each turned into messages.
+
+| format | keys |
+| --- | --- |
+| OpenAI | `messages`: list of `role`, `content` |
+| ShareGPT | `conversations`: list of `from`, `value`; optional `system` |
+| Alpaca | `instruction`, optional `input`, `system`, `history`; `output` |
+| prompt | `prompt` as text or messages, optional `system`; `completion` or `response` |
+| preferences | one of these without answer, plus `chosen` and `rejected`; or both as whole conversations |
+| unpaired | any of these, plus `label` (LLaMA-Factory: `kto_tag`) |
+
+The functions take one row's value and raise `BadRowError` with the reason; `rows.py` adds file and line.
+A key that is null counts as missing: Parquet cannot leave a key out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from burnish.corpus.records import nearest, shown
+from burnish.text.chat import Message
+
+# The key that makes a row one of a format, and what the format is called.
+FORMATS = {"messages": "OpenAI", "conversations": "ShareGPT", "instruction": "Alpaca", "prompt": "prompt"}
+ANSWER_KEYS = ("output", "completion", "response")
+PAIR_KEYS = ("chosen", "rejected")
+LABEL_KEYS = ("label", "kto_tag")
+KNOWN_KEYS = (*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, "input", "system", "history")
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "function_call": "function_call",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+}
+# Which roles may follow which; "calling" is an assistant that asks for a tool.
+FOLLOWS: dict[str, tuple[str, ...]] = {
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user",),
+    "calling": ("tool",),
+    "tool": ("tool", "assistant"),
+}
+EXTRA_MESSAGE_KEYS = ("name", "tool_calls", "tool_call_id", "reasoning_content")
+
+
+class BadRowError(ValueError):
+    """A row cannot be used; the message is the reason, without its place."""
+
+
+def rename(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """Return the row with columns also called by the names Burnish knows, such as `{"prompt": "question"}`.
+
+    A column keeps its old name too, because a verifier may read it.
+    """
+    renamed = dict(row)
+    for known, column in columns.items():
+        if column not in row:
+            raise BadRowError(
+                f'no column "{column}"{hint(column, row)}; the row has {", ".join(map(repr, row))}'
+            )
+        renamed[known] = row[column]
+    return renamed
+
+
+def present(row: Mapping[str, Any], key: str) -> bool:
+    return row.get(key) is not None
+
+
+def format_name(row: Mapping[str, Any]) -> str:
+    """Return the name of the row's format; BadRowError when no key tells."""
+    if all(present(row, key) for key in PAIR_KEYS) and not any(present(row, key) for key in FORMATS):
+        return "implicit-prompt preference"
+    return FORMATS[prompt_key(row)]
+
+
+def prompt_key(row: Mapping[str, Any], order: Sequence[str] = tuple(FORMATS)) -> str:
+    """Return the first of the keys of `FORMATS` that the row has; BadRowError names the nearest when none."""
+    for key in order:
+        if present(row, key):
+            return key
+    for key in row:
+        if (match := nearest(key, KNOWN_KEYS)) and match != key:
+            raise BadRowError(f'no known format: "{key}" is not a key; did you mean "{match}"?')
+    if present(row, "text"):
+        raise BadRowError(
+            'the row is a document ("text"), not a conversation: use the file in a corpus stage'
+        )
+    has = ", ".join(map(repr, row)) or "none"
+    raise BadRowError(
+        f"no known format: the keys are {has}; expected one of {', '.join(map(repr, FORMATS))}, "
+        'or name yours with columns such as {"prompt": "question", "response": "answer"}'
+    )
+
+
+def conversation(row: Mapping[str, Any]) -> tuple[list[Message], int]:
+    """Return the messages of a row, its answer last, and how many of them are not to be learned.
+
+    Every assistant turn of a conversation is learned, but of a `prompt` with its `completion` only the
+    completion: the count is then the length of the prompt, else 0.
+    """
+    key = prompt_key(row, ("messages", "conversations", "instruction", "prompt"))
+    messages = messages_before_answer(row, key)
+    if key in ("prompt", "instruction"):
+        answer_key = next((name for name in ANSWER_KEYS if present(row, name)), None)
+        if answer_key is None:
+            expected = "output" if key == "instruction" else "completion"
+            raise BadRowError(f'"{key}" without an answer: "{expected}" is missing{hint(expected, row)}')
+        require_end(messages, key, ("user", "tool"))
+        learned_from = len(messages) if key == "prompt" else 0
+        return [*messages, *answer(row[answer_key], answer_key)], learned_from
+    if all(message["role"] != "assistant" for message in messages):
+        raise BadRowError(f"{key} has no assistant message, so there is nothing to learn")
+    require_end(messages, key, ("assistant",))
+    return messages, 0
+
+
+def task(row: Mapping[str, Any]) -> list[Message]:
+    """Return the prompt of a row: its messages without the final answer, if it has one."""
+    key = prompt_key(row, ("prompt", "messages", "conversations", "instruction"))
+    messages = messages_before_answer(row, key)
+    if messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    if not messages:
+        raise BadRowError(f"{key} holds only an answer; expected at least a user message before it")
+    require_end(messages, key, ("user", "tool"))
+    return messages
+
+
+def preference(row: Mapping[str, Any]) -> tuple[list[Message], list[Message], list[Message]]:
+    """Return prompt, chosen answer and rejected answer, each answer as one assistant message.
+
+    `chosen` and `rejected` may be text, a message, a list with one message, or whole conversations, whose
+    shared beginning is then the prompt (TRL's implicit prompt).
+    """
+    for key in PAIR_KEYS:
+        if not present(row, key):
+            raise BadRowError(f'"{key}" is missing{hint(key, row)}; a preference has "chosen" and "rejected"')
+    chosen, rejected = (answer(row[key], key) for key in PAIR_KEYS)
+    if len(chosen) > 1 or len(rejected) > 1:
+        prompt, chosen, rejected = split_shared(chosen, rejected)
+        stated = row.get("prompt")
+        if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
+            raise BadRowError(
+                '"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it'
+            )
+    else:
+        key = prompt_key(row, ("prompt", "conversations", "instruction", "messages"))
+        prompt = messages_before_answer(row, key)
+        require_end(prompt, key, ("user", "tool"))
+    if chosen == rejected:
+        raise BadRowError(f"chosen and rejected are equal ({shown(chosen[0]['content'])}); they must differ")
+    return prompt, chosen, rejected
+
+
+def label(row: Mapping[str, Any]) -> bool:
+    """Return whether an unpaired answer is a desired one."""
+    key = next((name for name in LABEL_KEYS if present(row, name)), None)
+    if key is None:
+        raise BadRowError(f'"label" is missing{hint("label", row)}; expected true (desired) or false')
+    value = row[key]
+    if value not in (True, False) or isinstance(value, float):
+        raise BadRowError(f"{key} is {shown(value)}; expected true (desired) or false")
+    return bool(value)
+
+
+def messages_before_answer(row: Mapping[str, Any], key: str) -> list[Message]:
+    """Return the messages under `key`; for Alpaca those made of instruction, input and history."""
+    if key == "instruction":
+        messages = alpaca_messages(row)
+    elif isinstance(row[key], str) and key == "prompt":
+        messages = [message("user", row[key], key)]
+    else:
+        messages = read_messages(row[key], key)
+    if present(row, "system") and row["system"] != "" and messages[0]["role"] != "system":
+        messages = [message("system", row["system"], "system"), *messages]
+    return messages
+
+
+def alpaca_messages(row: Mapping[str, Any]) -> list[Message]:
+    messages = []
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in history
+    ):
+        raise BadRowError(f"history is {shown(history)}; expected a list of [question, answer]")
+    for index, (question, reply) in enumerate(history):
+        messages.append(message("user", question, f"history[{index}][0]"))
+        messages.append(message("assistant", reply, f"history[{index}][1]"))
+    request = content_text(row["instruction"], "instruction")
+    if row.get("input"):
+        request = f"{request}\n{content_text(row['input'], 'input')}"
+    return [*messages, message("user", request, "instruction")]
+
+
+def answer(value: object, key: str) -> list[Message]:
+    """Return an answer as messages: text, one message, or a list of them (possibly a whole conversation)."""
+    if isinstance(value, str):
+        return [message("assistant", value, key)]
+    if isinstance(value, dict):
+        value = [value]
+    messages = read_messages(value, key, first=("system", "user", "assistant"))
+    require_end(messages, key, ("assistant",))
+    return messages
+
+
+def split_shared(
+    chosen: list[Message], rejected: list[Message]
+) -> tuple[list[Message], list[Message], list[Message]]:
+    """Split two conversations into their shared beginning and the one answer in which they differ."""
+    if len(chosen) != len(rejected) or chosen[:-1] != rejected[:-1]:
+        pairs = zip(chosen, rejected, strict=False)
+        turn = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(chosen), len(rejected)))
+        raise BadRowError(
+            f"chosen and rejected part at message {turn} of {len(chosen)} and {len(rejected)}; "
+            "they may differ in the last answer only"
+        )
+    require_end(chosen[:-1], "chosen", ("user", "tool"))
+    return chosen[:-1], chosen[-1:], rejected[-1:]
+
+
+def read_messages(value: object, key: str, *, first: tuple[str, ...] = ("system", "user")) -> list[Message]:
+    """Return OpenAI or ShareGPT messages with the field's role names, their order checked."""
+    if not isinstance(value, list) or not value:
+        raise BadRowError(f"{key} is {shown(value)}; expected a list of messages")
+    messages: list[Message] = []
+    allowed, after = first, "the beginning"
+    for index, item in enumerate(value):
+        current = read_message(item, f"{key}[{index}]")
+        role = current["role"]
+        if role not in allowed:
+            raise BadRowError(f"{key}[{index}] is from {role} after {after}; expected {' or '.join(allowed)}")
+        allowed = FOLLOWS["calling" if current.get("tool_calls") else role]
+        after = role
+        messages.append(current)
+    return messages
+
+
+def read_message(value: object, where: str) -> Message:
+    """Return one message from `role` and `content` or from ShareGPT's `from` and `value`."""
+    if not isinstance(value, dict):
+        raise BadRowError(f"{where} is {shown(value)}; expected an object with role and content")
+    role_key, content_key = ("from", "value") if present(value, "from") else ("role", "content")
+    if not present(value, role_key):
+        raise BadRowError(f"{where} has no {role_key}{hint(role_key, value)}")
+    role = ROLES.get(value[role_key]) if isinstance(value[role_key], str) else None
+    if role is None:
+        match = nearest(str(value[role_key]), ROLES)
+        raise BadRowError(
+            f"{where}.{role_key} is {shown(value[role_key])}; expected system, user, assistant or tool"
+            + (f' (did you mean "{match}"?)' if match else "")
+        )
+    if role == "function_call":
+        return call_message(value.get(content_key), f"{where}.{content_key}")
+    extra = {name: value[name] for name in EXTRA_MESSAGE_KEYS if value.get(name)}
+    if not present(value, content_key):
+        if role != "assistant" or "tool_calls" not in extra:
+            raise BadRowError(f"{where} has no {content_key}{hint(content_key, value)}")
+        return cast(Message, {"role": role, "content": "", **extra})
+    content = content_text(
+        value[content_key],
+        f"{where}.{content_key}",
+        # An empty system message switches a template's own off, and a tool may well return nothing.
+        may_be_empty=role in ("system", "tool") or "tool_calls" in extra,
+    )
+    return cast(Message, {"role": role, "content": content, **extra})
+
+
+def call_message(value: object, where: str) -> Message:
+    """Return ShareGPT's `function_call`, JSON with name and arguments, as an assistant's tool calls."""
+    try:
+        calls = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise BadRowError(f"{where} is not JSON ({error}); expected name and arguments") from None
+    calls = calls if isinstance(calls, list) else [calls]
+    if not calls or not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
+        raise BadRowError(f"{where} is {shown(value)}; expected a JSON object with name and arguments")
+    tool_calls = [{"type": "function", "function": call} for call in calls]
+    return cast(Message, {"role": "assistant", "content": "", "tool_calls": tool_calls})
+
+
+def message(role: str, content: object, where: str) -> Message:
+    return cast(Message, {"role": role, "content": content_text(content, where)})
+
+
+def content_text(value: object, where: str, *, may_be_empty: bool = False) -> str:
+    """Return the text of a content: a string, or OpenAI's list of text parts joined."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        for part in value:
+            if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
+                raise BadRowError(
+                    f"{where} has a part of type {shown(part.get('type'))}; only text is supported"
+                )
+        value = "".join(part["text"] for part in value)
+    if not isinstance(value, str):
+        raise BadRowError(f"{where} is {shown(value)}; expected text")
+    if not value.strip() and not may_be_empty:
+        raise BadRowError(f"{where} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRowError(
+            f"{where} has half of a surrogate pair at character {error.start}, which no text has"
+        ) from None
+    return value
+
+
+def require_end(messages: Sequence[Message], key: str, roles: tuple[str, ...]) -> None:
+    """Check whose turn the last message is."""
+    role = messages[-1]["role"]
+    if role not in roles:
+        raise BadRowError(f"{key} ends with a message from {role}; expected {' or '.join(roles)}")
+
+
+def hint(key: str, row: Mapping[str, Any]) -> str:
+    """Return ` (did you mean X?)` when the row has a key like the one that is missing."""
+    match = nearest(key, (name for name in row if name != key))
+    return f' (did you mean "{match}"?)' if match else ""

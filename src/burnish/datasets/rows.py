@@ -1,0 +1,166 @@
+"""Data files → validated conversations, preferences, labelled answers and tasks.
+
+Every row of every file is validated before anything is returned, so a bad row is reported before training
+starts, not an hour into it; up to ten problems are reported together.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from burnish.corpus.records import Problems, Row, expand, nearest, read_rows
+from burnish.datasets import formats
+from burnish.datasets.formats import BadRowError
+from burnish.errors import DataError
+from burnish.text.chat import Message
+
+__all__ = [
+    "Conversation",
+    "Labelled",
+    "Place",
+    "Preference",
+    "Row",
+    "Task",
+    "read_conversations",
+    "read_labelled",
+    "read_preferences",
+    "read_rows",
+    "read_tasks",
+]
+
+Paths = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row comes from; the line counts from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+MEMORY = Place("memory", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages that end with the assistant's; its turns after the first `context` messages are learned."""
+
+    messages: list[Message]
+    context: int = 0
+    place: Place = MEMORY
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two different answers to one prompt; each answer is a list with one assistant message."""
+
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    place: Place = MEMORY
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One answer to a prompt, desired or not (unpaired preference data)."""
+
+    prompt: list[Message]
+    answer: list[Message]
+    desired: bool
+    place: Place = MEMORY
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt whose answers a verifier judges by reading `row`, the row as it stands in the file."""
+
+    prompt: list[Message]
+    row: dict[str, Any]
+    place: Place = MEMORY
+
+
+Item = TypeVar("Item")
+
+
+def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Conversation]:
+    """Read conversations to be imitated: `messages`, ShareGPT, Alpaca, or `prompt` with `completion`.
+
+    Args:
+        paths: a file, a pattern such as `data/*.parquet`, or several.
+        columns: the file's names for the keys, such as `{"prompt": "question", "response": "answer"}`.
+
+    Raises:
+        DataError: listing up to ten bad rows by file, line, reason and fix.
+    """
+
+    def convert(row: dict[str, Any], place: Place) -> Conversation:
+        messages, context = formats.conversation(row)
+        return Conversation(messages, context, place)
+
+    return _read(paths, convert, columns)
+
+
+def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Preference]:
+    """Read preference pairs: `chosen` and `rejected` with a prompt in any format. Arguments as above."""
+
+    def convert(row: dict[str, Any], place: Place) -> Preference:
+        return Preference(*formats.preference(row), place)
+
+    return _read(paths, convert, columns)
+
+
+def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Labelled]:
+    """Read single answers with a `label` that says whether they are desired. Arguments as above."""
+
+    def convert(row: dict[str, Any], place: Place) -> Labelled:
+        messages, _ = formats.conversation(row)
+        return Labelled(messages[:-1], messages[-1:], formats.label(row), place)
+
+    return _read(paths, convert, columns)
+
+
+def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Task]:
+    """Read tasks: a `prompt`, or a conversation whose final answer is left out. Arguments as above."""
+
+    def convert(row: dict[str, Any], place: Place) -> Task:
+        return Task(formats.task(row), row, place)
+
+    return _read(paths, convert, columns)
+
+
+def _read(
+    paths: Paths, convert: Callable[[dict[str, Any], Place], Item], columns: Mapping[str, str] | None
+) -> list[Item]:
+    """Convert every row of every file; all bad rows are collected before the error is raised."""
+    columns = columns or {}
+    for known in columns:
+        if known not in formats.KNOWN_KEYS:
+            match = nearest(known, formats.KNOWN_KEYS)
+            expected = (
+                f'did you mean "{match}"?' if match else f"expected one of {', '.join(formats.KNOWN_KEYS)}"
+            )
+            raise DataError(f'columns: "{known}" is not a key; {expected}')
+    items = []
+    problems = Problems()
+    for path in expand(paths):
+        kind: tuple[str, int] | None = None
+        for row in read_rows(path, problems=problems):
+            try:
+                value = formats.rename(row.value, columns)
+                found = formats.format_name(value)
+                if kind is None:
+                    kind = (found, row.line)
+                elif kind[0] != found:
+                    raise BadRowError(
+                        f"the row is {found} but line {kind[1]} is {kind[0]}; split the file, one format each"
+                    )
+                items.append(convert(value, Place(row.file, row.line)))
+            except BadRowError as error:
+                problems.add(row.file, row.line, str(error))
+    problems.raise_if_any()
+    return items
