@@ -39,31 +39,6 @@ def sha256(path: Path | str) -> str:
 def atomic_file(path: Path | str) -> Iterator[Path]:
     """A temporary file that takes the place of `path` when the block ends without an exception.
 
-    A reader sees the old content or the new, never a part. Missing parent folders are made. An `OSError`, also one of
-    the block itself, becomes a `BurnishError` naming `path`; the old content then stays.
-    """
-    path = Path(path)
-    with reported("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            yield temporary
-            _sync_file(temporary)
-            # mkstemp makes files that only their owner can read; a model is meant to be shared.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-
-
-@contextmanager
-def atomic_file(path: Path | str) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when the block ends without an exception.
-
     A reader sees the old content or the new, never a part. Makes missing parent folders, and removes what a
     killed writer of the same path left behind. Raises `BurnishError` naming the path when the disk is full, the
     folder is read-only and the like; the old content then stays.

@@ -39,9 +39,7 @@ class Forest:
 
     def __post_init__(self) -> None:
         if self.tokens.dim() != 1 or self.tokens.dtype != torch.int64:
-            raise ValueError(
-                f"tokens must be int64 [n_tokens], got {self.tokens.dtype} {list(self.tokens.shape)}"
-            )
+            raise ValueError(f"tokens must be int64 [n_tokens], got {self.tokens.dtype} {list(self.tokens.shape)}")
         if len(self.lengths) != len(self.parents):
             raise ValueError(f"{len(self.lengths)} lengths but {len(self.parents)} parents")
         if sum(self.lengths) != len(self.tokens):
@@ -59,7 +57,9 @@ class Forest:
     @classmethod
     def from_segments(cls, segments: Iterable[tuple[Sequence[int], int]]) -> Self:
         """Build from `(tokens, parent)` in depth-first pre-order."""
-        tokens, lengths, parents = [], [], []
+        tokens: list[int] = []
+        lengths: list[int] = []
+        parents: list[int] = []
         for segment_tokens, parent in segments:
             tokens.extend(segment_tokens)
             lengths.append(len(segment_tokens))
@@ -67,9 +67,7 @@ class Forest:
         return cls(torch.tensor(tokens, dtype=torch.int64), tuple(lengths), tuple(parents))
 
     @classmethod
-    def from_sequences(
-        cls, sequences: Sequence[Sequence[int]], *, min_shared: int = 16
-    ) -> tuple[Self, list[int]]:
+    def from_sequences(cls, sequences: Sequence[Sequence[int]], *, min_shared: int = 16) -> tuple[Self, list[int]]:
         """Build the radix tree of whole sequences: a prefix that several share is stored once.
 
         Prefixes shorter than `min_shared` tokens are repeated: a segment of a few tokens costs more in

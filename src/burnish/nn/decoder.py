@@ -9,10 +9,8 @@ Notable choices:
 """
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burnish.forest import Forest
@@ -74,7 +72,11 @@ class Decoder(nn.Module):
 
     def forward(self, forest: Forest, *, backend: Backend | None = None) -> Tensor:
         """Final-normed hidden states of all tokens: `[n_tokens, d_model]` float32."""
-        attend = partial((backend or backend_for(self.device)), forest=forest)
+        attention = backend or backend_for(self.device)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attention(q, k, v, forest)
+
         return self.hidden(forest.tokens, forest.positions, lambda _layer: attend)
 
     def hidden(self, tokens: Tensor, positions: Tensor, attend: Callable[[int], Attend]) -> Tensor:
@@ -83,13 +85,11 @@ class Decoder(nn.Module):
         angles = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
         for layer, block in enumerate(self.blocks):
             x = block(x, angles, attend(layer))
-        out: Tensor = self.norm(x)
-        return out
+        return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` float32."""
-        out: Tensor = self.output_projection(hidden)
-        return out.float()
+        return self.output_projection(hidden).float()
 
     def logps(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Tensor:
         """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`.

@@ -43,8 +43,7 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.compute_dtype == self.weight.dtype:
             return F.linear(x.to(self.compute_dtype), self.weight)
-        product: Tensor = _CastLinear.apply(x, self.weight, self.cast_weight())
-        return product
+        return _CastLinear.apply(x, self.weight, self.cast_weight())
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, compute_dtype={self.compute_dtype}"

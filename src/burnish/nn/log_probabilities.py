@@ -20,8 +20,7 @@ def log_probabilities(hidden: Tensor, weight: Tensor, cast: Tensor, targets: Ten
     hidden `[n, d_model]`, weight `[vocab, d_model]` float32, `cast` the same in the compute dtype, targets `[n]` int64;
     returns `[n]` float32. The gradient goes to `hidden` and `weight`.
     """
-    logps: Tensor = _LogProbabilities.apply(hidden, weight, cast, targets)
-    return logps
+    return _LogProbabilities.apply(hidden, weight, cast, targets)
 
 
 class _LogProbabilities(torch.autograd.Function):

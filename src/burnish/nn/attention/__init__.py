@@ -48,5 +48,4 @@ class Attention(nn.Module):
         q = rotate(self.q(x).unflatten(-1, (-1, self.head_dim)), angles)
         k = rotate(self.k(x).unflatten(-1, (-1, self.head_dim)), angles)
         v = self.v(x).unflatten(-1, (-1, self.head_dim)).float()
-        out: Tensor = self.o(attend(q, k, v).flatten(-2))
-        return out
+        return self.o(attend(q, k, v).flatten(-2))

@@ -67,8 +67,7 @@ def _plan(forest: Forest) -> _Plan:
 
 def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
     """The contract of `burnish.nn.attention`, exact in value and gradient."""
-    out: Tensor = _ForestAttention.apply(q.contiguous(), k.contiguous(), v.contiguous(), _plan(forest))
-    return out
+    return _ForestAttention.apply(q.contiguous(), k.contiguous(), v.contiguous(), _plan(forest))
 
 
 def _heads_first(x: Tensor) -> Tensor:

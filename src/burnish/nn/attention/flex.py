@@ -38,5 +38,4 @@ def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
     """The contract of `burnish.nn.attention`; compiled on CUDA, the same arithmetic uncompiled elsewhere."""
     run = _compiled() if q.device.type == "cuda" else flex_attention
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-    out: Tensor = run(q, k, v, block_mask=block_mask(forest), enable_gqa=True)
-    return out[0].transpose(0, 1)
+    return run(q, k, v, block_mask=block_mask(forest), enable_gqa=True)[0].transpose(0, 1)

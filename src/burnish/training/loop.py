@@ -1,0 +1,150 @@
+"""The one training loop.
+
+Notable choices:
+- the loss of a step is the sum over its micro-batches divided by the step's whole weight (tokens, pairs), so how a
+  step is split changes nothing but memory;
+- dropout is seeded by (seed, step): a resumed run computes the same bits as one that never stopped;
+- an objective is a function of log-probabilities and a batch; the loop knows none by name.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.datasets.batches import Batch
+from burnish.errors import BurnishError
+from burnish.nn.decoder import Decoder
+from burnish.training.config import TrainingConfig
+from burnish.training.events import EventLog
+from burnish.training.interrupt import Interrupted, deferred_interrupt
+from burnish.training.schedule import learning_rate
+from burnish.training.state import load_state, save_state
+
+
+class Objective(Protocol):
+    """Log-probabilities `[n_scored]` of a batch -> the loss and further metrics, each a sum over the batch's weight."""
+
+    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class StepsLike(Protocol):
+    """The micro-batches of each step, by number."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, step: int, /) -> list[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar shows after a step."""
+
+    step: int
+    n_steps: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a finished run did, also the part before it was resumed."""
+
+    steps: int
+    metrics: dict[str, float]
+
+
+def train(
+    decoder: Decoder,
+    objective: Objective,
+    steps: StepsLike,
+    config: TrainingConfig,
+    *,
+    folder: Path,
+    seed: int,
+    identity: str,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> TrainingReport:
+    """Train the decoder's trainable parameters in place.
+
+    folder receives `events.jsonl` and the resumable state; a state with the same `identity` is gone on from.
+    Raises Interrupted after Ctrl-C, with the state saved, and BurnishError where the loss is no longer finite.
+    """
+    n_steps = len(steps)
+    optimizer = _adamw(decoder, config)
+    parameters = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
+    decoder.train()
+    done = load_state(folder, model=decoder, optimizer=optimizer, identity=identity)
+    metrics: dict[str, float] = {}
+    saved_at = time.monotonic()
+    with EventLog(folder, first_step=done) as log, deferred_interrupt() as stop:
+        for step in range(done, n_steps):
+            started = time.perf_counter()
+            torch.manual_seed(_step_seed(seed, step))
+            batches = [batch.to(decoder.device) for batch in steps[step]]
+            metrics = _accumulate(decoder, objective, batches)
+            rate = learning_rate(step, n_steps, config)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm).item()
+            if not np.isfinite(metrics["loss"]) or not np.isfinite(norm):
+                raise BurnishError(
+                    f"step {step + 1} of {n_steps}: the loss is {metrics['loss']} and the gradient norm {norm}; "
+                    f"lower the learning rate ({config.learning_rate:g})"
+                )
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            seconds = time.perf_counter() - started
+            tokens = sum(batch.forest.n_tokens for batch in batches)
+            metrics |= {
+                "learning_rate": rate,
+                "grad_norm": norm,
+                "tokens": tokens,
+                "tokens_per_second": tokens / seconds,
+            }
+            log.write(step=step, **metrics)
+            on_progress(Progress(step + 1, n_steps, metrics))
+            last = step + 1 == n_steps
+            if not last and (stop or time.monotonic() - saved_at >= config.checkpoint_seconds):
+                save_state(folder, model=decoder, optimizer=optimizer, step=step + 1, identity=identity)
+                saved_at = time.monotonic()
+            if stop and not last:
+                raise Interrupted(f"stopped after step {step + 1} of {n_steps}; run the same command to go on")
+    decoder.eval()
+    return TrainingReport(n_steps, metrics)
+
+
+def _accumulate(decoder: Decoder, objective: Objective, batches: list[Batch]) -> dict[str, float]:
+    """Add the gradient of a step's batches to the parameters; returns the step's mean metrics."""
+    weight = sum(batch.weight for batch in batches)
+    totals: dict[str, float] = {}
+    for batch in batches:
+        loss, extra = objective(decoder.logps(batch.forest, batch.scored), batch)
+        (loss / weight).backward()
+        for name, value in {"loss": loss.detach(), **extra}.items():
+            totals[name] = totals.get(name, 0.0) + value.item()
+    return {name: value / weight for name, value in totals.items()}
+
+
+def _adamw(decoder: Decoder, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov 2019, arXiv:1711.05101); weight decay on matrices only, as norms have a scale to keep."""
+    trainable = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.eps,
+        fused=decoder.device.type in ("cpu", "cuda"),
+    )
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """A 63-bit seed for the step, a counter-based function of (seed, step)."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
