@@ -67,9 +67,7 @@ def run_steps(
         seconds = time.perf_counter() - start
         removed += dropped
         statistics.append(
-            StepStatistics(
-                step.name, len(before), len(kept), _characters(before), _characters(kept), round(seconds, 4)
-            )
+            StepStatistics(step.name, len(before), len(kept), _characters(before), _characters(kept), round(seconds, 4))
         )
     return kept, removed, statistics
 

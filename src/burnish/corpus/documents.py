@@ -83,9 +83,7 @@ def read_documents(
             )
     problems.raise_if_any()
     if not documents:
-        raise DataError(
-            f"{paths}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files"
-        )
+        raise DataError(f"{paths}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files")
     return documents
 
 
@@ -100,19 +98,13 @@ def content_id(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _files(
-    paths: str | Path | Sequence[str | Path], skipped: list[Path] | None
-) -> Iterator[tuple[Path, str]]:
+def _files(paths: str | Path | Sequence[str | Path], skipped: list[Path] | None) -> Iterator[tuple[Path, str]]:
     """Yield each file once, with its name relative to the folder it was found in."""
     seen: set[Path] = set()
     for path in expand(paths):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             relative = file.relative_to(path) if path.is_dir() else Path(file.name)
-            if (
-                file.is_dir()
-                or file.resolve() in seen
-                or any(part.startswith(".") for part in relative.parts)
-            ):
+            if file.is_dir() or file.resolve() in seen or any(part.startswith(".") for part in relative.parts):
                 continue
             seen.add(file.resolve())
             if _suffix(file) in TEXT_SUFFIXES + ROW_SUFFIXES:
@@ -121,9 +113,7 @@ def _files(
                 if skipped is not None:
                     skipped.append(file)
             else:
-                advice = NOT_READ.get(
-                    _suffix(file), f"expected one of {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)}"
-                )
+                advice = NOT_READ.get(_suffix(file), f"expected one of {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)}")
                 raise DataError(f"{file}: {_suffix(file) or 'this kind of'} files are not read; {advice}")
 
 
@@ -136,9 +126,7 @@ def _row_text(row: dict[str, Any], key: str) -> str:
     text = row.get(key)
     if text is None:
         match = nearest(key, (name for name in row if name != key))
-        advice = (
-            f'did you mean "{match}"?' if match else f"the row has {', '.join(map(repr, row)) or 'no keys'}"
-        )
+        advice = f'did you mean "{match}"?' if match else f"the row has {', '.join(map(repr, row)) or 'no keys'}"
         raise ValueError(f'"{key}" is missing; {advice}')
     if not isinstance(text, str):
         raise ValueError(f"{key} is {shown(text)}; expected text")

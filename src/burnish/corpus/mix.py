@@ -38,9 +38,7 @@ def mix(
     groups = [domain, general] if replay else [domain]
     for group in groups:
         if not len(corpus.train.get(group, ())):
-            raise DataError(
-                f"the corpus has no training text in group {group}; it has {', '.join(corpus.train)}"
-            )
+            raise DataError(f"the corpus has no training text in group {group}; it has {', '.join(corpus.train)}")
     lengths = {group: corpus.train[group].lengths for group in groups}
     replayed = _shuffled_forever(general, len(lengths[general]), seed, 1) if replay else iter(())
     steps: list[list[WindowIndex]] = [[]]

@@ -209,9 +209,7 @@ def _json_rows(path: Path, first: bytes, rest: Iterator[bytes], problems: Proble
         if not text_bytes.strip():
             continue
         if not begun and text_bytes.lstrip().startswith(b"["):
-            yield from _array_rows(
-                path, decode(path, b"".join([data, *rest]), line=line, offset=start), line, problems
-            )
+            yield from _array_rows(path, decode(path, b"".join([data, *rest]), line=line, offset=start), line, problems)
             return
         begun = True
         try:
@@ -251,18 +249,12 @@ def _array_rows(path: Path, text: str, line: int, problems: Problems) -> Iterato
             position = _skip_blank(text, position + 1)
         elif not text.startswith("]", position):
             line += text.count("\n", counted, position)
-            expected = (
-                "the array is not closed; is the file truncated?"
-                if position >= len(text)
-                else "expected , or ]"
-            )
+            expected = "the array is not closed; is the file truncated?" if position >= len(text) else "expected , or ]"
             return problems.add(path, line, f"invalid JSON: {expected}")
     end = _skip_blank(text, position + 1)
     if end < len(text):
         line += text.count("\n", counted, end)
-        problems.add(
-            path, line, "there is text after the end of the JSON array; a file holds one array or JSON lines"
-        )
+        problems.add(path, line, "there is text after the end of the JSON array; a file holds one array or JSON lines")
 
 
 class _NotARowError(ValueError):
@@ -304,9 +296,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise BurnishError(
-            f"{path}: Parquet needs pyarrow; install it with `pip install 'burnish[data]'`"
-        ) from None
+        raise BurnishError(f"{path}: Parquet needs pyarrow; install it with `pip install 'burnish[data]'`") from None
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
@@ -316,6 +306,4 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                     yield Row(str(path), number, value)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{path}: damaged Parquet after row {number} ({reason}); copy the file again"
-        ) from None
+        raise DataError(f"{path}: damaged Parquet after row {number} ({reason}); copy the file again") from None

@@ -180,9 +180,7 @@ class TokenCorpus:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise DataError(
-                        f"{path}: not a corpus written by this version; run the corpus stage again"
-                    )
+                    raise DataError(f"{path}: not a corpus written by this version; run the corpus stage again")
                 for key in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
                     group, split, name = key.rsplit("/", 2)
                     splits[split].setdefault(group, {})[name] = file.get_tensor(key)

@@ -8,15 +8,20 @@ Notable choices:
   them once.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from burnish.datasets.rows import Conversation, Place, Preference, Task
-from burnish.text.chat import Message, encode_conversation, encode_prompt
+from burnish.corpus.records import Problems
+from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Task
+from burnish.errors import DataError
+from burnish.text.chat import Message, Tools, encode_conversation, encode_prompt
 from burnish.text.tokenizer import Tokenizer
 
 OnLong = Literal["drop", "cut"]
+Item = TypeVar("Item", Conversation, Preference, Labelled, Task)
+Encoded = TypeVar("Encoded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,15 @@ class PreferenceExample:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledExample:
+    """Token ids of a prompt and of one answer, and whether that is a desired one."""
+
+    prompt: list[int]
+    answer: list[int]
+    desired: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Token ids that end where the model is to continue, and the row that a verifier reads."""
 
@@ -46,14 +60,11 @@ class Prompt:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the rows: how many were kept, which were dropped and why, and which were cut."""
+    """What became of the rows: how many were kept (cut ones too), and file, line and reason of the others."""
 
     kept: int = 0
     dropped: list[tuple[str, int, str]] = field(default_factory=list)
     cut: list[tuple[str, int, str]] = field(default_factory=list)
-
-    def drop(self, place: Place, reason: str) -> None:
-        self.dropped.append((place.file, place.line, reason))
 
     def summary(self, shown: int = 3) -> str:
         """Return a line on what was kept, and up to `shown` lines on each of what was dropped and cut."""
@@ -65,6 +76,13 @@ class Report:
         return "\n".join(lines)
 
 
+class _DropError(Exception):
+    """This row gives no example; the message is the reason."""
+
+
+Cut = Callable[[str], None]
+
+
 def conversation_examples(
     conversations: Iterable[Conversation], tokenizer: Tokenizer, *, max_length: int, on_long: OnLong = "drop"
 ) -> tuple[list[Example], Report]:
@@ -72,28 +90,26 @@ def conversation_examples(
 
     Args:
         max_length: tokens an example may have; longer ones are dropped, or cut with `on_long="cut"`.
+
+    Raises:
+        DataError: the chat template refuses rows; they are listed by file and line.
     """
-    examples, report = [], Report()
-    for conversation in conversations:
-        tokens, mask = encode_conversation(tokenizer, conversation.messages)
-        if conversation.context:
-            given = len(encode_prompt(tokenizer, conversation.messages[: conversation.context]))
-            mask = [False] * given + mask[given:]
+
+    def encode(row: Conversation, cut: Cut) -> Example:
+        tokens, mask = encode_conversation(tokenizer, row.messages, tools=row.tools)
+        mask = _only_learned(mask, row.learned)
         length = _learned_length(mask)
-        tokens, mask = tokens[:length], mask[:length]
         if length > max_length:
             reason = f"{length} tokens, more than max_length {max_length}"
             if on_long == "drop":
-                report.drop(conversation.place, reason)
-                continue
+                raise _DropError(reason)
             if not any(mask[:max_length]):
-                report.drop(conversation.place, f"{reason}, and no answer begins before that")
-                continue
-            report.cut.append((conversation.place.file, conversation.place.line, reason))
-            tokens, mask = tokens[:max_length], mask[:max_length]
-        examples.append(Example(tokens, mask))
-    report.kept = len(examples)
-    return examples, report
+                raise _DropError(f"{reason}, and no answer begins before that")
+            cut(reason)
+            length = max_length
+        return Example(tokens[:length], mask[:length])
+
+    return _encode_all(conversations, encode)
 
 
 def preference_examples(
@@ -101,58 +117,105 @@ def preference_examples(
 ) -> tuple[list[PreferenceExample], Report]:
     """Encode preferences; `max_length` bounds the prompt with the longer of its answers.
 
-    With `on_long="cut"` the answers lose their end, the prompt never; a pair whose prompt leaves no room, or
-    whose answers are equal once cut, is dropped.
+    With `on_long="cut"` the answers lose their end, the prompt never. A pair whose prompt leaves no room, or
+    whose answers are the same tokens, is dropped. Raises as `conversation_examples`.
     """
-    examples, report = [], Report()
-    for preference in preferences:
-        prompt = encode_prompt(tokenizer, preference.prompt)
-        chosen = _answer_tokens(tokenizer, prompt, preference.prompt, preference.chosen)
-        rejected = _answer_tokens(tokenizer, prompt, preference.prompt, preference.rejected)
+
+    def encode(row: Preference, cut: Cut) -> PreferenceExample:
+        prompt = encode_prompt(tokenizer, row.prompt, tools=row.tools)
+        chosen = _answer_tokens(tokenizer, prompt, row.prompt, row.chosen, row.tools)
+        rejected = _answer_tokens(tokenizer, prompt, row.prompt, row.rejected, row.tools)
         length = len(prompt) + max(len(chosen), len(rejected))
-        reason = ""
         if length > max_length:
             reason = f"{length} tokens with its longer answer, more than max_length {max_length}"
             room = max_length - len(prompt)
             if on_long == "drop" or room < 1:
-                report.drop(preference.place, reason)
-                continue
+                raise _DropError(reason)
             chosen, rejected = chosen[:room], rejected[:room]
+            if chosen == rejected:
+                raise _DropError(f"{reason}, and the answers are the same up to there")
+            cut(reason)
         if chosen == rejected:
-            report.drop(preference.place, f"{reason}: the answers are the same tokens".removeprefix(": "))
-            continue
-        if reason:
-            report.cut.append((preference.place.file, preference.place.line, reason))
-        examples.append(PreferenceExample(prompt, chosen, rejected))
+            raise _DropError("the answers are the same tokens in the chat template")
+        return PreferenceExample(prompt, chosen, rejected)
+
+    return _encode_all(preferences, encode)
+
+
+def labelled_examples(
+    labelled: Iterable[Labelled], tokenizer: Tokenizer, *, max_length: int, on_long: OnLong = "drop"
+) -> tuple[list[LabelledExample], Report]:
+    """Encode single judged answers. Arguments and errors as `conversation_examples`."""
+
+    def encode(row: Labelled, cut: Cut) -> LabelledExample:
+        prompt = encode_prompt(tokenizer, row.prompt, tools=row.tools)
+        answer = _answer_tokens(tokenizer, prompt, row.prompt, row.answer, row.tools)
+        if len(prompt) + len(answer) > max_length:
+            reason = f"{len(prompt) + len(answer)} tokens, more than max_length {max_length}"
+            if on_long == "drop" or len(prompt) >= max_length:
+                raise _DropError(reason)
+            cut(reason)
+        return LabelledExample(prompt, answer[: max_length - len(prompt)], row.desired)
+
+    return _encode_all(labelled, encode)
+
+
+def task_prompts(tasks: Iterable[Task], tokenizer: Tokenizer, *, max_length: int) -> tuple[list[Prompt], Report]:
+    """Encode the prompts of tasks and drop those over `max_length`: a cut prompt is another question."""
+
+    def encode(row: Task, cut: Cut) -> Prompt:
+        tokens = encode_prompt(tokenizer, row.prompt, tools=row.tools)
+        if len(tokens) > max_length:
+            raise _DropError(f"the prompt has {len(tokens)} tokens, more than max_length {max_length}")
+        return Prompt(tokens, row.row)
+
+    return _encode_all(tasks, encode)
+
+
+def _encode_all(rows: Iterable[Item], encode: Callable[[Item, Cut], Encoded]) -> tuple[list[Encoded], Report]:
+    """Encode every row; keep the account of what was dropped and cut, and the rows that cannot be encoded."""
+    examples = []
+    report, problems = Report(), Problems()
+    for row in rows:
+        place: Place = row.place
+
+        def cut(reason: str, place: Place = place) -> None:
+            report.cut.append((place.file, place.line, reason))
+
+        try:
+            examples.append(encode(row, cut))
+        except _DropError as error:
+            report.dropped.append((place.file, place.line, str(error)))
+        except DataError as error:
+            problems.add(place.file, place.line, str(error))
+    problems.raise_if_any()
     report.kept = len(examples)
     return examples, report
 
 
-def task_prompts(
-    tasks: Iterable[Task], tokenizer: Tokenizer, *, max_length: int
-) -> tuple[list[Prompt], Report]:
-    """Encode the prompts of tasks and drop those over `max_length`: a cut prompt is another question."""
-    prompts, report = [], Report()
-    for task in tasks:
-        tokens = encode_prompt(tokenizer, task.prompt)
-        if len(tokens) > max_length:
-            report.drop(task.place, f"the prompt has {len(tokens)} tokens, more than max_length {max_length}")
-        else:
-            prompts.append(Prompt(tokens, task.row))
-    report.kept = len(prompts)
-    return prompts, report
-
-
 def _answer_tokens(
-    tokenizer: Tokenizer, prompt_tokens: list[int], prompt: list[Message], answer: list[Message]
+    tokenizer: Tokenizer,
+    prompt_tokens: list[int],
+    prompt: list[Message],
+    answer: list[Message],
+    tools: Tools | None,
 ) -> list[int]:
     """Return the tokens that the model would have to generate after the prompt to give this answer."""
-    tokens, mask = encode_conversation(tokenizer, [*prompt, *answer])
+    tokens, mask = encode_conversation(tokenizer, [*prompt, *answer], tools=tools)
     if tokens[: len(prompt_tokens)] != prompt_tokens:
-        raise AssertionError(
-            "the tokens of a prompt must begin its conversation; the chat encoding is broken"
-        )
+        raise AssertionError("the tokens of a prompt must begin its conversation; the chat encoding is broken")
     return tokens[len(prompt_tokens) : _learned_length(mask)]
+
+
+def _only_learned(mask: list[bool], learned: tuple[bool, ...] | None) -> list[bool]:
+    """Return the mask without the assistant messages that are only read: each message is one run of True."""
+    if learned is None or all(learned):
+        return mask
+    runs = [(value, len(list(run))) for value, run in itertools.groupby(mask)]
+    if sum(value for value, _ in runs) != len(learned):
+        raise AssertionError(f"{len(learned)} assistant messages, but a mask with other runs; the encoding is broken")
+    each = iter(learned)
+    return [flag for value, length in runs for flag in [value and next(each)] * length]
 
 
 def _learned_length(mask: list[bool]) -> int:

@@ -66,9 +66,7 @@ def rename(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]
     renamed = dict(row)
     for known, column in columns.items():
         if column not in row:
-            raise BadRowError(
-                f'no column "{column}"{hint(column, row)}; the row has {", ".join(map(repr, row))}'
-            )
+            raise BadRowError(f'no column "{column}"{hint(column, row)}; the row has {", ".join(map(repr, row))}')
         renamed[known] = row[column]
     return renamed
 
@@ -93,9 +91,7 @@ def prompt_key(row: Mapping[str, Any], order: Sequence[str] = tuple(FORMATS)) ->
         if (match := nearest(key, KNOWN_KEYS)) and match != key:
             raise BadRowError(f'no known format: "{key}" is not a key; did you mean "{match}"?')
     if present(row, "text"):
-        raise BadRowError(
-            'the row is a document ("text"), not a conversation: use the file in a corpus stage'
-        )
+        raise BadRowError('the row is a document ("text"), not a conversation: use the file in a corpus stage')
     has = ", ".join(map(repr, row)) or "none"
     raise BadRowError(
         f"no known format: the keys are {has}; expected one of {', '.join(map(repr, FORMATS))}, "
@@ -103,11 +99,10 @@ def prompt_key(row: Mapping[str, Any], order: Sequence[str] = tuple(FORMATS)) ->
     )
 
 
-def conversation(row: Mapping[str, Any]) -> tuple[list[Message], int]:
-    """Return the messages of a row, its answer last, and how many of them are not to be learned.
+def conversation(row: Mapping[str, Any]) -> tuple[list[Message], tuple[bool, ...]]:
+    """Return the messages of a row, its answer last, and for each assistant message whether it is learned.
 
-    Every assistant turn of a conversation is learned, but of a `prompt` with its `completion` only the
-    completion: the count is then the length of the prompt, else 0.
+    All are, except those that OpenAI's `weight` 0 excludes, and those in a `prompt` that has a `completion`.
     """
     key = prompt_key(row, ("messages", "conversations", "instruction", "prompt"))
     messages = messages_before_answer(row, key)
@@ -117,12 +112,46 @@ def conversation(row: Mapping[str, Any]) -> tuple[list[Message], int]:
             expected = "output" if key == "instruction" else "completion"
             raise BadRowError(f'"{key}" without an answer: "{expected}" is missing{hint(expected, row)}')
         require_end(messages, key, ("user", "tool"))
-        learned_from = len(messages) if key == "prompt" else 0
-        return [*messages, *answer(row[answer_key], answer_key)], learned_from
-    if all(message["role"] != "assistant" for message in messages):
+        messages += answer(row[answer_key], answer_key)
+        count = assistant_count(messages)
+        return messages, tuple(key == "instruction" or i == count - 1 for i in range(count))
+    if not assistant_count(messages):
         raise BadRowError(f"{key} has no assistant message, so there is nothing to learn")
     require_end(messages, key, ("assistant",))
-    return messages, 0
+    learned = tuple(
+        weight(item, f"{key}[{index}]")
+        for index, item in enumerate(row[key])
+        if role_of(item) in ("assistant", "function_call")
+    )
+    if not any(learned):
+        raise BadRowError(f"every assistant message in {key} has weight 0, so there is nothing to learn")
+    return messages, learned
+
+
+def assistant_count(messages: Sequence[Message]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
+
+
+def weight(item: Mapping[str, Any], where: str) -> bool:
+    """Return whether OpenAI's `weight` lets a message be learned."""
+    value = item.get("weight")
+    if value not in (None, 0, 1):
+        raise BadRowError(f"{where}.weight is {shown(value)}; expected 0 (not learned) or 1")
+    return value != 0
+
+
+def tools(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the tools that the chat template is to offer; a list of definitions, or that list as JSON text."""
+    value = row.get("tools")
+    if value in (None, "", []):
+        return None
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise BadRowError(f"tools is not JSON ({error}); expected a list of tool definitions") from None
+    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
+        raise BadRowError(f"tools is {shown(value)}; expected a list of tool definitions")
+    return value
 
 
 def task(row: Mapping[str, Any]) -> list[Message]:
@@ -151,10 +180,10 @@ def preference(row: Mapping[str, Any]) -> tuple[list[Message], list[Message], li
         prompt, chosen, rejected = split_shared(chosen, rejected)
         stated = row.get("prompt")
         if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
-            raise BadRowError(
-                '"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it'
-            )
+            raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
     else:
+        if not any(present(row, key) for key in FORMATS):
+            raise BadRowError(f'"prompt" is missing{hint("prompt", row)}; the answers hold no prompt either')
         key = prompt_key(row, ("prompt", "conversations", "instruction", "messages"))
         prompt = messages_before_answer(row, key)
         require_end(prompt, key, ("user", "tool"))
@@ -190,9 +219,7 @@ def messages_before_answer(row: Mapping[str, Any], key: str) -> list[Message]:
 def alpaca_messages(row: Mapping[str, Any]) -> list[Message]:
     messages = []
     history = row.get("history") or []
-    if not isinstance(history, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 for pair in history
-    ):
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
         raise BadRowError(f"history is {shown(history)}; expected a list of [question, answer]")
     for index, (question, reply) in enumerate(history):
         messages.append(message("user", question, f"history[{index}][0]"))
@@ -214,9 +241,7 @@ def answer(value: object, key: str) -> list[Message]:
     return messages
 
 
-def split_shared(
-    chosen: list[Message], rejected: list[Message]
-) -> tuple[list[Message], list[Message], list[Message]]:
+def split_shared(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
     """Split two conversations into their shared beginning and the one answer in which they differ."""
     if len(chosen) != len(rejected) or chosen[:-1] != rejected[:-1]:
         pairs = zip(chosen, rejected, strict=False)
@@ -253,7 +278,7 @@ def read_message(value: object, where: str) -> Message:
     role_key, content_key = ("from", "value") if present(value, "from") else ("role", "content")
     if not present(value, role_key):
         raise BadRowError(f"{where} has no {role_key}{hint(role_key, value)}")
-    role = ROLES.get(value[role_key]) if isinstance(value[role_key], str) else None
+    role = role_of(value)
     if role is None:
         match = nearest(str(value[role_key]), ROLES)
         raise BadRowError(
@@ -274,6 +299,12 @@ def read_message(value: object, where: str) -> Message:
         may_be_empty=role in ("system", "tool") or "tool_calls" in extra,
     )
     return cast(Message, {"role": role, "content": content, **extra})
+
+
+def role_of(value: Mapping[str, Any]) -> str | None:
+    """Return the field's name for a message's role, None for an unknown one."""
+    name = value["from"] if present(value, "from") else value["role"]
+    return ROLES.get(name) if isinstance(name, str) else None
 
 
 def call_message(value: object, where: str) -> Message:
@@ -298,9 +329,7 @@ def content_text(value: object, where: str, *, may_be_empty: bool = False) -> st
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
         for part in value:
             if part.get("type", "text") != "text" or not isinstance(part.get("text"), str):
-                raise BadRowError(
-                    f"{where} has a part of type {shown(part.get('type'))}; only text is supported"
-                )
+                raise BadRowError(f"{where} has a part of type {shown(part.get('type'))}; only text is supported")
         value = "".join(part["text"] for part in value)
     if not isinstance(value, str):
         raise BadRowError(f"{where} is {shown(value)}; expected text")

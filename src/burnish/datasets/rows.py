@@ -48,10 +48,15 @@ MEMORY = Place("memory", 0)
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Messages that end with the assistant's; its turns after the first `context` messages are learned."""
+    """Messages that end with the assistant's.
+
+    learned: one entry an assistant message, whether it is imitated or only read; None imitates all.
+    tools: the definitions of the tools that the chat template offers.
+    """
 
     messages: list[Message]
-    context: int = 0
+    learned: tuple[bool, ...] | None = None
+    tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
 
 
@@ -62,6 +67,7 @@ class Preference:
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message]
+    tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
 
 
@@ -72,6 +78,7 @@ class Labelled:
     prompt: list[Message]
     answer: list[Message]
     desired: bool
+    tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
 
 
@@ -81,6 +88,7 @@ class Task:
 
     prompt: list[Message]
     row: dict[str, Any]
+    tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
 
 
@@ -99,8 +107,8 @@ def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None
     """
 
     def convert(row: dict[str, Any], place: Place) -> Conversation:
-        messages, context = formats.conversation(row)
-        return Conversation(messages, context, place)
+        messages, learned = formats.conversation(row)
+        return Conversation(messages, learned, formats.tools(row), place)
 
     return _read(paths, convert, columns)
 
@@ -109,7 +117,7 @@ def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) 
     """Read preference pairs: `chosen` and `rejected` with a prompt in any format. Arguments as above."""
 
     def convert(row: dict[str, Any], place: Place) -> Preference:
-        return Preference(*formats.preference(row), place)
+        return Preference(*formats.preference(row), formats.tools(row), place)
 
     return _read(paths, convert, columns)
 
@@ -119,7 +127,7 @@ def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
 
     def convert(row: dict[str, Any], place: Place) -> Labelled:
         messages, _ = formats.conversation(row)
-        return Labelled(messages[:-1], messages[-1:], formats.label(row), place)
+        return Labelled(messages[:-1], messages[-1:], formats.label(row), formats.tools(row), place)
 
     return _read(paths, convert, columns)
 
@@ -128,7 +136,7 @@ def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> lis
     """Read tasks: a `prompt`, or a conversation whose final answer is left out. Arguments as above."""
 
     def convert(row: dict[str, Any], place: Place) -> Task:
-        return Task(formats.task(row), row, place)
+        return Task(formats.task(row), row, formats.tools(row), place)
 
     return _read(paths, convert, columns)
 
@@ -141,9 +149,7 @@ def _read(
     for known in columns:
         if known not in formats.KNOWN_KEYS:
             match = nearest(known, formats.KNOWN_KEYS)
-            expected = (
-                f'did you mean "{match}"?' if match else f"expected one of {', '.join(formats.KNOWN_KEYS)}"
-            )
+            expected = f'did you mean "{match}"?' if match else f"expected one of {', '.join(formats.KNOWN_KEYS)}"
             raise DataError(f'columns: "{known}" is not a key; {expected}')
     items = []
     problems = Problems()
