@@ -1,11 +1,8 @@
 """Attention over a forest on a CPU: no mask, no padding, no repeated prompt.
 
 A token's keys fall into parts: the earlier tokens of its own segment (causal), and each ancestor in full.
-Each part is one call of PyTorch's flash kernel, which returns the log-sum-exp of its scores; parts are merged by
-
-    lse = log Σ_i exp(lse_i)        out = Σ_i exp(lse_i - lse) · out_i
-
-Given the merged `out` and `lse`, the kernel's own backward yields the exact gradient of each part: it rebuilds
+Each part is one call of PyTorch's flash kernel, which returns the log-sum-exp of its scores; the parts are merged
+by it. Given the merged `out` and `lse`, the kernel's own backward yields the exact gradient of each part: it rebuilds
 the probabilities as exp(score - lse) and needs out only for the row sum of out · grad (Dao 2022,
 arXiv:2205.14135, appendix B.2).
 
@@ -21,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from burnish.forest import Forest
+from burnish.nn.attention.parts import merge
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
@@ -73,14 +71,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
 def _heads_first(x: Tensor) -> Tensor:
     """`[batch, length, heads, ...]` <-> `[batch, heads, length, ...]`, the kernel's order."""
     return x.transpose(1, 2)
-
-
-def merge(out: Tensor, lse: Tensor, part_out: Tensor, part_lse: Tensor) -> None:
-    """Merge a part into `out` `[..., heads, head_dim]` and `lse` `[..., heads]`, in place."""
-    merged = torch.logaddexp(lse, part_lse)
-    out.mul_(torch.exp(lse - merged)[..., None])
-    out.addcmul_(part_out, torch.exp(part_lse - merged)[..., None])
-    lse.copy_(merged)
 
 
 class _ForestAttention(torch.autograd.Function):

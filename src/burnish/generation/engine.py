@@ -1,0 +1,166 @@
+"""Batched generation: prompts in, completions out.
+
+Rows run in waves of `batch_size`. All prompts of a wave are one forest, so that shared prompts run once; each of
+the `n` samples of a prompt is a row. Rows that finish leave the batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.forest import Forest
+from burnish.generation.cache import KVCache
+from burnish.generation.sampling import Sampling, choose, penalize_repetition
+from burnish.nn.decoder import Decoder
+
+_CROWDED = 0.85
+"""Finished rows leave once the rest is at most this share of the batch: leaving copies the keys and values of all."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Generated token ids without the stop token; `logp` is their summed log-probability, the stop's included.
+
+    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`.
+    """
+
+    tokens: list[int]
+    logp: float
+    finish_reason: str
+
+
+@dataclass(frozen=True)
+class GenerationProgress:
+    """What a progress bar shows while generating."""
+
+    finished: int
+    total: int
+    new_tokens: int
+
+
+@torch.no_grad()
+def generate(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    n: int = 1,
+    seed: int = 0,
+    batch_size: int = 128,
+    on_progress: Callable[[GenerationProgress], None] = lambda _: None,
+) -> list[list[Completion]]:
+    """`n` completions for each prompt, in order.
+
+    The draws are a function of (seed, wave, step): the same call gives the same tokens.
+    """
+    rows = [prompt for prompt in range(len(prompts)) for _ in range(n)]
+    completions: list[Completion] = []
+    new_tokens = 0
+    for wave, start in enumerate(range(0, len(rows), batch_size)):
+        generator = torch.Generator().manual_seed(_wave_seed(seed, wave))
+        wave_prompts = [prompts[row] for row in rows[start : start + batch_size]]
+
+        def report(finished: int, tokens: int, start: int = start, before: int = new_tokens) -> None:
+            on_progress(GenerationProgress(start + finished, len(rows), before + tokens))
+
+        finished = _run_wave(decoder, wave_prompts, sampling, generator, report)
+        completions.extend(finished)
+        new_tokens += sum(len(completion.tokens) for completion in finished)
+    return [completions[start : start + n] for start in range(0, len(completions), n)]
+
+
+@torch.no_grad()
+def stream(decoder: Decoder, prompt: Sequence[int], sampling: Sampling, *, seed: int = 0) -> Iterator[int]:
+    """The tokens of one completion, each as soon as it is chosen."""
+    wave = _Wave(decoder, [prompt], sampling, torch.Generator().manual_seed(_wave_seed(seed, 0)))
+    for _ in range(sampling.max_new_tokens):
+        token = int(wave.choose()[0])
+        if token in sampling.stop:
+            return
+        yield token
+        wave.advance()
+
+
+class _Wave:
+    """Rows that started together: their cache, and what chooses their next tokens."""
+
+    def __init__(
+        self, decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+    ) -> None:
+        decoder.eval()
+        forest, ends = Forest.from_sequences(prompts)
+        self._decoder, self._sampling, self._generator = decoder, sampling, generator
+        self._cache = KVCache(decoder, forest.to(decoder.device), ends)
+        self._hidden = self._cache.last_hidden
+        self._history: Tensor | None = None
+        if sampling.repetition_penalty != 1:
+            longest = max(len(prompt) for prompt in prompts)
+            padded = [[*prompt, *[prompt[-1]] * (longest - len(prompt))] for prompt in prompts]
+            self._history = torch.tensor(padded, device=decoder.device)
+        self.tokens = torch.empty(0, dtype=torch.int64)
+        self.logps = torch.empty(0)
+
+    def choose(self) -> Tensor:
+        """Choose the next token of each row; `tokens` and `logps` `[rows]` hold them."""
+        logits = self._decoder.logits(self._hidden)
+        scores = logits
+        if self._history is not None:
+            scores = penalize_repetition(logits, self._history, self._sampling.repetition_penalty)
+        uniform = torch.rand(len(logits), generator=self._generator).to(logits.device)
+        self.tokens = choose(scores, self._sampling, uniform)
+        self.logps = logits.gather(1, self.tokens[:, None]).squeeze(1) - logits.logsumexp(-1)
+        return self.tokens
+
+    def advance(self, kept: Tensor | None = None) -> None:
+        """Feed the chosen tokens back, after dropping all rows but `kept` (indices)."""
+        if kept is not None:
+            self._cache.keep(kept)
+            self.tokens = self.tokens[kept]
+            self._history = None if self._history is None else self._history[kept]
+        if self._history is not None:
+            self._history = torch.cat([self._history, self.tokens[:, None]], dim=1)
+        self._hidden = self._cache.step(self.tokens)
+
+
+def _run_wave(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    generator: torch.Generator,
+    report: Callable[[int, int], None],
+) -> list[Completion]:
+    wave = _Wave(decoder, prompts, sampling, generator)
+    completions = [Completion([], 0.0, "length") for _ in prompts]
+    in_batch = list(range(len(prompts)))
+    new_tokens = 0
+    for step in range(sampling.max_new_tokens):
+        tokens = wave.choose().tolist()
+        logps = wave.logps.tolist()
+        going_on = []
+        for place, row in enumerate(in_batch):
+            so_far = completions[row]
+            if so_far.finish_reason == "stop":
+                continue
+            if tokens[place] in sampling.stop:
+                completions[row] = replace(so_far, logp=so_far.logp + logps[place], finish_reason="stop")
+            else:
+                so_far.tokens.append(tokens[place])
+                completions[row] = replace(so_far, logp=so_far.logp + logps[place])
+                going_on.append(place)
+        new_tokens += len(going_on)
+        report(len(prompts) - len(going_on), new_tokens)
+        if not going_on or step + 1 == sampling.max_new_tokens:
+            break
+        if len(going_on) <= _CROWDED * len(in_batch):
+            in_batch = [in_batch[place] for place in going_on]
+            wave.advance(torch.tensor(going_on, device=decoder.device))
+        else:
+            wave.advance()
+    return completions
+
+
+def _wave_seed(seed: int, wave: int) -> int:
+    return int(np.random.SeedSequence([seed, wave]).generate_state(1, np.uint64)[0] >> np.uint64(1))
