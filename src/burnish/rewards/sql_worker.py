@@ -1,0 +1,256 @@
+"""The process in which SQL written by a model runs.
+
+Started by `SqlSandbox` as a script of its own, never imported into the parent for its `main`. Notable choices:
+
+- Nothing of Burnish is imported, let alone torch: it starts in a fraction of a second, so killing it is cheap.
+- Requests and replies are length-prefixed JSON on stdin and stdout. JSON, not pickle: a reply is data even when
+  the process that sent it was subverted by the query it ran.
+- DuckDB opens the database read-only with external access off, one thread, a memory limit, no spilling to disk, and its
+  configuration locked. The operating system's limits stand behind that: address space, processor time and
+  a file size of zero, so that not even a hole in DuckDB lets a query write a file.
+- A statement passes only if the parser finds exactly one and calls it a SELECT (which WITH, VALUES, FROM, TABLE,
+  DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression.
+"""
+
+import base64
+import datetime
+import decimal
+import json
+import math
+import os
+import struct
+import threading
+import time
+import uuid
+from typing import IO, Any
+
+MAX_REPLY_BYTES = 16 * 2**20
+MAX_SQL_CHARACTERS = 100_000
+_MAX_JSON_INT = 2**53
+# Address space that Python, DuckDB's code and its allocator map before a query needs any.
+_BASE_ADDRESS_SPACE = 1536 * 2**20
+
+
+def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
+    """Write `message` as four bytes of length (big-endian) and JSON."""
+    data = json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+    stream.write(struct.pack(">I", len(data)) + data)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> dict[str, Any] | None:
+    """Read what `write_frame` wrote; None at the end of the stream or for a frame that breaks the protocol."""
+    header = stream.read(4)
+    if len(header) < 4:
+        return None
+    (length,) = struct.unpack(">I", header)
+    if length > 2 * MAX_REPLY_BYTES:
+        return None
+    data = stream.read(length)
+    if len(data) < length:
+        return None
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def encode(value: object) -> object:
+    """A value of a DuckDB row as JSON, such that `decode` gives back an equal value of the same type.
+
+    Strings, booleans, None, short integers and finite floats are themselves, lists are arrays; every other type
+    becomes an object with one key, its name.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _MAX_JSON_INT else {"int": hex(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {"map": [[encode(key), encode(item)] for key, item in value.items()]}
+    if isinstance(value, decimal.Decimal):
+        return {"decimal": str(value)}
+    if isinstance(value, datetime.datetime):
+        return {"datetime": value.isoformat()}
+    if isinstance(value, datetime.date):
+        return {"date": value.isoformat()}
+    if isinstance(value, datetime.time):
+        return {"time": value.isoformat()}
+    if isinstance(value, datetime.timedelta):
+        return {"interval": [value.days, value.seconds, value.microseconds]}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, uuid.UUID):
+        return {"uuid": str(value)}
+    raise TypeError(f"a result holds a value of type {type(value).__name__}, which is not supported")
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "map":
+        return {decode(key): decode(item) for key, item in content}
+    if kind == "interval":
+        days, seconds, microseconds = content
+        return datetime.timedelta(days=days, seconds=seconds, microseconds=microseconds)
+    return _FROM_TEXT[kind](content)
+
+
+_FROM_TEXT: dict[str, Any] = {
+    "int": lambda text: int(text, 16),
+    "float": float,
+    "decimal": decimal.Decimal,
+    "datetime": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "bytes": base64.b64decode,
+    "uuid": uuid.UUID,
+}
+
+
+class _RefusedError(Exception):
+    """The statement or its result is not allowed; the message says why."""
+
+
+def main() -> None:
+    """Serve queries from stdin until it ends. The first request holds the settings."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints must not be taken for a reply.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    settings = read_frame(requests)
+    if settings is None:
+        return
+    try:
+        connection = _open(settings)
+    except Exception as error:  # whatever is wrong with the database or DuckDB, the parent reports it
+        write_frame(replies, {"error": _short(error)})
+        return
+    write_frame(replies, {"ready": True})
+    while (request := read_frame(requests)) is not None:
+        _limit_processor_time(settings["timeout_seconds"])
+        reply = _answer(connection, request["sql"], settings)
+        write_frame(replies, reply)
+        if reply["last"]:
+            return
+
+
+def _open(settings: dict[str, Any]) -> Any:
+    """A locked-down connection to the database, and the operating system's limits on this process."""
+    import duckdb
+
+    connection = duckdb.connect(settings["database"], read_only=True)
+    for setting in (
+        "threads = 1",
+        f"memory_limit = '{settings['memory_limit'] // 1024}KiB'",
+        "temp_directory = ''",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        "python_enable_replacements = false",  # else `select * from name` reads the Python variable `name`
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"set global {setting}")
+    _limit_resources(settings["memory_limit"])
+    return connection
+
+
+def _limit_resources(memory_limit: int) -> None:
+    """Backstops of the operating system, where it has them (not on Windows; macOS ignores the address space)."""
+    try:
+        import resource
+    except ImportError:
+        return
+    limits = {
+        resource.RLIMIT_AS: memory_limit + _BASE_ADDRESS_SPACE,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, limit in limits.items():
+        _, hard = resource.getrlimit(kind)
+        ceiling = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        try:
+            resource.setrlimit(kind, (ceiling, ceiling))
+        except (ValueError, OSError):
+            continue  # a system that cannot limit this still has DuckDB's limits and the parent's clock
+
+
+def _limit_processor_time(timeout_seconds: float) -> None:
+    """Let the kernel end this process if a query runs on although nobody is left to kill it."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    seconds = math.ceil(time.process_time() + timeout_seconds) + 5
+    if hard == resource.RLIM_INFINITY or seconds < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
+
+
+def _answer(connection: Any, sql: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The reply to one query; `last` says that this process can take no further one."""
+    import duckdb
+
+    # A cursor is a connection of its own: no transaction or temporary object outlives the query.
+    cursor = connection.cursor()
+    timer = threading.Timer(settings["timeout_seconds"], cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    started = time.perf_counter()
+    last = False
+    try:
+        columns, rows = _run(cursor, sql, settings["max_rows"])
+        reply: dict[str, Any] = {"columns": columns, "rows": rows}
+        if len(json.dumps(rows, allow_nan=False)) > MAX_REPLY_BYTES:
+            reply = {"error": f"the result is larger than {MAX_REPLY_BYTES // 2**20} MiB"}
+    except duckdb.InterruptException:
+        reply, last = {"error": f"the time limit of {settings['timeout_seconds']:g} s was reached"}, True
+    except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException, MemoryError) as error:
+        # After the fatal ones DuckDB refuses every query; after the others the allocator may keep so much of the
+        # address space that an innocent query fails. A fresh process costs a quarter of a second.
+        reply, last = {"error": _short(error)}, True
+    except Exception as error:  # any other failure is the query's own
+        reply = {"error": _short(error)}
+    finally:
+        timer.cancel()
+        cursor.close()
+    return {**reply, "seconds": time.perf_counter() - started, "last": last}
+
+
+def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[object]]:
+    """Column names and encoded rows of the one read statement in `sql`."""
+    import duckdb
+
+    if len(sql) > MAX_SQL_CHARACTERS:
+        raise _RefusedError(f"the statement is longer than {MAX_SQL_CHARACTERS} characters")
+    statements = cursor.extract_statements(sql)
+    if len(statements) != 1:
+        raise _RefusedError(f"exactly one statement is allowed, not {len(statements)}")
+    kind = statements[0].type
+    if kind != duckdb.StatementType.SELECT:
+        raise _RefusedError(f"only a statement that reads is allowed, not {str(kind).rsplit('.', 1)[-1]}")
+    cursor.execute(statements[0])
+    rows = cursor.fetchmany(max_rows + 1)
+    if len(rows) > max_rows:
+        raise _RefusedError(f"the result has more than {max_rows} rows")
+    return [column[0] for column in cursor.description], [encode(row) for row in rows]
+
+
+def _short(error: BaseException) -> str:
+    """The first line of an error's message, which in DuckDB's names the fault; the rest draws the place."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+
+
+if __name__ == "__main__":
+    main()
