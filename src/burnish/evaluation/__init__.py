@@ -1,6 +1,7 @@
 """What a trained model is worth: intervals, perplexity and the report of a run."""
 
 from burnish.evaluation.perplexity import perplexity
+from burnish.evaluation.report import write_report
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 
-__all__ = ["bootstrap_interval", "paired_bootstrap_interval", "perplexity"]
+__all__ = ["bootstrap_interval", "paired_bootstrap_interval", "perplexity", "write_report"]

@@ -10,9 +10,7 @@ from burnish.nn.decoder import Decoder
 
 
 @torch.inference_mode()
-def perplexity(
-    decoder: Decoder, sequences: Sequence[Sequence[int]], *, micro_batch_tokens: int = 8192
-) -> float:
+def perplexity(decoder: Decoder, sequences: Sequence[Sequence[int]], *, micro_batch_tokens: int = 8192) -> float:
     """exp of the mean negative log-probability of a token given the tokens before it in its sequence.
 
     sequences: token ids; they never see each other. Every token but a sequence's first is scored, exactly
@@ -23,9 +21,7 @@ def perplexity(
     """
     scored = [sequence for sequence in sequences if len(sequence) > 1]
     if not scored:
-        raise ValueError(
-            "perplexity needs a sequence of at least two tokens: the first token is never scored"
-        )
+        raise ValueError("perplexity needs a sequence of at least two tokens: the first token is never scored")
     was_training = decoder.training
     decoder.eval()
     total, count = 0.0, 0

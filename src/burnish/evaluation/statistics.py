@@ -15,9 +15,7 @@ DRAWS_AT_ONCE = 1 << 22
 """Indices drawn together: 32 MiB, whatever the number of scores and resamples."""
 
 
-def bootstrap_interval(
-    values: Scores, *, level: float = 0.95, resamples: int = 2000, seed: int
-) -> tuple[float, float]:
+def bootstrap_interval(values: Scores, *, level: float = 0.95, resamples: int = 2000, seed: int) -> tuple[float, float]:
     """Interval of the mean of `values` `[n]` at confidence `level`.
 
     The same seed gives the same interval. Raises ValueError when there are no values, when one is not finite

@@ -1,0 +1,326 @@
+"""The report of a run: one HTML file that needs nothing else.
+
+Notable choices:
+- no script, no font, no request: the page forbids them to itself by its content security policy, so that it can be
+  mailed, archived and opened where there is no network, and so that an answer of a model can do nothing in it;
+- every text is escaped by the template engine, and shown with its control characters visible;
+- it knows scores, perplexities, curves, stages and answers, not any recipe: what a run does not have is left out;
+- numbers are text before they are pictures: each bar and curve has its figure beside it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from burnish.evaluation import formatting
+from burnish.evaluation.charts import LineChart, line_chart
+from burnish.evaluation.run_record import Answer, RunRecord, StageRecord, read_run
+from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
+from burnish.files import atomic_write_text
+
+REPORT = "report.html"
+TEMPLATE = "report.html.jinja"
+
+SERIES_COLOURS = 6
+"""Colours that the stylesheet defines; models beyond that start again."""
+MAX_TEXT = 2_000
+"""Characters of one answer that are shown."""
+MAX_REASONS = 8
+"""Reasons that are named; rarer ones are counted together."""
+
+DRAWN_TOGETHER = (("rewards", ("rewards/chosen", "rewards/rejected")),)
+"""Metrics that only say something side by side, and the name of their common chart."""
+DRAWN_FIRST = ("loss", "rewards", "rewards/margins", "rewards/accuracies", "kl")
+DRAWN_LAST = ("grad_norm", "learning_rate")
+
+# How the answers of the first and the last model compare: heading, (right before, right after), examples shown.
+OUTCOMES = (
+    ("Learned", (False, True), 4),
+    ("Still wrong", (False, False), 4),
+    ("Unlearned", (True, False), 3),
+    ("Right before and after", (True, True), 2),
+)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A score with its interval, all in shares of 1."""
+
+    label: str
+    colour: int
+    score: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What changed between two models on the same questions, in shares of 1."""
+
+    before: str
+    after: str
+    difference: float
+    interval: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        if self.interval[0] > 0:
+            return "better"
+        return "worse" if self.interval[1] < 0 else "no clear difference"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The scores of all models on one group of questions."""
+
+    name: str
+    count: int
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A perplexity before and after training; lower is better."""
+
+    name: str
+    before: float
+    after: float
+
+    @property
+    def relative(self) -> float:
+        return self.after / self.before - 1
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with every model's answer."""
+
+    question: str
+    gold: str | None
+    answers: Sequence[tuple[Bar, Answer]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Questions on which the first and last model compare in one way, and a few of them."""
+
+    heading: str
+    count: int
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything the report shows of one stage's answers."""
+
+    stage: str
+    count: int
+    models: Sequence[Bar]
+    gains: Sequence[Gain]
+    groups: Sequence[Group]
+    reasons: Sequence[tuple[str, Sequence[int]]]
+    outcomes: Sequence[Outcome]
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a run folder from what its stages left there; returns the file's path.
+
+    Raises DataError when the folder is not a run's or a file in it is damaged, BurnishError when it cannot be written.
+    """
+    path = folder / REPORT
+    atomic_write_text(path, render(read_run(folder)))
+    return path
+
+
+def render(run: RunRecord) -> str:
+    """The report's HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: formatting.printable(value) if type(value) is str else value,
+    )
+    for function in (formatting.percent, formatting.points, formatting.signed, formatting.number):
+        environment.filters[function.__name__] = function
+    environment.filters |= {"duration": formatting.duration, "words": formatting.words, "titled": formatting.title}
+    environment.filters["shortened"] = lambda text: formatting.shortened(text, MAX_TEXT)
+    environment.filters["yaml"] = as_yaml
+    summary = run.summary
+    evaluations = [evaluation(stage, seed=_seed(summary)) for stage in run.stages if stage.answers]
+    return environment.get_template(TEMPLATE).render(
+        run=run,
+        summary=summary,
+        scores=list(scores(summary)),
+        evaluations=evaluations,
+        perplexities=list(perplexities(summary)),
+        curves=[(stage, *charts(stage)) for stage in run.stages if stage.curves],
+        started=started(run.stages),
+        versions=versions(run.stages),
+        chart=LineChart,
+    )
+
+
+def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
+    """Each summary entry that ends in `_accuracy`, with the intervals that `<entry>_interval` gives."""
+    for key, by_model in summary.items():
+        if not key.endswith("_accuracy") or not isinstance(by_model, dict):
+            continue
+        intervals = summary.get(f"{key}_interval", {})
+        yield (
+            key,
+            [
+                Bar(formatting.words(label), index % SERIES_COLOURS, score, _pair(intervals.get(label)))
+                for index, (label, score) in enumerate(by_model.items())
+                if score is not None
+            ],
+        )
+
+
+def perplexities(summary: Mapping[str, Any]) -> Iterator[Change]:
+    for name, values in summary.get("perplexity", {}).items():
+        if isinstance(values, dict) and values.get("before") and values.get("after"):
+            yield Change(name, float(values["before"]), float(values["after"]))
+
+
+def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
+    """Compare the models that answered the same questions."""
+    labels = list(stage.answers)
+    right = {label: [answer.correct for answer in answers] for label, answers in stage.answers.items()}
+    everything = range(len(right[labels[0]]))
+    models = _bars(right, everything, seed)
+    pairs = list(pairwise(labels))
+    if len(labels) > 2:
+        pairs.append((labels[0], labels[-1]))
+    return Evaluation(
+        stage=stage.name,
+        count=len(everything),
+        models=models,
+        gains=[_gain(right, before, after, seed) for before, after in pairs],
+        groups=list(_groups(stage.answers, right, seed)),
+        reasons=_reasons(stage.answers),
+        outcomes=list(_outcomes(stage.answers, models)) if len(labels) > 1 else [],
+    )
+
+
+def _bars(right: Mapping[str, Sequence[bool]], questions: Sequence[int], seed: int) -> list[Bar]:
+    bars = []
+    for index, (label, verdicts) in enumerate(right.items()):
+        chosen = [verdicts[question] for question in questions]
+        score = sum(chosen) / len(chosen)
+        bars.append(Bar(label, index % SERIES_COLOURS, score, bootstrap_interval(chosen, seed=seed)))
+    return bars
+
+
+def _gain(right: Mapping[str, Sequence[bool]], before: str, after: str, seed: int) -> Gain:
+    difference = (sum(right[after]) - sum(right[before])) / len(right[after])
+    return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed))
+
+
+def _groups(answers: Mapping[str, Sequence[Answer]], right: Mapping[str, Sequence[bool]], seed: int) -> Iterator[Group]:
+    """Scores by group, in the order in which groups first appear; nothing when there is only one."""
+    members: dict[str, list[int]] = {}
+    for question, answer in enumerate(next(iter(answers.values()))):
+        if answer.group is not None:
+            members.setdefault(answer.group, []).append(question)
+    if len(members) > 1:
+        for name, questions in members.items():
+            yield Group(name, len(questions), _bars(right, questions, seed))
+
+
+def _reasons(answers: Mapping[str, Sequence[Answer]]) -> list[tuple[str, Sequence[int]]]:
+    """Why answers were wrong: each reason with its count by model, the most frequent first.
+
+    Only the part before a colon counts as the reason: what follows is the particular case.
+    """
+    counts = {
+        label: Counter(
+            answer.reason.partition(":")[0].strip() or "no reason given" for answer in rows if not answer.correct
+        )
+        for label, rows in answers.items()
+    }
+    total: Counter[str] = sum(counts.values(), Counter())
+    named = [reason for reason, _ in total.most_common(MAX_REASONS)]
+    table: list[tuple[str, Sequence[int]]] = [
+        (reason, [count[reason] for count in counts.values()]) for reason in named
+    ]
+    rest = [count.total() - sum(count[reason] for reason in named) for count in counts.values()]
+    return [*table, ("other reasons", rest)] if any(rest) else table
+
+
+def _outcomes(answers: Mapping[str, Sequence[Answer]], models: Sequence[Bar]) -> Iterator[Outcome]:
+    rows_by_model = list(answers.values())
+    first, last = rows_by_model[0], rows_by_model[-1]
+    for heading, (before, after), shown in OUTCOMES:
+        questions = [
+            question
+            for question in range(len(first))
+            if (first[question].correct, last[question].correct) == (before, after)
+        ]
+        # Spread over the test set, which often lists questions of one kind together.
+        spread = sorted({questions[index * len(questions) // shown] for index in range(shown)}) if questions else []
+        examples = [
+            Example(
+                question=first[question].prompt,
+                gold=first[question].gold,
+                answers=[(model, rows[question]) for model, rows in zip(models, rows_by_model, strict=True)],
+            )
+            for question in spread
+        ]
+        yield Outcome(heading, len(questions), examples)
+
+
+def charts(stage: StageRecord) -> tuple[list[LineChart], list[tuple[str, float]]]:
+    """One chart a metric, losses first, where those of DRAWN_TOGETHER share one; and the metrics that never changed."""
+    constants = [(name, points[0][1]) for name, points in stage.curves.items() if len({y for _, y in points}) == 1]
+    curves = {name: points for name, points in stage.curves.items() if name not in dict(constants)}
+    panels: dict[str, list[tuple[str, Sequence[tuple[float, float]]]]] = {}
+    for name, members in DRAWN_TOGETHER:
+        if all(member in curves for member in members):
+            panels[name] = [(member.rpartition("/")[2], curves.pop(member)) for member in members]
+    for name, points in curves.items():
+        panels[name] = [(name, points)]
+
+    def place(name: str) -> tuple[int, str]:
+        if name in DRAWN_FIRST:
+            return DRAWN_FIRST.index(name), ""
+        return len(DRAWN_FIRST) + (name in DRAWN_LAST), name
+
+    return [line_chart(name, panels[name]) for name in sorted(panels, key=place)], constants
+
+
+def versions(stages: Sequence[StageRecord]) -> dict[str, str]:
+    """Version of each package that any stage ran with; several when a cached stage ran with another."""
+    seen: dict[str, list[str]] = {}
+    for stage in stages:
+        for package, version in stage.record.get("versions", {}).items():
+            if str(version) not in seen.setdefault(package, []):
+                seen[package].append(str(version))
+    return {package: ", ".join(found) for package, found in sorted(seen.items())}
+
+
+def started(stages: Sequence[StageRecord]) -> str | None:
+    """When the oldest stage ran, to the minute, as its record says."""
+    times = sorted(str(stage.record["started"]) for stage in stages if "started" in stage.record)
+    return times[0][:16].replace("T", " ") if times else None
+
+
+def as_yaml(value: Any) -> str:
+    """A configuration in the notation of recipes."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    return text.rstrip()
+
+
+def _pair(interval: Any) -> tuple[float, float] | None:
+    return None if interval is None else (float(interval[0]), float(interval[1]))
+
+
+def _seed(summary: Mapping[str, Any]) -> int:
+    seed = summary.get("seed", 0)
+    return seed if isinstance(seed, int) and seed >= 0 else 0

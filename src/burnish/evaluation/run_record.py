@@ -1,0 +1,168 @@
+"""What a run folder says about itself, read back into typed values for the report.
+
+A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl` and perhaps
+`answers-<model>.jsonl`. Only what is there is read: a run without preference training has no reward curves, one
+without an evaluation no answers.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import DataError
+
+SUMMARY = "summary.json"
+STAGE = "stage.json"
+EVENTS = "events.jsonl"
+ANSWERS_PREFIX = "answers-"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one test question, as judged."""
+
+    prompt: str
+    completion: str
+    correct: bool
+    reason: str
+    group: str | None
+    gold: str | None
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of a run.
+
+    record: the whole of `stage.json`.
+    curves: each metric of `events.jsonl` as `(step, value)` in order of steps; only finite numbers.
+    answers: each evaluated model's answers, all models in the same order of questions.
+    """
+
+    name: str
+    type: str
+    seconds: float
+    peak_rss_gib: float
+    cached: bool
+    record: Mapping[str, Any]
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+    answers: Mapping[str, Sequence[Answer]]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A whole run: its summary and its stages in the order they ran."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+    stages: Sequence[StageRecord]
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder. Raises DataError naming file, line and reason when something in it is damaged."""
+    summary = _read_object(folder / SUMMARY)
+    try:
+        stages = [_read_stage(folder, entry) for entry in summary.get("stages", [])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / SUMMARY}: a stage is described wrongly: {error!r}; run the recipe again") from error
+    return RunRecord(folder, summary, stages)
+
+
+def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
+    folder = run / entry["folder"]
+    record = _read_object(folder / STAGE) if (folder / STAGE).is_file() else {}
+    return StageRecord(
+        name=str(entry["name"]),
+        type=str(entry["type"]),
+        seconds=float(entry["seconds"]),
+        peak_rss_gib=float(entry["peak_rss_gib"]),
+        cached=bool(entry.get("cached", False)),
+        record=record,
+        curves=_read_curves(folder / EVENTS),
+        answers=_read_answers(folder, record),
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the recipe again to write it") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected an object, found {type(value).__name__}; run the recipe again to write it")
+    return value
+
+
+def _read_rows(path: Path, *, may_end_early: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line. A killed run may leave half a last line, which is then left out."""
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if may_end_early and number == len(lines):
+                return
+            raise DataError(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: expected an object, found {type(row).__name__}")
+        yield number, row
+
+
+def _read_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Each metric by step. A resumed run repeats the steps after its last checkpoint: the last value counts."""
+    if not path.is_file():
+        return {}
+    metrics: dict[str, dict[float, float]] = {}
+    for _, row in _read_rows(path, may_end_early=True):
+        numbers = {name: float(value) for name, value in row.items() if _is_number(value)}
+        numbers.pop("time", None)
+        step = numbers.pop("step", None)
+        if step is not None:
+            for name, value in numbers.items():
+                metrics.setdefault(name, {})[step] = value
+    return {name: sorted(values.items()) for name, values in metrics.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Answer]]:
+    """Answers by model, in the order in which the stage's configuration names the models."""
+    files = {path.stem.removeprefix(ANSWERS_PREFIX): path for path in sorted(folder.glob(f"{ANSWERS_PREFIX}*.jsonl"))}
+    models = record.get("configuration", {}).get("models") or {}
+    order = [label for label in models if label in files] + [label for label in files if label not in models]
+    answers = {label: [_answer(files[label], *row) for row in _read_rows(files[label])] for label in order}
+    for label in order[1:]:
+        first = order[0]
+        if [answer.prompt for answer in answers[label]] != [answer.prompt for answer in answers[first]]:
+            raise DataError(
+                f"{files[label]}: not the questions of {files[first].name} in the same order, so the models cannot be "
+                "compared; delete the stage's folder and run the recipe again"
+            )
+    return answers
+
+
+def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:
+    try:
+        return Answer(
+            prompt=_question(row["prompt"]),
+            completion=str(row["completion"]),
+            correct=bool(row["correct"]),
+            reason=str(row.get("reason") or ""),
+            group=None if row.get("group") is None else str(row["group"]),
+            gold=None if row.get("gold") is None else str(row["gold"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}:{line}: an answer needs prompt, completion and correct; {error!r}") from error
+
+
+def _question(prompt: object) -> str:
+    """The question itself: of a list of messages, what the last one says."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
+        return str(prompt[-1].get("content", ""))
+    return str(prompt)
