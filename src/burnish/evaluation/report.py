@@ -34,10 +34,13 @@ MAX_TEXT = 2_000
 MAX_REASONS = 8
 """Reasons that are named; rarer ones are counted together."""
 
-DRAWN_TOGETHER = (("rewards", ("rewards/chosen", "rewards/rejected")),)
-"""Metrics that only say something side by side, and the name of their common chart."""
-DRAWN_FIRST = ("loss", "rewards", "rewards/margins", "rewards/accuracies", "kl")
-DRAWN_LAST = ("grad_norm", "learning_rate")
+DRAWN_TOGETHER = (
+    ("rewards", ("rewards/chosen", "rewards/rejected")),
+    ("log-probabilities", ("logps/chosen", "logps/rejected")),
+)
+"""Metrics that only say something side by side, under the name of their common chart."""
+DRAWN_FIRST = ("loss", "rewards", "rewards/margins", "rewards/accuracies", "kl", "log-probabilities")
+DRAWN_LAST = ("grad_norm", "learning_rate", "tokens", "tokens_per_second")
 
 # How the answers of the first and the last model compare: heading, (right before, right after), examples shown.
 OUTCOMES = (
@@ -151,7 +154,7 @@ def render(run: RunRecord) -> str:
         environment.filters[function.__name__] = function
     environment.filters |= {"duration": formatting.duration, "words": formatting.words, "titled": formatting.title}
     environment.filters["shortened"] = lambda text: formatting.shortened(text, MAX_TEXT)
-    environment.filters["yaml"] = as_yaml
+    environment.filters |= {"yaml": as_yaml, "inputs": inputs}
     summary = run.summary
     evaluations = [evaluation(stage, seed=_seed(summary)) for stage in run.stages if stage.answers]
     return environment.get_template(TEMPLATE).render(
@@ -235,14 +238,9 @@ def _groups(answers: Mapping[str, Sequence[Answer]], right: Mapping[str, Sequenc
 
 
 def _reasons(answers: Mapping[str, Sequence[Answer]]) -> list[tuple[str, Sequence[int]]]:
-    """Why answers were wrong: each reason with its count by model, the most frequent first.
-
-    Only the part before a colon counts as the reason: what follows is the particular case.
-    """
+    """Why answers were wrong: each reason with its count by model, the most frequent first."""
     counts = {
-        label: Counter(
-            answer.reason.partition(":")[0].strip() or "no reason given" for answer in rows if not answer.correct
-        )
+        label: Counter(answer.reason or "no reason given" for answer in rows if not answer.correct)
         for label, rows in answers.items()
     }
     total: Counter[str] = sum(counts.values(), Counter())
@@ -309,6 +307,12 @@ def started(stages: Sequence[StageRecord]) -> str | None:
     """When the oldest stage ran, to the minute, as its record says."""
     times = sorted(str(stage.record["started"]) for stage in stages if "started" in stage.record)
     return times[0][:16].replace("T", " ") if times else None
+
+
+def inputs(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a stage read, as its recipe names it, with the hash of its content; then what else its cache key holds."""
+    read = [(f"{entry['field']}: {entry['written']}", str(entry["key"])) for entry in record.get("inputs", [])]
+    return read + [(name, str(value)) for name, value in record.get("fingerprints", {}).items()]
 
 
 def as_yaml(value: Any) -> str:

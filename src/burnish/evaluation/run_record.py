@@ -22,12 +22,13 @@ ANSWERS_PREFIX = "answers-"
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer to one test question, as judged."""
+    """A model's answer to one test question, as judged: the reason is fit for counting, the detail for reading."""
 
     prompt: str
     completion: str
     correct: bool
     reason: str
+    detail: str
     group: str | None
     gold: str | None
 
@@ -154,6 +155,7 @@ def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:
             completion=str(row["completion"]),
             correct=bool(row["correct"]),
             reason=str(row.get("reason") or ""),
+            detail=str(row.get("detail") or ""),
             group=None if row.get("group") is None else str(row["group"]),
             gold=None if row.get("gold") is None else str(row["gold"]),
         )
