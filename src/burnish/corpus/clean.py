@@ -96,6 +96,26 @@ def remove_if(name: str, reason: Callable[[str], str | None]) -> Step:
     return Step(name, apply)
 
 
+def split_long(max_characters: int) -> Step:
+    """Return the step that cuts long documents into pieces, where possible between paragraphs or else lines.
+
+    For files that hold many texts, such as a dump of articles: their pieces can then be held out one by one.
+    The pieces of document `a` are called `a#1`, `a#2` and so on; joined they are the document.
+    """
+
+    def apply(documents: Sequence[Document]) -> tuple[list[Document], list[Removed]]:
+        pieces = []
+        for document in documents:
+            texts = _pieces(document.text, max_characters)
+            if len(texts) == 1:
+                pieces.append(document)
+            else:
+                pieces += [replace(document, id=f"{document.id}#{i}", text=t) for i, t in enumerate(texts, start=1)]
+        return pieces, []
+
+    return Step("split long", apply)
+
+
 def normalize_unicode(text: str) -> str:
     """Return the text in NFC, with newlines for line ends and without what is not text."""
     return unicodedata.normalize("NFC", NOT_TEXT.sub("", LINE_ENDS.sub("\n", text)))
@@ -117,6 +137,22 @@ def too_short(min_characters: int) -> Callable[[str], str | None]:
         return f"{len(text)} characters, fewer than {min_characters}" if len(text) < min_characters else None
 
     return reason
+
+
+def _pieces(text: str, max_characters: int) -> list[str]:
+    """Cut a text into pieces of at most `max_characters`, each at the last good place that leaves it half full."""
+    pieces = []
+    start = 0
+    while len(text) - start > max_characters:
+        end = start + max_characters
+        for separator in ("\n\n", "\n", ". ", " "):
+            found = text.rfind(separator, start + max_characters // 2, end)
+            if found >= 0:
+                end = found + len(separator)
+                break
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]]
 
 
 def _characters(documents: Sequence[Document]) -> int:

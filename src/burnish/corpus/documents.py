@@ -1,6 +1,7 @@
 """Documents from text, Markdown and data files.
 
 A text or Markdown file is one document; a row of JSON lines or Parquet with a `text` column is one document.
+In a folder, `.json` files are passed over: there they are mostly settings. One that is named is read.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ def read_documents(
     Args:
         text_key: the column of data rows that holds the text.
         id_key: the column that holds an id; without one the id is a hash of the text.
-        skipped: if given, receives the files of folders that are of another kind, such as images.
+        skipped: if given, receives the files of folders that are not read, such as images.
 
     Raises:
         DataError: listing files and rows that cannot be read, with reason and fix; or there is no document.
@@ -107,8 +108,8 @@ def _files(paths: str | Path | Sequence[str | Path], skipped: list[Path] | None)
             if file.is_dir() or file.resolve() in seen or any(part.startswith(".") for part in relative.parts):
                 continue
             seen.add(file.resolve())
-            if _suffix(file) in TEXT_SUFFIXES + ROW_SUFFIXES:
-                yield file, str(relative)
+            if _suffix(file) in TEXT_SUFFIXES + ROW_SUFFIXES and not (path.is_dir() and _suffix(file) == ".json"):
+                yield file, relative.as_posix()
             elif path.is_dir():
                 if skipped is not None:
                     skipped.append(file)

@@ -202,23 +202,27 @@ def _rows(path: Path, problems: Problems) -> Iterator[Row]:
 
 def _json_rows(path: Path, first: bytes, rest: Iterator[bytes], problems: Problems) -> Iterator[Row]:
     """Yield the rows of JSON lines; when the first text of the file is a `[`, those of the array."""
-    offset, begun = 0, False
-    for line, data in enumerate(itertools.chain([first], rest), start=1):
+    begun = False
+    offset = len(first) - len(first.removeprefix(UTF8_BOM))
+    for line, data in enumerate(itertools.chain([first[offset:]], rest), start=1):
         start, offset = offset, offset + len(data)
-        text_bytes = data.removeprefix(UTF8_BOM) if start == 0 else data
-        if not text_bytes.strip():
+        if not data.strip():
             continue
-        if not begun and text_bytes.lstrip().startswith(b"["):
-            yield from _array_rows(path, decode(path, b"".join([data, *rest]), line=line, offset=start), line, problems)
+        first_row, begun = not begun, True
+        if first_row and data.lstrip().startswith(b"["):
+            text = decode(path, b"".join([data, *rest]), line=line, offset=start)
+            yield from _array_rows(path, text, line, problems)
             return
-        begun = True
         try:
-            value = json.loads(data.decode("utf-8-sig" if start == 0 else "utf-8"), parse_constant=_not_json)
+            value = json.loads(data.decode().rstrip(), parse_constant=_not_json)
             yield Row(str(path), line, _checked_row(value))
         except UnicodeDecodeError as error:
             problems.add(path, line, not_utf8(data, error, start))
         except json.JSONDecodeError as error:
-            problems.add(path, line, _invalid_json(error, text_bytes))
+            reason = f"invalid JSON at column {error.colno}: {_why(error)}"
+            if first_row and (advice := _not_json_lines(data)):
+                raise DataError(f"{path}:{line}: {reason}; {advice}") from None
+            problems.add(path, line, reason)
         except (ValueError, RecursionError) as error:
             problems.add(path, line, str(error))
 
@@ -271,14 +275,13 @@ def _not_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON; write null or leave the key out")
 
 
-def _invalid_json(error: json.JSONDecodeError, line: bytes) -> str:
-    """Explain a line that is not JSON, with the likely cause where the text gives it away."""
-    reason = f"invalid JSON at column {error.colno}: {_why(error)}"
-    if line.strip() in (b"{", b"}", b"{}"):
-        return f"{reason}; an object may not span lines here: one object a line, or put all between [ and ]"
-    if not line.lstrip().startswith(b"{"):
-        return f"{reason}; expected one JSON object a line (CSV and plain text are not data files)"
-    return reason
+def _not_json_lines(first: bytes) -> str:
+    """Return the advice for a file whose first line shows that none is JSON, or nothing."""
+    if first.strip() == b"{":
+        return "an object may not span lines: write one object a line, or put all of them between [ and ]"
+    if not first.lstrip().startswith(b"{"):
+        return "expected one JSON object a line (CSV and plain text are not data files)"
+    return ""
 
 
 def _why(error: json.JSONDecodeError) -> str:

@@ -1,0 +1,139 @@
+"""Packing loses nothing, and a corpus is read back as it was written."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from burnish.corpus.documents import Document, read_documents
+from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, build_corpus, cleaning_steps, pack, tokenize
+from burnish.errors import DataError
+from burnish.text.tokenizer import Tokenizer
+
+
+def documents(prefix: str, count: int, length: int = 80) -> list[Document]:
+    return [Document(f"{prefix}{i}", f"{prefix} {i} ".ljust(length, "abcdefgh"[i % 8]), "test") for i in range(count)]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), max_size=12), st.integers(2, 9))
+def test_packing_loses_and_repeats_no_token_and_never_mixes_documents(tokens: list[list[int]], window: int) -> None:
+    windows = pack(tokens, window)
+    rebuilt: list[list[int]] = [[] for _ in tokens]
+    for index, number in enumerate(windows.documents.tolist()):
+        assert 1 <= len(windows[index]) <= window
+        rebuilt[number] += windows[index]
+    assert rebuilt == tokens
+    assert windows.documents.tolist() == sorted(windows.documents.tolist())
+    assert windows.lengths == [len(windows[index]) for index in range(len(windows))]
+    assert windows.n_documents == len(tokens)
+
+
+@given(st.integers(2, 500), st.integers(2, 40))
+def test_pieces_of_a_document_are_of_nearly_equal_length(length: int, window: int) -> None:
+    lengths = pack([[0] * length], window).lengths
+    assert max(lengths) - min(lengths) <= 1
+    assert len(lengths) == -(-length // window)
+
+
+def test_a_window_has_room_for_a_prediction() -> None:
+    with pytest.raises(DataError, match="window is 1; expected at least 2 tokens"):
+        pack([[1, 2]], 1)
+
+
+def test_documents_end_with_the_end_token_and_inject_none(tokenizer: Tokenizer) -> None:
+    (tokens,) = tokenize([Document("1", "a<|end|>", "s")], tokenizer)
+    assert tokens.count(tokenizer.eos_id or -1) == 1
+    assert tokens[-1] == tokenizer.eos_id
+    assert len(tokens) == len("a<|end|>") + 1
+
+
+def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    domain, general = documents("domain", 20), documents("general", 30, length=300)
+    general.append(Document("copy", domain[0].text.upper(), "test"))
+    domain += [Document("short", "short", "test"), Document("twin", domain[1].text + " \n", "test")]
+    corpus, report = build_corpus({"domain": domain, "general": general}, tokenizer, window=64, min_heldout=3)
+    counts = corpus.counts()
+    assert counts["domain"]["train"]["documents"] + counts["domain"]["heldout"]["documents"] == 20
+    assert counts["general"]["train"]["documents"] + counts["general"]["heldout"]["documents"] == 30
+    assert counts["domain"]["heldout"]["documents"] >= 3
+    assert sum(counts["domain"][split]["tokens"] for split in ("train", "heldout")) == 20 * 81
+    assert [(item.document.id, item.step) for item in report.removed["domain"]] == [
+        ("short", "too short"),
+        ("twin", "exact duplicates"),
+    ]
+    assert [item.reason for item in report.removed["general"]] == ["equal to a document of another group"]
+
+    corpus.save(tmp_path / "corpus", report)
+    loaded = TokenCorpus.load(tmp_path / "corpus")
+    assert (loaded.window, loaded.vocab_size) == (64, tokenizer.vocab_size)
+    assert loaded.counts() == counts
+    for group in ("domain", "general"):
+        for split in ("train", "heldout"):
+            assert loaded.sequences(group, split) == corpus.sequences(group, split)
+    assert loaded[WindowIndex("general", 2)] == corpus.train["general"][2]
+    described = json.loads((tmp_path / "corpus" / "corpus.json").read_text(encoding="utf-8"))
+    assert described["counts"] == counts
+    assert [step["step"] for step in described["steps"]["domain"]] == [
+        "unicode",
+        "whitespace",
+        "too short",
+        "exact duplicates",
+    ]
+    lines = (tmp_path / "corpus" / "removed.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[0]) == {
+        "group": "domain",
+        "step": "too short",
+        "reason": "5 characters, fewer than 50",
+        "id": "short",
+        "text": "short",
+        "source": "test",
+    }
+
+
+def test_building_twice_gives_the_same_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        corpus, report = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
+        corpus.save(tmp_path / name, report)
+    first, second = ((tmp_path / name / "tokens.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_a_corpus_without_heldout_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    corpus, _ = build_corpus({"domain": documents("d", 1)}, tokenizer, window=32, heldout_fraction=0, min_heldout=0)
+    corpus.save(tmp_path / "corpus")
+    assert TokenCorpus.load(tmp_path / "corpus").sequences("domain", "heldout") == []
+
+
+def test_groups_with_nothing_left_or_nothing_to_split(tokenizer: Tokenizer) -> None:
+    with pytest.raises(
+        DataError, match=r"domain: none of 1 documents is left after cleaning; the first was removed: 5"
+    ):
+        build_corpus({"domain": [Document("1", "short", "s")]}, tokenizer, window=32)
+    with pytest.raises(DataError, match="general: none of 0 documents is left"):
+        build_corpus({"domain": documents("d", 9), "general": []}, tokenizer, window=32)
+    with pytest.raises(DataError, match=r"domain: 1 document\(s\) cannot be split"):
+        build_corpus({"domain": documents("d", 1)}, tokenizer, window=32)
+
+
+def test_bad_corpus_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"tokens\.safetensors: cannot be read"):
+        TokenCorpus.load(tmp_path)
+    (tmp_path / "tokens.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    with pytest.raises(DataError, match=r"tokens\.safetensors: cannot be read"):
+        TokenCorpus.load(tmp_path)
+    save_file({"tokens": torch.zeros(1)}, tmp_path / "tokens.safetensors")
+    with pytest.raises(DataError, match="not a corpus written by this version"):
+        TokenCorpus.load(tmp_path)
+
+
+def test_real_web_pages(shared_data: Path, tokenizer: Tokenizer) -> None:
+    corpus, report = build_corpus(
+        {"general": read_documents(shared_data / "c4_demo.jsonl")[:100]}, tokenizer, window=512, steps=cleaning_steps()
+    )
+    counts = corpus.counts()["general"]
+    assert counts["train"]["documents"] + counts["heldout"]["documents"] == 100 - len(report.removed["general"])
+    assert counts["heldout"]["documents"] >= 4

@@ -1,0 +1,164 @@
+"""Rows become exactly the tokens that are read and learned, and nothing is left out silently."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.datasets.examples import (
+    Example,
+    PreferenceExample,
+    conversation_examples,
+    labelled_examples,
+    preference_examples,
+    task_prompts,
+)
+from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Task
+from burnish.errors import DataError
+from burnish.text.chat import Message
+from burnish.text.tokenizer import Tokenizer
+
+SYSTEM: Message = {"role": "system", "content": "Be brief."}
+USER: Message = {"role": "user", "content": "2 + 2?"}
+PLACE = Place("rows.jsonl", 7)
+
+
+def says(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def learned(example: Example, tokenizer: Tokenizer) -> str:
+    pairs = zip(example.tokens, example.mask, strict=True)
+    return tokenizer.decode([token for token, mask in pairs if mask], skip_special=False)
+
+
+def text(tokens: list[int], tokenizer: Tokenizer) -> str:
+    return tokenizer.decode(tokens, skip_special=False)
+
+
+PROMPT = "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_an_example_ends_with_the_last_learned_token(tokenizer: Tokenizer) -> None:
+    (example,), report = conversation_examples([Conversation([USER, says("4")])], tokenizer, max_length=99)
+    assert text(example.tokens, tokenizer) == PROMPT + "4<|im_end|>"
+    assert learned(example, tokenizer) == "4<|im_end|>"
+    assert (report.kept, report.dropped, report.cut) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [(None, "4<|im_end|>6<|im_end|>"), ((False, True), "6<|im_end|>"), ((True, False), "4<|im_end|>")],
+)
+def test_messages_that_are_only_read_are_not_learned(
+    which: tuple[bool, ...] | None, expected: str, tokenizer: Tokenizer
+) -> None:
+    row = Conversation([USER, says("4"), USER, says("6")], which)
+    (example,), _ = conversation_examples([row], tokenizer, max_length=999)
+    assert learned(example, tokenizer) == expected
+    assert example.mask[-1]
+
+
+def test_long_conversations_are_dropped_or_cut_and_reported(tokenizer: Tokenizer) -> None:
+    rows = [
+        Conversation([USER, says("4")], place=Place("rows.jsonl", 1)),
+        Conversation([USER, says("4" * 50)], place=Place("rows.jsonl", 2)),
+        Conversation([{"role": "user", "content": "2" * 99}, says("4")], place=Place("rows.jsonl", 3)),
+    ]
+    examples, report = conversation_examples(rows, tokenizer, max_length=60)
+    assert len(examples) == report.kept == 1
+    assert [(file, line) for file, line, _ in report.dropped] == [("rows.jsonl", 2), ("rows.jsonl", 3)]
+    examples, report = conversation_examples(rows, tokenizer, max_length=60, on_long="cut")
+    assert [len(example.tokens) for example in examples] == [27, 60]
+    assert [(line, reason) for _, line, reason in report.cut] == [(2, "76 tokens, more than max_length 60")]
+    assert [(line, reason) for _, line, reason in report.dropped] == [
+        (3, "120 tokens, more than max_length 60, and no answer begins before that")
+    ]
+    assert report.summary().splitlines() == [
+        "2 examples kept, 1 dropped, 1 cut",
+        "  dropped rows.jsonl:3: 120 tokens, more than max_length 60, and no answer begins before that",
+        "  cut rows.jsonl:2: 76 tokens, more than max_length 60",
+    ]
+
+
+def test_a_pair_shares_its_prompt_exactly(tokenizer: Tokenizer) -> None:
+    row = Preference([USER], [says("4")], [says("five")])
+    (example,), _ = preference_examples([row], tokenizer, max_length=99)
+    assert text(example.prompt, tokenizer) == PROMPT
+    assert text(example.chosen, tokenizer) == "4<|im_end|>"
+    assert text(example.rejected, tokenizer) == "five<|im_end|>"
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1))
+def test_a_prompt_followed_by_an_answer_is_the_conversation(
+    tokenizer: Tokenizer, question: str, good: str, bad: str
+) -> None:
+    prompt: list[Message] = [SYSTEM, {"role": "user", "content": question}]
+    examples, report = preference_examples(
+        [Preference(prompt, [says(good)], [says(bad)])], tokenizer, max_length=10_000
+    )
+    if good == bad:
+        assert [reason for _, _, reason in report.dropped] == ["the answers are the same tokens in the chat template"]
+        return
+    (example,) = examples
+    for answer, tokens in ((good, example.chosen), (bad, example.rejected)):
+        (whole,), _ = conversation_examples([Conversation([*prompt, says(answer)])], tokenizer, max_length=10_000)
+        assert example.prompt + tokens == whole.tokens
+        assert whole.mask == [False] * len(example.prompt) + [True] * len(tokens)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "expected", "reason"),
+    [
+        ("4", "5", PreferenceExample, ""),
+        ("4" * 30, "5", PreferenceExample, "56 tokens with its longer answer, more than max_length 40"),
+        ("4" * 30, "4" * 29, None, "56 tokens with its longer answer, more than max_length 40, and the answers are"),
+    ],
+)
+def test_long_pairs_are_cut_at_the_end_of_their_answers(
+    chosen: str, rejected: str, expected: type | None, reason: str, tokenizer: Tokenizer
+) -> None:
+    rows = [Preference([USER], [says(chosen)], [says(rejected)], place=PLACE)]
+    examples, report = preference_examples(rows, tokenizer, max_length=40, on_long="cut")
+    assert [type(example) for example in examples] == ([expected] if expected else [])
+    assert all(len(example.prompt) + len(example.chosen) <= 40 for example in examples)
+    told = report.cut + report.dropped
+    assert [place[:2] for place in told] == ([("rows.jsonl", 7)] if reason else [])
+    assert not reason or told[0][2].startswith(reason)
+    _, report = preference_examples(rows, tokenizer, max_length=40)
+    assert len(report.dropped) == bool(reason)
+
+
+def test_a_prompt_that_leaves_no_room_is_dropped(tokenizer: Tokenizer) -> None:
+    rows = [Preference([USER], [says("4")], [says("5")])]
+    room = len(PROMPT) - 2 * len("<|im_start|>") - len("<|im_end|>") + 3
+    assert preference_examples(rows, tokenizer, max_length=room, on_long="cut")[1].kept == 0
+    assert preference_examples(rows, tokenizer, max_length=room + 1, on_long="cut")[1].kept == 1
+
+
+def test_labelled_answers(tokenizer: Tokenizer) -> None:
+    rows = [Labelled([USER], [says("4")], True), Labelled([USER], [says("5" * 90)], False, place=PLACE)]
+    (example,), report = labelled_examples(rows, tokenizer, max_length=50)
+    assert (text(example.answer, tokenizer), example.desired) == ("4<|im_end|>", True)
+    assert [place[:2] for place in report.dropped] == [("rows.jsonl", 7)]
+    examples, report = labelled_examples(rows, tokenizer, max_length=50, on_long="cut")
+    assert [len(example.prompt) + len(example.answer) for example in examples] == [27, 50]
+    assert len(report.cut) == 1
+
+
+def test_task_prompts_end_where_the_model_continues(tokenizer: Tokenizer) -> None:
+    row = {"prompt": "2 + 2?", "answer": 4}
+    tasks = [Task([USER], row), Task([{"role": "user", "content": "2" * 99}], {}, place=PLACE)]
+    (prompt,), report = task_prompts(tasks, tokenizer, max_length=50)
+    assert text(prompt.tokens, tokenizer) == PROMPT
+    assert prompt.row is row
+    assert report.dropped == [("rows.jsonl", 7, "the prompt has 118 tokens, more than max_length 50")]
+
+
+def test_rows_that_the_template_refuses_are_listed(refusing_tokenizer: Tokenizer) -> None:
+    rows = [
+        Conversation([USER, says("4")], place=Place("rows.jsonl", 1)),
+        Conversation([SYSTEM, USER, says("4")], place=Place("rows.jsonl", 2)),
+        Conversation([SYSTEM, USER, says("5")], place=Place("rows.jsonl", 3)),
+    ]
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: .*no system role.* \(also in line 3\)"):
+        conversation_examples(rows, refusing_tokenizer, max_length=99)
