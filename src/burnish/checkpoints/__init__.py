@@ -1,38 +1,115 @@
-"""Checkpoints: Hugging Face folders, GGUF files and PEFT adapters to a decoder and its tokenizer, and back."""
+"""Checkpoints: Hugging Face folders, GGUF files and PEFT adapters to a decoder and its tokenizer, and back.
 
+Only safetensors and GGUF are read. A pickle can run code when it is opened and is refused.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from burnish.checkpoints import gguf
+from burnish.checkpoints import gguf, huggingface, peft
+from burnish.checkpoints.gguf_file import open_gguf
+from burnish.checkpoints.weights import build_decoder
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
-from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.nn.lora import merge_lora
 from burnish.text.tokenizer import Tokenizer
+
+__all__ = ["load", "save"]
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def load(
-    path: Path | str, *, compute_dtype: str | torch.dtype = "auto", device: str | torch.device = "auto"
+    path: Path | str,
+    *,
+    compute_dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    base: Path | str | None = None,
+    merged: bool = True,
 ) -> tuple[Decoder, Tokenizer]:
+    """Loads a model: a Hugging Face folder, a .gguf file, or the folder of a PEFT adapter.
+
+    Weights become float32 parameters on `device`; matrix products run in `compute_dtype` ("auto", "float32",
+    "bfloat16" or a torch dtype). For an adapter, `base` is the model it belongs to, by default the one that it
+    names; `merged=False` keeps its LoRA modules apart instead of folding them into the weights.
+    Raises `CheckpointError` naming the file and what is wrong with it.
+    """
     path = Path(path)
-    file = gguf.open_gguf(path)
-    family, config = gguf.read_config(file)
-    tokenizer = gguf.read_tokenizer(file)
-    state = gguf.read_state(file, family, config)
     where = choose_device(device) if isinstance(device, str) else device
     dtype = choose_compute_dtype(compute_dtype, where) if isinstance(compute_dtype, str) else compute_dtype
-    if tokenizer.vocab_size > config.vocab_size:
+    if (path / peft.CONFIG_FILE).is_file():
+        decoder, tokenizer = load(_base_of(path, base), compute_dtype=dtype, device=where)
+        if (path / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_folder(path)
+        peft.load_adapter(decoder, path)
+        if merged:
+            merge_lora(decoder)
+    elif path.is_dir():
+        family, config = huggingface.read_config(path)
+        tokenizer = Tokenizer.from_folder(path)
+        state = huggingface.read_state(path, family, config)
+        decoder = build_decoder(config, state, compute_dtype=dtype, device=where)
+    else:
+        _refuse_foreign(path)
+        file = open_gguf(path)
+        family, config = gguf.read_config(file)
+        tokenizer = Tokenizer.from_gguf(file.metadata, path)
+        state = gguf.read_state(file, family, config)
+        decoder = build_decoder(config, state, compute_dtype=dtype, device=where)
+    if tokenizer.vocab_size > decoder.config.vocab_size:
         raise CheckpointError(
-            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model's embedding only {config.vocab_size}"
+            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model's embedding has only "
+            f"{decoder.config.vocab_size} rows; they do not belong together"
         )
-    return build(config, state, dtype, where), tokenizer
+    return decoder, tokenizer
 
 
-def build(config: DecoderConfig, state: dict[str, Tensor], dtype: torch.dtype, device: torch.device) -> Decoder:
-    """A decoder that owns the tensors of `state`, without first filling one with random numbers."""
-    with torch.device("meta"):
-        decoder = Decoder(config, compute_dtype=dtype)
-    decoder.load_state_dict(state, assign=True)
-    return decoder.to(device)
+def save(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Writes a Hugging Face model folder that transformers and vLLM load unchanged.
+
+    `card` is the text of README.md, `generation` the settings of generation_config.json beyond the stop tokens,
+    `dtype` the stored format (float32 unless given). An existing folder is replaced whole, or left as it is
+    when anything fails.
+    """
+    huggingface.write(decoder, tokenizer, folder, card=card, generation=generation, dtype=dtype)
+
+
+def _base_of(adapter: Path, base: Path | str | None) -> Path:
+    """Where an adapter's base model is: as given, else as the adapter names it, also relative to its folder."""
+    if base is not None:
+        return Path(base)
+    named = peft.base_of(adapter)
+    if named is None:
+        raise CheckpointError(f"{adapter / peft.CONFIG_FILE} names no base model; give it as base=...")
+    for found in (Path(named), adapter / named):
+        if found.exists() and found.resolve() != adapter.resolve():
+            return found
+    raise CheckpointError(
+        f"{adapter / peft.CONFIG_FILE}: the base model {named!r} is not a file or folder here; nothing is "
+        "downloaded, so give its path as base=..."
+    )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuses files that are plainly no GGUF, with what to do instead."""
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; give a model folder, an adapter folder or a .gguf file")
+    if path.suffix in _PICKLES:
+        raise CheckpointError(
+            f"{path} is a pickle, which can run code when it is opened, and is never read; convert it with "
+            "transformers (save_pretrained writes model.safetensors)"
+        )
+    if path.suffix == ".safetensors":
+        raise CheckpointError(f"{path} holds weights only; give the folder {path.parent} with its config.json")

@@ -133,9 +133,7 @@ LLAMA = Family(
             gguf="token_embd.weight",
             shape=("vocab", "d_model"),
         ),
-        WeightRule(
-            name="norm.weight", huggingface="model.norm.weight", gguf="output_norm.weight", shape=("d_model",)
-        ),
+        WeightRule(name="norm.weight", huggingface="model.norm.weight", gguf="output_norm.weight", shape=("d_model",)),
     ),
     layer_weights=(
         WeightRule(
@@ -196,9 +194,7 @@ LLAMA = Family(
         ),
     ),
     untied_weights=(
-        WeightRule(
-            name="head.weight", huggingface="lm_head.weight", gguf="output.weight", shape=("vocab", "d_model")
-        ),
+        WeightRule(name="head.weight", huggingface="lm_head.weight", gguf="output.weight", shape=("vocab", "d_model")),
     ),
 )
 
@@ -238,7 +234,9 @@ def build_config(file: object, fields: Mapping[str, tuple[str, Any]], defaults: 
     Absent numbers of key-value heads and of dimensions a head follow from the number of heads, as in both formats.
     """
     keys = {field: key for field, (key, _) in fields.items()}
-    values = {field: defaults.get(field) if value is None else value for field, (_, value) in fields.items()}
+    values: dict[str, Any] = {
+        field: defaults.get(field) if value is None else value for field, (_, value) in fields.items()
+    }
     if values["n_kv_heads"] is None:
         values["n_kv_heads"] = values["n_heads"]
     for field, value in values.items():

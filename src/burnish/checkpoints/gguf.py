@@ -1,84 +1,33 @@
 """GGUF files: one file with configuration, tokenizer and (quantized) tensors, as llama.cpp reads it.
 
-- The header is parsed here: gguf's own reader takes five seconds for a vocabulary of 49,152, this one a tenth, and
-  it can name what is wrong with a damaged file. Blocks are (de)quantized, and files written, by the `gguf` package.
-- llama.cpp rotates neighbouring pairs of a head where Hugging Face and the decoder rotate halves, so the rows of the query
-  and key projections are reordered on the way in and out.
-
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Blocks are quantized and dequantized, and files written, by the `gguf` package. llama.cpp rotates neighbouring pairs of
+a head where Hugging Face and the decoder rotate halves, so the rows of the query and key projections are reordered
+on the way in and out.
 """
 
-import math
-import mmap
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-from gguf.quants import dequantize
-from numpy.typing import NDArray
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf.quants import dequantize, quantize
 from torch import Tensor
 
-from burnish.checkpoints.families import Family, Weight, build_config, check_fixed, find_family
+from burnish.checkpoints.families import LLAMA, Family, Weight, build_config, check_fixed, find_family
+from burnish.checkpoints.gguf_file import GgufFile
+from burnish.checkpoints.weights import check_finite, check_shape, weights_of
 from burnish.errors import CheckpointError
+from burnish.files import atomic_file
 from burnish.nn.config import DecoderConfig
+from burnish.nn.decoder import Decoder
 from burnish.text.tokenizer import Tokenizer
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-_STRING, _ARRAY = 8, 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredTensor:
-    """A tensor of a GGUF file: `data` is its bytes `[rows, bytes a row]`, `shape` that of the values."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: GGMLQuantizationType
-    data: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GgufFile:
-    """The parsed header of a GGUF file and its tensors, still on disk."""
-
-    path: Path
-    metadata: dict[str, Any]
-    tensors: dict[str, StoredTensor]
-
-
-def open_gguf(path: Path | str) -> GgufFile:
-    """Parses a GGUF file (version 2 or 3). Raises `CheckpointError` for a damaged or foreign file."""
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:  # ValueError: an empty file
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    header = _Header(path, content)
-    if content[:4] != b"GGUF":
-        raise CheckpointError(f"{path} is not a GGUF file: it begins with {content[:4]!r}")
-    header.position = 4
-    version = header.number("I")
-    if version not in (2, 3):
-        raise CheckpointError(
-            f"{path} has GGUF version {version}; versions 2 and 3 are supported. Convert it again with a current llama.cpp"
-        )
-    n_tensors, n_keys = header.number("Q"), header.number("Q")
-    metadata = {header.string(): header.value(header.number("I")) for _ in range(header.count(n_keys))}
-    if metadata.get("split.count", 0) > 1:
-        raise CheckpointError(f"{path} is one of {metadata['split.count']} parts; join them with llama-gguf-split --merge")
-    infos = [header.tensor_info() for _ in range(header.count(n_tensors))]
-    alignment = metadata.get("general.alignment", 32)
-    start = math.ceil(header.position / alignment) * alignment
-    return GgufFile(
-        path=path,
-        metadata=metadata,
-        tensors={name: _stored(path, content, start, name, *info) for name, *info in infos},
-    )
+_FILE_TYPES = {
+    "F32": LlamaFileType.ALL_F32,
+    "F16": LlamaFileType.MOSTLY_F16,
+    "Q8_0": LlamaFileType.MOSTLY_Q8_0,
+}
 
 
 def read_config(file: GgufFile) -> tuple[Family, DecoderConfig]:
@@ -120,14 +69,104 @@ def read_tokenizer(file: GgufFile) -> Tokenizer:
     return Tokenizer.from_gguf(file.metadata, file.path)
 
 
+def write(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    path: Path | str,
+    *,
+    quantization: str = "F16",
+    name: str | None = None,
+) -> None:
+    """Writes a GGUF file that llama.cpp runs: matrices in `quantization`, norms in float32.
+
+    `quantization` is F32, F16 or Q8_0; `name` is the model's name in the file, the file's own unless given. A
+    matrix whose rows are not a multiple of Q8_0's 32 values is stored as F16, as llama.cpp does.
+    """
+    path = Path(path)
+    if quantization not in _FILE_TYPES:
+        raise CheckpointError(
+            f"cannot write {path}: quantization {quantization!r} is not one of {', '.join(_FILE_TYPES)}"
+        )
+    with atomic_file(path) as temporary:
+        writer = GGUFWriter(temporary, LLAMA.gguf_architecture)
+        try:
+            _add_metadata(writer, decoder.config, tokenizer, quantization, name or path.stem)
+            kinds = []
+            for weight, tensor in weights_of(decoder):
+                kinds.append(_stored_kind(weight, quantization))
+                block, size = GGML_QUANT_SIZES[kinds[-1]]
+                writer.add_tensor_info(
+                    weight.gguf,
+                    weight.shape,
+                    np.dtype(np.float16 if kinds[-1] == GGMLQuantizationType.F16 else np.float32),
+                    tensor.numel() // block * size,
+                    raw_dtype=kinds[-1],
+                )
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            # One tensor at a time, so that writing needs no second copy of the model in memory.
+            for kind, (weight, tensor) in zip(kinds, weights_of(decoder), strict=True):
+                writer.write_tensor_data(quantize(_to_gguf_rows(weight, tensor).numpy(), kind))
+        finally:
+            writer.close()
+
+
+def _add_metadata(
+    writer: GGUFWriter, config: DecoderConfig, tokenizer: Tokenizer, quantization: str, name: str
+) -> None:
+    prefix = f"{LLAMA.gguf_architecture}."
+    metadata: dict[str, Any] = {
+        "general.name": name,
+        "general.file_type": int(_FILE_TYPES[quantization]),
+        "general.quantization_version": 2,
+        **{prefix + key: getattr(config, field) for field, key in LLAMA.gguf_keys.items()},
+        prefix + "attention.value_length": config.head_dim,
+        prefix + "rope.dimension_count": config.head_dim,
+        prefix + "vocab_size": config.vocab_size,
+        **tokenizer.to_gguf(config.vocab_size),
+    }
+    for key, value in metadata.items():
+        if isinstance(value, bool):
+            writer.add_bool(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        elif isinstance(value, float):
+            writer.add_float32(key, value)
+        elif isinstance(value, str):
+            writer.add_string(key, value)
+        else:
+            writer.add_array(key, value)
+
+
+def _stored_kind(weight: Weight, quantization: str) -> GGMLQuantizationType:
+    if len(weight.shape) == 1:
+        return GGMLQuantizationType.F32
+    kind = GGMLQuantizationType[quantization]
+    return kind if weight.shape[-1] % GGML_QUANT_SIZES[kind][0] == 0 else GGMLQuantizationType.F16
+
+
+def _from_gguf_rows(weight: Weight, tensor: Tensor) -> Tensor:
+    """Rows of a rotary projection from neighbouring pairs to halves; other tensors as they are."""
+    if weight.interleaved_heads is None:
+        return tensor
+    pairs = tensor.reshape(weight.interleaved_heads, -1, 2, weight.shape[1])
+    return pairs.transpose(1, 2).reshape(weight.shape)
+
+
+def _to_gguf_rows(weight: Weight, tensor: Tensor) -> Tensor:
+    """The reverse of `_from_gguf_rows`."""
+    if weight.interleaved_heads is None:
+        return tensor
+    halves = tensor.reshape(weight.interleaved_heads, 2, -1, weight.shape[1])
+    return halves.transpose(1, 2).reshape(weight.shape)
+
+
 def _read_weight(file: GgufFile, weight: Weight) -> Tensor:
     stored = file.tensors.get(weight.gguf)
     if stored is None:
         raise CheckpointError(f"{file.path}: tensor {weight.gguf} is missing; the file is incomplete")
-    if stored.shape != weight.shape:
-        raise CheckpointError(
-            f"{file.path}: tensor {weight.gguf} has shape {list(stored.shape)}, expected {list(weight.shape)}"
-        )
+    check_shape(file.path, weight.gguf, stored.shape, weight.shape)
     data = stored.data
     if stored.kind not in (GGMLQuantizationType.F32, GGMLQuantizationType.F16) and len(data) % 32 == 0:
         # gguf works on 16 rows at a time, which costs more in Python than in numpy when rows are short; blocks do
@@ -142,91 +181,5 @@ def _read_weight(file: GgufFile, weight: Weight) -> Tensor:
             "use a file in F16 or Q8_0"
         ) from None
     tensor = torch.tensor(values, dtype=torch.float32).reshape(weight.shape)
-    if not torch.isfinite(tensor.sum()):
-        raise CheckpointError(f"{file.path}: tensor {weight.gguf} holds values that are not finite; the file is damaged")
-    if weight.interleaved_heads is not None:
-        pairs = tensor.reshape(weight.interleaved_heads, -1, 2, weight.shape[1])
-        tensor = pairs.transpose(1, 2).reshape(weight.shape)
-    return tensor
-
-
-def _stored(
-    path: Path, content: mmap.mmap, start: int, name: str, shape: tuple[int, ...], kind: int, offset: int
-) -> StoredTensor:
-    try:
-        known = GGMLQuantizationType(kind)
-    except ValueError:
-        raise CheckpointError(
-            f"{path}: tensor {name} has the unknown type {kind}; a newer gguf package may know it"
-        ) from None
-    block, size = GGML_QUANT_SIZES[known]
-    if shape[-1] % block:
-        raise CheckpointError(f"{path}: tensor {name} has rows of {shape[-1]} values, not a multiple of {block}")
-    row = shape[-1] // block * size
-    rows = math.prod(shape[:-1])
-    if start + offset + rows * row > len(content):
-        raise CheckpointError(
-            f"{path} is truncated: tensor {name} ends at byte {start + offset + rows * row:,} of {len(content):,}; "
-            "download or copy the file again"
-        )
-    data = np.frombuffer(content, np.uint8, rows * row, start + offset).reshape(rows, row)
-    return StoredTensor(name=name, shape=shape, kind=known, data=data)
-
-
-class _Header:
-    """Reads the header's values one after the other."""
-
-    def __init__(self, path: Path, content: mmap.mmap) -> None:
-        self.path = path
-        self.content = content
-        self.position = 0
-
-    def take(self, size: int) -> bytes:
-        end = self.position + size
-        if end > len(self.content):
-            raise CheckpointError(f"{self.path} is truncated or damaged: its header reaches beyond the file's end")
-        taken = self.content[self.position : end]
-        self.position = end
-        return taken
-
-    def count(self, n: int) -> int:
-        """A number of entries, each at least a byte: a damaged one must not make us loop for hours."""
-        if n > len(self.content):
-            raise CheckpointError(f"{self.path} is damaged: its header announces {n:,} entries")
-        return n
-
-    def number(self, form: str) -> Any:
-        value = struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
-        # 1e-5 as float32 is 9.999999747378752e-06 as a Python float; its shortest decimal is what was meant.
-        return float(str(np.float32(value))) if form == "f" else value
-
-    def string(self) -> str:
-        try:
-            return self.take(int.from_bytes(self.take(8), "little")).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{self.path} is damaged: a text of its header is not UTF-8") from error
-
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self.string()
-        if kind == _ARRAY:
-            return self.array()
-        if kind not in _SCALARS:
-            raise CheckpointError(f"{self.path} is damaged: its header has a value of the unknown kind {kind}")
-        return self.number(_SCALARS[kind])
-
-    def array(self) -> list[Any]:
-        kind, n = self.number("I"), self.count(self.number("Q"))
-        if kind in _SCALARS:
-            item = np.dtype(_SCALARS[kind]).newbyteorder("<")
-            return np.frombuffer(self.take(n * item.itemsize), item).tolist()  # type: ignore[no-any-return]
-        return [self.value(kind) for _ in range(n)]
-
-    def tensor_info(self) -> tuple[str, tuple[int, ...], int, int]:
-        """Name, shape (GGUF stores the fastest dimension first), type and offset of one tensor."""
-        name = self.string()
-        n_dimensions = self.number("I")
-        if not 1 <= n_dimensions <= 4:
-            raise CheckpointError(f"{self.path} is damaged: tensor {name} has {n_dimensions} dimensions")
-        shape = tuple(reversed([self.number("Q") for _ in range(n_dimensions)]))
-        return name, shape, self.number("I"), self.number("Q")
+    check_finite(file.path, weight.gguf, tensor)
+    return _from_gguf_rows(weight, tensor)

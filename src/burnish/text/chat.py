@@ -8,6 +8,7 @@
 
 import itertools
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -27,7 +28,7 @@ class Message(TypedDict, total=False):
     """One turn, in the keys that OpenAI's format and the templates of open models share."""
 
     role: Required[str]
-    content: Required[str | None | list[dict[str, Any]]]
+    content: Required[str | list[dict[str, Any]] | None]
     name: str
     reasoning_content: str
     tool_calls: list[dict[str, Any]]
@@ -63,9 +64,7 @@ def render(
         raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
 
 
-def encode_prompt(
-    tokenizer: Tokenizer, messages: Sequence[Message], *, tools: Tools | None = None
-) -> list[int]:
+def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message], *, tools: Tools | None = None) -> list[int]:
     """Ids of the messages followed by the template's generation prompt, ready for the model to answer."""
     messages, tools = _guard(tokenizer, messages), _guard(tokenizer, tools)
     text = render(tokenizer, messages, add_generation_prompt=True, tools=tools)
@@ -97,8 +96,8 @@ def encode_conversation(
     ids, offsets, firsts = _encode_at(tokenizer, text, [len(turn.prompt) for turn in turns])
     mask = [False] * len(ids)
     for turn, first in zip(turns, firsts, strict=True):
-        turn_ids = itertools.takewhile(lambda i: offsets[i] < len(turn.through), range(first, len(ids)))
-        stops = [i for i in turn_ids if ids[i] in tokenizer.stop_ids]
+        end = bisect_left(offsets, len(turn.through), lo=first)
+        stops = [i for i in range(first, end) if ids[i] in tokenizer.stop_ids]
         if not stops:
             known = sorted(str(tokenizer.token(i)) for i in tokenizer.stop_ids)
             raise CheckpointError(
@@ -215,9 +214,7 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     """Replaces jinja2's own filter, which escapes HTML."""
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise_exception(message: str) -> NoReturn:

@@ -1,0 +1,239 @@
+"""Hugging Face model folders: config.json, safetensors (sharded or not), tokenizer, generation_config.json.
+
+What is written loads unchanged in transformers 4 and 5 and in vLLM. What is read is safetensors only: a pickle
+(`pytorch_model.bin`) can run code when it is opened and is refused.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from burnish.checkpoints.families import LLAMA, Family, build_config, check_fixed, find_family
+from burnish.checkpoints.weights import check_finite, check_shape, weights_of
+from burnish.errors import CheckpointError
+from burnish.files import atomic_folder
+from burnish.nn.config import DecoderConfig
+from burnish.nn.decoder import Decoder
+from burnish.text.tokenizer import Tokenizer
+
+MAX_SHARD_BYTES = 5_000_000_000
+
+_FLOATS = ("F16", "BF16", "F32", "F64")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises `CheckpointError` naming the file when it is missing or malformed."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} must hold a JSON object, found {type(value).__name__}")
+    return value
+
+
+def read_config(folder: Path) -> tuple[Family, DecoderConfig]:
+    """The family and sizes in config.json. Raises `CheckpointError` naming an unsupported or missing key."""
+    file = folder / "config.json"
+    values = read_json(file)
+    family = find_family(file, "model_type", values.get("model_type"))
+    check_fixed(file, values, family.fixed)
+    if (architectures := values.get("architectures")) and family.architecture not in architectures:
+        raise CheckpointError(f"{file}: architectures is {architectures}; only {family.architecture} can be loaded")
+    rope = _rope_parameters(file, values)
+    values = {**values, "rope_theta": rope.get("rope_theta", values.get("rope_theta"))}
+    fields = {field: (key, values.get(key)) for field, key in family.huggingface_keys.items()}
+    return family, build_config(file, fields, family.defaults)
+
+
+def read_state(folder: Path, family: Family, config: DecoderConfig) -> dict[str, Tensor]:
+    """All tensors as float32 under the decoder's names."""
+    weights = {weight.huggingface: weight for weight in family.expected_weights(config)}
+    homes = _tensor_files(folder)
+    # A tied model may repeat its embedding as the head, and old ones store what is computed from rope_theta.
+    tied = {rule.huggingface for rule in family.untied_weights} if config.tie_embeddings else set()
+    extra = [n for n in homes if n not in weights and n not in tied and not n.endswith("rotary_emb.inv_freq")]
+    if extra:
+        raise CheckpointError(
+            f"{homes[extra[0]]}: tensor {extra[0]} is not part of a plain {family.model_type} model "
+            f"({len(extra)} such tensors); this variant is not supported"
+        )
+    if missing := [name for name in weights if name not in homes]:
+        raise CheckpointError(
+            f"{folder}: tensor {missing[0]} is missing ({len(missing)} of {len(weights)} are); the model is incomplete"
+        )
+    state: dict[str, Tensor] = {}
+    for file in sorted({homes[name] for name in weights}):
+        shapes = {name: weights[name].shape for name in weights if homes[name] == file}
+        tensors = read_tensors(file, shapes)
+        state |= {weights[name].name: tensor for name, tensor in tensors.items()}
+    return state
+
+
+def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """The named tensors of a safetensors file, checked against `shapes`, as float32 in memory of their own."""
+    tensors = {}
+    try:
+        with safe_open(file, framework="pt") as opened:
+            present = set(opened.keys())
+            for name, shape in shapes.items():
+                if name not in present:
+                    raise CheckpointError(f"{file}: tensor {name} is missing; the file is incomplete")
+                view = opened.get_slice(name)
+                check_shape(file, name, tuple(view.get_shape()), shape)
+                if view.get_dtype() not in _FLOATS:
+                    raise CheckpointError(
+                        f"{file}: tensor {name} is stored as {view.get_dtype()}; only {', '.join(_FLOATS)} can be "
+                        "read (quantized models: use the original or a GGUF file)"
+                    )
+                # A copy: what safetensors returns may still be the file itself, mapped into memory.
+                tensors[name] = opened.get_tensor(name).to(torch.float32, copy=True)
+                check_finite(file, name, tensors[name])
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
+    return tensors
+
+
+def tensor_names(file: Path) -> list[str]:
+    """Names of the tensors in a safetensors file."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return list(opened.keys())
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
+
+
+def write(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Writes a model folder; an existing one at `folder` is replaced whole, or left alone if anything fails.
+
+    `card` becomes README.md; `generation` (temperature, top_p, ...) joins the stop tokens in
+    generation_config.json; weights are stored in `dtype`, float32 unless given.
+    """
+    dtype = dtype or torch.float32
+    if not dtype.is_floating_point:
+        raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
+    if tokenizer.vocab_size > decoder.config.vocab_size:
+        raise CheckpointError(
+            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model only {decoder.config.vocab_size}"
+        )
+    special = _special_ids(tokenizer)
+    with atomic_folder(folder) as temporary:
+        _write_json(temporary / "config.json", {**_config_values(decoder.config, dtype), **special})
+        _write_json(temporary / "generation_config.json", {**special, **(generation or {})})
+        tokenizer.save(temporary)
+        if card is not None:
+            (temporary / "README.md").write_text(card, encoding="utf-8")
+        _write_weights(decoder, temporary, dtype, max_shard_bytes)
+
+
+def _config_values(config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:
+    values = {key: getattr(config, field) for field, key in LLAMA.huggingface_keys.items()}
+    name = str(dtype).removeprefix("torch.")
+    return {
+        "architectures": [LLAMA.architecture],
+        "model_type": LLAMA.model_type,
+        **values,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        # transformers 4 reads rope_theta and torch_dtype, transformers 5 these two.
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "dtype": name,
+        "torch_dtype": name,
+    }
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+    stops = sorted(tokenizer.stop_ids)
+    ids = {
+        "bos_token_id": tokenizer.bos_id,
+        "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
+        "pad_token_id": tokenizer.pad_id,
+    }
+    return ids
+
+
+def _write_weights(decoder: Decoder, folder: Path, dtype: torch.dtype, max_shard_bytes: int) -> None:
+    shards: list[dict[str, Tensor]] = [{}]
+    size = total = 0
+    for weight, tensor in weights_of(decoder):
+        stored = tensor.to(dtype).contiguous()
+        if shards[-1] and size + stored.nbytes > max_shard_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][weight.huggingface] = stored
+        size += stored.nbytes
+        total += stored.nbytes
+    if len(shards) == 1:
+        save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
+        return
+    homes: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        save_file(shard, folder / name, metadata={"format": "pt"})
+        homes |= dict.fromkeys(shard, name)
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": homes})
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _rope_parameters(file: Path, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The rotary settings: `rope_parameters` since transformers 5, `rope_scaling` before. Only plain ones pass."""
+    for key in ("rope_parameters", "rope_scaling"):
+        rope = values.get(key) or {}
+        kind = rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
+        if kind != "default":
+            raise CheckpointError(
+                f"{file}: {key} is {rope!r}, which is not supported yet (only unscaled rotary positions are); "
+                "the model would compute wrong results"
+            )
+    parameters: Mapping[str, Any] = values.get("rope_parameters") or {}
+    return parameters
+
+
+def _tensor_files(folder: Path) -> dict[str, Path]:
+    """Which file each tensor is in."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        file = folder / "model.safetensors"
+        if not file.is_file():
+            raise CheckpointError(_why_no_weights(folder))
+        return dict.fromkeys(tensor_names(file), file)
+    homes = read_json(index).get("weight_map")
+    if not isinstance(homes, dict) or not homes:
+        raise CheckpointError(f"{index}: weight_map is missing or empty")
+    for name, file_name in homes.items():
+        if not isinstance(file_name, str) or Path(file_name).name != file_name:
+            raise CheckpointError(f"{index}: weight_map sends {name} to {file_name!r}, which is not a file name")
+        if not (folder / file_name).is_file():
+            raise CheckpointError(f"{folder / file_name} is missing; {index.name} says that it holds {name}")
+    return {name: folder / file_name for name, file_name in homes.items()}
+
+
+def _why_no_weights(folder: Path) -> str:
+    pickles: Sequence[Path] = sorted(file for suffix in ("bin", "pt", "pth") for file in folder.glob(f"*.{suffix}"))
+    if pickles:
+        return (
+            f"{pickles[0]} is a pickle, which can run code when it is opened, and is never read; convert it with "
+            "transformers (save_pretrained writes model.safetensors)"
+        )
+    return f"{folder / 'model.safetensors'} is missing, and so is model.safetensors.index.json"
