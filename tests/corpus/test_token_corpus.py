@@ -108,6 +108,15 @@ def test_a_corpus_without_heldout_text(tokenizer: Tokenizer, tmp_path: Path) -> 
     assert TokenCorpus.load(tmp_path / "corpus").sequences("domain", "heldout") == []
 
 
+def test_one_long_document_can_be_split_and_then_held_out_in_part(tokenizer: Tokenizer) -> None:
+    text = "".join(f"article {i} ".ljust(99, "abcdefgh"[i % 8]) + "\n" for i in range(10))
+    corpus, _ = build_corpus(
+        {"domain": [Document("dump", text, "s")]}, tokenizer, window=32, steps=cleaning_steps(max_characters=150)
+    )
+    assert corpus.counts()["domain"]["train"]["documents"] == 6
+    assert corpus.counts()["domain"]["heldout"]["documents"] == 4
+
+
 def test_groups_with_nothing_left_or_nothing_to_split(tokenizer: Tokenizer) -> None:
     with pytest.raises(
         DataError, match=r"domain: none of 1 documents is left after cleaning; the first was removed: 5"

@@ -65,7 +65,7 @@ def split_heldout(
     if len(documents) < 2:
         raise DataError(
             f"{len(documents)} document(s) cannot be split into training and held-out text; add some, "
-            "or split long ones (`split_long`)"
+            "or split a long one with max_characters"
         )
     places = [_place(document) for document in documents]
     below = sum(place < fraction for place in places)

@@ -28,6 +28,7 @@ from burnish.corpus.clean import (
     remove_if,
     rewrite,
     run_steps,
+    split_long,
     too_short,
 )
 from burnish.corpus.deduplicate import content_hash, exact_duplicates, split_heldout
@@ -146,7 +147,8 @@ class TokenCorpus:
                 for name in ("tokens", "starts", "documents"):
                     tensors[f"{group}/{split}/{name}"] = getattr(windows, name).contiguous()
         report = report or CorpusReport()
-        metadata = {"format": FORMAT, "window": str(self.window), "vocab_size": str(self.vocab_size)}
+        # One key only: safetensors writes several in random order, and equal corpora must be equal files.
+        metadata = {FORMAT: json.dumps({"window": self.window, "vocab_size": self.vocab_size})}
         description = {
             "window": self.window,
             "vocab_size": self.vocab_size,
@@ -179,7 +181,7 @@ class TokenCorpus:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
+                if FORMAT not in metadata:
                     raise DataError(f"{path}: not a corpus written by this version; run the corpus stage again")
                 for key in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
                     group, split, name = key.rsplit("/", 2)
@@ -189,7 +191,7 @@ class TokenCorpus:
         train, heldout = (
             {group: Windows(**tensors) for group, tensors in groups.items()} for groups in splits.values()
         )
-        return cls(int(metadata["window"]), int(metadata["vocab_size"]), train, heldout)
+        return cls(**json.loads(metadata[FORMAT]), train=train, heldout=heldout)
 
 
 @dataclass(slots=True)
@@ -200,11 +202,12 @@ class CorpusReport:
     removed: dict[str, list[Removed]] = field(default_factory=dict)
 
 
-def cleaning_steps(min_characters: int = 50) -> list[Step]:
-    """Return the default steps that look at one document at a time."""
+def cleaning_steps(*, min_characters: int = 50, max_characters: int | None = None) -> list[Step]:
+    """Return the default steps: longer documents are split, shorter ones removed."""
     return [
         rewrite("unicode", normalize_unicode),
         rewrite("whitespace", normalize_whitespace),
+        *([split_long(max_characters)] if max_characters is not None else []),
         remove_if("too short", too_short(min_characters)),
     ]
 
