@@ -35,11 +35,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs
+	$(BIN)/python scripts/recipe_reference.py
 	$(BIN)/zensical build --strict
 
 clean:
 	rm -rf $(VENV) site build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
-	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp, not bin/python, says that the environment is whole: an interrupted `venv` leaves bin/python behind.
 $(VENV)/.created:
@@ -63,6 +64,6 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	$(INSTALL) llama-cpp-python
 	@touch $@
 
-$(VENV)/.installed-docs: $(VENV)/.created $(PINS)
+$(VENV)/.installed-docs: $(VENV)/.installed-demo
 	$(INSTALL) zensical
 	@touch $@

@@ -1,0 +1,129 @@
+"""The documentation is true: its commands exist, its code runs, its rows and recipes are accepted."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from burnish.corpus.documents import read_documents
+from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_tasks
+from burnish.recipes.plan import make_plan
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+READERS = {
+    "Documents": read_documents,
+    "Conversations": read_conversations,
+    "Preferences": read_preferences,
+    "Labelled answers": read_labelled,
+    "Tasks": read_tasks,
+}
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """Name and content of every fenced block in one language."""
+    for page in PAGES:
+        for number, match in enumerate(FENCE.finditer(page.read_text(encoding="utf-8")), start=1):
+            if match[1] == language:
+                yield f"{page.name}, block {number}", match[2]
+
+
+def parameters(language: str) -> list[object]:
+    return [pytest.param(content, id=name) for name, content in blocks(language)]
+
+
+def commands() -> list[str]:
+    """Every command line shown, without its comment."""
+    lines = (line.partition("#")[0].strip() for _, content in blocks("sh") for line in content.splitlines())
+    return sorted({line for line in lines if line})
+
+
+def test_there_is_something_to_check() -> None:
+    assert {language for language in ("sh", "python", "json", "yaml") if list(blocks(language))} == {
+        "sh",
+        "python",
+        "json",
+        "yaml",
+    }
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_exist(command: str) -> None:
+    program, name, *rest = command.split()
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert {name, *rest} <= set(targets)
+        return
+    assert program == "burnish", f"nothing checks {command!r}"
+    call = "import sys; from burnish.cli import main; sys.argv = ['burnish', *sys.argv[1:]]; main()"
+    done = subprocess.run([sys.executable, "-c", call, name, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in rest if word.startswith("--")):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("code", parameters("python"))
+def test_python_examples_run(code: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rows_are_read_as_what_their_section_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "data-files.md").read_text(encoding="utf-8")
+    seen = set()
+    for section in page.split("\n## ")[1:]:
+        title, _, text = section.partition("\n")
+        for number, (_, row) in enumerate(FENCE.findall(text)):
+            file = tmp_path / f"{title.replace(' ', '-')}-{number}.jsonl"
+            file.write_text(row, encoding="utf-8")
+            assert len(READERS[title](file)) == 1, row
+            seen.add(title)
+    assert seen == set(READERS)
+
+
+@pytest.mark.parametrize("recipe", parameters("yaml"))
+@pytest.mark.usefixtures("smollm2_path")
+def test_recipes_are_accepted(recipe: str, tmp_path: Path) -> None:
+    task = {"prompt": "How many?", "completion": "SELECT 1", "sql": "SELECT 1"}
+    for name in (
+        "data/general.jsonl",
+        "data/train.jsonl",
+        "data/test.jsonl",
+        "data/handbook/leave.md",
+        "data/company.duckdb",
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(task) + "\n")
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    overrides = [
+        command.split("--set ")[1] for command in commands() if command.startswith("burnish run recipe.yaml --set ")
+    ]
+    plan = make_plan(tmp_path / "recipe.yaml", overrides=overrides, runs=tmp_path / "runs")
+    folders = {stage.folder.name for stage in plan.stages}
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\b\d\d-\w+", page)) <= folders
+    assert f"runs/{plan.recipe.name}/" in page
+
+
+def test_the_recipe_reference_is_that_of_the_schema() -> None:
+    program = "import recipe_reference; print(recipe_reference.page(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT / "scripts", check=True
+    )
+    written = (ROOT / "docs" / "recipe-reference.md").read_text(encoding="utf-8")
+    assert written == done.stdout, "the schema changed: run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    """Zensical checks the site; this checks what is read on a code host, README included."""
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
