@@ -1,7 +1,7 @@
 """A data dictionary of the five tables, made from the schema and the data themselves.
 
-What a column means is written down here, as a team would; ranges, frequent values, null counts, example rows and how the
-tables join are read from the database.
+What a column means is written down here, as a team would; ranges, frequent values, null counts, example rows, how
+many rows a join matches and what is known of each airline and destination are read from the database.
 """
 
 from collections.abc import Iterator
@@ -91,15 +91,43 @@ JOINS = (
 
 
 def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[Document]:
-    """One document per table, per column, per carrier and per join."""
+    """One document per table, per column, per join, per airline and per destination."""
     for table, meaning in TABLES.items():
         yield _document(f"table/{table}", _table(connection, table, meaning))
         for column, what in COLUMNS[table].items():
             yield _document(f"column/{table}/{column}", _column(connection, table, column, what))
     for left, right, clause, use in JOINS:
         yield _document(f"join/{left}/{right}", _join(connection, left, right, clause, use))
-    for code, name in connection.execute("select carrier, name from airlines order by 1").fetchall():
-        yield _document(f"carrier/{code}", f"The carrier code {code} stands for the airline {name}.")
+    yield from _airlines(connection)
+    yield from _destinations(connection)
+
+
+def _airlines(connection: duckdb.DuckDBPyConnection) -> Iterator[Document]:
+    rows = connection.execute(
+        "select carrier, name, count(*), mode(origin), count(distinct dest), count(distinct tailnum) "
+        "from flights join airlines using (carrier) group by all order by carrier"
+    ).fetchall()
+    for code, name, count, origin, dests, tails in rows:
+        yield _document(
+            f"carrier/{code}",
+            f"{code} is the carrier code of {name}. It has {count:,} flights, most of them from {origin}, to {dests} "
+            f"destination{'s' * (dests > 1)}, with {tails} planes.",
+        )
+
+
+def _destinations(connection: duckdb.DuckDBPyConnection) -> Iterator[Document]:
+    rows = connection.execute(
+        "select dest, name, alt, tzone, count(*), mode(carrier), min(distance), max(distance) "
+        "from flights join airports on dest = faa group by all order by dest"
+    ).fetchall()
+    for code, name, altitude, zone, count, carrier, nearest, farthest in rows:
+        distance = f"{nearest}" if nearest == farthest else f"{nearest} to {farthest}"
+        yield _document(
+            f"destination/{code}",
+            f"{code} is the FAA code of the airport {name}, at an altitude of {altitude} feet in the time zone {zone}. "
+            f"It is the destination of {count:,} flight{'s' * (count > 1)} over {distance} miles; the carrier with the "
+            f"most of them is {carrier}.",
+        )
 
 
 def _document(name: str, text: str) -> Document:

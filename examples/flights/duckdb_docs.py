@@ -1,7 +1,8 @@
 """DuckDB's own documentation, which every installation carries in its catalog, as short readable entries.
 
-One document per function (its overloads grouped), per setting and per class of keywords. Present values of settings are left
-out: they tell of the machine (threads, memory, paths), and the files must be the same everywhere.
+One document per function (its overloads grouped, other names of it mentioned), per setting and per class of keywords.
+Present values of settings are left out: they tell of the machine (threads, memory, paths), and the files must be the
+same everywhere.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,35 +37,42 @@ def documents(connection: duckdb.DuckDBPyConnection) -> Iterator[Document]:
 
 
 def _functions(connection: duckdb.DuckDBPyConnection) -> Iterator[Document]:
+    """One document per function. A function under another name gets none of its own: it would say everything twice,
+    and a copy in the held-out text would make the perplexity there look better than it is."""
     rows = connection.execute(
-        "select function_name, function_type, alias_of, description, parameters, parameter_types, return_type, examples "
-        "from duckdb_functions() where description is not null and schema_name in ('main', 'pg_catalog') "
+        "select function_name, function_type, alias_of, description, parameters, parameter_types, return_type, "
+        "examples from duckdb_functions() where description is not null and schema_name in ('main', 'pg_catalog') "
         "and regexp_full_match(function_name, '[a-z0-9_]+') "
         "order by function_name, function_type, description, parameters, parameter_types, return_type"
     ).fetchall()
-    for (name, kind), group in groupby(rows, key=lambda row: (row[0], row[1])):
-        overloads = list(group)
+    described = {name for name, _, alias_of, *_ in rows if alias_of in (None, name)}
+    aliases: dict[str, list[str]] = {}
+    for name, _, alias_of, *_ in rows:
+        if alias_of in described and name not in described and name not in aliases.setdefault(alias_of, []):
+            aliases[alias_of].append(name)
+    known = {alias for names in aliases.values() for alias in names}
+    for (name, kind), group in groupby((row for row in rows if row[0] not in known), key=lambda row: (row[0], row[1])):
         yield {
             "id": f"duckdb/function/{name}/{kind}",
-            "text": _function(name, _KINDS[kind], overloads),
+            "text": _function(name, _KINDS[kind], aliases.get(name, []), list(group)),
             "source": "duckdb functions",
         }
 
 
-def _function(name: str, kind: str, overloads: Sequence[tuple[object, ...]]) -> str:
+def _function(name: str, kind: str, aliases: Sequence[str], overloads: Sequence[tuple[object, ...]]) -> str:
     """One entry: what the function is for, how it is called and an example of it."""
     descriptions = _unique(_sentence(str(row[3])) for row in overloads)
-    aliases = _unique(str(row[2]) for row in overloads if row[2] and row[2] != name)
     lines = [f"{name}: {kind} of DuckDB. {' '.join(descriptions)}"]
     if aliases:
-        lines.append(f"{name} is another name of {' and '.join(aliases)}.")
+        lines.append(f"It is also called {', '.join(aliases)}.")
     calls = _unique(_call(name, row[4], row[5], row[6]) for row in overloads)
     if len(calls) <= _MAX_SIGNATURES:
         lines.append("Call: " + "; ".join(calls) + ".")
     else:
         results = _unique(str(row[6]) for row in overloads if row[6])
         calls = _unique(f"{name}({', '.join(map(str, row[4] or ()))})" for row in overloads)
-        lines.append(f"Call: {'; '.join(calls)}, for {len(overloads)} combinations of types; returns {_either(results)}.")
+        types = f"for {len(overloads)} combinations of types"
+        lines.append(f"Call: {'; '.join(calls)}, {types}; returns {_either(results)}.")
     examples = _unique(str(example) for row in overloads for example in (row[7] or ()))
     if examples:
         lines.append("Example: " + "; ".join(examples[:_MAX_EXAMPLES]))

@@ -23,13 +23,15 @@ from values import pools
 
 SYSTEM = """\
 Answer with one DuckDB SQL query.
-flights(year, month, day, dep_time, sched_dep_time, dep_delay, arr_time, sched_arr_time, arr_delay, carrier, flight, tailnum, \
-origin, dest, air_time, distance, hour, minute, time_hour)
+flights(year, month, day, dep_time, sched_dep_time, dep_delay, arr_time, sched_arr_time, arr_delay, carrier, flight, \
+tailnum, origin, dest, air_time, distance, hour, minute, time_hour)
 airlines(carrier, name)
 airports(faa, name, lat, lon, alt, tz, dst, tzone)
 planes(tailnum, year, type, manufacturer, model, engines, seats, speed, engine)
-weather(origin, year, month, day, hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib, time_hour)
-Delays and air_time are in minutes, hour is the scheduled hour, a cancelled flight has dep_time null."""
+weather(origin, year, month, day, hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib, \
+time_hour)
+Delays and air_time are in minutes, hour is the scheduled hour. A cancelled flight has dep_time null and still counts as \
+a flight."""
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def main() -> None:
             *_evenly(SEEN, arguments.test_seen, lambda intent: generator.test(intent, split="seen")),
             *_evenly(UNSEEN, arguments.test_unseen, lambda intent: generator.test(intent, split="unseen")),
         ]
-    (out / "system.txt").write_text(SYSTEM + "\n", encoding="utf-8")
+    (out / "system.txt").write_text(SYSTEM, encoding="utf-8")  # no newline at its end: a prompt is used as it is
     _write(out / "documents.jsonl", documents)
     _write(out / "general.jsonl", prose.documents())
     shuffle = random.Random(arguments.seed).shuffle
@@ -87,9 +89,7 @@ def _quotas(intents: Sequence[Intent], total: int) -> dict[str, int]:
     return {intent.name: base + (position < extra) for position, intent in enumerate(intents)}
 
 
-def _evenly(
-    intents: Sequence[Intent], total: int, draw: Callable[[Intent], Iterator[Question]]
-) -> list[Question]:
+def _evenly(intents: Sequence[Intent], total: int, draw: Callable[[Intent], Iterator[Question]]) -> list[Question]:
     """`total` questions, as many of each intent; SystemExit when an intent has too few values for its part."""
     questions: list[Question] = []
     quotas = _quotas(intents, total)

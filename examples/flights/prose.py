@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-
 from pydoc_data.topics import topics
 
 MIN_CHARACTERS = 200

@@ -3,8 +3,8 @@
 What is held out for the test set:
 
 - phrasings: an intent's `test` phrasings occur nowhere else;
-- values: those of divided slots (values.py) never occur in training; for intents whose slots are all shared, the combinations
-  of values are divided instead, so that no (intent, values) of the test set occurs in training;
+- values: those of divided slots (values.py) never occur in training; for intents whose slots are all shared, the
+  combinations of values are divided instead, so that no (intent, values) of the test set occurs in training;
 - intents: `unseen` intents occur nowhere else.
 """
 
@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
-
 from intents import Intent
 from values import TEST_SHARE, Pool, Value
 
@@ -32,6 +31,7 @@ class Question:
     sql: str
     intent: Intent
     values: tuple[str, ...]
+    ordered: bool
     split: str
 
     def row(self, system: str) -> dict[str, object]:
@@ -43,7 +43,7 @@ class Question:
                 {"role": "assistant", "content": self.sql},
             ],
             "sql": self.sql,
-            "ordered": self.intent.ordered,
+            "ordered": self.ordered,
             "intent": self.intent.name,
             "values": dict(zip(self.intent.slots, self.values, strict=True)),
             "split": self.split,
@@ -99,20 +99,19 @@ class Generator:
                 yield self._question(intent, phrasings[(position + shift) % len(phrasings)], combination, sql, split)
 
     @staticmethod
-    def _question(
-        intent: Intent, phrasing: str, combination: tuple[Value, ...], sql: str, split: str
-    ) -> Question:
+    def _question(intent: Intent, phrasing: str, combination: tuple[Value, ...], sql: str, split: str) -> Question:
         text = phrasing.format(**{s: v.text for s, v in zip(intent.slots, combination, strict=True)})
-        return Question(text, sql, intent, tuple(value.text for value in combination), split)
+        values = tuple(value.text for value in combination)
+        return Question(text, sql, intent, values, intent.ordered(phrasing), split)
 
     def _worth_asking(self, sql: str, intent: Intent) -> bool:
         """Whether the result is non-empty, without holes, of modest size, and fixed by the question (no ties)."""
         rows = self._connection.execute(sql).fetchall()
-        if not rows or len(rows) > MAX_ROWS or any(value is None for row in rows for value in row[:1]):
+        if not rows or len(rows) > MAX_ROWS or any(value is None for row in rows for value in row):
             return False
-        if all(value is None or value == 0 for row in rows for value in row):
-            return False
-        return not (intent.ordered and self._tied(sql))
+        if all(value == 0 for row in rows for value in row):
+            return False  # "none" is the answer to many wrong queries too
+        return not (intent.sorts and self._tied(sql))
 
     def _tied(self, sql: str) -> bool:
         """Whether two of the rows shown, or the last one and the first one cut off, share a sort key."""

@@ -1,10 +1,11 @@
 """The values that questions are filled with, drawn from the data, each with the words a person would use.
 
-A slot is a name in braces in a question and in its SQL. Slots with many values (`dest`, `date`, thresholds, ...) are divided
-so that the test set asks about values that never occur in training. Slots with few (`origin`, `carrier`, `month`, ...)
-are shared, and there the *combination* of values is what the test set keeps for itself (see questions.py).
+A slot is a name in braces in a question and in its SQL. Slots with many values (`dest`, `date`, thresholds, ...) are
+divided so that the test set asks about values that never occur in training. Slots with few (`origin`, `carrier`,
+`month`, ...) are shared, and there the *combination* of values is what the test set keeps for itself (see questions.py).
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ def _same(values: Sequence[object]) -> list[Value]:
     return [Value(str(value), str(value).replace("'", "''")) for value in values]
 
 
+def _pairs(carriers: Sequence[str]) -> list[Value]:
+    """Either of two: "AA or DL" and `'AA', 'DL'`."""
+    return [Value(f"{a} or {b}", f"'{a}', '{b}'") for a, b in itertools.combinations(carriers, 2)]
+
+
 def _hour(hour: int) -> Value:
     name = "noon" if hour == 12 else f"{hour} am" if hour < 12 else f"{hour - 12} pm"
     return Value(name, str(hour))
@@ -58,14 +64,19 @@ def _dates(connection: duckdb.DuckDBPyConnection) -> list[Value]:
 
 
 def pools(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, Pool]:
-    """The pool of every slot, from the data in `connection`; the division depends on `seed` and the slot's name only."""
+    """The pool of every slot, from the data in `connection`; `seed` decides the division."""
 
     def column(sql: str) -> list[Value]:
         return _same([row[0] for row in connection.execute(sql).fetchall()])
 
+    carriers = [
+        value.sql for value in column("select carrier from flights group by 1 having count(*) > 500 order by 1")
+    ]
     divided = {
         "dest": column("select dest from flights group by dest having count(*) > 250 order by dest"),
-        "faa": column("select faa from airports where length(name) < 32 and regexp_full_match(faa, '[A-Z]{3}') order by faa"),
+        "faa": column(
+            "select faa from airports where length(name) < 32 and regexp_full_match(faa, '[A-Z]{3}') order by faa"
+        ),
         "airport": column(
             "select name from airports where faa in (select dest from flights group by dest having count(*) > 500) "
             "and length(name) < 28 order by name"
@@ -76,7 +87,6 @@ def pools(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, Pool]:
         ),
         "date": _dates(connection),
         "late": _same(range(10, 185, 5)),
-        "miles": _same(range(300, 2500, 50)),
         "feet": _same(range(500, 7000, 100)),
         "seats": _same(range(100, 320, 5)),
         "built": _same(range(1985, 2012)),
@@ -84,14 +94,17 @@ def pools(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, Pool]:
     }
     shared = {
         "origin": _same(("EWR", "JFK", "LGA")),
-        "carrier": column("select carrier from flights group by carrier having count(*) > 500 order by carrier"),
-        "airline": column("select name from airlines join flights using (carrier) group by name having count(*) > 500 order by name"),
+        "carrier": _same(carriers),
+        "airline": column(
+            "select name from airlines join flights using (carrier) group by name having count(*) > 500 order by name"
+        ),
         "month": [Value(name, str(number)) for number, name in enumerate(MONTHS, start=1)],
         "months": _month_ranges(),
         "weekday": _same(WEEKDAYS),
         "before_hour": [_hour(hour) for hour in range(6, 13)],
-        "after_hour": [_hour(hour) for hour in range(13, 23)],
+        "carriers": _pairs(carriers),
         "n": _same(range(2, 11)),
+        "few": _same(range(2, 6)),
         "percentile": [Value(f"{p}th", f"0.{p}".rstrip("0")) for p in (60, 70, 75, 80, 85, 90, 95, 99)],
         "avg_over": _same(range(2, 21)),
         "tzone": column(
@@ -102,7 +115,6 @@ def pools(connection: duckdb.DuckDBPyConnection, seed: int) -> dict[str, Pool]:
         ),
         "visib": _same(range(1, 10)),
         "mph": _same(range(15, 36)),
-        "degrees": _same(range(20, 100, 2)),
     }
     result = {name: Pool(tuple(values), tuple(values)) for name, values in shared.items()}
     for name, values in divided.items():

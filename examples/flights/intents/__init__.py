@@ -2,14 +2,14 @@
 
 The SQL keeps to one dialect, so that a small model learns one way to say each thing:
 
-- lower case; `select .. from .. join .. where .. group by all having .. qualify .. order by .. limit ..`;
+- lower case; `select .. from .. join .. where .. group by .. having .. qualify .. order by .. limit ..`;
 - conditions in the order origin, dest, carrier, tailnum, month, day, hour, then the rest;
-- `group by all`; a sort key that is shown is named by its position, one that is not by its expression;
+- grouping by the name of the column; a sort key that is shown is named by its position, one that is not by itself;
 - joins are `join airlines using (carrier)`, `join planes using (tailnum)`, `join airports on dest = faa` and
   `join weather using (origin, time_hour)`, without aliases.
 """
 
-from intents import aggregates, airports, counts, groups, planes, rankings, weather, windows, unseen
+from intents import aggregates, airports, counts, groups, planes, rankings, unseen, weather, windows
 from intents.intent import Intent
 
 SEEN: tuple[Intent, ...] = (

@@ -143,9 +143,9 @@ INTENTS = (
         "pct_arrived_late",
         "select 100 * avg((arr_delay > {late})::int) from flights where carrier = '{carrier}'",
         train=(
-            "What percentage of {carrier} flights with a known arrival delay arrived more than {late} minutes late?",
-            "Of the {carrier} flights with an arrival delay, what percent arrived more than {late} minutes late?",
-            "Percentage of landed {carrier} flights with an arrival delay over {late} minutes?",
+            "What percentage of {carrier} arrivals were more than {late} minutes late?",
+            "Of all {carrier} arrivals, what percent came in more than {late} minutes late?",
+            "Percentage of {carrier} arrivals with a delay over {late} minutes?",
             "What percent of the arrivals of {carrier} were more than {late} minutes late?",
             "Compute the percentage of {carrier} arrivals delayed by more than {late} minutes.",
             "For carrier {carrier}, what percentage of arrivals was over {late} minutes late?",
@@ -154,6 +154,40 @@ INTENTS = (
             "How many percent of {carrier} arrivals were over {late} minutes late?",
             "Give the share of {carrier} arrivals more than {late} minutes late as a percentage.",
             "What percentage of arrivals by {carrier} had a delay above {late} minutes?",
+        ),
+    ),
+    Intent(
+        "distance_range",
+        "select min(distance), max(distance) from flights where origin = '{origin}' and carrier = '{carrier}'",
+        train=(
+            "What are the shortest and longest distances that {carrier} flies from {origin}?",
+            "Minimum and maximum distance of {carrier} flights from {origin}?",
+            "Show the smallest and the largest distance of {carrier} out of {origin}.",
+            "How short and how long can a {carrier} flight from {origin} be in miles?",
+            "Find the minimum and maximum distance among {carrier} flights leaving {origin}.",
+            "From {origin}, what is the least and the greatest distance that {carrier} flies?",
+        ),
+        test=(
+            "Give the shortest and the longest distance for carrier {carrier} from {origin}.",
+            "What is the lowest and what is the highest distance of {carrier} flights out of {origin}?",
+            "Between which minimum and maximum distance do {carrier} flights from {origin} lie?",
+        ),
+    ),
+    Intent(
+        "delay_percentile",
+        "select quantile_cont(arr_delay, {percentile}) from flights where carrier = '{carrier}'",
+        train=(
+            "What is the {percentile} percentile of the arrival delay of {carrier}?",
+            "{percentile} percentile of arrival delays for carrier {carrier}?",
+            "Compute the {percentile} percentile of arrival delay for {carrier} flights.",
+            "Find the {percentile} percentile of {carrier}'s arrival delays.",
+            "For {carrier}, what arrival delay is at the {percentile} percentile?",
+            "Give the {percentile} percentile of arrival delay among {carrier} flights.",
+        ),
+        test=(
+            "How large is the {percentile} percentile of the arrival delays of {carrier}?",
+            "Tell me carrier {carrier}'s {percentile} percentile arrival delay.",
+            "At the {percentile} percentile, what is the arrival delay of {carrier} flights?",
         ),
     ),
 )

@@ -55,23 +55,6 @@ INTENTS = (
         ),
     ),
     Intent(
-        "count_date",
-        "select count(*) from flights where {date}",
-        train=(
-            "How many flights were there on {date}?",
-            "Count all flights on {date}.",
-            "On {date}, how many flights were scheduled?",
-            "What is the number of flights for {date}?",
-            "Total flights on {date}?",
-            "How many flights does the table have for {date}?",
-        ),
-        test=(
-            "How many flights took place on {date}?",
-            "Give me the flight count of {date}.",
-            "Number of flights on the day of {date}?",
-        ),
-    ),
-    Intent(
         "count_origin_date",
         "select count(*) from flights where origin = '{origin}' and {date}",
         train=(
@@ -157,23 +140,6 @@ INTENTS = (
         ),
     ),
     Intent(
-        "count_distance",
-        "select count(*) from flights where carrier = '{carrier}' and distance > {miles}",
-        train=(
-            "How many {carrier} flights were longer than {miles} miles?",
-            "Count the flights of carrier {carrier} over a distance of more than {miles} miles.",
-            "How many flights by {carrier} covered more than {miles} miles?",
-            "Number of {carrier} flights with a distance above {miles} miles?",
-            "For carrier {carrier}, how many flights had a distance over {miles} miles?",
-            "How many times did {carrier} fly farther than {miles} miles?",
-        ),
-        test=(
-            "How many flights of {carrier} went beyond {miles} miles?",
-            "What is the number of {carrier} flights that exceed {miles} miles?",
-            "How many trips of more than {miles} miles did carrier {carrier} make?",
-        ),
-    ),
-    Intent(
         "count_weekday",
         "select count(*) from flights where dest = '{dest}' and dayname(time_hour) = '{weekday}'",
         train=(
@@ -203,7 +169,7 @@ INTENTS = (
         ),
         test=(
             "How many flights belonged to {carrier} {months}?",
-            "Taking the months {months}, how many flights did {carrier} operate?",
+            "Tell me how many flights {carrier} operated {months}.",
             "What is the flight count of carrier {carrier} {months}?",
         ),
     ),
@@ -256,6 +222,23 @@ INTENTS = (
             "How many distinct aircraft did {carrier} fly during {month}?",
             "What is the number of different planes of carrier {carrier} seen in {month}?",
             "How many individual planes flew for {carrier} in {month}?",
+        ),
+    ),
+    Intent(
+        "count_either_carrier",
+        "select count(*) from flights where carrier in ({carriers}) and month = {month}",
+        train=(
+            "How many flights did {carriers} have in {month}?",
+            "Count the {month} flights operated by {carriers}.",
+            "In {month}, how many flights were by {carriers}?",
+            "What was the number of flights of {carriers} during {month}?",
+            "How many {month} flights had {carriers} as carrier?",
+            "Number of flights with carrier {carriers} in {month}?",
+        ),
+        test=(
+            "How many flights in {month} belonged to {carriers}?",
+            "Tell me how many {month} flights {carriers} operated.",
+            "For {carriers}, what is the total number of flights in {month}?",
         ),
     ),
 )

@@ -4,14 +4,16 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+# Words by which a question asks for its rows in an order, not merely for the most or the least of something.
+_ASKS_FOR_ORDER = re.compile(r"\b(rank the|order|ordered|sort|sorted|first|ascending|descending)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Intent:
     """One kind of question.
 
-    `sql` and the phrasings hold slots in braces (see values.py), the same ones in each. `train` phrasings are for training
-    and preference sampling, `test` phrasings for the test set alone. An intent is `ordered` when its
-    SQL sorts, and it sorts exactly when the question asks for an order or for the extremes of one.
+    `sql` and the phrasings hold slots in braces (see values.py), the same ones in each. `train` phrasings are for
+    training and preference sampling, `test` phrasings for the test set alone.
     """
 
     name: str
@@ -25,9 +27,14 @@ class Intent:
         return tuple(dict.fromkeys(re.findall(r"{(\w+)}", self.sql)))
 
     @cached_property
-    def ordered(self) -> bool:
-        """Whether the order of the result's rows matters: the outermost query sorts."""
+    def sorts(self) -> bool:
+        """Whether the outermost query sorts its rows."""
         return re.search(r" order by [^()]*(\([^()]*\))?[^()]*$", self.sql) is not None
+
+    def ordered(self, phrasing: str) -> bool:
+        """Whether the order of the result's rows matters: the query sorts them and the question asks for it."""
+        several = not self.sql.endswith(" limit 1")
+        return self.sorts and several and _ASKS_FOR_ORDER.search(phrasing) is not None
 
     def __post_init__(self) -> None:
         for phrasing in (*self.train, *self.test):
