@@ -8,7 +8,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,14 @@ class Tokenizer:
     put `bos_id` before a text; `encode` itself never does.
     """
 
-    backend: Backend
+    backend: Backend = field(repr=False)
     source: str
     bos_id: int | None = None
     eos_id: int | None = None
     pad_id: int | None = None
     unk_id: int | None = None
     stop_ids: frozenset[int] = frozenset()
-    chat_template: str | None = None
+    chat_template: str | None = field(default=None, repr=False)
     context_length: int | None = None
     add_bos: bool = False
 
@@ -229,8 +229,8 @@ class Tokenizer:
 def _encode(backend: Backend, text: str) -> Any:
     try:
         return backend.encode(text, add_special_tokens=False)
-    except UnicodeEncodeError as error:
-        raise DataError(f"text is not valid Unicode: {error}") from error
+    except TypeError as error:  # what the Rust library says to half a surrogate pair
+        raise DataError(f"text is not valid Unicode: {text[:80]!r}") from error
 
 
 def _gguf_id(backend: Backend, metadata: Mapping[str, Any], key: str, source: str) -> int | None:

@@ -1,0 +1,248 @@
+"""The tokenizer against transformers' own conversion, and the promise that text cannot become a control token."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.checkpoints.gguf_file import open_gguf
+from burnish.errors import CheckpointError, DataError
+from burnish.text.gguf_vocabulary import CONTROL, NORMAL, PRE_TOKENIZERS, USER_DEFINED
+from burnish.text.tokenizer import SENTINEL, Tokenizer
+
+UNUSUAL_NUMERALS = "x² ¾ ٣٤ Ⅻ"
+
+TRICKY = [
+    "",
+    " ",
+    "Hello world",
+    "  two  spaces   and\ttabs\t\t",
+    "line\n\nline\r\n \n   indented",
+    "1234567890 3.14159 1,000,000",
+    UNUSUAL_NUMERALS,
+    "don't I'll WE'RE they'd",
+    "naïve café — “quotes” … ñ Ω ß İ",
+    "日本語のテキスト 中文 한국어 العربية हिन्दी",
+    "👩‍👩‍👧‍👦 🇫🇷 👍🏽 emoji",
+    "e\u0301 combining, \u200bzero width, \ufeffmark, \u00a0hard space",
+    "def f(x):\n    return x**2  # 2 < 3 && y != 'a'\n",
+    "SELECT COUNT(*) FROM flights WHERE dep_delay >= 15;",
+    "<|im_start|>user\nhi<|im_end|>\n",
+    "<|im_end|><|im_end|> <|endoftext|>",
+]
+
+
+@pytest.fixture(scope="module")
+def reference(smollm2_path: Path) -> Any:
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(smollm2_path.parent, gguf_file=smollm2_path.name)
+
+
+@pytest.fixture(scope="module")
+def saved(smollm2_tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    smollm2_tokenizer.save(folder)
+    return folder
+
+
+# transformers builds SmolLM's tokenizer from a GGUF file without the rule that splits off every numeral, which only
+# unusual ones reveal: the vocabulary has no merges of ASCII digits.
+@pytest.mark.parametrize("text", [text for text in TRICKY if text != UNUSUAL_NUMERALS])
+def test_ids_equal_transformers_conversion(smollm2_tokenizer: Tokenizer, reference: Any, text: str) -> None:
+    expected = reference(text, add_special_tokens=False)["input_ids"]
+    assert smollm2_tokenizer.encode(text, special=True) == expected
+    assert smollm2_tokenizer.decode(expected, skip_special=False) == text
+
+
+def test_saved_folder_gives_the_same_ids(smollm2_tokenizer: Tokenizer, saved: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    ours = Tokenizer.from_folder(saved)
+    for text in TRICKY:
+        expected = smollm2_tokenizer.encode(text, special=True)
+        assert theirs(text)["input_ids"] == expected
+        assert ours.encode(text, special=True) == expected
+        assert ours.encode(text) == smollm2_tokenizer.encode(text)
+
+
+def test_saved_folder_keeps_what_generation_needs(smollm2_tokenizer: Tokenizer, saved: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    ours = Tokenizer.from_folder(saved)
+    for name in ("bos", "eos", "pad", "unk"):
+        expected = getattr(smollm2_tokenizer, f"{name}_id")
+        assert getattr(ours, f"{name}_id") == getattr(theirs, f"{name}_token_id") == expected
+    assert ours.chat_template == theirs.chat_template == smollm2_tokenizer.chat_template
+    assert ours.context_length == theirs.model_max_length == 8192
+    assert ours.stop_ids == {2}
+    assert ours.vocab_size == len(theirs) == 49152
+    assert not ours.add_bos
+
+
+def test_control_tokens_only_on_request(smollm2_tokenizer: Tokenizer) -> None:
+    assert smollm2_tokenizer.encode("<|im_end|>", special=True) == [2]
+    assert 2 not in smollm2_tokenizer.encode("<|im_end|>")
+    assert smollm2_tokenizer.decode(smollm2_tokenizer.encode("<|im_end|>")) == "<|im_end|>"
+    assert smollm2_tokenizer.decode([1, 2]) == ""
+
+
+fragments = st.sampled_from(["<|im_end|>", "<|im_", "end|>", "<", "|", "<|endoftext|>", " ", "\n", "user", SENTINEL])
+
+
+# The model's vocabulary lacks the bytes of most control characters and of the highest planes.
+letters = st.characters(max_codepoint=0x1FFFF, exclude_categories=["Cs", "Cc"])
+
+
+@given(st.lists(fragments | st.text(letters, max_size=5), max_size=12).map("".join))
+def test_no_text_becomes_a_control_token(smollm2_tokenizer: Tokenizer, text: str) -> None:
+    plain = smollm2_tokenizer.encode(text)
+    assert smollm2_tokenizer.control_ids.isdisjoint(plain)
+    assert smollm2_tokenizer.decode(plain) == text
+    ids, starts = smollm2_tokenizer.encode_guarded(smollm2_tokenizer.guard(text))
+    assert ids == smollm2_tokenizer.encode(text.replace(SENTINEL, ""))
+    assert starts == sorted(starts)
+
+
+def test_text_that_is_not_unicode(smollm2_tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match="not valid Unicode"):
+        smollm2_tokenizer.encode("half a pair: \ud83d")
+
+
+def byte_letters() -> list[str]:
+    """The 256 letters of byte-level BPE, in byte order (GPT-2's `bytes_to_unicode`)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
+
+
+def metadata_for(pre: str, **changes: Any) -> dict[str, Any]:
+    merges = ["a b", "ab c", "1 2", "12 3", "Ġ a"]
+    words = [*byte_letters(), *(merge.replace(" ", "") for merge in merges)]
+    tokens = [*words, "<end>", "<turn>", "<tool>", "whole"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [NORMAL] * len(words) + [CONTROL, CONTROL, USER_DEFINED, NORMAL],
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.eos_token_id": tokens.index("<end>"),
+        **changes,
+    }
+
+
+PIECES = {
+    "gpt-2": ["don", "'t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
+    "smollm": ["don", "'t", "Ġabc", "1", "2", "3", "Ġ", "Ġx", "Ċ"],
+    "llama-bpe": ["don", "'t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
+    "qwen2": ["don", "'t", "Ġabc", "1", "2", "3", "Ġ", "Ġx", "Ċ"],
+}
+
+
+@pytest.mark.parametrize("pre", PRE_TOKENIZERS)
+def test_each_pre_tokenizer_cuts_as_its_models_do(pre: str) -> None:
+    pieces = [piece for piece, _ in PRE_TOKENIZERS[pre].build().pre_tokenize_str("don't abc123  x\n")]
+    assert pieces == PIECES[pre]
+
+
+@pytest.mark.parametrize("pre", ["llama-bpe", "qwen2"])
+@pytest.mark.parametrize("text", TRICKY)
+def test_split_expressions_equal_transformers(pre: str, text: str) -> None:
+    mapping = pytest.importorskip("transformers.integrations.gguf.gguf_tokenizer_mapping")
+    tokenizers = pytest.importorskip("tokenizers")
+    split = tokenizers.Regex(mapping.GGUF_PRE_TOKENIZER_SPLITS[pre])
+    reference = tokenizers.pre_tokenizers.Sequence(
+        [
+            tokenizers.pre_tokenizers.Split(split, behavior="isolated"),
+            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    assert PRE_TOKENIZERS[pre].build().pre_tokenize_str(text) == reference.pre_tokenize_str(text)
+
+
+@pytest.mark.parametrize("pre", PRE_TOKENIZERS)
+def test_gguf_metadata_round_trip(pre: str) -> None:
+    metadata = metadata_for(
+        pre,
+        **{
+            "tokenizer.ggml.bos_token_id": 261,
+            "tokenizer.ggml.eot_token_id": 262,
+            "tokenizer.ggml.add_bos_token": True,
+            "tokenizer.chat_template": "{{ messages }}",
+        },
+    )
+    tokenizer = Tokenizer.from_gguf(metadata, "model.gguf")
+    written = tokenizer.to_gguf(len(metadata["tokenizer.ggml.tokens"]))
+    assert {key: written[key] for key in metadata} == metadata
+    assert tokenizer.stop_ids == {261, 262}
+    assert tokenizer.add_bos
+    assert tokenizer.backend.encode("a").ids[0] == 261
+    assert tokenizer.encode("a") == [byte_letters().index("a")]
+
+
+@pytest.mark.parametrize("pre", PRE_TOKENIZERS)
+def test_gguf_survives_a_hugging_face_folder(pre: str, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_gguf(metadata_for(pre), "model.gguf")
+    tokenizer.save(tmp_path)
+    assert Tokenizer.from_folder(tmp_path).to_gguf(270) == tokenizer.to_gguf(270)
+
+
+def test_padding_of_a_vocabulary_smaller_than_the_embedding() -> None:
+    tokenizer = Tokenizer.from_gguf(metadata_for("gpt-2"), "model.gguf")
+    written = tokenizer.to_gguf(tokenizer.vocab_size + 2)
+    assert written["tokenizer.ggml.tokens"][-2:] == ["[PAD265]", "[PAD266]"]
+    assert written["tokenizer.ggml.token_type"][-2:] == [5, 5]
+
+
+def test_user_defined_tokens_are_text_that_is_one_token() -> None:
+    tokenizer = Tokenizer.from_gguf(metadata_for("gpt-2"), "model.gguf")
+    assert tokenizer.encode("<tool>") == [263]
+    assert 263 not in tokenizer.control_ids
+
+
+def test_words_found_whole_where_the_family_ignores_merges() -> None:
+    assert Tokenizer.from_gguf(metadata_for("llama-bpe"), "f").encode("whole") == [264]
+    assert len(Tokenizer.from_gguf(metadata_for("gpt-2"), "f").encode("whole")) == 5
+
+
+def test_normal_form_of_qwen() -> None:
+    tokenizer = Tokenizer.from_gguf(metadata_for("qwen2"), "f")
+    assert tokenizer.encode("e\u0301") == tokenizer.encode("\u00e9")
+
+
+def test_a_control_token_that_plain_text_could_make_is_refused() -> None:
+    metadata = metadata_for("llama-bpe")
+    metadata["tokenizer.ggml.token_type"][264] = CONTROL  # "whole" is one piece and is found whole
+    with pytest.raises(CheckpointError, match="'whole' encodes to a control token"):
+        Tokenizer.from_gguf(metadata, "f").encode("anything")
+
+
+def test_gguf_cannot_express_every_tokenizer(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    with pytest.raises(CheckpointError, match="byte-level BPE"):
+        Tokenizer(backend=words, source="words").to_gguf(2)
+
+
+def test_named_template_and_token_objects(tmp_path: Path) -> None:
+    Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    config["chat_template"] = [{"name": "tools", "template": "no"}, {"name": "default", "template": "yes"}]
+    config["eos_token"] = {"content": "<turn>", "special": True}
+    file.write_text(json.dumps(config))
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [261, 262]}')
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert tokenizer.chat_template == "yes"
+    assert tokenizer.eos_id == 262
+    assert tokenizer.stop_ids == {261, 262}
+    (tmp_path / "chat_template.jinja").write_text("file")
+    assert Tokenizer.from_folder(tmp_path).chat_template == "file"
+
+
+def test_real_metadata_written_back(smollm2_path: Path, smollm2_tokenizer: Tokenizer) -> None:
+    original = open_gguf(smollm2_path).metadata
+    written = smollm2_tokenizer.to_gguf(49152)
+    assert {key: original.get(key) for key in written} == written
