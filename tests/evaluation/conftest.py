@@ -153,6 +153,10 @@ def run_folder(tmp_path: Path) -> Path:
                 "domain": {"before": 12.4, "after": 6.9},
                 "general": {"before": 17.1, "after": 17.6},
             },
+            "perplexity_by_model": {
+                "domain": {"base": 12.4, "sft": 7.31, "final": 7.35},
+                "general": {"base": 17.1, "sft": 18.2, "final": 18.3},
+            },
             "pairs": 412,
             "wall_seconds": 599.5,
             "peak_rss_gib": 4.2,

@@ -70,6 +70,7 @@ def test_it_shows_what_the_run_achieved(run_folder: Path) -> None:
     assert "learning_rate: 2.0e-05" in words
     assert "ab" * 32 in words
     assert "torch 2.13.0" in words
+    assert "domain 12.4 7.31 7.35" in words
     assert "burnish run examples/example/recipe.yaml" in words
     assert "Device a processor" in words
     assert "error: no table named flight" in words
@@ -212,6 +213,12 @@ def test_damage_is_named(run_folder: Path, file: str, content: str | None, messa
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(DataError, match=message):
         write_report(run_folder)
+
+
+def test_an_interval_that_the_stage_recorded_is_the_one_shown(run_folder: Path) -> None:
+    groups = {"unseen": {"value": 0.6, "interval": [0.1234, 0.8761], "count": 100}}
+    change(run_folder / "07-evaluate" / "stage.json", metrics={"scores": {"final": {"groups": groups}}})
+    assert "12.3 to 87.6" in read(run_folder).words
 
 
 def test_writing_again_changes_nothing(run_folder: Path) -> None:

@@ -163,6 +163,7 @@ def render(run: RunRecord) -> str:
         scores=list(scores(summary)),
         evaluations=evaluations,
         perplexities=list(perplexities(summary)),
+        perplexity_by_model=summary.get("perplexity_by_model", {}),
         curves=[(stage, *charts(stage)) for stage in run.stages if stage.curves],
         started=started(run.stages),
         versions=versions(run.stages),
@@ -196,28 +197,28 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
     """Compare the models that answered the same questions."""
     labels = list(stage.answers)
     right = {label: [answer.correct for answer in answers] for label, answers in stage.answers.items()}
-    everything = range(len(right[labels[0]]))
-    models = _bars(right, everything, seed)
+    recorded: Mapping[str, Any] = stage.record.get("metrics", {}).get("scores", {})
+    models = _bars(right, recorded, seed)
     pairs = list(pairwise(labels))
     if len(labels) > 2:
         pairs.append((labels[0], labels[-1]))
     return Evaluation(
         stage=stage.name,
-        count=len(everything),
+        count=len(right[labels[0]]),
         models=models,
         gains=[_gain(right, before, after, seed) for before, after in pairs],
-        groups=list(_groups(stage.answers, right, seed)),
+        groups=list(_groups(stage.answers, right, recorded, seed)),
         reasons=_reasons(stage.answers),
         outcomes=list(_outcomes(stage.answers, models)) if len(labels) > 1 else [],
     )
 
 
-def _bars(right: Mapping[str, Sequence[bool]], questions: Sequence[int], seed: int) -> list[Bar]:
+def _bars(right: Mapping[str, Sequence[bool]], recorded: Mapping[str, Any], seed: int) -> list[Bar]:
+    """Scores of all models; an interval that the stage recorded is kept, so that one thing has one figure."""
     bars = []
     for index, (label, verdicts) in enumerate(right.items()):
-        chosen = [verdicts[question] for question in questions]
-        score = sum(chosen) / len(chosen)
-        bars.append(Bar(label, index % SERIES_COLOURS, score, bootstrap_interval(chosen, seed=seed)))
+        interval = _pair(recorded.get(label, {}).get("interval")) or bootstrap_interval(verdicts, seed=seed)
+        bars.append(Bar(label, index % SERIES_COLOURS, sum(verdicts) / len(verdicts), interval))
     return bars
 
 
@@ -226,7 +227,12 @@ def _gain(right: Mapping[str, Sequence[bool]], before: str, after: str, seed: in
     return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed))
 
 
-def _groups(answers: Mapping[str, Sequence[Answer]], right: Mapping[str, Sequence[bool]], seed: int) -> Iterator[Group]:
+def _groups(
+    answers: Mapping[str, Sequence[Answer]],
+    right: Mapping[str, Sequence[bool]],
+    recorded: Mapping[str, Any],
+    seed: int,
+) -> Iterator[Group]:
     """Scores by group, in the order in which groups first appear; nothing when there is only one."""
     members: dict[str, list[int]] = {}
     for question, answer in enumerate(next(iter(answers.values()))):
@@ -234,7 +240,9 @@ def _groups(answers: Mapping[str, Sequence[Answer]], right: Mapping[str, Sequenc
             members.setdefault(answer.group, []).append(question)
     if len(members) > 1:
         for name, questions in members.items():
-            yield Group(name, len(questions), _bars(right, questions, seed))
+            of_group = {label: [verdicts[question] for question in questions] for label, verdicts in right.items()}
+            scores_of_group = {label: score.get("groups", {}).get(name, {}) for label, score in recorded.items()}
+            yield Group(name, len(questions), _bars(of_group, scores_of_group, seed))
 
 
 def _reasons(answers: Mapping[str, Sequence[Answer]]) -> list[tuple[str, Sequence[int]]]:
