@@ -1,0 +1,112 @@
+"""Answers to many tasks, judged, in chunks that a killed run does not lose."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from burnish.errors import DataError
+from burnish.files import atomic_write_text
+from burnish.recipes.stage import PARTIAL_FOLDER, StageContext
+from burnish.recipes.verifiers import VerifierConfig
+
+if TYPE_CHECKING:
+    from burnish.datasets.rows import Task
+    from burnish.generation.engine import GenerationProgress
+    from burnish.generation.sampling import Sampling
+
+CHUNK_COMPLETIONS = 128
+"""Completions generated and judged between two saves; also how many are decoded side by side."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One completion and its verdict.
+
+    logp: log-probability of the whole completion under the model itself, in nats.
+    finished: whether the model ended it, rather than the limit on its length.
+    """
+
+    text: str
+    logp: float
+    finished: bool
+    correct: bool
+    reason: str
+    detail: str
+
+
+def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierConfig) -> "list[Task]":
+    """The tasks of a file, each with all that the verifier reads. Raises DataError naming file and line."""
+    from burnish.datasets.rows import read_tasks
+
+    tasks = read_tasks(context.paths(reference))
+    lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
+    if lacking:
+        shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]
+        more = [f"and {len(lacking) - 10} more rows"] if len(lacking) > 10 else []
+        raise DataError("\n".join(shown + more))
+    return tasks
+
+
+def answer(
+    context: StageContext,
+    label: str,
+    model: str | None,
+    tasks: "Sequence[Task]",
+    sampling: "Sampling",
+    verifier: VerifierConfig,
+    *,
+    n: int = 1,
+) -> list[list[Judged]]:
+    """`n` judged completions of each task's prompt, by the model that a reference names.
+
+    Each chunk draws from (seed, chunk) alone and is kept as soon as it is judged: the result does not depend on where a
+    run was interrupted. A prompt that leaves no room for an answer in the model's context is a DataError.
+    """
+    from burnish.datasets.examples import task_prompts
+    from burnish.generation.engine import generate
+
+    per_chunk = max(1, CHUNK_COMPLETIONS // n)
+    starts = range(0, len(tasks), per_chunk)
+    files = [context.folder / PARTIAL_FOLDER / f"{label}-{start:07}.json" for start in starts]
+    if not all(file.exists() for file in files):
+        decoder, tokenizer = context.load(model)
+        limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
+        prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
+        if report.dropped:
+            raise DataError(f"prompts too long for the model's context and max_new_tokens: {report.summary()}")
+        with verifier.open(context.path) as judge, context.display.bar(label, n * len(tasks), "answers") as bar:
+            for start, file in zip(starts, files, strict=True):
+                if file.exists():
+                    continue
+
+                def show(progress: "GenerationProgress", done: int = n * start) -> None:
+                    bar.update(done + progress.finished)
+
+                completions = generate(
+                    decoder,
+                    [prompt.tokens for prompt in prompts[start : start + per_chunk]],
+                    replace(sampling, stop=tokenizer.stop_ids),
+                    n=n,
+                    seed=int(np.random.SeedSequence([context.seed, start]).generate_state(1)[0]),
+                    batch_size=CHUNK_COMPLETIONS,
+                    on_progress=show,
+                )
+                flat = [completion for group in completions for completion in group]
+                texts = [tokenizer.decode(completion.tokens) for completion in flat]
+                rows = [task.row for task in tasks[start : start + per_chunk] for _ in range(n)]
+                verdicts = judge.verify_many(texts, rows)
+                judged = [
+                    Judged(text, completion.logp, completion.finish_reason == "stop", **asdict(verdict))
+                    for text, completion, verdict in zip(texts, flat, verdicts, strict=True)
+                ]
+                atomic_write_text(file, json.dumps([asdict(one) for one in judged]))
+    flat_judged = [one for file in files for one in _read(file)]
+    return [flat_judged[first : first + n] for first in range(0, len(flat_judged), n)]
+
+
+def _read(file: Path) -> list[Judged]:
+    return [Judged(**row) for row in json.loads(file.read_text(encoding="utf-8"))]

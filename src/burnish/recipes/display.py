@@ -1,0 +1,102 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log file."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+LOG_SECONDS = 15.0
+"""Where the output is not a terminal, a bar becomes one line in so many seconds."""
+
+
+class Display:
+    """Where a run says what it does. `quiet` swallows everything, for use as a library."""
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console or Console(quiet=quiet, highlight=False)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print one line of plain text; brackets in it are not markup."""
+        self.console.print(text, style=style, markup=False)
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator["Bar"]:
+        """Show the progress of `total` units; the caller reports through `Bar.update`."""
+        if not self.console.is_terminal:
+            yield _Lines(self, title, total, unit)
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[numbers]}", style="cyan"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            yield _Live(progress, progress.add_task(title, total=total, numbers=""))
+
+
+class Bar:
+    """The progress of one piece of work."""
+
+    def update(self, completed: int, **numbers: float) -> None:
+        """`completed` units are done; `numbers` (loss, tokens/s, ...) are shown beside the bar."""
+        raise NotImplementedError
+
+
+class _Live(Bar):
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress = progress
+        self.task = task
+
+    def update(self, completed: int, **numbers: float) -> None:
+        self.progress.update(self.task, completed=completed, numbers=_numbers(numbers))
+
+
+class _Lines(Bar):
+    def __init__(self, display: Display, title: str, total: int, unit: str) -> None:
+        self.display, self.title, self.total, self.unit = display, title, total, unit
+        self.start = self.printed = time.monotonic()
+        self.first: int | None = None
+
+    def update(self, completed: int, **numbers: float) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            # A resumed piece of work starts in the middle; its rate counts from there.
+            self.first = completed
+        if now - self.printed < LOG_SECONDS and completed < self.total:
+            return
+        self.printed = now
+        done, left = completed - self.first, self.total - completed
+        remaining = f"  {duration((now - self.start) / done * left)} left" if done > 0 and left > 0 else ""
+        self.display.say(
+            f"  {self.title}  {completed}/{self.total} {self.unit}{remaining}  {_numbers(numbers)}".rstrip()
+        )
+
+
+def _numbers(numbers: dict[str, float]) -> str:
+    return "  ".join(
+        f"{name.replace('_', ' ')} {value:,.0f}" if abs(value) >= 100 else f"{name.replace('_', ' ')} {value:.3g}"
+        for name, value in numbers.items()
+    )
+
+
+def duration(seconds: float) -> str:
+    """`75.2` -> `1:15`, `3723` -> `1:02:03`, `4.31` -> `4.3 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,28 @@
+"""Facts about a model that need its files' headers only, not its weights."""
+
+from pathlib import Path
+
+import torch
+
+from burnish.checkpoints import gguf, huggingface
+from burnish.checkpoints.gguf_file import open_gguf
+from burnish.nn.config import DecoderConfig
+from burnish.nn.decoder import Decoder
+from burnish.text.tokenizer import Tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a Hugging Face folder or a .gguf file."""
+    return Tokenizer.from_folder(path) if path.is_dir() else gguf.read_tokenizer(open_gguf(path))
+
+
+def read_config(path: Path) -> DecoderConfig:
+    """The shape of the model in a Hugging Face folder or a .gguf file; CheckpointError for anything else."""
+    return (huggingface.read_config(path) if path.is_dir() else gguf.read_config(open_gguf(path)))[1]
+
+
+def count_parameters(path: Path) -> int:
+    """How many parameters the model has."""
+    with torch.device("meta"):
+        decoder = Decoder(read_config(path))
+    return sum(parameter.numel() for parameter in decoder.parameters())

@@ -1,0 +1,300 @@
+"""From a recipe to what will be done: references resolved, inputs hashed, a cache key for every stage.
+
+A stage's key is a hash of its configuration, of the content of the files it reads, of the keys of the stages it reads
+from, of the seed, and of Burnish's version. Keys are known before anything runs, so a change in one stage shows at
+once in all that depend on it, and in no other.
+"""
+
+import glob
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish import __version__
+from burnish.recipes.hashes import FileHashes, digest
+from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
+from burnish.recipes.schema import Recipe
+from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, StageConfig, references
+from burnish.recipes.validation import validate
+from burnish.recipes.yaml_source import read_recipe
+
+PACKAGE = "package:"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing that a stage reads.
+
+    field: dotted key inside the stage. written: as the recipe says it. paths: where it is, or will be.
+    producer: name of the earlier stage that makes it, or None for what exists already.
+    key: content hash, or the producer's key.
+    """
+
+    field: str
+    written: str
+    paths: tuple[Path, ...]
+    producer: str | None
+    key: str
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with everything known about it before it runs."""
+
+    name: str
+    config: StageConfig
+    folder: Path
+    inputs: tuple[Input, ...]
+    identity: Mapping[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the result depends on."""
+        return digest(self.identity)
+
+    @property
+    def type(self) -> str:
+        return self.config.type_name()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A validated recipe, ready to run."""
+
+    file: Path
+    recipe: Recipe
+    folder: Path
+    stages: tuple[PlannedStage, ...]
+    model: Path
+    chat_inputs: tuple[Input, ...]
+
+    @property
+    def recipe_folder(self) -> Path:
+        return self.file.parent
+
+    def ancestors(self, stage: PlannedStage) -> list[PlannedStage]:
+        """The stages that `stage` builds on, directly or not, in order."""
+        wanted = {item.producer for item in stage.inputs}
+        found = []
+        for earlier in reversed(self.stages[: self.stages.index(stage)]):
+            if earlier.name in wanted:
+                found.append(earlier)
+                wanted |= {item.producer for item in earlier.inputs}
+        return found[::-1]
+
+
+def make_plan(file: Path, *, overrides: Iterable[str] = (), runs: Path = Path("runs")) -> Plan:
+    """Read, validate and resolve a recipe; nothing is written.
+
+    Raises:
+        RecipeError: listing all problems found in the file, then all found in its references and inputs.
+    """
+    source = read_recipe(file, overrides)
+    recipe = validate(Recipe, source)
+    planner = _Planner(source, recipe, file.parent, runs / recipe.name)
+    stages = planner.plan()
+    chat_inputs = planner.chat_inputs()
+    raise_problems(planner.problems, source.file)
+    planner.hashes.save()
+    return Plan(file, recipe, runs / recipe.name, tuple(stages), planner.model_paths[0], tuple(chat_inputs))
+
+
+class _Planner:
+    """Walks the stages in order; whatever is wrong is collected in `problems`."""
+
+    def __init__(self, source: Source, recipe: Recipe, recipe_folder: Path, run_folder: Path) -> None:
+        self.source, self.recipe, self.recipe_folder, self.run_folder = source, recipe, recipe_folder, run_folder
+        self.hashes = FileHashes(run_folder / ".hashes.json")
+        self.problems: list[Problem] = []
+        self.names = [stage.name or stage.type_name() for stage in recipe.stages]
+        self.planned: list[PlannedStage] = []
+        self.model_paths, self.model_key = self._outside(recipe.model, "model", ("model",))
+
+    def plan(self) -> list[PlannedStage]:
+        self._check_names()
+        for index, config in enumerate(self.recipe.stages):
+            self.planned.append(self._plan_stage(index, config))
+        return self.planned
+
+    def chat_inputs(self) -> list[Input]:
+        """The files that `chat` names; a system prompt is one where it starts with @."""
+        chat = self.recipe.chat
+        if chat is None:
+            return []
+        found = list(references(chat))
+        if chat.system is not None and chat.system.startswith("@"):
+            found.append(FoundReference(("system",), chat.system, Reference("file")))
+        return [item for reference in found for item in self._resolve(reference, ("chat",), len(self.names))]
+
+    def _problem(self, path: KeyPath, text: str) -> None:
+        self.problems.append(Problem(self.source.value_place(path), path, text))
+
+    def _check_names(self) -> None:
+        reserved = {BASE_MODEL, *Recipe.model_fields}
+        for index, name in enumerate(self.names):
+            key = "name" if self.recipe.stages[index].name else "type"
+            if name in reserved:
+                self._problem(("stages", index, key), f"got '{name}', a word with a meaning of its own; choose another")
+            if name in self.names[:index]:
+                first = self.names.index(name)
+                hint = "give one of them another `name`"
+                self._problem(
+                    ("stages", index, key), f"a stage named '{name}' is there already (stages[{first}]); {hint}"
+                )
+
+    def _plan_stage(self, index: int, config: StageConfig) -> PlannedStage:
+        root: KeyPath = ("stages", index)
+        config = self._fill_latest(config, index)
+        for path, text in config.problems(self.recipe_folder):
+            self._problem((*root, *path), text)
+        inputs = [item for found in references(config) for item in self._resolve(found, root, index)]
+        name = self.names[index]
+        identity: dict[str, Any] = {
+            "burnish": __version__,
+            "configuration": config.model_dump(mode="json"),
+            "inputs": [[item.field, item.key] for item in inputs],
+            "fingerprints": {} if self.problems else config.fingerprints(self.recipe_folder),
+        }
+        if config.seeded:
+            recipe = self.recipe
+            identity |= {
+                "seed": recipe.seed,
+                "device": recipe.device,
+                "compute_dtype": recipe.compute_dtype,
+                "name": name,
+            }
+        return PlannedStage(
+            name=name,
+            config=config,
+            folder=self.run_folder / f"{index + 1:02}-{name}",
+            inputs=tuple(inputs),
+            identity=identity,
+            seed=int.from_bytes(hashlib.sha256(f"{self.recipe.seed}/{name}".encode()).digest()[:4], "big"),
+        )
+
+    def _fill_latest(self, config: StageConfig, index: int) -> StageConfig:
+        """Replace left out `latest` references by what they stand for."""
+        filled = {}
+        for found in references(config):
+            if found.written is None and len(found.path) == 1:
+                kind = found.marker.kind
+                makers = [stage.name for stage in self.planned if kind in stage.config.produces]
+                filled[str(found.path[0])] = f"@{makers[-1]}" if makers else BASE_MODEL if kind == "model" else None
+        return config.model_copy(update=filled)
+
+    def _resolve(self, found: FoundReference, root: KeyPath, index: int) -> Iterator[Input]:
+        written, path = found.written, (*root, *found.path)
+        if written is None:
+            return
+        producer = None
+        if written.startswith("@"):
+            inside = self._inside(written, found.marker, path, index)
+            if inside is None:
+                return
+            producer, paths, key = inside
+        elif written == BASE_MODEL and found.marker.kind == "model":
+            paths, key = self.model_paths, self.model_key
+        else:
+            paths, key = self._outside(written, found.marker.kind, path)
+        field = ".".join(str(step) for step in found.path)
+        yield Input(field, written, paths, producer, key)
+
+    def _inside(
+        self, written: str, marker: Reference, path: KeyPath, index: int
+    ) -> tuple[str, tuple[Path, ...], str] | None:
+        """`@stage` or `@stage/path`: producer, paths and key; None when it leads nowhere, which is a problem."""
+        name, _, inner = written[1:].partition("/")
+        earlier = self.names[:index]
+        if name not in earlier:
+            where = f"refers to stage '{name}', which "
+            if name in self.names:
+                position = self.names.index(name)
+                where += "is this stage itself" if position == index else f"comes later (stages[{position}])"
+                hint = ""
+            else:
+                where += "does not exist"
+                hint = did_you_mean("@" + name, [f"@{known}" for known in earlier])
+            there = ", ".join(earlier) or "none"
+            self._problem(path, f"'{written}' {where}{hint or '.'} Earlier stages: {there}")
+            return None
+        stage = self.planned[earlier.index(name)]
+        if not inner:
+            if marker.kind not in stage.config.produces:
+                makers = [known.name for known in self.planned if marker.kind in known.config.produces]
+                if marker.kind in ("file", "documents"):
+                    hint = f"name a file of the stage, as in '@{name}/FILE'"
+                else:
+                    hint = f"stages that make one: {', '.join(makers) or 'none'}"
+                self._problem(path, f"'{written}': stage '{name}' ({stage.type}) makes no {marker.kind}; {hint}")
+                return None
+            inner = stage.config.produces[marker.kind]
+        if ".." in Path(inner).parts or Path(inner).is_absolute():
+            self._problem(path, f"'{written}' leads out of the folder of stage '{name}'")
+            return None
+        return name, (stage.folder / inner,), digest([stage.key, inner])
+
+    def _outside(self, written: str, kind: str, path: KeyPath) -> tuple[tuple[Path, ...], str]:
+        """A file, folder or pattern that exists already: its paths and content hash."""
+        if not written.strip():
+            self._problem(path, "got an empty text; expected a path")
+            return (), ""
+        paths: tuple[Path, ...] = ()
+        if written.startswith(PACKAGE):
+            file = self._in_package(written, path)
+            paths = () if file is None else (file,)
+        else:
+            location = self.recipe_folder / Path(written).expanduser()
+            if location.exists():
+                paths = (location,)
+            elif kind in ("file", "documents") and glob.has_magic(written):
+                paths = tuple(map(Path, sorted(glob.glob(str(location), recursive=True))))  # noqa: PTH207 (may be absolute)
+                if not paths:
+                    self._problem(path, f"got '{written}'; no file matches in {self.recipe_folder}")
+            else:
+                self._problem(path, f"got '{written}'; no such file{_nearest_file(location)}{_hint(written, kind)}")
+                paths = ()
+        if kind == "file" and len(paths) == 1 and paths[0].is_dir():
+            self._problem(
+                path, f"got '{written}', which is a folder; name files in it, for example '{written}/*.jsonl'"
+            )
+            paths = ()
+        return paths, digest([[file.name, self.hashes.of(file)] for file in paths])
+
+    def _in_package(self, written: str, path: KeyPath) -> Path | None:
+        """The file of `package:NAME/FILE`, found without importing the package."""
+        package, _, inner = written.removeprefix(PACKAGE).partition("/")
+        if not package or not inner:
+            self._problem(path, f"got '{written}'; expected package:NAME/FILE")
+            return None
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            distribution = package.replace("_", "-")
+            self._problem(
+                path, f"got '{written}'; package '{package}' is not installed: pip install --no-deps {distribution}"
+            )
+            return None
+        for folder in map(Path, spec.submodule_search_locations):
+            if (folder / inner).is_file():
+                return folder / inner
+        folder = Path(spec.submodule_search_locations[0])
+        self._problem(path, f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
+        return None
+
+
+def _nearest_file(location: Path) -> str:
+    if not location.parent.is_dir():
+        return f" (folder {location.parent} does not exist)"
+    return did_you_mean(location.name, [file.name for file in location.parent.iterdir()])
+
+
+def _hint(written: str, kind: str) -> str:
+    if kind == "model":
+        return "; expected a model folder, a .gguf file, package:NAME/FILE, or in a stage `base` or @STAGE"
+    return ""

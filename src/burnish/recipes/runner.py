@@ -1,0 +1,378 @@
+"""Runs a recipe: stage after stage, each once, each resumable, each measured.
+
+Everything is checked before anything trains: files that exist at the start at once, files that a stage makes as soon
+as it has made them. What is found in the cache is not run; what was interrupted goes on.
+"""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from burnish import __version__
+from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.evaluation.report import write_report
+from burnish.hardware import choose_compute_dtype, choose_device, device_name, set_threads
+from burnish.recipes.display import Display, duration
+from burnish.recipes.lock import run_lock
+from burnish.recipes.memory import Sampler
+from burnish.recipes.models import count_parameters
+from burnish.recipes.plan import Input, Plan, PlannedStage, make_plan
+from burnish.recipes.problems import did_you_mean
+from burnish.recipes.stage import StageContext
+from burnish.recipes.state import (
+    RUNNING_FILE,
+    STAGE_FILE,
+    Status,
+    adopt_renumbered,
+    clear,
+    discard_unfinished,
+    products,
+    read_object,
+    status_of,
+    write_object,
+)
+
+SUMMARY_FILE = "summary.json"
+RUN_FILE = "run.json"
+HEARTBEAT_SECONDS = 5.0
+GIB = 2**30
+_PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "gguf", "pydantic", "duckdb", "pyarrow")
+
+
+def run(
+    recipe: Path | str,
+    *,
+    overrides: Iterable[str] = (),
+    runs: Path | str = "runs",
+    start: str | None = None,
+    display: Display | None = None,
+) -> dict[str, Any]:
+    """Run a recipe to its end and return the content of `summary.json`.
+
+    Args:
+        recipe: the YAML file.
+        overrides: `stage.key=value`, as after `--set`.
+        runs: the folder of all runs; this one gets `runs/<name of the recipe>`.
+        start: name of a stage to run again with all that follow it, even if nothing changed.
+        display: where progress is shown.
+
+    Raises:
+        BurnishError: something to be mended in the recipe, its inputs or the machine.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; the same call goes on from there.
+    """
+    plan = make_plan(Path(recipe), overrides=overrides, runs=Path(runs))
+    with run_lock(plan.folder), _terminate_is_interrupt():
+        return _Run(plan, display or Display()).execute(start)
+
+
+def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, Status]]:
+    """What `run` would do with each stage; changes nothing."""
+    first = _start_index(plan, start)
+    return [
+        (stage, Status("run", f"--from {start}") if index >= first else status_of(stage))
+        for index, stage in enumerate(plan.stages)
+    ]
+
+
+def _start_index(plan: Plan, start: str | None) -> int:
+    names = [stage.name for stage in plan.stages]
+    if start is None:
+        return len(names)
+    if start not in names:
+        raise RecipeError(
+            f"--from {start}: no such stage{did_you_mean(start, names) or '.'} Expected one of: {', '.join(names)}"
+        )
+    return names.index(start)
+
+
+class _Run:
+    """One execution of a plan, holding its lock."""
+
+    def __init__(self, plan: Plan, display: Display) -> None:
+        self.plan = plan
+        self.display = display
+        self.records: dict[str, dict[str, Any]] = {}
+        self.checked: set[str] = set()
+
+    def execute(self, start: str | None) -> dict[str, Any]:
+        set_threads(self.plan.recipe.threads)
+        choose_device(self.plan.recipe.device)
+        adopt_renumbered(self.plan.stages)
+        for stage in self.plan.stages[_start_index(self.plan, start) :]:
+            for name in (STAGE_FILE, RUNNING_FILE):
+                (stage.folder / name).unlink(missing_ok=True)
+        self._check_disk()
+        write_object(self.plan.folder / RUN_FILE, self._description())
+        ran = set()
+        for number, stage in enumerate(self.plan.stages, start=1):
+            self._check_inputs()
+            status = status_of(stage)
+            title = f"[{number}/{len(self.plan.stages)}] {stage.name}"
+            if status.cached:
+                discard_unfinished(stage.folder)
+                self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+                self.display.say(f"{title}: cached", style="dim")
+                continue
+            verb = "going on" if status.state == "resume" else "running"
+            self.display.say(f"{title}: {verb} ({status.reason})", style="bold")
+            self.records[stage.name] = self._execute_stage(stage, status)
+            ran.add(stage.name)
+            seconds, peak = (self.records[stage.name][key] for key in ("wall_seconds", "peak_rss_gib"))
+            self.display.say(f"  done in {duration(seconds)}, peak memory {peak:.1f} GiB", style="green")
+        self._check_inputs()
+        summary = self._summary(ran)
+        write_object(self.plan.folder / SUMMARY_FILE, summary)
+        write_report(self.plan.folder)
+        return summary
+
+    def _execute_stage(self, stage: PlannedStage, status: Status) -> dict[str, Any]:
+        running = read_object(stage.folder / RUNNING_FILE) or {} if status.state == "resume" else {}
+        if status.state == "run":
+            clear(stage.folder)
+        clock = _Clock(stage, running)
+        clock.write()
+        context = self._context(stage)
+        try:
+            with Sampler(clock.tick) as sampler:
+                clock.sampler = sampler
+                metrics = stage.config.run(context)
+        except BurnishError as error:
+            raise type(error)(f"stage {stage.name}: {error}") from error
+        finally:
+            clock.write()
+        record = {
+            "name": stage.name,
+            "type": stage.type,
+            "key": stage.key,
+            "configuration": stage.identity["configuration"],
+            "inputs": [
+                {"field": item.field, "written": item.written, "producer": item.producer, "key": item.key}
+                for item in stage.inputs
+            ],
+            "fingerprints": stage.identity["fingerprints"],
+            "seed": self.plan.recipe.seed,
+            "versions": versions(),
+            "started": clock.started,
+            "finished": _now(),
+            "attempts": clock.attempts,
+            "wall_seconds": round(clock.seconds, 3),
+            "peak_rss_gib": round(clock.peak_bytes / GIB, 3),
+            "metrics": metrics,
+            "products": products(stage.folder),
+        }
+        write_object(stage.folder / STAGE_FILE, record)
+        discard_unfinished(stage.folder)
+        return record
+
+    def _context(self, stage: PlannedStage) -> StageContext:
+        recipe = self.plan.recipe
+        return StageContext(
+            folder=stage.folder,
+            key=stage.key,
+            seed=stage.seed,
+            device=recipe.device,
+            compute_dtype=recipe.compute_dtype,
+            inputs={item.written: item.paths for item in stage.inputs},
+            input_keys={item.written: item.key for item in stage.inputs},
+            display=self.display,
+            recipe_folder=self.plan.recipe_folder,
+            recipe=recipe.header(),
+            lineage=tuple(
+                self.records[earlier.name] for earlier in self.plan.ancestors(stage) if earlier.name in self.records
+            ),
+        )
+
+    def _check_inputs(self) -> None:
+        """Check what can be checked by now of the stages to come; raise one error that lists all that is wrong."""
+        problems = []
+        for item in self.plan.chat_inputs:
+            problems += list(self._missing("chat", item))
+        for stage in self.plan.stages:
+            if stage.name in self.records or stage.name in self.checked or status_of(stage).cached:
+                continue
+            missing = [text for item in stage.inputs for text in self._missing(stage.name, item)]
+            problems += missing
+            if missing or not all(self._is_there(item) for item in stage.inputs):
+                continue
+            self.checked.add(stage.name)
+            try:
+                stage.config.check(self._context(stage))
+            except BurnishError as error:
+                problems.append(f"stage {stage.name}: {error}")
+        if problems:
+            raise DataError("\n".join(dict.fromkeys(problems)))
+
+    def _is_there(self, item: Input) -> bool:
+        return item.producer is None or item.producer in self.records
+
+    def _missing(self, owner: str, item: Input) -> Iterator[str]:
+        """What a finished stage was expected to make and did not."""
+        if item.producer is None or item.producer not in self.records:
+            return
+        for path in item.paths:
+            if not path.exists():
+                made = list(self.records[item.producer].get("products", {}))
+                inner = item.written.partition("/")[2]
+                hint = did_you_mean(inner, made) or "."
+                yield (
+                    f"{self.plan.file}: {owner}.{item.field}: got '{item.written}', but stage {item.producer} made no "
+                    f"such file{hint} It made: {', '.join(made[:12]) or 'nothing'}"
+                )
+
+    def _check_disk(self) -> None:
+        """Refuse to start what cannot be finished for want of space."""
+        pending = [stage for stage in self.plan.stages if not status_of(stage).cached]
+        n_parameters = count_parameters(self.plan.model) if pending else 0
+        needed = sum(stage.config.disk_bytes(n_parameters) for stage in pending)
+        free = shutil.disk_usage(self.plan.folder).free
+        if needed > free:
+            raise BurnishError(
+                f"{self.plan.folder}: the stages to run write up to {needed / GIB:.1f} GiB, but only "
+                f"{free / GIB:.1f} GiB are free; make room, or choose another disk with --runs"
+            )
+
+    def _description(self) -> dict[str, Any]:
+        """`run.json`: what `burnish chat` needs to know about a run folder; paths are relative to it."""
+        models = [stage for stage in self.plan.stages if "model" in stage.config.produces]
+        model = models[-1].folder / models[-1].config.produces["model"] if models else self.plan.model
+        return {
+            "recipe": str(self.plan.file.resolve()),
+            **self.plan.recipe.header(),
+            "model": self._relative(model),
+            "chat_inputs": {
+                item.written: [self._relative(path) for path in item.paths] for item in self.plan.chat_inputs
+            },
+        }
+
+    def _relative(self, path: Path) -> str:
+        return os.path.relpath(path, self.plan.folder)
+
+    def _summary(self, ran: set[str]) -> dict[str, Any]:
+        records = [self.records[stage.name] for stage in self.plan.stages]
+        summary: dict[str, Any] = {
+            "name": self.plan.recipe.name,
+            "recipe": str(self.plan.file),
+            "model": self.plan.recipe.model,
+            "seed": self.plan.recipe.seed,
+            "finished": max(record["finished"] for record in records),
+        }
+        for stage, record in zip(self.plan.stages, records, strict=True):
+            _merge(summary, stage.config.summary(record["metrics"]))
+        return summary | {
+            "wall_seconds": round(sum(record["wall_seconds"] for record in records), 1),
+            "peak_rss_gib": max(record["peak_rss_gib"] for record in records),
+            "hardware": hardware(self.plan.recipe.device, self.plan.recipe.compute_dtype),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "type": stage.type,
+                    "folder": stage.folder.name,
+                    "seconds": record["wall_seconds"],
+                    "peak_rss_gib": record["peak_rss_gib"],
+                    "cached": stage.name not in ran,
+                }
+                for stage, record in zip(self.plan.stages, records, strict=True)
+            ],
+        }
+
+
+class _Clock:
+    """Wall time and peak memory of a stage over all its attempts, kept in `running.json` against a kill."""
+
+    def __init__(self, stage: PlannedStage, running: Mapping[str, Any]) -> None:
+        self.file = stage.folder / RUNNING_FILE
+        self.key = stage.key
+        self.started = running.get("started") or _now()
+        self.attempts = int(running.get("attempts", 0)) + 1
+        self.sampler: Sampler | None = None
+        self._seconds_before = float(running.get("wall_seconds", 0.0))
+        self._peak_before = int(running.get("peak_rss_bytes", 0))
+        self._start = self._written = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._start
+
+    @property
+    def peak_bytes(self) -> int:
+        return max(self._peak_before, self.sampler.peak_bytes if self.sampler else 0)
+
+    def tick(self) -> None:
+        if time.monotonic() - self._written >= HEARTBEAT_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        self._written = time.monotonic()
+        write_object(
+            self.file,
+            {
+                "key": self.key,
+                "started": self.started,
+                "attempts": self.attempts,
+                "wall_seconds": self.seconds,
+                "peak_rss_bytes": self.peak_bytes,
+            },
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of Burnish, Python and the packages whose results a stage depends on."""
+    found = {"burnish": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware(device: str, compute_dtype: str) -> dict[str, Any]:
+    """What the run computed on."""
+    chosen = choose_device(device)
+    return {
+        "device": device_name(chosen),
+        "compute_dtype": str(choose_compute_dtype(compute_dtype, chosen)).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+    }
+
+
+@contextmanager
+def _terminate_is_interrupt() -> Iterator[None]:
+    """Make SIGTERM, which schedulers send, stop a run as cleanly as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _merge(into: dict[str, Any], part: Mapping[str, Any]) -> None:
+    for key, value in part.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

@@ -1,0 +1,41 @@
+"""The recipe: what a YAML file may hold, and what each key means."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from burnish.recipes.stage import ModelReference, Name, StrictModel
+from burnish.recipes.stages import Stage
+from burnish.recipes.verifiers import VerifierConfig
+
+
+class ChatConfig(StrictModel):
+    """How `burnish chat RUN` talks to the finished model."""
+
+    system: Annotated[str | None, Field(description="system prompt: the text itself, or `@stage/file`")] = None
+    verifier: Annotated[
+        VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
+    ] = None
+    max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
+
+
+class Recipe(StrictModel):
+    """From open weights to a better model: a starting point and the stages that improve it."""
+
+    name: Name = Field(description="name of the run's folder: runs/NAME")
+    seed: int = Field(0, ge=0, lt=2**63, description="where all randomness starts: same seed, same machine, same bits")
+    model: ModelReference = Field(
+        description="model to start from: a Hugging Face folder, a .gguf file, or package:NAME/FILE for a file that an "
+        "installed Python package carries"
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="format of matrix products; auto measures which is faster here"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if left out")
+    chat: ChatConfig | None = Field(None, description="how `burnish chat` talks to the finished model")
+    stages: list[Stage] = Field(min_length=1, description="what to do, in order")
+
+    def header(self) -> dict[str, Any]:
+        """Everything but the stages, as JSON values."""
+        return self.model_dump(mode="json", exclude={"stages"})

@@ -1,0 +1,189 @@
+"""What every stage of a recipe is: a validated configuration with a `run` that composes the floors below.
+
+A stage says in its types what it reads: a field annotated with `FileReference`, `ModelReference` or another reference
+below is found by the planner, resolved to paths, hashed into the stage's cache key and made available through
+`StageContext.path`. A stage therefore never looks for files itself, and cannot forget one in its key.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from burnish.files import atomic_write_text
+from burnish.recipes.display import Display
+from burnish.recipes.problems import KeyPath
+
+if TYPE_CHECKING:
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+
+ReferenceKind = Literal["file", "documents", "model", "corpus", "preferences", "evaluation"]
+BASE_MODEL = "base"
+"""The name by which stages refer to the model that the recipe starts from."""
+
+PARTIAL_FOLDER = "partial"
+"""Folder inside a stage's for what only an interrupted stage needs; removed when the stage is done."""
+
+Metrics = dict[str, Any]
+"""What a stage measured, as values that JSON can hold."""
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Marks a text that names something to read: `@stage`, `@stage/path`, or a path relative to the recipe.
+
+    kind: which product a bare `@stage` stands for (`StageConfig.produces`).
+    latest: a value left out stands for the latest earlier stage with that product; for a model, failing that, for the
+        recipe's model.
+    """
+
+    kind: ReferenceKind
+    latest: bool = False
+
+
+FileReference = Annotated[str, Reference("file")]
+DocumentsReference = Annotated[str, Reference("documents")]
+ModelReference = Annotated[str, Reference("model")]
+LatestModel = Annotated[str | None, Reference("model", latest=True)]
+CorpusReference = Annotated[str, Reference("corpus")]
+PreferencesReference = Annotated[str, Reference("preferences")]
+LatestEvaluation = Annotated[str | None, Reference("evaluation", latest=True)]
+
+
+class StrictModel(BaseModel):
+    """Base of everything written in a recipe: no unknown keys, no silent conversion, no change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class StageConfig(StrictModel):
+    """Base of the stages. A subclass adds `type`, its keys, what it produces, and `run`."""
+
+    name: Name | None = Field(None, description="name of the stage in references and folders; its type if left out")
+
+    produces: ClassVar[Mapping[ReferenceKind, str]] = {}
+    """What a bare `@name` of each kind stands for, as a path inside the stage's folder."""
+    seeded: ClassVar[bool] = True
+    """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
+    resumable: ClassVar[bool] = False
+    """Whether what an interrupted run left in the folder is of use to the next one."""
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The stage's `type` in a recipe."""
+        return str(cls.model_fields["type"].default)
+
+    def fingerprints(self, folder: Path) -> dict[str, str]:
+        """What the result depends on besides configuration and references. `folder` is the recipe's."""
+        return {}
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        """What is wrong in ways that types cannot say, with the key at fault. `folder` is the recipe's."""
+        yield from ()
+
+    def check(self, context: "StageContext") -> None:
+        """Raise BurnishError if an input is unusable; called before any stage trains, once the inputs exist."""
+
+    def disk_bytes(self, n_parameters: int) -> int:
+        """Upper bound of what the stage writes, for a model of so many parameters."""
+        return 0
+
+    def run(self, context: "StageContext") -> Metrics:
+        """Do the work in `context.folder` and return the metrics that `stage.json` keeps."""
+        raise NotImplementedError
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        """The part of `metrics` that belongs into the run's `summary.json`; nested keys are merged."""
+        return {}
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What the runner gives a stage: its folder, its inputs as paths, its seed, and a way to show progress.
+
+    Attributes:
+        folder: the stage's own folder; exists. The product goes here.
+        key: the stage's cache key; it names everything that the result depends on.
+        seed: derived from the recipe's seed and the stage's name.
+        inputs: the paths of every reference as written in the configuration.
+        input_keys: the content hash, or the producer's key, of every reference.
+        lineage: `stage.json` of the stages that this one builds on, in order.
+        recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
+    """
+
+    folder: Path
+    key: str
+    seed: int
+    device: str
+    compute_dtype: str
+    inputs: Mapping[str, tuple[Path, ...]]
+    input_keys: Mapping[str, str]
+    display: Display
+    recipe_folder: Path
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    lineage: tuple[Mapping[str, Any], ...] = ()
+
+    def paths(self, references: str | list[str]) -> list[Path]:
+        """The files that one or several references stand for, patterns expanded."""
+        names = [references] if isinstance(references, str) else references
+        return [path for name in names for path in self.inputs[name]]
+
+    def path(self, reference: str | None) -> Path:
+        """The one path that a reference stands for; None is a `latest` reference that the planner has filled."""
+        assert reference is not None
+        (path,) = self.inputs[reference]
+        return path
+
+    def remembered(self, name: str, compute: Callable[[], Any]) -> Any:
+        """`compute()`, a JSON value, done once even if the stage is interrupted afterwards."""
+        file = self.folder / PARTIAL_FOLDER / f"{name}.json"
+        if not file.exists():
+            atomic_write_text(file, json.dumps(compute()))
+        return json.loads(file.read_text())
+
+    def load(self, reference: str | None) -> "tuple[Decoder, Tokenizer]":
+        """The model and tokenizer that a model reference stands for, on the recipe's device."""
+        import burnish
+
+        return burnish.load(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
+
+
+@dataclass(frozen=True)
+class FoundReference:
+    """A reference inside a stage's configuration: where, what was written (None: left out), and its marker."""
+
+    path: KeyPath
+    written: str | None
+    marker: Reference
+
+
+def references(value: Any, marker: Reference | None = None, path: KeyPath = ()) -> Iterator[FoundReference]:
+    """All references in a validated configuration, depth first in the order of its fields."""
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            declared = next((extra for extra in info.metadata if isinstance(extra, Reference)), None)
+            yield from references(getattr(value, name), declared or _marker(info.annotation), (*path, name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from references(item, marker, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from references(item, marker, (*path, index))
+    elif marker is not None and (isinstance(value, str) or (value is None and marker.latest)):
+        yield FoundReference(path, value, marker)
+
+
+def _marker(annotation: Any) -> Reference | None:
+    """The marker anywhere inside an annotation such as `list[FileReference] | None`."""
+    for part in (*getattr(annotation, "__metadata__", ()), *get_args(annotation)):
+        found = part if isinstance(part, Reference) else _marker(part)
+        if found is not None:
+            return found
+    return None

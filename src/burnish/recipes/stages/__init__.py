@@ -1,0 +1,19 @@
+"""The stages of a recipe, one file each; `Stage` is any of them, told apart by `type`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from burnish.recipes.stages.corpus import CorpusStage
+from burnish.recipes.stages.cpt import CptStage
+from burnish.recipes.stages.dpo import DpoStage
+from burnish.recipes.stages.evaluate import EvaluateStage
+from burnish.recipes.stages.export import ExportStage
+from burnish.recipes.stages.prepare import PrepareStage
+from burnish.recipes.stages.sample import SampleStage
+from burnish.recipes.stages.sft import SftStage
+
+Stage = Annotated[
+    PrepareStage | CorpusStage | CptStage | SftStage | SampleStage | DpoStage | EvaluateStage | ExportStage,
+    Field(discriminator="type"),
+]

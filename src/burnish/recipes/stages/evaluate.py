@@ -1,0 +1,180 @@
+"""evaluate: several models answer the same tasks, greedily, and are judged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.errors import DataError
+from burnish.files import atomic_write_text
+from burnish.recipes.answering import Judged, answer, read_judged_tasks
+from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.stage import (
+    CorpusReference,
+    FileReference,
+    Metrics,
+    ModelReference,
+    Name,
+    ReferenceKind,
+    StageConfig,
+    StageContext,
+    StrictModel,
+)
+from burnish.recipes.stages.cpt import heldout_perplexities
+from burnish.recipes.verifiers import VerifierConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from burnish.datasets.rows import Task
+
+RESULTS_FILE = "results.json"
+SCORED_TOKENS = 4096
+"""Tokens of held-out text in one forward pass."""
+
+
+class ReportedScore(StrictModel):
+    """A score that the summary names: that of one model on one group of tasks."""
+
+    model: str = Field(description="label of the model")
+    group: str = Field(description="value of the `groups` key")
+
+
+class EvaluateStage(StageConfig):
+    """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
+
+    Writes `answers-LABEL.jsonl` for each model and `results.json`.
+    """
+
+    type: Literal["evaluate"] = Field("evaluate", description="evaluate")
+    tasks: FileReference = Field(description="tasks: prompts with all that the verifier reads")
+    verifier: VerifierConfig = Field(description="what judges the answers")
+    models: dict[Name, ModelReference] = Field(min_length=1, description="label: model, for example {final: '@dpo'}")
+    metric: Name = Field("accuracy", description="name of the score in summary.json; ends best in _accuracy")
+    groups: str | None = Field(None, description="key of the tasks by whose values scores are also given apart")
+    report: dict[Name, ReportedScore] = Field({}, description="further scores in summary.json: name: {model, group}")
+    max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
+    corpus: CorpusReference | None = Field(None, description="corpus on whose held-out text perplexity is measured")
+
+    produces: ClassVar[dict[ReferenceKind, str]] = {"evaluation": RESULTS_FILE}
+    resumable: ClassVar[bool] = True
+
+    def problems(self, folder: "Path") -> "Iterator[tuple[KeyPath, str]]":
+        for name, score in self.report.items():
+            if score.model not in self.models:
+                hint = did_you_mean(score.model, self.models) or "."
+                yield (
+                    ("report", name, "model"),
+                    f"got '{score.model}'; not a label of `models`{hint} Expected one of: {', '.join(self.models)}",
+                )
+            if name in self.models:
+                yield ("report", name), "is also a label of `models`; choose another name"
+            if self.groups is None:
+                yield ("report", name, "group"), f"got '{score.group}'; needs `groups`, the key that tells the groups"
+
+    def check(self, context: StageContext) -> None:
+        self._tasks(context)
+
+    def run(self, context: StageContext) -> Metrics:
+        from burnish.generation.sampling import Sampling
+
+        tasks = self._tasks(context)
+        sampling = Sampling(temperature=0.0, max_new_tokens=self.max_new_tokens)
+        scores: dict[str, Any] = {}
+        perplexity: dict[str, dict[str, float]] = {}
+        for label, model in self.models.items():
+            answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
+            lines = [json.dumps(self._row(*pair), ensure_ascii=False) for pair in zip(tasks, answers, strict=True)]
+            atomic_write_text(context.folder / f"answers-{label}.jsonl", "\n".join(lines) + "\n")
+            scores[label] = self._scores(tasks, answers, context.seed)
+            context.display.say(f"  {label}: {scores[label]['value']:.1%} of {len(tasks)} right")
+            if self.corpus is not None:
+                measured = context.remembered(f"perplexity-{label}", partial(self._perplexities, context, model))
+                for group, value in measured.items():
+                    perplexity.setdefault(group, {})[label] = value
+        metrics: Metrics = {"tasks": len(tasks), "scores": scores}
+        if perplexity:
+            metrics["perplexity_by_model"] = perplexity
+        atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")
+        return metrics
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        scores = metrics["scores"]
+        named = scores | {name: scores[wanted.model]["groups"][wanted.group] for name, wanted in self.report.items()}
+        result = {
+            self.metric: {name: score["value"] for name, score in named.items()},
+            f"{self.metric}_interval": {name: score["interval"] for name, score in named.items()},
+        }
+        if "perplexity_by_model" in metrics:
+            result["perplexity_by_model"] = metrics["perplexity_by_model"]
+        return result
+
+    def _tasks(self, context: StageContext) -> "list[Task]":
+        """The tasks, each with its group. Raises DataError where a group or one that is to be reported is missing."""
+        tasks = read_judged_tasks(context, self.tasks, self.verifier)
+        if self.groups is None:
+            return tasks
+        for task in tasks:
+            if task.row.get(self.groups) is None:
+                raise DataError(f"{task.place}: the key '{self.groups}', which tells the groups apart, is missing")
+        there = sorted({self._group(task) for task in tasks})
+        for name, score in self.report.items():
+            if score.group not in there:
+                hint = did_you_mean(score.group, there) or "."
+                raise DataError(
+                    f"report.{name}.group: no task has '{self.groups}: {score.group}'{hint} It has: {', '.join(there)}"
+                )
+        return tasks
+
+    def _group(self, task: "Task") -> str:
+        return str(task.row[str(self.groups)])
+
+    def _row(self, task: "Task", judged: Judged) -> dict[str, Any]:
+        return {
+            "prompt": task.prompt,
+            "completion": judged.text,
+            "correct": judged.correct,
+            "reason": judged.reason,
+            "detail": judged.detail,
+            "group": None if self.groups is None else self._group(task),
+            "gold": _gold(task.row),
+        }
+
+    def _scores(self, tasks: "Sequence[Task]", answers: Sequence[Judged], seed: int) -> dict[str, Any]:
+        """Accuracy and interval over all tasks and in each group."""
+        members: dict[str, list[bool]] = {}
+        if self.groups is not None:
+            for task, judged in zip(tasks, answers, strict=True):
+                members.setdefault(self._group(task), []).append(judged.correct)
+        return {
+            **_score([judged.correct for judged in answers], seed),
+            "groups": {group: _score(correct, seed) for group, correct in members.items()},
+        }
+
+    def _perplexities(self, context: StageContext, model: str) -> dict[str, float]:
+        from burnish.corpus.token_corpus import TokenCorpus
+
+        decoder, _ = context.load(model)
+        return heldout_perplexities(decoder, TokenCorpus.load(context.path(self.corpus)), SCORED_TOKENS)
+
+
+def _score(correct: list[bool], seed: int) -> dict[str, Any]:
+    from burnish.evaluation.statistics import bootstrap_interval
+
+    return {
+        "value": sum(correct) / len(correct),
+        "interval": list(bootstrap_interval(correct, seed=seed)),
+        "count": len(correct),
+    }
+
+
+def _gold(row: Mapping[str, Any]) -> str | None:
+    """The right answer that a task's row shows, if it shows one: the assistant's last message."""
+    messages = row.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if isinstance(last, dict) and last.get("role") == "assistant":
+        return str(last.get("content"))
+    return None

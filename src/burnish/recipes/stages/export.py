@@ -1,0 +1,78 @@
+"""export: the finished model as a Hugging Face folder with a model card, and as GGUF files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.recipes.card import model_card
+from burnish.recipes.stage import LatestEvaluation, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+
+if TYPE_CHECKING:
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+
+MODEL_FOLDER = "model"
+Quantization = Literal["F32", "F16", "Q8_0"]
+
+
+class ExportStage(StageConfig):
+    """Writes `model/`, which transformers and vLLM load unchanged, and a `.gguf` file for each quantization."""
+
+    type: Literal["export"] = Field("export", description="export")
+    model: LatestModel = Field(None, description="model to export; the latest trained one if left out")
+    gguf: list[Quantization] = Field([], description="GGUF files to write, for llama.cpp: F32, F16, Q8_0")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the model folder")
+    evaluation: LatestEvaluation = Field(
+        None, description="evaluation whose results the model card shows; the latest if left out"
+    )
+
+    produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
+
+    def disk_bytes(self, n_parameters: int) -> int:
+        sizes = {"F32": 4.0, "F16": 2.0, "Q8_0": 34 / 32}
+        return round(n_parameters * (4 + sum(sizes[quantization] for quantization in self.gguf)))
+
+    def run(self, context: StageContext) -> Metrics:
+        results = context.path(self.evaluation) if self.evaluation is not None else None
+        card = model_card(context.recipe, context.lineage, results, model=str(self.model))
+        decoder, tokenizer = context.load(self.model)
+        written = write_formats(
+            decoder, tokenizer, context.folder, name=context.recipe["name"], gguf=self.gguf, dtype=self.dtype, card=card
+        )
+        for path in written:
+            context.display.say(f"  {path}")
+        return {"bytes": {path.name: _bytes(path) for path in written}}
+
+
+def write_formats(
+    decoder: "Decoder",
+    tokenizer: "Tokenizer",
+    output: Path,
+    *,
+    name: str,
+    gguf: Sequence[str],
+    dtype: str = "float32",
+    folder: bool = True,
+    card: str | None = None,
+) -> list[Path]:
+    """Write `output/model` and `output/NAME-QUANTIZATION.gguf`; returns what was written."""
+    import torch
+
+    import burnish
+    from burnish.checkpoints.gguf import write
+
+    written = []
+    if folder:
+        written.append(output / MODEL_FOLDER)
+        burnish.save(decoder, tokenizer, written[-1], card=card, dtype=getattr(torch, dtype))
+    for quantization in dict.fromkeys(gguf):
+        written.append(output / f"{name}-{quantization}.gguf")
+        write(decoder, tokenizer, written[-1], quantization=quantization)
+    return written
+
+
+def _bytes(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

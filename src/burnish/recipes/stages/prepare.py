@@ -1,0 +1,115 @@
+"""prepare: runs a Python script that writes the data files of the stages after it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.errors import BurnishError
+from burnish.files import reported, sha256
+from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.stage import Metrics, StageConfig, StageContext
+
+LOG_FILE = "prepare.log"
+SHOWN_LINES = 15
+MAX_WATCHED = 1000
+GRACE_SECONDS = 5.0
+
+
+class PrepareStage(StageConfig):
+    """Runs `python SCRIPT --out FOLDER ARGUMENTS...` with the stage's own folder; what it writes is the product."""
+
+    type: Literal["prepare"] = Field("prepare", description="prepare")
+    script: str = Field(description="Python file, relative to the recipe")
+    arguments: list[str] = Field([], description="further arguments of the script")
+    watch: list[str] = Field(
+        ["**/*.py"], description="patterns, relative to the script, of files whose change makes the stage run again"
+    )
+    packages: list[str] = Field(
+        [],
+        description="Python packages the script needs; must be installed, and a new version makes the stage run again",
+    )
+
+    seeded: ClassVar[bool] = False
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        script = folder / self.script
+        if not script.is_file():
+            scripts = [str(path.relative_to(folder)) for path in sorted(folder.glob("*.py"))]
+            yield ("script",), f"got '{self.script}'; no such file in {folder}{did_you_mean(self.script, scripts)}"
+        elif len(self._watched(folder)) > MAX_WATCHED:
+            yield ("watch",), f"more than {MAX_WATCHED} files match; name fewer, for example ['*.py']"
+        for index, package in enumerate(self.packages):
+            if _version(package) is None:
+                yield ("packages", index), f"got '{package}'; not installed here: pip install {package}"
+
+    def fingerprints(self, folder: Path) -> dict[str, str]:
+        root = (folder / self.script).resolve().parent
+        watched = {str(file.relative_to(root)): sha256(file) for file in self._watched(folder)}
+        return watched | {f"package {package}": str(_version(package)) for package in self.packages}
+
+    def run(self, context: StageContext) -> Metrics:
+        script = (context.recipe_folder / self.script).resolve()
+        command = [sys.executable, "-u", str(script), "--out", str(context.folder.resolve()), *self.arguments]
+        log = context.folder / LOG_FILE
+        with reported("write", log), log.open("wb") as output:
+            status = _stream(command, output, context)
+        if status != 0:
+            lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+            how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
+            raise BurnishError(
+                f"{script.name} failed ({how}); its last lines:\n"
+                + "\n".join(f"  {line}" for line in lines)
+                + f"\nThe whole output is in {log}."
+            )
+        files = [file for file in context.folder.rglob("*") if file.is_file() and file != log]
+        return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+
+    def _watched(self, folder: Path) -> list[Path]:
+        """The script and the files matching `watch`, without hidden folders such as .venv."""
+        script = (folder / self.script).resolve()
+        root = script.parent
+        found = {script}
+        for pattern in self.watch:
+            for file in root.glob(pattern):
+                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts):
+                    found.add(file)
+        return sorted(found)
+
+
+def _stream(command: list[str], log: BinaryIO, context: StageContext) -> int:
+    """Run the command, copying its output to the log and the terminal; returns its exit status."""
+    # A script that iterates over a set would otherwise write other bytes each time.
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            log.write(line)
+            context.display.say("  " + line.decode(errors="replace").rstrip(), style="dim")
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    finally:
+        process.stdout.close()
+
+
+def _version(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return version(package)
+    except (PackageNotFoundError, ValueError):
+        return None

@@ -1,0 +1,88 @@
+"""sft: supervised fine-tuning on conversations; only the assistant's tokens are learned."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from burnish.errors import DataError
+from burnish.recipes.stage import FileReference, Metrics, StageContext
+from burnish.recipes.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.examples import Example
+    from burnish.nn.decoder import Decoder
+
+
+class SftStage(TrainingStage):
+    """Imitates the assistant of the conversations; what they all begin with is computed once a batch."""
+
+    type: Literal["sft"] = Field("sft", description="sft")
+    data: FileReference = Field(description="conversations: OpenAI messages, ShareGPT, Alpaca or prompt and completion")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    max_length: int = Field(2048, ge=2, description="longest example, in tokens")
+    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer examples")
+    heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the examples kept for measuring the loss")
+
+    def check(self, context: StageContext) -> None:
+        from burnish.datasets.rows import read_conversations
+
+        read_conversations(context.paths(self.data), columns=self.columns)
+
+    def run(self, context: StageContext) -> Metrics:
+        from burnish.datasets.batches import Steps, shuffled_steps
+        from burnish.datasets.examples import conversation_examples
+        from burnish.datasets.rows import read_conversations
+        from burnish.objectives.language_model import language_model
+
+        decoder, tokenizer = context.load(self.model)
+        conversations = read_conversations(context.paths(self.data), columns=self.columns)
+        examples, kept = conversation_examples(
+            conversations, tokenizer, max_length=self.max_length, on_long=self.on_long
+        )
+        context.display.say("  " + kept.summary().replace("\n", "\n  "))
+        if len(examples) < 2:
+            raise DataError(
+                f"{self.data}: fewer than two usable examples; raise max_length ({self.max_length}) or add data"
+            )
+        order = np.random.default_rng([context.seed, 1]).permutation(len(examples)).tolist()
+        n_heldout = min(round(len(examples) * self.heldout), len(examples) - 1)
+        heldout = [examples[index] for index in order[:n_heldout]]
+        examples = [examples[index] for index in sorted(order[n_heldout:])]
+        before = context.remembered("loss-before", lambda: self.loss(decoder, heldout))
+        plan = shuffled_steps(
+            len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
+        )
+        steps = Steps(plan, lambda numbers: self.batches([examples[number] for number in numbers]))
+        report = self.fit(context, decoder, language_model, steps)
+        self.save(context, decoder, tokenizer)
+        return {
+            "steps": report.steps,
+            **report.metrics,
+            "examples": len(examples),
+            "dropped": len(kept.dropped),
+            "cut": len(kept.cut),
+            "heldout_loss": {"before": before, "after": self.loss(decoder, heldout)},
+        }
+
+    def batches(self, examples: "Sequence[Example]") -> "list[Batch]":
+        from burnish.datasets.batches import supervised_batches
+
+        return supervised_batches(examples, micro_batch_tokens=self.training.micro_batch_tokens)
+
+    def loss(self, decoder: "Decoder", examples: "Sequence[Example]") -> float | None:
+        """Mean loss of an answer's token in nats; None without examples."""
+        import torch
+
+        from burnish.objectives.language_model import language_model
+
+        total = weight = 0.0
+        with torch.inference_mode():
+            for batch in self.batches(examples) if examples else []:
+                batch = batch.to(decoder.device)
+                total += language_model(decoder.logps(batch.forest, batch.scored), batch)[0].item()
+                weight += batch.weight
+        return total / weight if weight else None

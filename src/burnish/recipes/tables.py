@@ -1,0 +1,85 @@
+"""What a finished run shows on the terminal: its stages, and what came out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from burnish.recipes.display import duration
+
+_ABOUT_THE_RUN = {
+    "name",
+    "recipe",
+    "model",
+    "seed",
+    "finished",
+    "wall_seconds",
+    "peak_rss_gib",
+    "hardware",
+    "stages",
+}
+
+
+def stage_table(summary: Mapping[str, Any]) -> Table:
+    """One row a stage: time and memory when it really ran, and whether that was now."""
+    table = Table(title=str(summary["name"]), box=box.SIMPLE_HEAD, title_justify="left")
+    for column, justify in (("stage", "left"), ("time", "right"), ("peak memory", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for stage in summary["stages"]:
+        table.add_row(
+            stage["name"],
+            duration(stage["seconds"]),
+            f"{stage['peak_rss_gib']:.1f} GiB",
+            "cached" if stage["cached"] else "",
+        )
+    table.add_section()
+    table.add_row("all", duration(summary["wall_seconds"]), f"{summary['peak_rss_gib']:.1f} GiB", "")
+    return table
+
+
+def result_table(summary: Mapping[str, Any]) -> Table | None:
+    """One row a number that a stage put into the summary; None when there is none."""
+    rows = [
+        row
+        for key, value in summary.items()
+        if key not in _ABOUT_THE_RUN and not key.endswith("_interval")
+        for row in _rows(key, (), value, summary.get(f"{key}_interval", {}))
+    ]
+    if not rows:
+        return None
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("result", "", "value"):
+        table.add_column(column, justify="right" if column == "value" else "left")
+    table.add_column("95 % interval")
+    last = None
+    for name, label, value, interval in rows:
+        table.add_row("" if name == last else name, label, value, interval)
+        last = name
+    return table
+
+
+def _rows(key: str, path: tuple[str, ...], value: Any, interval: Any) -> Iterator[tuple[str, str, str, str]]:
+    """Name, label, value and interval of every number in a nested entry of the summary."""
+    if isinstance(value, dict):
+        if set(value) == {"before", "after"} and all(isinstance(part, int | float) for part in value.values()):
+            change = value["after"] / value["before"] - 1 if value["before"] else 0.0
+            shown = f"{_number(key, value['before'])} → {_number(key, value['after'])} ({change:+.1%})"
+            yield _words(key), _words(" ".join(path)), shown, ""
+            return
+        for name, part in value.items():
+            inner = interval.get(name) if isinstance(interval, dict) else None
+            yield from _rows(key, (*path, name), part, inner)
+    elif isinstance(value, int | float):
+        shown = f"{interval[0]:.1%} to {interval[1]:.1%}" if isinstance(interval, list) else ""
+        yield _words(key), _words(" ".join(path)), _number(key, value), shown
+
+
+def _number(key: str, value: float) -> str:
+    if key.endswith("accuracy"):
+        return f"{value:.1%}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,96 @@
+"""What the stages that change weights have in common: where they start, how they train, what they leave.
+
+The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a PEFT folder.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.recipes.stage import LatestModel, ReferenceKind, StageConfig, StageContext, StrictModel
+from burnish.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from burnish.nn.decoder import Decoder
+    from burnish.nn.lora import LoraConfig
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.loop import Objective, Progress, StepsLike, TrainingReport
+
+MODEL_FOLDER = "model"
+ADAPTER_FOLDER = "adapter"
+Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
+ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
+
+
+class LoraSettings(StrictModel):
+    """Trains low-rank adapters instead of all weights (Hu 2021, arXiv:2106.09685)."""
+
+    rank: int = Field(16, ge=1, description="rank of the adapters")
+    alpha: float = Field(32.0, gt=0, description="the adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    targets: list[Target] = Field(ALL_TARGETS, min_length=1, description="projections that get an adapter")
+
+    def config(self) -> "LoraConfig":
+        from burnish.nn.lora import LoraConfig
+
+        return LoraConfig(rank=self.rank, alpha=self.alpha, dropout=self.dropout, targets=tuple(self.targets))
+
+
+class TrainingStage(StageConfig):
+    """Base of cpt, sft and dpo."""
+
+    model: LatestModel = Field(
+        None, description="model to train: base, @STAGE or a path; the latest trained one if left out"
+    )
+    training: TrainingConfig = Field(TrainingConfig.model_validate({}), description="optimizer, schedule, batch sizes")
+    lora: LoraSettings | None = Field(None, description="train low-rank adapters instead of all weights")
+
+    produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
+    resumable: ClassVar[bool] = True
+
+    def disk_bytes(self, n_parameters: int) -> int:
+        """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
+        return n_parameters * 4 * (1 + 2 * 3)
+
+    def fit(
+        self, context: StageContext, decoder: "Decoder", objective: "Objective", steps: "StepsLike"
+    ) -> "TrainingReport":
+        """Train in place, with a progress bar; an interrupted training goes on from its saved state."""
+        from burnish.nn.lora import add_lora
+        from burnish.training.loop import train
+
+        if self.lora is not None:
+            add_lora(decoder, self.lora.config(), seed=context.seed)
+        with context.display.bar(str(context.folder.name), len(steps), "steps") as bar:
+
+            def show(progress: "Progress") -> None:
+                shown = {key: progress.metrics[key] for key in ("loss", "tokens_per_second") if key in progress.metrics}
+                bar.update(progress.step, **shown)
+
+            return train(
+                decoder,
+                objective,
+                steps,
+                self.training,
+                folder=context.folder,
+                seed=context.seed,
+                identity=context.key,
+                on_progress=show,
+            )
+
+    def save(self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer") -> Path:
+        """Write `model/`, with LoRA also `adapter/`; the decoder has its adapters merged in afterwards."""
+        import burnish
+        from burnish.checkpoints.peft import save_adapter
+        from burnish.nn.lora import merge_lora
+
+        if self.lora is not None:
+            save_adapter(decoder, context.folder / ADAPTER_FOLDER, base=str(context.path(self.model).resolve()))
+            merge_lora(decoder)
+        folder = context.folder / MODEL_FOLDER
+        if folder.exists():
+            shutil.rmtree(folder)
+        burnish.save(decoder, tokenizer, folder)
+        return folder

@@ -1,0 +1,47 @@
+"""Verifiers as a recipe writes them; what they do is in `burnish.rewards`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.recipes.stage import FileReference, StrictModel
+
+if TYPE_CHECKING:
+    from burnish.rewards.sql import SqlSandbox, SqlVerifier
+
+
+class VerifierConfig(StrictModel):
+    """Judges SQL by running it: right if its result equals that of the task's `sql`, in order where `ordered`."""
+
+    needed_keys: ClassVar[tuple[str, ...]] = ("sql",)
+    """Keys that every task must have, as text."""
+
+    type: Literal["sql"] = Field(description="kind of verifier: sql")
+    database: FileReference = Field(description="DuckDB file that queries are run in, read-only")
+    timeout_seconds: float = Field(5.0, gt=0, description="a query that takes longer is wrong")
+    memory_limit: str = Field(
+        "512MB",
+        pattern=r"^\s*\d+(\.\d+)?\s*[KMGkmg][Ii]?[Bb]\s*$",
+        description="memory of one query, such as 512MB or 1GiB",
+    )
+
+    @contextmanager
+    def sandbox(self, resolve: Callable[[str], Path]) -> Iterator["SqlSandbox"]:
+        """A running sandbox over the database; `resolve` turns the reference into a path."""
+        from burnish.rewards.sql import SqlSandbox
+
+        with SqlSandbox(
+            resolve(self.database), memory_limit=self.memory_limit, timeout_seconds=self.timeout_seconds
+        ) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def open(self, resolve: Callable[[str], Path]) -> Iterator["SqlVerifier"]:
+        """A verifier ready to judge answers."""
+        from burnish.rewards.sql import SqlVerifier
+
+        with self.sandbox(resolve) as sandbox:
+            yield SqlVerifier(sandbox)

@@ -1,0 +1,333 @@
+"""Reads a recipe file and remembers where every key and value was written.
+
+Notable choices:
+
+- Plain scalars follow YAML 1.2, not PyYAML's YAML 1.1: `1e-4` is a number, `no` and `on` are text (the
+  "Norway problem"), `1:30` is text rather than ninety, a date is text. `null`, `true` and `false` stay.
+- The tree is built here from composed nodes: PyYAML's own constructor forgets lines and silently keeps the
+  last of two equal keys.
+- Anchors, aliases and `<<` merges work; a file that unfolds into more than `MAX_NODES` values is refused.
+- An override (`--set stage.key=value`) is written into the same tree, so that it is checked by the same rules
+  and its errors name the option instead of a line.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from burnish.errors import RecipeError
+from burnish.recipes.problems import KeyPath, Place, Problem, Source, nearest, raise_problems
+
+MAX_NODES = 100_000
+_TAG = "tag:yaml.org,2002:"
+_NUMBER_START = list("-+.0123456789")
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes; the implicit resolvers below replace YAML 1.1's."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
+
+
+def _implicit(name: str, pattern: str, first: list[str]) -> None:
+    _Loader.add_implicit_resolver(_TAG + name, re.compile(rf"^(?:{pattern})$"), first)
+
+
+_implicit("null", r"~|null|Null|NULL|", ["~", "n", "N", ""])
+_implicit("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF"))
+_implicit("int", r"[-+]?[0-9][0-9_]*|0x[0-9a-fA-F]+|0o[0-7]+", _NUMBER_START)
+_implicit("float", r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", _NUMBER_START)
+_implicit("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", _NUMBER_START)
+_implicit("merge", r"<<", ["<"])
+
+
+def read_recipe(file: Path, overrides: Iterable[str] = ()) -> Source:
+    """Parse a recipe file and apply `stage.key=value` overrides.
+
+    Raises:
+        RecipeError: the file cannot be read, is not YAML or not a mapping, or an override leads nowhere. All problems
+            found are in the one message.
+    """
+    source = parse(_read_text(file), file)
+    for override in overrides:
+        _apply(source, override)
+    raise_problems(source.problems, str(file))
+    return source
+
+
+def _read_text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except IsADirectoryError:
+        found = sorted(path.name for path in file.glob("*.y*ml"))
+        hint = f"; did you mean {file / found[0]}?" if found else ""
+        raise RecipeError(f"{file}: is a folder, expected a recipe file{hint}") from None
+    except FileNotFoundError:
+        folder = file.parent
+        close = nearest(file.name, [path.name for path in folder.glob("*")] if folder.is_dir() else [])
+        hint = f"; did you mean {folder / close}?" if close else ""
+        raise RecipeError(f"{file}: no such recipe file{hint}") from None
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot read the recipe: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise RecipeError(
+            f"{file}:{line}: byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def parse(text: str, file: Path) -> Source:
+    """Build the tree of a recipe's text; problems in its values are collected in `Source.problems`."""
+    try:
+        node = _compose(text)
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise RecipeError(f"{file}:{line}: character {error.character:#x} is not allowed in YAML") from None
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError(_explain(error, text, file)) from None
+    except RecursionError:
+        raise RecipeError(f"{file}: not a recipe: its values are nested too deeply") from None
+    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null"):
+        raise RecipeError(f"{file}: the recipe is empty; expected at least `name`, `model` and `stages`")
+    source = Source(file=str(file), data={})
+    tree = _Tree(source)
+    if not isinstance(node, yaml.MappingNode):
+        kind = "a list" if isinstance(node, yaml.SequenceNode) else "text"
+        raise RecipeError(f"{tree.place(node)}: a recipe is a mapping (`key: value` lines), got {kind}")
+    source.data = tree.mapping(node, ())
+    return source
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()
+
+
+def _explain(error: yaml.MarkedYAMLError, text: str, file: Path) -> str:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    reason = (error.problem or "cannot be read").replace("\\t", "tab")
+    if "\t" in written[: column + 1]:
+        hint = "; indent with spaces, YAML does not allow tabs"
+    elif "mapping values are not allowed" in reason:
+        hint = "; put quotes around a text that contains ': '"
+    elif "single document" in (error.context or ""):
+        hint = "; a recipe is one document, remove the '---' line"
+    elif "found undefined alias" in reason:
+        hint = "; '*' starts an alias, put quotes around a text that starts with it"
+    elif "cannot start any token" in reason:
+        hint = "; put quotes around a text that starts with this character"
+    else:
+        hint = ""
+    context = f" ({error.context})" if error.context else ""
+    return f"{file}:{line + 1}: not valid YAML at column {column + 1}: {reason}{context}{hint}"
+
+
+@dataclass
+class _Tree:
+    """Turns composed nodes into plain values, filling `source.places` and `source.problems`."""
+
+    source: Source
+    nodes: int = 0
+    open: list[yaml.Node] = field(default_factory=list)
+
+    def place(self, node: yaml.Node) -> Place:
+        return Place(self.source.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def problem(self, node: yaml.Node, path: KeyPath, text: str) -> None:
+        self.source.problems.append(Problem(self.place(node), path, text))
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise RecipeError(
+                f"{self.place(node)}: the recipe unfolds into more than {MAX_NODES:,} values; are its aliases nested?"
+            )
+        if any(node is parent for parent in self.open):
+            self.problem(node, path, "an alias refers to the value it stands in")
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, path)
+        self.open.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self.mapping(node, path)
+            assert isinstance(node, yaml.SequenceNode)
+            return self.sequence(node, path)
+        finally:
+            self.open.pop()
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        if node.tag != _TAG + "map":
+            self.problem(node, path, f"the tag {_tag(node)} has no meaning in a recipe")
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        lines: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == _TAG + "merge":
+                merged = {**self.merged(value_node, path), **merged}
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problem(key_node, path, "a key must be text")
+                continue
+            key = key_node.value
+            if key in own:
+                self.problem(
+                    key_node, (*path, key), f"the key '{key}' is written twice, first on line {lines[key].line}"
+                )
+                continue
+            lines[key] = self.place(key_node)
+            self.source.keys[(*path, key)] = lines[key]
+            own[key] = self.child(value_node, (*path, key))
+        return {**merged, **own}
+
+    def merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        """The keys that `<<: *anchor` (or a list of anchors) brings in; earlier anchors win."""
+        if isinstance(node, yaml.MappingNode):
+            result: dict[str, Any] = self.value(node, path) or {}
+            return result
+        if isinstance(node, yaml.SequenceNode) and all(isinstance(n, yaml.MappingNode) for n in node.value):
+            parts = [self.value(part, path) or {} for part in node.value]
+            return {key: value for part in reversed(parts) for key, value in part.items()}
+        self.problem(node, (*path, "<<"), "'<<' takes a mapping or a list of mappings")
+        return {}
+
+    def sequence(self, node: yaml.SequenceNode, path: KeyPath) -> list[Any]:
+        if node.tag != _TAG + "seq":
+            self.problem(node, path, f"the tag {_tag(node)} has no meaning in a recipe")
+        return [self.child(item, (*path, index)) for index, item in enumerate(node.value)]
+
+    def child(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.source.values[path] = self.place(node)
+        return self.value(node, path)
+
+    def scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        try:
+            return _scalar(node)
+        except ValueError as error:
+            self.problem(node, path, str(error))
+            return None
+
+
+def _tag(node: yaml.Node) -> str:
+    return node.tag.replace(_TAG, "!!")
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    """The value of a scalar node. Raises ValueError with the reason when it has none."""
+    text, tag = node.value, node.tag.removeprefix(_TAG)
+    if tag in ("str", "merge"):
+        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+            raise ValueError(f"{text!a} is not valid Unicode")
+        return text
+    if tag == "null":
+        return None
+    try:
+        if tag == "bool":
+            return {"true": True, "false": False}[text.lower()]
+        if tag == "int":
+            digits = text.replace("_", "")
+            return int(digits, 0) if digits.lower().startswith(("0x", "0o")) else int(digits)
+        if tag == "float":
+            return float(re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", text.lower()).replace("_", ""))
+    except (ValueError, KeyError):
+        raise ValueError(f"'{text[:40]}' is not a {tag}") from None
+    raise ValueError(f"the tag {_tag(node)} has no meaning in a recipe")
+
+
+def parse_value(text: str, option: str) -> Any:
+    """The value of an override: YAML in brackets, braces or quotes, else one plain scalar.
+
+    Plain text is not handed to the YAML parser, so that `--set chat.system=Answer: briefly` is the text it looks like.
+    """
+    stripped = text.strip()
+    if not stripped.startswith(("[", "{", '"', "'")):
+        loader = _Loader("")
+        try:
+            tag = loader.resolve(yaml.ScalarNode, stripped, (True, False))
+        finally:
+            loader.dispose()
+        return _scalar(yaml.ScalarNode(tag, stripped))
+    try:
+        node = _compose(stripped)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(f"the value is not valid YAML: {error.problem}") from None
+    assert node is not None
+    scratch = Source(file=option, data={})
+    value = _Tree(scratch).value(node, ())
+    if scratch.problems:
+        raise ValueError(scratch.problems[0].text)
+    return value
+
+
+def _apply(source: Source, override: str) -> None:
+    """Write one override into the tree; what it cannot reach becomes a problem."""
+    option = f"--set {override}"
+    target, equals, text = override.partition("=")
+    steps = [step.strip() for step in target.split(".")]
+
+    def problem(reason: str) -> None:
+        source.problems.append(Problem(Place(option), (), reason))
+
+    if not equals or not all(steps):
+        return problem("write it as stage.key=value, for example --set sft.training.learning_rate=1e-4")
+    try:
+        value = parse_value(text, option)
+    except ValueError as error:
+        return problem(str(error))
+    stages = _stage_indices(source.data)
+    if steps[0] in stages:
+        if len(steps) == 1:
+            return problem(f"'{steps[0]}' is a stage; name one of its keys, as in {steps[0]}.key=value")
+        path: KeyPath = ("stages", stages[steps[0]])
+        steps = steps[1:]
+    elif len(steps) > 1 and not isinstance(source.data.get(steps[0]), dict | list):
+        known = [*stages, *(key for key, part in source.data.items() if isinstance(part, dict))]
+        close = nearest(steps[0], known)
+        hint = f"; did you mean '{close}'?" if close else "."
+        return problem(f"the recipe has no stage named '{steps[0]}'{hint} Expected one of: {', '.join(known)}")
+    else:
+        path = ()
+    container: Any = source.data
+    for step in path:
+        container = container[step]
+    for position, step in enumerate(steps):
+        key: str | int = step
+        if isinstance(container, list):
+            if not (step.isdigit() and int(step) < len(container)):
+                return problem(f"'{step}' is not an index of a list of {len(container)}")
+            key = int(step)
+        elif not isinstance(container, dict):
+            above = ".".join(target.split(".")[: len(target.split(".")) - len(steps) + position])
+            return problem(f"'{above}' is {container!r}, which has no keys")
+        path = (*path, key)
+        source.keys[path] = source.values[path] = Place(option)
+        if position == len(steps) - 1:
+            container[key] = value
+        else:
+            if isinstance(container, dict) and container.get(step) is None:
+                container[key] = {}
+            container = container[key]
+    source.forget_below(path)
+    return None
+
+
+def _stage_indices(data: dict[str, Any]) -> dict[str, int]:
+    """Name (or type, where no name is given) of each stage -> its index."""
+    stages = data.get("stages")
+    result: dict[str, int] = {}
+    for index, stage in enumerate(stages if isinstance(stages, list) else []):
+        if isinstance(stage, dict):
+            result.setdefault(str(stage.get("name") or stage.get("type")), index)
+    return result
