@@ -150,8 +150,8 @@ def _table(connection: duckdb.DuckDBPyConnection, table: str, meaning: str) -> s
 
 
 def _column(connection: duckdb.DuckDBPyConnection, table: str, column: str, meaning: str) -> str:
-    low, high, distinct, nulls, kind = connection.execute(
-        f"select min({column}), max({column}), count(distinct {column}), count(*) - count({column}), "
+    count, low, high, distinct, nulls, kind = connection.execute(
+        f"select count(*), min({column}), max({column}), count(distinct {column}), count(*) - count({column}), "
         f"any_value(typeof({column})) from {table}"
     ).fetchall()[0]
     lines = [f"{table}.{column} ({kind}): {meaning}."]
@@ -161,7 +161,8 @@ def _column(connection: duckdb.DuckDBPyConnection, table: str, column: str, mean
         values = connection.execute(
             f"select {column} from {table} where {column} is not null group by 1 order by count(*) desc, 1"
         ).fetchall()
-        lines.append(f"Its values, most frequent first: {', '.join(_show(value) for (value,) in values)}.")
+        order = "" if distinct == count else ", most frequent first"
+        lines.append(f"Its values{order}: {', '.join(_show(value) for (value,) in values)}.")
     elif kind == "VARCHAR":
         values = connection.execute(
             f"select {column} from {table} where {column} is not null group by 1 order by count(*) desc, 1 limit 6"

@@ -30,8 +30,8 @@ airports(faa, name, lat, lon, alt, tz, dst, tzone)
 planes(tailnum, year, type, manufacturer, model, engines, seats, speed, engine)
 weather(origin, year, month, day, hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib, \
 time_hour)
-Delays and air_time are in minutes, hour is the scheduled hour. A cancelled flight has dep_time null and still counts as \
-a flight."""
+Delays and air_time are in minutes, hour is the scheduled hour. A cancelled flight has dep_time null and still counts \
+as a flight."""
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     database.build(out / "flights.duckdb")
-    with duckdb.connect(str(out / "flights.duckdb"), read_only=True, config={"threads": 2}) as connection:
+    with duckdb.connect(str(out / "flights.duckdb"), read_only=True, config={"threads": 1}) as connection:
         documents = [*duckdb_docs.documents(connection), *dictionary.documents(connection)]
         generator = Generator(connection, pools(connection, arguments.seed), arguments.seed)
         train, tasks = _training(generator, arguments.train, arguments.tasks)

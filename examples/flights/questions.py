@@ -101,6 +101,7 @@ class Generator:
     @staticmethod
     def _question(intent: Intent, phrasing: str, combination: tuple[Value, ...], sql: str, split: str) -> Question:
         text = phrasing.format(**{s: v.text for s, v in zip(intent.slots, combination, strict=True)})
+        text = text.replace("..", ".")  # a name such as "Southwest Airlines Co." at the end of a sentence
         values = tuple(value.text for value in combination)
         return Question(text, sql, intent, values, intent.ordered(phrasing), split)
 

@@ -2,7 +2,7 @@
 
 A slot is a name in braces in a question and in its SQL. Slots with many values (`dest`, `date`, thresholds, ...) are
 divided so that the test set asks about values that never occur in training. Slots with few (`origin`, `carrier`,
-`month`, ...) are shared, and there the *combination* of values is what the test set keeps for itself (see questions.py).
+`month`, ...) are shared, and there the test set keeps *combinations* of values for itself (see questions.py).
 """
 
 import itertools

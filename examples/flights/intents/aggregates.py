@@ -43,7 +43,7 @@ INTENTS = (
         train=(
             "What was the longest departure delay of {carrier} in {month}?",
             "Maximum departure delay of carrier {carrier} in {month}?",
-            "In {month}, what was the largest departure delay of a {carrier} flight?",
+            "In {month}, what was the largest departure delay among {carrier} flights?",
             "What is the highest departure delay that {carrier} had during {month}?",
             "Find the maximum departure delay among {carrier} flights in {month}.",
             "How long was the worst departure delay of {carrier} in {month}?",
@@ -163,7 +163,7 @@ INTENTS = (
             "What are the shortest and longest distances that {carrier} flies from {origin}?",
             "Minimum and maximum distance of {carrier} flights from {origin}?",
             "Show the smallest and the largest distance of {carrier} out of {origin}.",
-            "How short and how long can a {carrier} flight from {origin} be in miles?",
+            "How short and how long are {carrier} flights from {origin}, in miles?",
             "Find the minimum and maximum distance among {carrier} flights leaving {origin}.",
             "From {origin}, what is the least and the greatest distance that {carrier} flies?",
         ),

@@ -120,7 +120,7 @@ INTENTS = (
         test=(
             "Which carriers averaged more than {avg_over} minutes of arrival delay in {month}?",
             "Name the carriers whose mean arrival delay exceeded {avg_over} minutes in {month}.",
-            "What carriers had a {month} average arrival delay above {avg_over} minutes?",
+            "What carriers averaged above {avg_over} minutes of arrival delay in {month}?",
         ),
     ),
     Intent(
@@ -147,13 +147,13 @@ INTENTS = (
             "List the carrier and flight number of all flights from {origin} to {dest} on {date}.",
             "Which flights went from {origin} to {dest} on {date}? Show carrier and flight number.",
             "Show carrier and flight for every flight from {origin} to {dest} on {date}.",
-            "On {date}, what flights were there from {origin} to {dest}? Give carrier and number.",
+            "On {date}, what flights were there from {origin} to {dest}? Give carrier and flight number.",
             "Give carrier and flight number of the {date} flights from {origin} to {dest}.",
             "What are the carriers and flight numbers of flights from {origin} to {dest} on {date}?",
         ),
         test=(
             "Find carrier and flight number for each flight on {date} from {origin} to {dest}.",
-            "For {date}, show the carrier and number of flights going from {origin} to {dest}.",
+            "For {date}, show carrier and flight number of each flight going from {origin} to {dest}.",
             "What flights left {origin} for {dest} on {date}? Return carrier and flight number.",
         ),
     ),

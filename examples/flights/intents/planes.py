@@ -39,7 +39,8 @@ INTENTS = (
     ),
     Intent(
         "top_makers",
-        "select manufacturer, count(*) from planes where year = {built} group by manufacturer order by 2 desc limit {few}",
+        "select manufacturer, count(*) from planes where year = {built} "
+        "group by manufacturer order by 2 desc limit {few}",
         train=(
             "Which {few} manufacturers built the most planes in {built}, and how many?",
             "List the top {few} manufacturers by planes built in {built}, with counts.",
@@ -59,7 +60,7 @@ INTENTS = (
         "select count(*) from flights join planes using (tailnum) "
         "where origin = '{origin}' and month = {month} and manufacturer = '{manufacturer}'",
         train=(
-            "How many flights from {origin} in {month} used a {manufacturer} plane?",
+            "How many flights from {origin} in {month} used {manufacturer} planes?",
             "Count the {month} flights from {origin} on planes made by {manufacturer}.",
             "In {month}, how many {origin} flights were flown with {manufacturer} planes?",
             "Number of flights out of {origin} with planes by {manufacturer} in {month}?",
@@ -69,7 +70,7 @@ INTENTS = (
         test=(
             "How many {month} flights out of {origin} were operated with {manufacturer} planes?",
             "What is the number of {origin} flights in {month} on a plane built by {manufacturer}?",
-            "How often did a {manufacturer} plane leave {origin} in {month}?",
+            "How often did planes by {manufacturer} leave {origin} in {month}?",
         ),
     ),
     Intent(
