@@ -37,13 +37,9 @@ def _assert_close(found: list[Tensor], expected: list[Tensor]) -> None:
 @pytest.mark.parametrize("backend", [reference.attention, cpu.attention])
 @given(forest=forests(), heads=st.sampled_from([(4, 4), (4, 2), (6, 1)]), seed=st.integers(0, 99))
 @settings(max_examples=60)
-def test_equals_the_padded_computation(
-    backend: Backend, forest: Forest, heads: tuple[int, int], seed: int
-) -> None:
+def test_equals_the_padded_computation(backend: Backend, forest: Forest, heads: tuple[int, int], seed: int) -> None:
     inputs = _inputs(forest, *heads, seed)
-    _assert_close(
-        _value_and_gradients(backend, inputs, forest), _value_and_gradients(padded_attention, inputs, forest)
-    )
+    _assert_close(_value_and_gradients(backend, inputs, forest), _value_and_gradients(padded_attention, inputs, forest))
 
 
 @given(forest=forests(), seed=st.integers(0, 99))
@@ -61,9 +57,7 @@ def test_compiled_flex_attention_on_a_gpu() -> None:
     forest, _ = Forest.from_sequences([[*range(300), i, *([7] * i)] for i in range(1, 40)])
     inputs = _inputs(forest, 8, 2, 0)
     on_gpu = [x.detach().cuda().requires_grad_() for x in inputs]
-    found = _value_and_gradients(
-        lambda q, k, v, f: flex.attention(q, k, v, f).cpu(), on_gpu, forest.to("cuda")
-    )
+    found = _value_and_gradients(lambda q, k, v, f: flex.attention(q, k, v, f).cpu(), on_gpu, forest.to("cuda"))
     for a, b in zip(found, _value_and_gradients(padded_attention, inputs, forest), strict=True):
         assert (a.cpu() - b).norm() <= 1e-3 * b.norm()
 

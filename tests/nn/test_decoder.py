@@ -9,14 +9,10 @@ from hypothesis import given, settings
 from burnish.forest import Forest
 from burnish.nn import log_probabilities as module
 from burnish.nn.attention import reference
-from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.log_probabilities import log_probabilities
 from forests import forests, leaves
-
-CONFIG = DecoderConfig(
-    vocab_size=50, d_model=24, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=8, d_ff=32, rope_theta=100.0
-)
+from tiny_models import TINY
 
 
 def _all_scored(forest: Forest) -> torch.Tensor:
@@ -29,7 +25,7 @@ def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(forest: Fo
     scored = _all_scored(forest)
     if len(scored) == 0:
         return
-    decoder = Decoder(CONFIG)
+    decoder = Decoder(TINY)
     weights = torch.linspace(0.5, 1.5, len(scored))
     logps = decoder.logps(forest, scored)
     found = torch.autograd.grad((logps * weights).sum(), list(decoder.parameters()))
@@ -55,13 +51,13 @@ def test_log_probabilities_and_gradients_equal_one_sequence_at_a_time(forest: Fo
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_parameters_are_those_that_a_checkpoint_names(tied: bool) -> None:
-    decoder = Decoder(replace(CONFIG, tie_embeddings=tied))
+    decoder = Decoder(replace(TINY, tie_embeddings=tied))
     assert ("head.weight" in decoder.state_dict()) is not tied
     assert decoder.output_projection is (decoder.embedding if tied else decoder.head)
 
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:
-    one, two = Decoder(CONFIG), Decoder(CONFIG)
+    one, two = Decoder(TINY), Decoder(TINY)
     two.initialize(seed=1)
     assert not torch.equal(one.embedding.weight, two.embedding.weight)
     two.initialize(seed=0)
@@ -71,7 +67,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
 def test_the_first_token_of_a_root_cannot_be_scored() -> None:
     forest, _ = Forest.from_sequences([[1, 2, 3]])
     with pytest.raises(ValueError, match="nothing|no token comes before"):
-        Decoder(CONFIG).logps(forest, torch.tensor([0, 1]))
+        Decoder(TINY).logps(forest, torch.tensor([0, 1]))
 
 
 def test_chunked_log_probabilities_equal_log_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +91,7 @@ def test_chunked_log_probabilities_equal_log_softmax(monkeypatch: pytest.MonkeyP
 def test_bfloat16_products_stay_close_and_give_float32_gradients() -> None:
     forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
     scored = _all_scored(forest)
-    decoder = Decoder(CONFIG)
+    decoder = Decoder(TINY)
     expected = decoder.logps(forest, scored)
     gradients = torch.autograd.grad(expected.sum(), list(decoder.parameters()))
     decoder.set_compute_dtype(torch.bfloat16)
@@ -108,7 +104,7 @@ def test_bfloat16_products_stay_close_and_give_float32_gradients() -> None:
 
 
 def test_the_cast_weight_follows_the_optimizer() -> None:
-    decoder = Decoder(CONFIG, compute_dtype=torch.bfloat16)
+    decoder = Decoder(TINY, compute_dtype=torch.bfloat16)
     linear = decoder.blocks[0].attention.q
     before = linear.cast_weight()
     assert linear.cast_weight() is before, "an unchanged weight is cast once"
@@ -124,4 +120,4 @@ def test_the_cast_weight_follows_the_optimizer() -> None:
 )
 def test_an_impossible_shape_is_refused(change: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(CONFIG, **change)
+        replace(TINY, **change)

@@ -4,17 +4,16 @@ import pytest
 import torch
 
 from burnish.forest import Forest
-from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.linear import Linear
 from burnish.nn.lora import LoraConfig, LoraLinear, add_lora, lora_config, merge_lora
+from tiny_models import TINY
 
-CONFIG = DecoderConfig(vocab_size=50, d_model=24, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=8, d_ff=32)
 FOREST, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
 
 
 def _with_random_adapters(dtype: torch.dtype = torch.float32) -> Decoder:
-    decoder = Decoder(CONFIG, compute_dtype=dtype)
+    decoder = Decoder(TINY, compute_dtype=dtype)
     add_lora(decoder, LoraConfig(rank=3, alpha=6.0), seed=1)
     generator = torch.Generator().manual_seed(2)
     for module in decoder.modules():
@@ -24,7 +23,7 @@ def _with_random_adapters(dtype: torch.dtype = torch.float32) -> Decoder:
 
 
 def test_new_adapters_change_nothing() -> None:
-    decoder = Decoder(CONFIG)
+    decoder = Decoder(TINY)
     before = decoder(FOREST)
     add_lora(decoder, LoraConfig(rank=3), seed=1)
     torch.testing.assert_close(decoder(FOREST), before, rtol=0, atol=0)
@@ -49,7 +48,7 @@ def test_merging_keeps_the_function_and_removes_the_adapters() -> None:
 
 
 def test_targets_choose_the_projections() -> None:
-    decoder = Decoder(CONFIG)
+    decoder = Decoder(TINY)
     add_lora(decoder, LoraConfig(rank=2, targets=("q", "v")), seed=0)
     adapted = {name.rsplit(".", 1)[-1] for name, m in decoder.named_modules() if isinstance(m, LoraLinear)}
     plain = {name.rsplit(".", 1)[-1] for name, m in decoder.named_modules() if type(m) is Linear}

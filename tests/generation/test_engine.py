@@ -1,0 +1,185 @@
+"""Generation with the shared cache equals the naive loop that runs the whole sequence for every token."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burnish.forest import Forest
+from burnish.generation import cache as cache_module
+from burnish.generation.cache import KVCache
+from burnish.generation.engine import generate, stream
+from burnish.generation.sampling import Sampling, choose, penalize_repetition, truncate
+from burnish.nn.attention import reference
+from burnish.nn.decoder import Decoder
+from tiny_models import tiny_decoder
+
+prompts_of_any_shape = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=40), min_size=1, max_size=7)
+
+
+def _naive_logits(decoder: Decoder, sequence: list[int]) -> torch.Tensor:
+    forest = Forest(torch.tensor(sequence), (len(sequence),), (-1,))
+    with torch.no_grad():
+        return decoder.logits(decoder(forest, backend=reference.attention)[-1])
+
+
+def _naive_greedy(decoder: Decoder, prompt: list[int], sampling: Sampling) -> list[int]:
+    tokens: list[int] = []
+    while len(tokens) < sampling.max_new_tokens:
+        token = int(_naive_logits(decoder, prompt + tokens).argmax())
+        if token in sampling.stop:
+            break
+        tokens.append(token)
+    return tokens
+
+
+@given(prompts_of_any_shape, st.integers(0, 20))
+@settings(max_examples=20)
+def test_greedy_equals_the_naive_loop(prompts: list[list[int]], seed: int) -> None:
+    decoder = tiny_decoder(seed, scale=8)
+    # A stop token that some rows meet and others do not: rows leave the batch at different times.
+    first = _naive_greedy(decoder, prompts[0], Sampling(temperature=0, max_new_tokens=6))
+    sampling = Sampling(temperature=0, max_new_tokens=12, stop=frozenset(first[3:4]))
+    for prompt, (completion,) in zip(prompts, generate(decoder, prompts, sampling), strict=True):
+        assert completion.tokens == _naive_greedy(decoder, prompt, sampling)
+        stopped = len(completion.tokens) < 12
+        assert completion.finish_reason == ("stop" if stopped else "length")
+    assert list(stream(decoder, prompts[0], sampling)) == _naive_greedy(decoder, prompts[0], sampling)
+
+
+@given(prompts_of_any_shape, st.integers(1, 4), st.data())
+@settings(max_examples=30)
+def test_cached_hidden_states_equal_whole_sequences(
+    prompts: list[list[int]], samples: int, data: st.DataObject
+) -> None:
+    decoder = tiny_decoder(scale=8)
+    rows = [prompt for prompt in prompts for _ in range(samples)]
+    sequences = [list(row) for row in rows]
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache_module, "_BLOCK", 2)
+        forest, ends = Forest.from_sequences(rows)
+        cache = KVCache(decoder, forest, ends)
+        hidden = cache.last_hidden
+        for step in range(5):
+            for row, sequence in enumerate(sequences):
+                expected = _naive_logits(decoder, sequence)
+                torch.testing.assert_close(decoder.logits(hidden[row]), expected, rtol=1e-4, atol=1e-4)
+            if step == 2:
+                kept = sorted(data.draw(st.sets(st.integers(0, len(sequences) - 1), min_size=1)))
+                cache.keep(torch.tensor(kept))
+                sequences = [sequences[row] for row in kept]
+            tokens = [(step + row) % 50 for row in range(len(sequences))]
+            hidden = cache.step(torch.tensor(tokens))
+            sequences = [[*sequence, token] for sequence, token in zip(sequences, tokens, strict=True)]
+
+
+def test_a_shared_prompt_is_stored_once() -> None:
+    decoder = tiny_decoder()
+    prompt = list(range(40))
+    questions = [[*prompt, 41, question] for question in range(4)]
+    forest, ends = Forest.from_sequences([question for question in questions for _ in range(8)])
+    with torch.no_grad():
+        cache = KVCache(decoder, forest, ends)
+    config = decoder.config
+    stored = sum(keys.numel() + values.numel() for stack in cache._stacks for keys, values in stack.layers)
+    assert forest.n_tokens == 41 + 4
+    assert stored == 2 * config.n_layers * config.n_kv_heads * config.head_dim * forest.n_tokens
+
+
+def test_the_same_seed_gives_the_same_samples_and_another_others() -> None:
+    decoder = tiny_decoder()
+    prompts = [[1, 2, 3], [1, 2, 4], [9]]
+    sampling = Sampling(max_new_tokens=8)
+    one = generate(decoder, prompts, sampling, n=3, seed=5)
+    assert one == generate(decoder, prompts, sampling, n=3, seed=5)
+    assert one != generate(decoder, prompts, sampling, n=3, seed=6)
+    assert len({tuple(completion.tokens) for completion in one[0]}) == 3, "samples of one prompt are independent"
+
+
+def test_waves_keep_the_order_of_prompts() -> None:
+    decoder = tiny_decoder(scale=8)
+    prompts = [[i, i + 1] for i in range(7)]
+    sampling = Sampling(temperature=0, max_new_tokens=4)
+    done = []
+    found = generate(decoder, prompts, sampling, n=2, batch_size=3, on_progress=lambda p: done.append(p.finished))
+    for prompt, completions in zip(prompts, found, strict=True):
+        assert [c.tokens for c in completions] == [_naive_greedy(decoder, prompt, sampling)] * 2
+    assert done == sorted(done)
+
+
+def test_log_probabilities_include_the_stop_token() -> None:
+    decoder = tiny_decoder(scale=8)
+    prompt = [1, 2, 3]
+    stop = 7
+    sampling = Sampling(temperature=3, max_new_tokens=40, stop=frozenset([stop]))
+    [completions] = generate(decoder, [prompt], sampling, n=20)
+    completion = next(c for c in completions if c.finish_reason == "stop" and len(c.tokens) > 1)
+    sequence, expected = list(prompt), 0.0
+    for token in [*completion.tokens, stop]:
+        expected += float(_naive_logits(decoder, sequence).log_softmax(-1)[token])
+        sequence.append(token)
+    assert completion.logp == pytest.approx(expected, rel=1e-4)
+
+
+def test_samples_follow_the_distribution() -> None:
+    logits = torch.tensor([[1.0, 0.0, -1.0, -torch.inf]])
+    uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    drawn = choose(logits.expand(len(uniform), -1), Sampling(temperature=0.7), uniform)
+    frequencies = torch.bincount(drawn, minlength=4) / len(uniform)
+    expected = (logits[0] / 0.7).softmax(-1)
+    torch.testing.assert_close(frequencies, expected, atol=0.015, rtol=0)
+    assert frequencies[3] == 0
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
+def test_the_ends_of_the_draw_fall_on_possible_tokens(uniform: float) -> None:
+    logits = torch.full((1, 1000), -torch.inf)
+    logits[0, 500:510] = 0.0
+    assert 500 <= int(choose(logits, Sampling(), torch.tensor([uniform]))) < 510
+
+
+@given(st.integers(0, 50), st.sampled_from([0, 1, 5, 20]), st.sampled_from([1.0, 0.9, 0.3, 0.001]))
+@settings(max_examples=40)
+def test_truncation_equals_transformers(seed: int, top_k: int, top_p: float) -> None:
+    from transformers import TopKLogitsWarper, TopPLogitsWarper
+
+    logits = 3 * torch.randn(4, 50, generator=torch.Generator().manual_seed(seed))
+    expected = logits
+    if top_k:
+        expected = TopKLogitsWarper(top_k)(None, expected)
+    if top_p < 1:
+        expected = TopPLogitsWarper(top_p)(None, expected)
+    assert torch.equal(truncate(logits, top_k=top_k, top_p=top_p), expected)
+
+
+def test_repetition_penalty_equals_transformers() -> None:
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 50, generator=generator)
+    history = torch.randint(50, (3, 8), generator=generator)
+    expected = RepetitionPenaltyLogitsProcessor(1.3)(history, logits.clone())
+    assert torch.equal(penalize_repetition(logits, history, 1.3), expected)
+
+
+def test_a_strong_repetition_penalty_forbids_repeats() -> None:
+    decoder = tiny_decoder(scale=8)
+    sampling = Sampling(temperature=0, repetition_penalty=1e6, max_new_tokens=20)
+    for (completion,) in generate(decoder, [[1, 2], [3]], sampling):
+        assert len(set(completion.tokens)) == 20
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1},
+        {"top_k": -1},
+        {"top_p": 0},
+        {"top_p": 1.5},
+        {"repetition_penalty": 0},
+        {"max_new_tokens": 0},
+    ],
+)
+def test_wrong_settings_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Sampling(**options)

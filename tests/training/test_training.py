@@ -1,0 +1,174 @@
+"""The loop: same gradient however a step is split, same bits after a stop, clear errors."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from burnish.datasets.batches import Batch, Steps, document_batches, micro_batches, shuffled_steps
+from burnish.errors import BurnishError
+from burnish.nn.decoder import Decoder
+from burnish.nn.lora import LoraConfig, add_lora
+from burnish.objectives.language_model import language_model
+from burnish.training.config import TrainingConfig
+from burnish.training.events import EventLog, read_events
+from burnish.training.interrupt import Interrupted
+from burnish.training.loop import Progress, train
+from burnish.training.schedule import learning_rate
+from burnish.training.state import FILE
+from tiny_models import tiny_decoder
+
+DOCUMENTS = [[(i * 7 + j * j) % 50 for j in range(5 + i % 6)] for i in range(24)]
+
+
+def _steps(config: TrainingConfig, seed: int = 3) -> Steps:
+    plan = shuffled_steps(len(DOCUMENTS), batch_size=config.batch_size, epochs=config.epochs, seed=seed)
+    return Steps(
+        plan,
+        lambda group: document_batches([DOCUMENTS[i] for i in group], micro_batch_tokens=config.micro_batch_tokens),
+    )
+
+
+def _config(**changes: object) -> TrainingConfig:
+    return TrainingConfig(
+        **{"learning_rate": 1e-2, "batch_size": 6, "epochs": 2, "checkpoint_seconds": 0, "warmup_fraction": 0.2}
+        | changes
+    )
+
+
+def _weights(decoder: Decoder) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in decoder.named_parameters()}
+
+
+def _train(folder: Path, config: TrainingConfig, **options: object) -> Decoder:
+    decoder = tiny_decoder()
+    if "lora" in options:
+        add_lora(decoder, options.pop("lora"), seed=0)
+    train(decoder, language_model, _steps(config), config, folder=folder, seed=3, identity="run", **options)
+    return decoder
+
+
+def test_the_loss_falls_and_every_step_is_logged(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    _train(tmp_path, _config(epochs=15), on_progress=seen.append)
+    events = read_events(tmp_path)
+    assert [event["step"] for event in events] == list(range(60))
+    assert events[-1]["loss"] < 0.8 * events[0]["loss"]
+    assert {"loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "time"} <= events[0].keys()
+    assert (seen[-1].step, seen[-1].n_steps) == (60, 60)
+    assert any((tmp_path / "tensorboard").iterdir())
+
+
+def test_splitting_a_step_changes_only_memory(tmp_path: Path) -> None:
+    whole = _weights(_train(tmp_path / "whole", _config(max_grad_norm=1e9, eps=1e-2)))
+    split_config = _config(max_grad_norm=1e9, eps=1e-2, micro_batch_tokens=12)
+    assert len(_steps(split_config)[0]) > 2
+    for name, weight in _weights(_train(tmp_path / "split", split_config)).items():
+        torch.testing.assert_close(weight, whole[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=2, dropout=0.3)])
+@pytest.mark.parametrize("stop_after", [1, 5])
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, lora: LoraConfig | None, stop_after: int) -> None:
+    options = {} if lora is None else {"lora": lora}
+    expected = _weights(_train(tmp_path / "whole", _config(), **options))
+
+    def stop(progress: Progress) -> None:
+        if progress.step == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="run the same command"):
+        # The state is saved at the end of the step that is under way.
+        _train(tmp_path / "cut", _config(checkpoint_seconds=1e9), on_progress=stop, **options)
+    resumed: list[Progress] = []
+    found = _weights(_train(tmp_path / "cut", _config(), on_progress=resumed.append, **options))
+    assert resumed[0].step == stop_after + 1
+    for name, weight in found.items():
+        assert torch.equal(weight, expected[name]), name
+    assert [event["step"] for event in read_events(tmp_path / "cut")] == list(range(8))
+
+
+def test_a_state_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
+    config = _config()
+    _train(tmp_path, config)
+    assert (tmp_path / FILE).exists()
+    decoder, resumed = tiny_decoder(), []
+    train(
+        decoder, language_model, _steps(config), config, folder=tmp_path, seed=3, identity="other",
+        on_progress=resumed.append,
+    )  # fmt: skip
+    assert resumed[0].step == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other tensors", "not safetensors"])
+def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
+    _train(tmp_path, _config())
+    state = tmp_path / FILE
+    if damage == "truncate":
+        state.write_bytes(state.read_bytes()[:-100])
+    elif damage == "not safetensors":
+        state.write_bytes(b"hello")
+    else:
+        metadata = {"state": json.dumps({"step": 2, "identity": "run"})}
+        first = next(iter(load_file(state).items()))
+        save_file({first[0]: first[1]}, state, metadata=metadata)
+    with pytest.raises(BurnishError, match=rf"{FILE}: the saved training state cannot be read .*delete it"):
+        _train(tmp_path, _config())
+
+
+def test_a_diverging_loss_stops_with_the_step_and_the_cure(tmp_path: Path) -> None:
+    def explode(logps: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return logps.sum() * torch.inf, {}
+
+    config = _config()
+    with pytest.raises(BurnishError, match="step 1 of 8: the loss is .*lower the learning rate"):
+        train(tiny_decoder(), explode, _steps(config), config, folder=tmp_path, seed=0, identity="run")
+
+
+def test_events_of_steps_that_run_again_are_dropped(tmp_path: Path) -> None:
+    with EventLog(tmp_path) as log:
+        for step in range(5):
+            log.write(step=step, loss=float(step))
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')  # killed in the middle of a line
+    with EventLog(tmp_path, first_step=3) as log:
+        log.write(step=3, loss=30.0)
+    assert [event["loss"] for event in read_events(tmp_path)] == [0.0, 1.0, 2.0, 30.0]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_the_schedule_warms_up_and_decays(schedule: str) -> None:
+    config = TrainingConfig(learning_rate=2.0, schedule=schedule, warmup_fraction=0.1, min_lr_fraction=0.25)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == rates[10] == 2.0
+    assert rates[9] == 2.0
+    if schedule == "constant":
+        assert set(rates[10:]) == {2.0}
+    else:
+        assert rates[10:] == sorted(rates[10:], reverse=True)
+        assert 0.5 < rates[-1] < 0.52
+        middle = {"linear": 1.25, "cosine": 1.25}[schedule]
+        assert rates[55] == pytest.approx(middle)
+
+
+def test_shuffled_steps_visit_every_example_once_an_epoch() -> None:
+    plan = shuffled_steps(10, batch_size=4, epochs=2.5, seed=1)
+    assert [len(step) for step in plan] == [4, 4, 4, 4, 4, 4, 1]
+    order = [i for step in plan for i in step]
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert order[:10] != order[10:20]
+    assert plan == shuffled_steps(10, batch_size=4, epochs=2.5, seed=1)
+
+
+def test_micro_batches_count_a_shared_prompt_once() -> None:
+    prompt = list(range(100))
+    units = [[[*prompt, 200 + i] + [i] * 9] for i in range(10)]
+    assert [len(group) for group in micro_batches(units, 200)] == [10]
+    assert sorted(i for group in micro_batches(units, 150) for i in group) == list(range(10))
+    assert [len(group) for group in micro_batches(units, 150)] == [5, 5]
+    assert [len(group) for group in micro_batches(units, 1)] == [1] * 10
