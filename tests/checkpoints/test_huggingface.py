@@ -155,7 +155,7 @@ def test_what_cannot_be_saved(make_decoder: MakeDecoder, tiny_tokenizer: Tokeniz
     add_lora(adapted, LoraConfig(rank=2), seed=0)
     for decoder, options, message in (
         (adapted, {}, "merge_lora"),
-        (make_decoder(vocab_size=200), {}, "only 200"),
+        (make_decoder(vocab_size=200), {}, "only 200 rows"),
         (make_decoder(), {"dtype": torch.int8}, "torch.int8"),
     ):
         with pytest.raises(CheckpointError, match=message):

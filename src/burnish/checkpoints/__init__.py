@@ -11,7 +11,7 @@ import torch
 
 from burnish.checkpoints import gguf, huggingface, peft
 from burnish.checkpoints.gguf_file import open_gguf
-from burnish.checkpoints.weights import build_decoder
+from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.nn.decoder import Decoder
@@ -60,11 +60,7 @@ def load(
         tokenizer = Tokenizer.from_gguf(file.metadata, path)
         state = gguf.read_state(file, family, config)
         decoder = build_decoder(config, state, compute_dtype=dtype, device=where)
-    if tokenizer.vocab_size > decoder.config.vocab_size:
-        raise CheckpointError(
-            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model's embedding has only "
-            f"{decoder.config.vocab_size} rows; they do not belong together"
-        )
+    check_vocabulary(decoder, tokenizer)
     return decoder, tokenizer
 
 

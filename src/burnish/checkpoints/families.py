@@ -206,15 +206,14 @@ def find_family(file: object, key: str, value: object) -> Family:
 
     Raises `CheckpointError` listing the known families when there is none.
     """
-    known = {
-        getattr(family, "gguf_architecture" if key == "general.architecture" else "model_type"): family
-        for family in FAMILIES
+    names = {
+        family.gguf_architecture if key == "general.architecture" else family.model_type: family for family in FAMILIES
     }
-    if value not in known:
+    if not isinstance(value, str) or value not in names:
         raise CheckpointError(
-            f"{file}: {key} is {value!r}; the supported model families are {', '.join(sorted(known))}"
+            f"{file}: {key} is {value!r}; the supported model families are {', '.join(sorted(names))}"
         )
-    return known[str(value)]
+    return names[value]
 
 
 def check_fixed(file: object, found: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]], prefix: str = "") -> None:
@@ -239,19 +238,9 @@ def build_config(file: object, fields: Mapping[str, tuple[str, Any]], defaults: 
     }
     if values["n_kv_heads"] is None:
         values["n_kv_heads"] = values["n_heads"]
-    for field, value in values.items():
-        if field == "head_dim" and value is None:
-            continue
-        kind = bool if field == "tie_embeddings" else float if field in ("norm_eps", "rope_theta") else int
-        if value is None:
-            raise CheckpointError(f"{file}: {keys[field]} is missing")
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            values[field] = float(value)
-        elif type(value) is not kind:
-            raise CheckpointError(f"{file}: {keys[field]} must be {_KINDS[kind]}, found {value!r}")
-        if kind is not bool and value <= 0:
-            raise CheckpointError(f"{file}: {keys[field]} must be above 0, found {value!r}")
-    if values["head_dim"] is None:
+    implied = {"head_dim"} if values["head_dim"] is None else set()
+    values |= {field: _checked(file, keys[field], field, values[field]) for field in values.keys() - implied}
+    if implied:
         if values["d_model"] % values["n_heads"]:
             raise CheckpointError(
                 f"{file}: {keys['d_model']} ({values['d_model']}) is not a multiple of {keys['n_heads']} "
@@ -264,4 +253,19 @@ def build_config(file: object, fields: Mapping[str, tuple[str, Any]], defaults: 
         raise CheckpointError(f"{file}: {error}") from error
 
 
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+def _checked(file: object, key: str, field: str, value: Any) -> Any:
+    """A value of the type and range that `field` of `DecoderConfig` needs."""
+    kind = _TYPES.get(field, int)
+    if value is None:
+        raise CheckpointError(f"{file}: {key} is missing")
+    if type(value) not in ((int, float) if kind is float else (kind,)):
+        raise CheckpointError(f"{file}: {key} must be {_TYPE_NAMES[kind]}, found {value!r}")
+    # A damaged number of layers must not make us list tensors for hours.
+    largest = 10_000 if field == "n_layers" else 2**31
+    if kind is not bool and not 0 < value <= largest:
+        raise CheckpointError(f"{file}: {key} must be above 0 and at most {largest:,}, found {value!r}")
+    return kind(value)
+
+
+_TYPES: Mapping[str, type] = {"tie_embeddings": bool, "norm_eps": float, "rope_theta": float}
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number"}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from burnish.checkpoints.families import LLAMA, Family, Weight, build_config, check_fixed, find_family
 from burnish.checkpoints.gguf_file import GgufFile
-from burnish.checkpoints.weights import check_finite, check_shape, weights_of
+from burnish.checkpoints.weights import check_finite, check_shape, check_vocabulary, weights_of
 from burnish.errors import CheckpointError
 from burnish.files import atomic_file
 from burnish.nn.config import DecoderConfig
@@ -87,6 +87,7 @@ def write(
         raise CheckpointError(
             f"cannot write {path}: quantization {quantization!r} is not one of {', '.join(_FILE_TYPES)}"
         )
+    check_vocabulary(decoder, tokenizer)
     with atomic_file(path) as temporary:
         writer = GGUFWriter(temporary, LLAMA.gguf_architecture)
         try:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from burnish.checkpoints.families import LLAMA, Family, build_config, check_fixed, find_family
-from burnish.checkpoints.weights import check_finite, check_shape, weights_of
+from burnish.checkpoints.weights import check_finite, check_shape, check_vocabulary, weights_of
 from burnish.errors import CheckpointError
 from burnish.files import atomic_folder
 from burnish.nn.config import DecoderConfig
@@ -129,10 +129,7 @@ def write(
     dtype = dtype or torch.float32
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
-    if tokenizer.vocab_size > decoder.config.vocab_size:
-        raise CheckpointError(
-            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model only {decoder.config.vocab_size}"
-        )
+    check_vocabulary(decoder, tokenizer)
     special = _special_ids(tokenizer)
     with atomic_folder(folder) as temporary:
         _write_json(temporary / "config.json", {**_config_values(decoder.config, dtype), **special})

@@ -4,6 +4,7 @@ Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,19 @@ def load_adapter(decoder: Decoder, folder: Path | str) -> None:
     folder = Path(folder)
     if lora_config(decoder) is not None:
         raise CheckpointError(f"cannot load {folder}: the model has LoRA adapters already; merge them first")
-    config = _read_adapter_config(folder / CONFIG_FILE)
+    values = read_json(folder / CONFIG_FILE)
+    check_fixed(folder / CONFIG_FILE, values, _FIXED)
     file = folder / WEIGHTS_FILE
     if not file.is_file():
         pickle = folder / "adapter_model.bin"
         reason = f"; {pickle.name} is a pickle, which can run code, and is never read" if pickle.exists() else ""
         raise CheckpointError(f"{file} is missing{reason}")
-    present = tensor_names(file)
     # Everything is checked before the decoder is touched.
+    present = tensor_names(file)
+    config = _lora_config(folder / CONFIG_FILE, values, present)
     shapes = _expected_shapes(decoder, config)
     if extra := sorted(set(present) - shapes.keys()):
-        raise CheckpointError(
-            f"{file}: tensor {extra[0]} belongs to no projection that {CONFIG_FILE} names in this model"
-        )
+        raise CheckpointError(f"{file}: tensor {extra[0]} is not part of a LoRA adapter for the base model")
     tensors = read_tensors(file, shapes)
     add_lora(decoder, config, seed=0)
     with torch.no_grad():
@@ -109,18 +110,14 @@ def base_of(folder: Path) -> str | None:
     return base if isinstance(base, str) and base else None
 
 
-def _read_adapter_config(file: Path) -> LoraConfig:
-    values = read_json(file)
-    check_fixed(file, values, _FIXED)
-    modules = values.get("target_modules")
-    if modules == "all-linear":
-        modules = list(_MODULES.values())
-    if not isinstance(modules, list) or not set(modules) <= set(_MODULES.values()):
-        raise CheckpointError(
-            f"{file}: target_modules is {modules!r}; it must be a list of some of {', '.join(_MODULES.values())}"
-        )
-    kinds: dict[str, tuple[type, ...]] = {"r": (int,), "lora_alpha": (int, float), "lora_dropout": (int, float)}
-    for key, kind in kinds.items():
+def _lora_config(file: Path, values: Mapping[str, Any], present: Sequence[str]) -> LoraConfig:
+    """The configuration of an adapter with the tensors `present`.
+
+    `target_modules` may be a list of names, of paths or an expression; the tensors say plainly what it came to.
+    """
+    adapted = {name.split(".")[-3] for name in present if name.count(".") >= 3}
+    targets = tuple(name for name, module in _MODULES.items() if module in adapted)
+    for key, kind in (("r", int), ("lora_alpha", int | float), ("lora_dropout", int | float)):
         if not isinstance(values.get(key, 0.0 if key == "lora_dropout" else None), kind):
             raise CheckpointError(f"{file}: {key} must be a number, found {values.get(key)!r}")
     try:
@@ -128,9 +125,9 @@ def _read_adapter_config(file: Path) -> LoraConfig:
             rank=values["r"],
             alpha=float(values["lora_alpha"]),
             dropout=float(values.get("lora_dropout", 0.0)),
-            targets=tuple(name for name, module in _MODULES.items() if module in modules),
+            targets=targets,
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CheckpointError(f"{file}: {error}") from error
 
 

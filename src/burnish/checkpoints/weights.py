@@ -11,6 +11,7 @@ from burnish.errors import CheckpointError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import lora_config
+from burnish.text.tokenizer import Tokenizer
 
 
 def build_decoder(
@@ -35,6 +36,15 @@ def check_finite(file: Path, name: str, tensor: Tensor) -> None:
     """Refuses a tensor with infinite values or values that are not numbers."""
     if not torch.isfinite(tensor.sum()):
         raise CheckpointError(f"{file}: tensor {name} holds values that are not finite; the file is damaged")
+
+
+def check_vocabulary(decoder: Decoder, tokenizer: Tokenizer) -> None:
+    """Refuses a tokenizer with ids that the decoder has no embedding for; spare rows are common and harmless."""
+    if tokenizer.vocab_size > decoder.config.vocab_size:
+        raise CheckpointError(
+            f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model's embedding has only "
+            f"{decoder.config.vocab_size} rows; they do not belong together"
+        )
 
 
 def weights_of(decoder: Decoder) -> Iterator[tuple[Weight, Tensor]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import processors
@@ -111,8 +111,8 @@ class Tokenizer:
             pad_id=ids["pad"],
             unk_id=ids["unk"],
             stop_ids=frozenset(stop for stop in stops if stop is not None),
-            chat_template=metadata.get("tokenizer.chat_template"),
-            context_length=metadata.get(f"{metadata.get('general.architecture')}.context_length"),
+            chat_template=_gguf_value(str, metadata, "tokenizer.chat_template", source),
+            context_length=_gguf_value(int, metadata, f"{metadata.get('general.architecture')}.context_length", source),
             add_bos=add_bos,
         )
 
@@ -231,6 +231,16 @@ def _encode(backend: Backend, text: str) -> Any:
         return backend.encode(text, add_special_tokens=False)
     except TypeError as error:  # what the Rust library says to half a surrogate pair
         raise DataError(f"text is not valid Unicode: {text[:80]!r}") from error
+
+
+_Value = TypeVar("_Value", str, int)
+
+
+def _gguf_value(kind: type[_Value], metadata: Mapping[str, Any], key: str, source: str) -> _Value | None:
+    value = metadata.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise CheckpointError(f"{source}: {key} must be {'text' if kind is str else 'a number'}, found {value!r}")
+    return value
 
 
 def _gguf_id(backend: Backend, metadata: Mapping[str, Any], key: str, source: str) -> int | None:
