@@ -65,6 +65,18 @@ class Decoder(nn.Module):
             if isinstance(module, Linear):
                 module.compute_dtype = dtype
 
+    def freeze_layers(self, n_layers: int) -> None:
+        """Keep the embedding and the first `n_layers` blocks as they are; a tied output layer stays with the embedding.
+
+        No gradient flows below the first trainable block, so a third of the blocks frozen saves a fifth of the work.
+        Raises ValueError where no block would be left to train.
+        """
+        if not 0 <= n_layers < len(self.blocks):
+            raise ValueError(f"cannot freeze {n_layers} of {len(self.blocks)} layers: at least one must train")
+        if n_layers:
+            for module in (self.embedding, *self.blocks[:n_layers]):
+                module.requires_grad_(False)
+
     @property
     def output_projection(self) -> Linear:
         """The layer from hidden states to the vocabulary: the embedding where they are tied."""

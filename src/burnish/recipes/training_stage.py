@@ -4,11 +4,14 @@ The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a
 """
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from burnish.errors import RecipeError
+from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import LatestModel, ReferenceKind, StageConfig, StageContext, StrictModel
 from burnish.training.config import TrainingConfig
 
@@ -46,9 +49,19 @@ class TrainingStage(StageConfig):
     )
     training: TrainingConfig = Field(TrainingConfig.model_validate({}), description="optimizer, schedule, batch sizes")
     lora: LoraSettings | None = Field(None, description="train low-rank adapters instead of all weights")
+    freeze_layers: int = Field(
+        0, ge=0, description="first layers, with the embedding, that stay as they are: less time and memory"
+    )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
     resumable: ClassVar[bool] = True
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        if self.lora is not None and self.freeze_layers:
+            yield (
+                ("freeze_layers",),
+                f"got {self.freeze_layers}; adapters freeze all weights already: remove one of both",
+            )
 
     def disk_bytes(self, n_parameters: int) -> int:
         """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
@@ -63,6 +76,13 @@ class TrainingStage(StageConfig):
 
         if self.lora is not None:
             add_lora(decoder, self.lora.config(), seed=context.seed)
+        elif self.freeze_layers >= decoder.config.n_layers:
+            raise RecipeError(
+                f"{context.folder.name}: freeze_layers is {self.freeze_layers}, but the model has "
+                f"{decoder.config.n_layers} layers and at least one must train"
+            )
+        else:
+            decoder.freeze_layers(self.freeze_layers)
         with context.display.bar(str(context.folder.name), len(steps), "steps") as bar:
 
             def show(progress: "Progress") -> None:
