@@ -56,8 +56,8 @@ def main() -> None:
     except Exception:
         traceback.print_exc()
         print(
-            f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines above "
-            "and the output of `burnish doctor`.",
+            f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines "
+            "above and the output of `burnish doctor`.",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -96,8 +96,9 @@ def run(
             verb = {"cached": "cached", "resume": "go on", "run": "run"}[status.state]
             console.print(f"{stage.folder}: {verb} ({status.reason})", markup=False, soft_wrap=True)
         return
+    from burnish.evaluation.report import REPORT
     from burnish.recipes.display import Display
-    from burnish.recipes.runner import REPORT_FILE, SUMMARY_FILE, run
+    from burnish.recipes.runner import SUMMARY_FILE, run
     from burnish.recipes.tables import result_table, stage_table
 
     try:
@@ -111,7 +112,7 @@ def run(
     if results is not None:
         console.print(results)
     folder = runs / summary["name"]
-    for name in (SUMMARY_FILE, REPORT_FILE):
+    for name in (SUMMARY_FILE, REPORT):
         console.print(str(folder / name), markup=False, soft_wrap=True)
 
 

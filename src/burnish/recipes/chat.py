@@ -1,7 +1,7 @@
 """Questions to a model, or to the model that a run has made.
 
-With a run's folder the system prompt and the verifier are those of its recipe: the verifier's tool then shows what an answer
-evaluates to, such as the rows that a query returns.
+With a run's folder the system prompt and the verifier are those of its recipe: the verifier's tool then shows what an
+answer evaluates to, such as the rows that a query returns.
 """
 
 import json

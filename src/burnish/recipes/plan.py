@@ -17,7 +17,7 @@ from burnish import __version__
 from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
 from burnish.recipes.schema import Recipe
-from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, StageConfig, references
+from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, references
 from burnish.recipes.validation import validate
 from burnish.recipes.yaml_source import read_recipe
 
@@ -28,12 +28,13 @@ PACKAGE = "package:"
 class Input:
     """One thing that a stage reads.
 
-    field: dotted key inside the stage. written: as the recipe says it. paths: where it is, or will be.
-    producer: name of the earlier stage that makes it, or None for what exists already.
+    field: dotted key inside the stage. kind: what it is. written: as the recipe says it.
+    paths: where it is, or will be. producer: name of the earlier stage that makes it, or None for what exists already.
     key: content hash, or the producer's key.
     """
 
     field: str
+    kind: ReferenceKind
     written: str
     paths: tuple[Path, ...]
     producer: str | None
@@ -182,7 +183,9 @@ class _Planner:
         for found in references(config):
             if found.written is None and len(found.path) == 1:
                 kind = found.marker.kind
-                makers = [stage.name for stage in self.planned if kind in stage.config.produces]
+                makers = [
+                    stage.name for stage in self.planned if kind in stage.config.produces and not stage.config.copies
+                ]
                 filled[str(found.path[0])] = f"@{makers[-1]}" if makers else BASE_MODEL if kind == "model" else None
         return config.model_copy(update=filled)
 
@@ -201,7 +204,7 @@ class _Planner:
         else:
             paths, key = self._outside(written, found.marker.kind, path)
         field = ".".join(str(step) for step in found.path)
-        yield Input(field, written, paths, producer, key)
+        yield Input(field, found.marker.kind, written, paths, producer, key)
 
     def _inside(
         self, written: str, marker: Reference, path: KeyPath, index: int

@@ -30,7 +30,7 @@ from burnish.recipes.memory import Sampler
 from burnish.recipes.models import count_parameters
 from burnish.recipes.plan import Input, Plan, PlannedStage, make_plan
 from burnish.recipes.problems import did_you_mean
-from burnish.recipes.stage import StageContext
+from burnish.recipes.stage import DATA_KINDS, StageContext
 from burnish.recipes.state import (
     RUNNING_FILE,
     STAGE_FILE,
@@ -204,7 +204,7 @@ class _Run:
                 continue
             missing = [text for item in stage.inputs for text in self._missing(stage.name, item)]
             problems += missing
-            if missing or not all(self._is_there(item) for item in stage.inputs):
+            if missing or not all(self._is_there(item) for item in stage.inputs if item.kind in DATA_KINDS):
                 continue
             self.checked.add(stage.name)
             try:

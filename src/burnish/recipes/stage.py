@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from burnish.text.tokenizer import Tokenizer
 
 ReferenceKind = Literal["file", "documents", "model", "corpus", "preferences", "evaluation"]
+DATA_KINDS: tuple[ReferenceKind, ...] = ("file", "documents", "preferences")
+"""What can be checked row by row before the stage runs."""
+
 BASE_MODEL = "base"
 """The name by which stages refer to the model that the recipe starts from."""
 
@@ -70,6 +73,8 @@ class StageConfig(StrictModel):
 
     produces: ClassVar[Mapping[ReferenceKind, str]] = {}
     """What a bare `@name` of each kind stands for, as a path inside the stage's folder."""
+    copies: ClassVar[bool] = False
+    """Whether the product is an earlier one in another form, which `latest` references pass over."""
     seeded: ClassVar[bool] = True
     """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
     resumable: ClassVar[bool] = False
@@ -89,7 +94,10 @@ class StageConfig(StrictModel):
         yield from ()
 
     def check(self, context: "StageContext") -> None:
-        """Raise BurnishError if an input is unusable; called before any stage trains, once the inputs exist."""
+        """Raise BurnishError if an input of `DATA_KINDS` is unusable.
+
+        Called once all of them exist, which is before anything trains unless a trained model has made them.
+        """
 
     def disk_bytes(self, n_parameters: int) -> int:
         """Upper bound of what the stage writes, for a model of so many parameters."""

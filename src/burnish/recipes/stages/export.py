@@ -29,6 +29,7 @@ class ExportStage(StageConfig):
     )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
+    copies: ClassVar[bool] = True
 
     def disk_bytes(self, n_parameters: int) -> int:
         sizes = {"F32": 4.0, "F16": 2.0, "Q8_0": 34 / 32}

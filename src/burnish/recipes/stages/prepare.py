@@ -1,8 +1,10 @@
 """prepare: runs a Python script that writes the data files of the stages after it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +24,7 @@ GRACE_SECONDS = 5.0
 
 
 class PrepareStage(StageConfig):
-    """Runs `python SCRIPT --out FOLDER ARGUMENTS...` with the stage's own folder; what it writes is the product."""
+    """Runs `python SCRIPT --out FOLDER ARGUMENTS...` with a new folder; what it writes there is the product."""
 
     type: Literal["prepare"] = Field("prepare", description="prepare")
     script: str = Field(description="Python file, relative to the recipe")
@@ -55,20 +57,25 @@ class PrepareStage(StageConfig):
 
     def run(self, context: StageContext) -> Metrics:
         script = (context.recipe_folder / self.script).resolve()
-        command = [sys.executable, "-u", str(script), "--out", str(context.folder.resolve()), *self.arguments]
         log = context.folder / LOG_FILE
-        with reported("write", log), log.open("wb") as output:
-            status = _stream(command, output, context)
-        if status != 0:
-            lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
-            how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
-            raise BurnishError(
-                f"{script.name} failed ({how}); its last lines:\n"
-                + "\n".join(f"  {line}" for line in lines)
-                + f"\nThe whole output is in {log}."
-            )
-        files = [file for file in context.folder.rglob("*") if file.is_file() and file != log]
-        return {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+        # The script of a run that was killed may still be alive and writing: each attempt gets a folder of its own.
+        for left_behind in context.folder.parent.glob(f".{context.folder.name}-*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        with reported("write", context.folder):
+            out = Path(tempfile.mkdtemp(prefix=f".{context.folder.name}-", dir=context.folder.parent)).resolve()
+            try:
+                command = [sys.executable, "-u", str(script), "--out", str(out), *self.arguments]
+                with log.open("wb") as output:
+                    status = _stream(command, output, context)
+                if status != 0:
+                    raise BurnishError(_failure(script.name, status, log))
+                files = [file for file in out.rglob("*") if file.is_file()]
+                size = sum(file.stat().st_size for file in files)
+                for made in out.iterdir():
+                    made.rename(context.folder / made.name)
+            finally:
+                shutil.rmtree(out, ignore_errors=True)
+        return {"files": len(files), "bytes": size}
 
     def _watched(self, folder: Path) -> list[Path]:
         """The script and the files matching `watch`, without hidden folders such as .venv."""
@@ -80,6 +87,13 @@ class PrepareStage(StageConfig):
                 if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts):
                     found.add(file)
         return sorted(found)
+
+
+def _failure(script: str, status: int, log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+    how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
+    shown = "\n".join(f"  {line}" for line in lines)
+    return f"{script} failed ({how}); its last lines:\n{shown}\nThe whole output is in {log}."
 
 
 def _stream(command: list[str], log: BinaryIO, context: StageContext) -> int:

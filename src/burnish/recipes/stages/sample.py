@@ -54,6 +54,12 @@ class SampleStage(StageConfig):
         for name, rows in ((SAMPLES_FILE, samples), (PAIRS_FILE, pairs)):
             lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
             atomic_write_text(context.folder / name, "".join(lines))
+        if not pairs:
+            context.display.say(
+                "  no prompt has right and wrong answers, so there are no pairs; raise `samples` or `temperature`, or "
+                "train the model longer",
+                style="yellow",
+            )
         right = [sum(one.correct for one in judged) for judged in answers]
         return {
             "prompts": len(tasks),

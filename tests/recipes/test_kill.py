@@ -1,0 +1,104 @@
+"""`kill -9` at any moment, then the same command again: the same bits as a run that nothing disturbed."""
+
+import hashlib
+import multiprocessing
+import random
+import time
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+from workshop import make_workshop
+
+from burnish.recipes.display import Display
+from burnish.recipes.runner import run
+
+
+def run_quietly(recipe: Path) -> None:
+    run(recipe, runs=recipe.parent / "runs", display=Display(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def server() -> ForkServerContext:
+    """Forks processes that have torch imported already: what is to be killed is the run, not the start of Python."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["burnish.recipes.runner", "burnish.checkpoints", "burnish.generation.engine", "torch.utils.tensorboard.writer"]
+    )
+    return context
+
+
+def run_folder(recipe: Path) -> Path:
+    return recipe.parent / "runs" / "numbers"
+
+
+def steps_done(recipe: Path) -> int:
+    """Optimizer steps that the stages have written down so far."""
+    return sum(file.read_bytes().count(b"\n") for file in run_folder(recipe).glob("*/events.jsonl"))
+
+
+def products(recipe: Path) -> dict[str, str]:
+    """Content hash of everything that stages leave and that does not tell the time."""
+    folder = run_folder(recipe)
+    kinds = ("*.safetensors", "samples.jsonl", "pairs.jsonl", "answers-*.jsonl", "results.json", "*.gguf")
+    files = [file for kind in kinds for file in folder.glob(f"[0-9]*/**/{kind}")]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def run_and_kill(recipe: Path, server: ForkServerContext, *, step: int, delay: float) -> None:
+    """Start the run, and kill it `delay` seconds after it reached a step."""
+    process = server.Process(target=run_quietly, args=(recipe,))
+    process.start()
+    while process.is_alive() and steps_done(recipe) < step:
+        time.sleep(0.002)
+    process.join(delay)
+    process.kill()
+    process.join()
+
+
+def run_to_the_end(recipe: Path, server: ForkServerContext) -> None:
+    process = server.Process(target=run_quietly, args=(recipe,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, server: ForkServerContext) -> tuple[dict[str, str], int]:
+    """Hashes of an uninterrupted run's products, and its number of steps."""
+    recipe = make_workshop(tmp_path_factory.mktemp("undisturbed"))
+    run_to_the_end(recipe, server)
+    found = products(recipe)
+    assert len([name for name in found if name.endswith("model.safetensors")]) == 4
+    return found, steps_done(recipe)
+
+
+def kill_often(recipe: Path, server: ForkServerContext, n_steps: int, *, seed: int, kills: int) -> None:
+    """Kill at random points, from the start to after the last step, each time going on from where the last kill was."""
+    draw = random.Random(seed)
+    for step in sorted(draw.randrange(n_steps + 1) for _ in range(kills)):
+        run_and_kill(recipe, server, step=step, delay=draw.uniform(0, 0.3))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_run_ends_with_the_same_bits(
+    seed: int, tmp_path: Path, server: ForkServerContext, undisturbed: tuple[dict[str, str], int]
+) -> None:
+    expected, n_steps = undisturbed
+    recipe = make_workshop(tmp_path)
+    kill_often(recipe, server, n_steps, seed=seed, kills=4)
+    assert not (run_folder(recipe) / "summary.json").exists(), "the kills came too late"
+    run_to_the_end(recipe, server)
+    assert products(recipe) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 22))
+def test_a_run_killed_many_times_ends_with_the_same_bits(
+    seed: int, tmp_path: Path, server: ForkServerContext, undisturbed: tuple[dict[str, str], int]
+) -> None:
+    expected, n_steps = undisturbed
+    recipe = make_workshop(tmp_path)
+    kill_often(recipe, server, n_steps, seed=seed, kills=10)
+    run_to_the_end(recipe, server)
+    assert products(recipe) == expected
