@@ -60,7 +60,7 @@ class TrainingStage(StageConfig):
         if self.lora is not None and self.freeze_layers:
             yield (
                 ("freeze_layers",),
-                f"got {self.freeze_layers}; adapters freeze all weights already: remove one of both",
+                f"got {self.freeze_layers}; `lora` freezes all weights already: remove one",
             )
 
     def disk_bytes(self, n_parameters: int) -> int:
