@@ -72,6 +72,19 @@ def test_a_folder_survives_a_failed_writer(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    interrupted = atomic_folder(path)
+    (interrupted.__enter__() / "half").write_text("half")
+    interrupted_file = atomic_file(tmp_path / "file")
+    interrupted_file.__enter__().write_text("half")
+    with atomic_folder(path) as temporary:
+        (temporary / "whole").write_text("whole")
+    atomic_write_text(tmp_path / "file", "whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "model"]
+    assert [file.name for file in path.iterdir()] == ["whole"]
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for write in (lambda p: atomic_write_text(p, ""), lambda p: atomic_folder(p).__enter__()):

@@ -79,14 +79,17 @@ def atomic_write_text(path: Path | str, data: str) -> None:
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """A temporary folder that takes the place of `path` when the block ends without an exception.
 
-    An existing folder at `path` is replaced whole; files of it that the block did not write do not survive.
-    When the block raises, the temporary folder is removed and `path` stays as it was. An `OSError` of the
-    block itself, such as a full disk, becomes a `BurnishError` naming `path`.
+    An existing folder at `path` is replaced whole; files of it that the block did not write do not survive, nor does
+    what a killed writer of the same path left behind. When the block raises, the temporary folder is removed and
+    `path` stays as it was. An `OSError` of the block itself, such as a full disk, becomes a `BurnishError` naming
+    `path`.
     """
     path = Path(path)
     with reported("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        for left_behind in path.parent.glob(f".{path.name}.*.part"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         try:
             yield temporary
             for file in sorted(temporary.rglob("*")):
@@ -105,7 +108,7 @@ def _replace_folder(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
     path.rename(old / path.name)
     try:
         new.rename(path)
@@ -113,7 +116,8 @@ def _replace_folder(new: Path, path: Path) -> None:
         (old / path.name).rename(path)
         raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        for replaced in path.parent.glob(f".{path.name}.*.old"):
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:

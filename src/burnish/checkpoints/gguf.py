@@ -64,11 +64,6 @@ def read_state(file: GgufFile, family: Family, config: DecoderConfig) -> dict[st
     return {weight.name: _read_weight(file, weight) for weight in weights}
 
 
-def read_tokenizer(file: GgufFile) -> Tokenizer:
-    """The tokenizer that the metadata describe."""
-    return Tokenizer.from_gguf(file.metadata, file.path)
-
-
 def write(
     decoder: Decoder,
     tokenizer: Tokenizer,
@@ -181,6 +176,8 @@ def _read_weight(file: GgufFile, weight: Weight) -> Tensor:
             f"{file.path}: tensor {weight.gguf} is stored as {stored.kind.name}, which cannot be read; "
             "use a file in F16 or Q8_0"
         ) from None
-    tensor = torch.tensor(values, dtype=torch.float32).reshape(weight.shape)
+    if not values.flags.writeable:  # float32 values are the file itself, mapped into memory
+        values = values.copy()
+    tensor = torch.from_numpy(values).reshape(weight.shape)
     check_finite(file.path, weight.gguf, tensor)
     return _from_gguf_rows(weight, tensor)

@@ -46,8 +46,9 @@ def read_config(folder: Path) -> tuple[Family, DecoderConfig]:
     values = read_json(file)
     family = find_family(file, "model_type", values.get("model_type"))
     check_fixed(file, values, family.fixed)
-    if (architectures := values.get("architectures")) and family.architecture not in architectures:
-        raise CheckpointError(f"{file}: architectures is {architectures}; only {family.architecture} can be loaded")
+    architectures = values.get("architectures") or [family.architecture]
+    if not isinstance(architectures, list) or family.architecture not in architectures:
+        raise CheckpointError(f"{file}: architectures is {architectures!r}; only {family.architecture} can be loaded")
     rope = _rope_parameters(file, values)
     values = {**values, "rope_theta": rope.get("rope_theta", values.get("rope_theta"))}
     fields = {field: (key, values.get(key)) for field, key in family.huggingface_keys.items()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from tokenizers import Tokenizer as Backend
 from tokenizers import processors
@@ -247,9 +247,13 @@ def _gguf_id(backend: Backend, metadata: Mapping[str, Any], key: str, source: st
     value = metadata.get(f"tokenizer.ggml.{key}")
     if value is None:
         return None
-    if not isinstance(value, int) or value < 0 or backend.id_to_token(value) is None:
+    if not _is_token(backend, value):
         raise CheckpointError(f"{source}: tokenizer.ggml.{key} is {value!r}, which is not in the vocabulary")
     return value
+
+
+def _is_token(backend: Backend, value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 2**32 and backend.id_to_token(value) is not None
 
 
 def _named_id(backend: Backend, config: Mapping[str, Any], key: str, file: Path) -> int | None:
@@ -271,7 +275,7 @@ def _folder_stop_ids(folder: Path, eos: int | None, backend: Backend) -> frozens
     listed = _read_json(file).get("eos_token_id")
     stops = [stop for stop in (eos, *(listed if isinstance(listed, list) else [listed])) if stop is not None]
     for stop in stops:
-        if not isinstance(stop, int) or stop < 0 or backend.id_to_token(stop) is None:
+        if not _is_token(backend, stop):
             raise CheckpointError(f"{file}: eos_token_id {stop!r} is not in the vocabulary of tokenizer.json")
     return frozenset(stops)
 
