@@ -342,7 +342,7 @@ OVERRIDES: dict[str, tuple[str, list[str]]] = {
     "no value": ("sft.data", ["--set sft.data: write it as stage.key=value"]),
     "no key": ("=1", ["--set =1: write it as stage.key=value"]),
     "a stage, no key": ("sft=1", ["--set sft=1: 'sft' is a stage; name one of its keys"]),
-    "below a text": ("sft.data.x=1", ["--set sft.data.x=1: 'sft.data' is 'train.jsonl', which has no keys"]),
+    "below a text": ("sft.data.x=1", ["--set sft.data.x=1: 'data' is 'train.jsonl', which has no keys"]),
     "index out of range": ("corpus.documents.3=x", ["--set corpus.documents.3=x: '3' is not an index of a list of 1"]),
     "missing file": (
         "sft.data=trian.jsonl",

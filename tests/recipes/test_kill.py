@@ -22,9 +22,10 @@ def run_quietly(recipe: Path) -> None:
 def server() -> ForkServerContext:
     """Forks processes that have torch imported already: what is to be killed is the run, not the start of Python."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["burnish.recipes.runner", "burnish.checkpoints", "burnish.generation.engine", "torch.utils.tensorboard.writer"]
-    )
+    slow_imports = ["burnish.recipes.runner", "burnish.checkpoints", "burnish.generation.engine"]
+    # What torch imports with the first optimizer and the first event file.
+    slow_imports += ["torch._dynamo", "torch.utils.tensorboard.writer"]
+    context.set_forkserver_preload(slow_imports)
     return context
 
 

@@ -13,7 +13,7 @@ from burnish.text.tokenizer import Tokenizer
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a Hugging Face folder or a .gguf file."""
-    return Tokenizer.from_folder(path) if path.is_dir() else gguf.read_tokenizer(open_gguf(path))
+    return Tokenizer.from_folder(path) if path.is_dir() else Tokenizer.from_gguf(open_gguf(path).metadata, path)
 
 
 def read_config(path: Path) -> DecoderConfig:

@@ -20,9 +20,11 @@ from typing import Any
 import yaml
 
 from burnish.errors import RecipeError
-from burnish.recipes.problems import KeyPath, Place, Problem, Source, nearest, raise_problems
+from burnish.recipes.problems import KeyPath, Place, Problem, Source, did_you_mean, nearest, raise_problems
 
 MAX_NODES = 100_000
+SECTIONS = ("chat",)
+"""Keys of the recipe itself, rather than of a stage, that hold further keys."""
 _TAG = "tag:yaml.org,2002:"
 _NUMBER_START = list("-+.0123456789")
 
@@ -54,7 +56,7 @@ def read_recipe(file: Path, overrides: Iterable[str] = ()) -> Source:
     """
     source = parse(_read_text(file), file)
     for override in overrides:
-        _apply(source, override)
+        apply_override(source, override)
     raise_problems(source.problems, str(file))
     return source
 
@@ -271,56 +273,61 @@ def parse_value(text: str, option: str) -> Any:
     return value
 
 
-def _apply(source: Source, override: str) -> None:
-    """Write one override into the tree; what it cannot reach becomes a problem."""
-    option = f"--set {override}"
-    target, equals, text = override.partition("=")
-    steps = [step.strip() for step in target.split(".")]
-
-    def problem(reason: str) -> None:
-        source.problems.append(Problem(Place(option), (), reason))
-
-    if not equals or not all(steps):
-        return problem("write it as stage.key=value, for example --set sft.training.learning_rate=1e-4")
+def apply_override(source: Source, override: str) -> None:
+    """Write one `stage.key=value` into the tree; what it cannot reach becomes a problem that names the option."""
+    option = Place(f"--set {override}")
     try:
-        value = parse_value(text, option)
+        target, equals, text = override.partition("=")
+        steps = [step.strip() for step in target.split(".")]
+        if not equals or not all(steps):
+            raise ValueError("write it as stage.key=value, for example --set sft.training.learning_rate=1e-4")
+        value = parse_value(text, str(option))
+        path = _start(source.data, steps)
+        _write(source, path, steps[1:] if path else steps, value, option)
     except ValueError as error:
-        return problem(str(error))
-    stages = _stage_indices(source.data)
-    if steps[0] in stages:
+        source.problems.append(Problem(option, (), str(error)))
+
+
+def _start(data: dict[str, Any], steps: list[str]) -> KeyPath:
+    """Where an override starts: in the stage that its first step names, or at the root."""
+    first, stages = steps[0], _stage_indices(data)
+    if first in stages:
         if len(steps) == 1:
-            return problem(f"'{steps[0]}' is a stage; name one of its keys, as in {steps[0]}.key=value")
-        path: KeyPath = ("stages", stages[steps[0]])
-        steps = steps[1:]
-    elif len(steps) > 1 and not isinstance(source.data.get(steps[0]), dict | list):
-        known = [*stages, *(key for key, part in source.data.items() if isinstance(part, dict))]
-        close = nearest(steps[0], known)
-        hint = f"; did you mean '{close}'?" if close else "."
-        return problem(f"the recipe has no stage named '{steps[0]}'{hint} Expected one of: {', '.join(known)}")
-    else:
-        path = ()
+            raise ValueError(f"'{first}' is a stage; name one of its keys, as in {first}.key=value")
+        return ("stages", stages[first])
+    if len(steps) > 1 and first not in SECTIONS:
+        known = [*stages, *SECTIONS]
+        hint = did_you_mean(first, known) or "."
+        raise ValueError(f"the recipe has no stage named '{first}'{hint} Expected one of: {', '.join(known)}")
+    return ()
+
+
+def _write(source: Source, path: KeyPath, steps: list[str], value: Any, option: Place) -> None:
+    """Walk from `path` down the steps, making mappings that are not there yet, and write the value at the last one."""
     container: Any = source.data
     for step in path:
         container = container[step]
     for position, step in enumerate(steps):
-        key: str | int = step
-        if isinstance(container, list):
-            if not (step.isdigit() and int(step) < len(container)):
-                return problem(f"'{step}' is not an index of a list of {len(container)}")
-            key = int(step)
-        elif not isinstance(container, dict):
-            above = ".".join(target.split(".")[: len(target.split(".")) - len(steps) + position])
-            return problem(f"'{above}' is {container!r}, which has no keys")
+        key = _key(container, step, ".".join(steps[:position]))
         path = (*path, key)
-        source.keys[path] = source.values[path] = Place(option)
+        source.keys[path] = source.values[path] = option
         if position == len(steps) - 1:
             container[key] = value
-        else:
-            if isinstance(container, dict) and container.get(step) is None:
-                container[key] = {}
-            container = container[key]
+        elif isinstance(container, dict) and container.get(key) is None:
+            container[key] = {}
+        container = container[key]
     source.forget_below(path)
-    return None
+
+
+def _key(container: Any, step: str, above: str) -> str | int:
+    """The step as a key of a mapping or an index of a list."""
+    if isinstance(container, list):
+        if not (step.isdigit() and int(step) < len(container)):
+            raise ValueError(f"'{step}' is not an index of a list of {len(container)}")
+        return int(step)
+    if not isinstance(container, dict):
+        raise ValueError(f"'{above}' is {container!r}, which has no keys")
+    return step
 
 
 def _stage_indices(data: dict[str, Any]) -> dict[str, int]:
