@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from burnish import __version__
 from burnish.errors import BurnishError
@@ -218,5 +219,5 @@ def doctor() -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, finding in findings():
-        table.add_row(name, finding)
+        table.add_row(name, Text(finding))
     Console(highlight=False).print(table)

@@ -106,15 +106,17 @@ class Chat:
         """The answer, piece by piece as it is written."""
         messages: list[Message] = [*self._turns, {"role": "user", "content": question}]
         prompt = encode_prompt(self._tokenizer, messages)
-        limit = self._tokenizer.context_length or self._decoder.config.max_positions
-        if len(prompt) + self._sampling.max_new_tokens > limit:
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        if len(prompt) >= context:
             raise DataError(
-                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer of up to "
-                f"{self._sampling.max_new_tokens} in the model's context of {limit}; start a new one"
+                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
+                f"context of {context}; start a new one"
             )
+        room = min(self._sampling.max_new_tokens, context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
         tokens: list[int] = []
         text = ""
-        for token in stream(self._decoder, prompt, self._sampling, seed=self._seed):
+        for token in stream(self._decoder, prompt, sampling, seed=self._seed):
             tokens.append(token)
             # A character of several bytes may be spread over tokens; until it is whole it decodes to U+FFFD.
             decoded = self._tokenizer.decode(tokens)

@@ -75,20 +75,23 @@ def clear(folder: Path) -> None:
         if not folder.is_dir():
             return
         (folder / STAGE_FILE).unlink(missing_ok=True)
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        for path in list(folder.iterdir()):
+            _remove(path)
 
 
 def discard_unfinished(folder: Path) -> None:
-    """Remove what only an interrupted stage needs."""
+    """Remove what only an interrupted stage needs, and the hidden files that a killed atomic write left behind."""
     with reported("tidy", folder):
-        for name in (RUNNING_FILE, TRAINING_STATE_FILE):
-            (folder / name).unlink(missing_ok=True)
-        if (folder / PARTIAL_FOLDER).exists():
-            shutil.rmtree(folder / PARTIAL_FOLDER)
+        for path in list(folder.iterdir()):
+            if path.name in (RUNNING_FILE, *_UNFINISHED) or path.name.startswith("."):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def products(folder: Path) -> dict[str, int]:

@@ -24,7 +24,9 @@ GRACE_SECONDS = 5.0
 
 
 class PrepareStage(StageConfig):
-    """Runs `python SCRIPT --out FOLDER ARGUMENTS...` with a new folder; what it writes there is the product."""
+    """Runs `python SCRIPT --out FOLDER ARGUMENTS...` with a new folder; what it writes there is the product.
+
+    Hidden files are not kept."""
 
     type: Literal["prepare"] = Field("prepare", description="prepare")
     script: str = Field(description="Python file, relative to the recipe")
@@ -71,8 +73,9 @@ class PrepareStage(StageConfig):
                     raise BurnishError(_failure(script.name, status, log))
                 files = [file for file in out.rglob("*") if file.is_file()]
                 size = sum(file.stat().st_size for file in files)
-                for made in out.iterdir():
-                    made.rename(context.folder / made.name)
+                for made in list(out.iterdir()):
+                    if not made.name.startswith("."):
+                        made.rename(context.folder / made.name)
             finally:
                 shutil.rmtree(out, ignore_errors=True)
         return {"files": len(files), "bytes": size}

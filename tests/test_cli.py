@@ -1,0 +1,300 @@
+"""The command line as a user meets it: help, messages, exit statuses, a run stopped and gone on with."""
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "recipes"))
+
+from workshop import RECIPE, make_workshop
+
+from burnish import cli
+from burnish.recipes.display import Display
+from burnish.recipes.plan import make_plan
+from burnish.recipes.runner import preview, run
+
+USER = {"role": "user", "content": "a"}
+COMMANDS = [("run",), ("chat",), ("export",), ("doctor",), ("data", "check")]
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `burnish ARGUMENTS`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "1")
+        status: str | int | None = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+    captured = capsys.readouterr()
+    return int(status or 0), captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe of a finished run, whose folder is `runs/numbers` beside it."""
+    recipe = make_workshop(tmp_path_factory.mktemp("cli"))
+    run(recipe, runs=recipe.parent / "runs", display=Display(quiet=True))
+    return recipe
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_shows_an_example(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, *command, "--help")
+    assert status == 0
+    assert f"Example: burnish {' '.join(command)}" in out
+
+
+def test_help_needs_neither_torch_nor_the_recipes() -> None:
+    program = (
+        "import sys; sys.argv = ['burnish', '--help']\n"
+        "from burnish.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'burnish.recipes', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Run a recipe" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "--version")[:2] == (0, f"burnish {cli.__version__}\n")
+
+
+def test_a_mistake_is_one_message_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = make_workshop(tmp_path, RECIPE.replace("seed: 3", "sed: 3"))
+    status, out, err = call(capsys, "run", recipe)
+    assert status == 1
+    assert out == ""
+    assert err.startswith(f"error: {recipe}:3: sed: unknown key; did you mean 'seed'?")
+    assert "Traceback" not in err
+
+
+def test_a_bug_shows_its_traceback_and_where_to_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_arguments: Any, **_options: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("burnish.recipes.plan.make_plan", broken)
+    status, _, err = call(capsys, "run", tmp_path / "recipe.yaml", "--dry-run")
+    assert status == 1
+    assert "Traceback" in err
+    assert "ZeroDivisionError: a bug" in err
+    assert "This is a bug in Burnish" in err
+
+
+def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capsys, "run", "recipe.yaml", "--dryrun")
+    assert status == 2
+    assert "--dry-run" in err
+
+
+def test_a_dry_run_says_what_would_be_done(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = finished.parent / "runs"
+    status, out, _ = call(capsys, "run", finished, "--runs", runs, "--dry-run", "--set", "dpo.beta=0.5")
+    assert status == 0
+    lines = out.splitlines()
+    assert [line.rpartition("/")[2] for line in lines[4:7]] == [
+        "05-sample: cached (unchanged)",
+        "06-dpo: run (beta changed)",
+        "07-evaluate: run (@dpo changed)",
+    ]
+    _, out, _ = call(capsys, "run", finished, "--runs", runs, "--dry-run", "--from", "export")
+    assert out.splitlines()[-1].endswith("08-export: run (--from export)")
+
+
+def test_a_run_ends_with_its_tables(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(capsys, "run", finished, "--runs", finished.parent / "runs")
+    assert status == 0
+    assert out.count("cached") == 16
+    for part in (
+        "peak memory",
+        "execution accuracy",
+        "final unseen intents",
+        "perplexity",
+        "→",
+        "report.html",
+    ):
+        assert part in out
+
+
+def test_chat_answers_with_the_query_and_its_result(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = call(
+        capsys, "chat", finished.parent / "runs" / "numbers", "--ask", "1 mod 3?", "--ask", "2 mod 3?"
+    )
+    assert status == 0
+    assert out.count("SELECT") == 2
+    assert "─" in out or "Error" in out
+
+
+def test_chat_reads_questions_from_a_pipe(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("0 mod 3?\n\n1 mod 3?\n"))
+    status, out, _ = call(capsys, "chat", finished.parent / "runs" / "numbers")
+    assert status == 0
+    assert out.count("SELECT") == 2
+
+
+def test_chat_with_a_bare_model(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished.parent / "runs" / "numbers" / "04-sft" / "model"
+    status, out, _ = call(capsys, "chat", folder, "--ask", "1 mod 3?", "--system", "Answer in SQL.")
+    assert status == 0
+    assert "SELECT" in out
+    assert "─" not in out, "without a run there is no database"
+
+
+@pytest.mark.parametrize("path", ["nowhere", "."])
+def test_chat_with_nothing_is_explained(path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = call(capsys, "chat", tmp_path / path, "--ask", "?")
+    assert status == 1
+    assert "run" in err
+    assert "model" in err
+
+
+def test_chat_with_an_unfinished_run_says_how_to_finish_it(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text((finished.parent / "runs" / "numbers" / "run.json").read_text())
+    status, _, err = call(capsys, "chat", tmp_path, "--ask", "?")
+    assert status == 1
+    assert f"go on with: burnish run {finished}" in err
+
+
+def test_export_writes_what_was_asked_for(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_folder = finished.parent / "runs" / "numbers"
+    status, out, _ = call(capsys, "export", run_folder, "--gguf", "Q8_0", "-o", tmp_path / "out")
+    assert status == 0
+    assert out.split() == [str(tmp_path / "out" / "numbers-Q8_0.gguf")]
+    assert (tmp_path / "out" / "numbers-Q8_0.gguf").stat().st_size > 1000
+    status, out, _ = call(
+        capsys, "export", tmp_path / "out" / "numbers-Q8_0.gguf", "-o", tmp_path / "again", "--dtype", "bfloat16"
+    )
+    assert status == 0
+    assert (tmp_path / "again" / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            [{"messages": [USER, {"role": "assistant", "content": "b"}]}],
+            "1 conversation (OpenAI",
+        ),
+        ([{"messages": [USER], "sql": "SELECT 1"}], "1 task (OpenAI"),
+        ([{"instruction": "a", "output": "b"}] * 2, "2 conversations (Alpaca"),
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}] * 3, "3 preferences (prompt"),
+        ([{"prompt": "a", "completion": "b", "label": True}], "1 labelled answer, 1 of them desired"),
+        ([{"prompt": "a", "sql": "SELECT 1"}], "1 task (prompt"),
+        ([{"text": "a b c"}], "1 document"),
+    ],
+)
+def test_data_check_recognises(
+    rows: list[dict[str, Any]], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, out, _ = call(capsys, "data", "check", file)
+    assert status == 0
+    assert out.startswith(f"{file}: {expected}")
+
+
+def test_data_check_names_bad_rows_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad, worse = (tmp_path / f"{name}.jsonl" for name in ("good", "bad", "worse"))
+    good.write_text('{"text": "a document"}\n')
+    bad.write_text('{"instruction": "a", "output": "b"}\n{"instruction": "a"}\n')
+    worse.write_text("{]\n")
+    status, out, err = call(capsys, "data", "check", good, bad, worse)
+    assert status == 1
+    assert f"{good}: 1 document" in out
+    assert f"{bad}:2" in err
+    assert f"{worse}:1" in err
+
+
+def test_doctor_says_what_is_here_and_what_is_missing_for_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from burnish.recipes import doctor
+
+    monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "duckdb" else object())
+    status, out, _ = call(capsys, "doctor")
+    assert status == 0
+    for part in ("burnish 0.", "torch", "cores", "memory", "GFLOP/s", "pip install 'burnish[sql]'", "running SQL"):
+        assert part in out
+    assert "Parquet" not in out
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_go_on_and_does(sent: signal.Signals, tmp_path: Path) -> None:
+    recipe = make_workshop(tmp_path)
+    runs = tmp_path / "runs"
+    program = "import sys; from burnish.cli import main; sys.argv = ['burnish', *sys.argv[1:]]; main()"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "run",
+        str(recipe),
+        "--runs",
+        str(runs),
+        "--set",
+        "sft.training.epochs=500",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    events = runs / "numbers" / "04-sft" / "events.jsonl"
+    deadline = time.monotonic() + 120
+    while not (events.exists() and events.stat().st_size > 500):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Run the same command again to go on" in err
+    assert "Traceback" not in err
+    running = json.loads((runs / "numbers" / "04-sft" / "running.json").read_text())
+    assert running["attempts"] == 1
+    assert running["wall_seconds"] > 0
+    plan = make_plan(recipe, overrides=["sft.training.epochs=500"], runs=runs)
+    assert [status.state for _, status in preview(plan)][2:5] == ["cached", "resume", "run"]
+
+
+def test_progress_on_a_terminal(finished: Path) -> None:
+    """Bars and colours reach a terminal, and only a terminal."""
+    parent, child = pty.openpty()
+    program = (
+        "from burnish.recipes.display import Display\n"
+        "with Display().bar('sft', 3, 'steps') as bar:\n"
+        "    for step in (1, 2, 3):\n"
+        "        bar.update(step, loss=0.5, tokens_per_second=1234.0)\n"
+        "        import time; time.sleep(0.15)\n"
+    )
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=child, stderr=child, env=environment)
+    process.wait(30)
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(parent, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(parent)
+    assert process.returncode == 0
+    for part in (b"sft", b"3/3", b"steps", b"loss 0.5", b"tokens per second 1,234", b"\x1b["):
+        assert part in shown
