@@ -5,6 +5,7 @@ with AVX512-BF16 and several times slower on one with AVX2 alone. The measuremen
 version of PyTorch, so that a resumed run computes in the format that it started with.
 """
 
+import ctypes
 import json
 import os
 import platform
@@ -18,6 +19,8 @@ import torch
 from burnish.errors import BurnishError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 _WORTHWHILE = 1.2
 """bfloat16 must be this many times as fast as float32: below that its rounding buys too little."""
@@ -79,6 +82,20 @@ def set_threads(threads: int | None) -> int:
     count = threads or available_cores()
     torch.set_num_threads(count)
     return count
+
+
+def keep_freed_memory() -> None:
+    """Let the C allocator keep freed memory for the next tensor instead of returning it to the system.
+
+    Each training step frees and takes the same gigabytes again; the page faults of taking them anew cost up to a
+    quarter of a step on two cores. Only glibc has these settings; elsewhere nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for parameter, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20)):
+        mallopt(parameter, value)
 
 
 def available_cores() -> int:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from forests import forests, padded_attention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from burnish.forest import Forest
 from burnish.nn.attention import Backend, cpu, flex, reference
 from burnish.nn.attention.parts import attention_part, merge
+from forests import forests, padded_attention
 
 HEAD_DIM = 8
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from forests import forests, leaves
 from hypothesis import given, settings
-from tiny_models import TINY
 
 from burnish.forest import Forest
 from burnish.nn import log_probabilities as module
 from burnish.nn.attention import reference
 from burnish.nn.decoder import Decoder
 from burnish.nn.log_probabilities import log_probabilities
+from forests import forests, leaves
+from tiny_models import TINY
 
 
 def _all_scored(forest: Forest) -> torch.Tensor:

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny_models import TINY
 
 from burnish.forest import Forest
 from burnish.nn.decoder import Decoder
 from burnish.nn.linear import Linear
 from burnish.nn.lora import LoraConfig, LoraLinear, add_lora, lora_config, merge_lora
+from tiny_models import TINY
 
 FOREST, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
 

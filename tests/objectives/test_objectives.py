@@ -110,12 +110,13 @@ def test_dpo_is_finite_where_the_naive_formula_overflows() -> None:
 
 def test_dpo_equals_trl(tmp_path: Path) -> None:
     """TRL's own trainer on the same weights, pairs and reference."""
-    from datasets import Dataset
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
     from trl import DPOConfig, DPOTrainer
+
+    from datasets import Dataset
 
     eos, pad = 48, 49
     names = {**{f"w{i}": i for i in range(eos)}, "</s>": eos, "<pad>": pad}
@@ -172,7 +173,7 @@ def test_dpo_equals_trl(tmp_path: Path) -> None:
             dataloader_pin_memory=False,
             bf16=False,
             gradient_checkpointing=False,
-        ),  # fmt: skip
+        ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )

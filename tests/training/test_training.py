@@ -125,7 +125,7 @@ def test_a_diverging_loss_stops_with_the_step_and_the_cure(tmp_path: Path) -> No
         return logps.sum() * torch.inf, {}
 
     config = _config()
-    with pytest.raises(BurnishError, match="step 1 of 8: the loss is .*lower the learning rate"):
+    with pytest.raises(BurnishError, match=r"step 1 of 8: the loss is .*lower the learning rate"):
         train(tiny_decoder(), explode, _steps(config), config, folder=tmp_path, seed=0, identity="run")
 
 

@@ -23,7 +23,7 @@ import torch
 from burnish import __version__
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.report import write_report
-from burnish.hardware import choose_compute_dtype, choose_device, device_name, set_threads
+from burnish.hardware import choose_compute_dtype, choose_device, device_name, keep_freed_memory, set_threads
 from burnish.recipes.display import Display, duration
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
@@ -108,6 +108,7 @@ class _Run:
 
     def execute(self, start: str | None) -> dict[str, Any]:
         set_threads(self.plan.recipe.threads)
+        keep_freed_memory()
         choose_device(self.plan.recipe.device)
         adopt_renumbered(self.plan.stages)
         for stage in self.plan.stages[_start_index(self.plan, start) :]:
