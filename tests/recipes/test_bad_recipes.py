@@ -1,9 +1,13 @@
 """Every kind of mistake in a recipe: the message names the place, the key, the value and the way out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from burnish.errors import RecipeError
 from burnish.recipes.plan import make_plan
@@ -423,3 +427,48 @@ def test_the_recipe_without_mistakes_is_accepted(folder: Path) -> None:
         "prepare", "corpus", "cpt", "sft", "sample", "dpo", "evaluate", "export",
     ]  # fmt: skip
     assert not (folder / "runs").exists()
+
+
+def paths_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The path of every value below the root."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from paths_in(inner, (*path, key))
+
+
+PATHS = sorted(paths_in(yaml.safe_load(GOOD)), key=str)
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(
+        ["", "@", "@/", "@sft", "@prepare/x", "base", "package:", "package:a/b", "*", "~/x", "\x00", "a" * 5000]
+    ),
+    st.text(max_size=8),
+    st.lists(st.integers() | st.text(max_size=3), max_size=2),
+    st.dictionaries(st.sampled_from(["type", "name", "model", "a b"]), st.text(max_size=4) | st.integers(), max_size=2),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(path=st.sampled_from(PATHS), value=anything, rename=st.booleans())
+def test_no_value_anywhere_breaks_the_checks(
+    path: tuple[str | int, ...], value: Any, rename: bool, folder: Path
+) -> None:
+    data = yaml.safe_load(GOOD)
+    container = data
+    for step in path[:-1]:
+        container = container[step]
+    if rename and isinstance(container, dict):
+        container[str(value)] = container.pop(path[-1])
+    else:
+        container[path[-1]] = value
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    try:
+        make_plan(file, runs=folder / "runs")
+    except RecipeError as error:
+        message = str(error)
+        assert "recipe.yaml" in message
+        assert "pydantic" not in message

@@ -17,7 +17,7 @@ from burnish import __version__
 from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
 from burnish.recipes.schema import Recipe
-from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, references
+from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, exists, references
 from burnish.recipes.validation import validate
 from burnish.recipes.yaml_source import read_recipe
 
@@ -250,8 +250,8 @@ class _Planner:
             file = self._in_package(written, path)
             paths = () if file is None else (file,)
         else:
-            location = self.recipe_folder / Path(written).expanduser()
-            if location.exists():
+            location = self._location(written)
+            if exists(location):
                 paths = (location,)
             elif kind in ("file", "documents") and glob.has_magic(written):
                 paths = tuple(map(Path, sorted(glob.glob(str(location), recursive=True))))  # noqa: PTH207 (may be absolute)
@@ -266,6 +266,12 @@ class _Planner:
             )
             paths = ()
         return paths, digest([[file.name, self.hashes.of(file)] for file in paths])
+
+    def _location(self, written: str) -> Path:
+        try:
+            return self.recipe_folder / Path(written).expanduser()
+        except RuntimeError:  # `~name` of nobody
+            return self.recipe_folder / written
 
     def _in_package(self, written: str, path: KeyPath) -> Path | None:
         """The file of `package:NAME/FILE`, found without importing the package."""
@@ -284,7 +290,7 @@ class _Planner:
             )
             return None
         for folder in map(Path, spec.submodule_search_locations):
-            if (folder / inner).is_file():
+            if exists(folder / inner):
                 return folder / inner
         folder = Path(spec.submodule_search_locations[0])
         self._problem(path, f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
@@ -292,7 +298,7 @@ class _Planner:
 
 
 def _nearest_file(location: Path) -> str:
-    if not location.parent.is_dir():
+    if not exists(location.parent):
         return f" (folder {location.parent} does not exist)"
     return did_you_mean(location.name, [file.name for file in location.parent.iterdir()])
 

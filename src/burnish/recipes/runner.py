@@ -4,6 +4,7 @@ Everything is checked before anything trains: files that exist at the start at o
 as it has made them. What is found in the cache is not run; what was interrupted goes on.
 """
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -153,6 +154,8 @@ class _Run:
             raise type(error)(f"stage {stage.name}: {error}") from error
         finally:
             clock.write()
+            # A model that is only held by a reference cycle would count as the next stage's memory.
+            gc.collect()
         record = {
             "name": stage.name,
             "type": stage.type,

@@ -35,7 +35,15 @@ Metrics = dict[str, Any]
 """What a stage measured, as values that JSON can hold."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; also for a text that could not be one, such as a name of 5,000 characters."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a declared type may be."""
     return [member for member in _members(annotation) if isinstance(member, type) and issubclass(member, BaseModel)]
 
 

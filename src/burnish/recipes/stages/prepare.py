@@ -15,7 +15,7 @@ from pydantic import Field
 from burnish.errors import BurnishError
 from burnish.files import reported, sha256
 from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.stage import Metrics, StageConfig, StageContext
+from burnish.recipes.stage import Metrics, StageConfig, StageContext, exists
 
 LOG_FILE = "prepare.log"
 SHOWN_LINES = 15
@@ -43,7 +43,7 @@ class PrepareStage(StageConfig):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         script = folder / self.script
-        if not script.is_file():
+        if not exists(script) or script.is_dir():
             scripts = [str(path.relative_to(folder)) for path in sorted(folder.glob("*.py"))]
             yield ("script",), f"got '{self.script}'; no such file in {folder}{did_you_mean(self.script, scripts)}"
         elif len(self._watched(folder)) > MAX_WATCHED:
