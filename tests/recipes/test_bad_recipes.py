@@ -352,6 +352,8 @@ OVERRIDES: dict[str, tuple[str, list[str]]] = {
         "sft.data=trian.jsonl",
         ["--set sft.data=trian.jsonl: stages[3].data", "did you mean 'train.jsonl'?"],
     ),
+    "control character": ("chat.system='a\x01'", ["the value is not valid YAML", "not allowed"]),
+    "nested too deeply": ("chat.system=" + "[" * 5000, ["the value is not valid YAML: nested too deeply"]),
     "broken list": ("export.gguf=[F16", ["--set export.gguf=[F16: the value is not valid YAML"]),
     "unknown top-level key": ("sed=1", ["--set sed=1: sed: unknown key", "did you mean 'seed'?"]),
 }
@@ -373,6 +375,7 @@ WHOLE_FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "not UTF-8": (GOOD.encode() + b"# caf\xe9\n", ["recipe.yaml:34: byte 0xe9 is not UTF-8"]),
     "binary": (b"GGUF\x00\x01", ["recipe.yaml:1: character 0x0 is not allowed"]),
     "nested too deeply": ("a: " + "[" * 5000, ["recipe.yaml: not a recipe", "too deeply"]),
+    "nested deeply": ("a: " + "[" * 60 + "]" * 60, ["recipe.yaml:1: values are nested more than 50 deep"]),
     "aliases that explode": (
         "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
         + "".join(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import RecipeError
+from burnish.recipes.overrides import apply_override, parse_value
 from burnish.recipes.problems import Place, Source, nearest
-from burnish.recipes.yaml_source import apply_override, parse, parse_value, read_recipe
+from burnish.recipes.yaml_source import parse, read_recipe
 
 
 def value_of(text: str) -> Any:

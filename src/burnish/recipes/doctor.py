@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from burnish.hardware import available_cores, choose_device, device_name, explain_compute_dtype, set_threads
-from burnish.recipes.runner import GIB, versions
+from burnish.recipes.environment import GIB, versions
 
 _EXTRAS = {
     "pyarrow": ("data", "Parquet data files"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from burnish import __version__
 from burnish.recipes.hashes import FileHashes, digest
+from burnish.recipes.overrides import apply_override
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
 from burnish.recipes.schema import Recipe
 from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, exists, references
@@ -94,7 +95,10 @@ def make_plan(file: Path, *, overrides: Iterable[str] = (), runs: Path = Path("r
     Raises:
         RecipeError: listing all problems found in the file, then all found in its references and inputs.
     """
-    source = read_recipe(file, overrides)
+    source = read_recipe(file)
+    for override in overrides:
+        apply_override(source, override)
+    raise_problems(source.problems, source.file)
     recipe = validate(Recipe, source)
     planner = _Planner(source, recipe, file.parent, runs / recipe.name)
     stages = planner.plan()

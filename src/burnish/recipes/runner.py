@@ -5,33 +5,28 @@ as it has made them. What is found in the cache is not run; what was interrupted
 """
 
 import gc
-import importlib.metadata
 import os
-import platform
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
-
-from burnish import __version__
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.report import write_report
-from burnish.hardware import choose_compute_dtype, choose_device, device_name, keep_freed_memory, set_threads
+from burnish.hardware import choose_device, keep_freed_memory, set_threads
+from burnish.recipes.clock import Clock, now
 from burnish.recipes.display import Display, duration
+from burnish.recipes.environment import GIB, hardware, versions
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
 from burnish.recipes.models import count_parameters
 from burnish.recipes.plan import Input, Plan, PlannedStage, make_plan
 from burnish.recipes.problems import did_you_mean
-from burnish.recipes.stage import DATA_KINDS, StageContext
+from burnish.recipes.stage import DATA_KINDS, Metrics, StageContext
 from burnish.recipes.state import (
     RUNNING_FILE,
     STAGE_FILE,
@@ -47,9 +42,6 @@ from burnish.recipes.state import (
 
 SUMMARY_FILE = "summary.json"
 RUN_FILE = "run.json"
-HEARTBEAT_SECONDS = 5.0
-GIB = 2**30
-_PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "gguf", "pydantic", "duckdb", "pyarrow")
 
 
 def run(
@@ -120,30 +112,36 @@ class _Run:
         ran = set()
         for number, stage in enumerate(self.plan.stages, start=1):
             self._check_inputs()
-            status = status_of(stage)
-            title = f"[{number}/{len(self.plan.stages)}] {stage.name}"
-            if status.cached:
-                discard_unfinished(stage.folder)
-                self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
-                self.display.say(f"{title}: cached", style="dim")
-                continue
-            verb = "going on" if status.state == "resume" else "running"
-            self.display.say(f"{title}: {verb} ({status.reason})", style="bold")
-            self.records[stage.name] = self._execute_stage(stage, status)
-            ran.add(stage.name)
-            seconds, peak = (self.records[stage.name][key] for key in ("wall_seconds", "peak_rss_gib"))
-            self.display.say(f"  done in {duration(seconds)}, peak memory {peak:.1f} GiB", style="green")
+            if self._do(stage, f"[{number}/{len(self.plan.stages)}] {stage.name}"):
+                ran.add(stage.name)
         self._check_inputs()
         summary = self._summary(ran)
         write_object(self.plan.folder / SUMMARY_FILE, summary)
         write_report(self.plan.folder)
         return summary
 
+    def _do(self, stage: PlannedStage, title: str) -> bool:
+        """Bring one stage to its end; returns whether there was anything to do."""
+        status = status_of(stage)
+        if status.cached:
+            discard_unfinished(stage.folder)
+            self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+            self.display.say(f"{title}: cached", style="dim")
+            return False
+        verb = "going on" if status.state == "resume" else "running"
+        self.display.say(f"{title}: {verb} ({status.reason})", style="bold")
+        record = self._execute_stage(stage, status)
+        self.records[stage.name] = record
+        self.display.say(
+            f"  done in {duration(record['wall_seconds'])}, peak memory {record['peak_rss_gib']:.1f} GiB", style="green"
+        )
+        return True
+
     def _execute_stage(self, stage: PlannedStage, status: Status) -> dict[str, Any]:
         running = read_object(stage.folder / RUNNING_FILE) or {} if status.state == "resume" else {}
         if status.state == "run":
             clear(stage.folder)
-        clock = _Clock(stage, running)
+        clock = Clock(stage, running)
         clock.write()
         context = self._context(stage)
         try:
@@ -156,7 +154,14 @@ class _Run:
             clock.write()
             # A model that is only held by a reference cycle would count as the next stage's memory.
             gc.collect()
-        record = {
+        record = self._record(stage, clock, metrics)
+        write_object(stage.folder / STAGE_FILE, record)
+        discard_unfinished(stage.folder)
+        return record
+
+    def _record(self, stage: PlannedStage, clock: Clock, metrics: Metrics) -> dict[str, Any]:
+        """The content of `stage.json`."""
+        return {
             "name": stage.name,
             "type": stage.type,
             "key": stage.key,
@@ -169,16 +174,13 @@ class _Run:
             "seed": self.plan.recipe.seed,
             "versions": versions(),
             "started": clock.started,
-            "finished": _now(),
+            "finished": now(),
             "attempts": clock.attempts,
             "wall_seconds": round(clock.seconds, 3),
             "peak_rss_gib": round(clock.peak_bytes / GIB, 3),
             "metrics": metrics,
             "products": products(stage.folder),
         }
-        write_object(stage.folder / STAGE_FILE, record)
-        discard_unfinished(stage.folder)
-        return record
 
     def _context(self, stage: PlannedStage) -> StageContext:
         recipe = self.plan.recipe
@@ -292,67 +294,6 @@ class _Run:
         }
 
 
-class _Clock:
-    """Wall time and peak memory of a stage over all its attempts, kept in `running.json` against a kill."""
-
-    def __init__(self, stage: PlannedStage, running: Mapping[str, Any]) -> None:
-        self.file = stage.folder / RUNNING_FILE
-        self.key = stage.key
-        self.started = running.get("started") or _now()
-        self.attempts = int(running.get("attempts", 0)) + 1
-        self.sampler: Sampler | None = None
-        self._seconds_before = float(running.get("wall_seconds", 0.0))
-        self._peak_before = int(running.get("peak_rss_bytes", 0))
-        self._start = self._written = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return self._seconds_before + time.monotonic() - self._start
-
-    @property
-    def peak_bytes(self) -> int:
-        return max(self._peak_before, self.sampler.peak_bytes if self.sampler else 0)
-
-    def tick(self) -> None:
-        if time.monotonic() - self._written >= HEARTBEAT_SECONDS:
-            self.write()
-
-    def write(self) -> None:
-        self._written = time.monotonic()
-        write_object(
-            self.file,
-            {
-                "key": self.key,
-                "started": self.started,
-                "attempts": self.attempts,
-                "wall_seconds": self.seconds,
-                "peak_rss_bytes": self.peak_bytes,
-            },
-        )
-
-
-def versions() -> dict[str, str]:
-    """Versions of Burnish, Python and the packages whose results a stage depends on."""
-    found = {"burnish": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware(device: str, compute_dtype: str) -> dict[str, Any]:
-    """What the run computed on."""
-    chosen = choose_device(device)
-    return {
-        "device": device_name(chosen),
-        "compute_dtype": str(choose_compute_dtype(compute_dtype, chosen)).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "system": platform.platform(),
-    }
-
-
 @contextmanager
 def _terminate_is_interrupt() -> Iterator[None]:
     """Make SIGTERM, which schedulers send, stop a run as cleanly as Ctrl-C."""
@@ -368,10 +309,6 @@ def _terminate_is_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _merge(into: dict[str, Any], part: Mapping[str, Any]) -> None:

@@ -7,12 +7,9 @@ Notable choices:
 - The tree is built here from composed nodes: PyYAML's own constructor forgets lines and silently keeps the
   last of two equal keys.
 - Anchors, aliases and `<<` merges work; a file that unfolds into more than `MAX_NODES` values is refused.
-- An override (`--set stage.key=value`) is written into the same tree, so that it is checked by the same rules
-  and its errors name the option instead of a line.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,23 +17,22 @@ from typing import Any
 import yaml
 
 from burnish.errors import RecipeError
-from burnish.recipes.problems import KeyPath, Place, Problem, Source, did_you_mean, nearest, raise_problems
+from burnish.recipes.problems import KeyPath, Place, Problem, Source, nearest
 
 MAX_NODES = 100_000
-SECTIONS = ("chat",)
-"""Keys of the recipe itself, rather than of a stage, that hold further keys."""
+MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 _NUMBER_START = list("-+.0123456789")
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Composes nodes; the implicit resolvers below replace YAML 1.1's."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
 
 
 def _implicit(name: str, pattern: str, first: list[str]) -> None:
-    _Loader.add_implicit_resolver(_TAG + name, re.compile(rf"^(?:{pattern})$"), first)
+    Loader.add_implicit_resolver(_TAG + name, re.compile(rf"^(?:{pattern})$"), first)
 
 
 _implicit("null", r"~|null|Null|NULL|", ["~", "n", "N", ""])
@@ -47,18 +43,13 @@ _implicit("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", _NUMBER_START)
 _implicit("merge", r"<<", ["<"])
 
 
-def read_recipe(file: Path, overrides: Iterable[str] = ()) -> Source:
-    """Parse a recipe file and apply `stage.key=value` overrides.
+def read_recipe(file: Path) -> Source:
+    """Parse a recipe file; problems in its values are collected in `Source.problems`.
 
     Raises:
-        RecipeError: the file cannot be read, is not YAML or not a mapping, or an override leads nowhere. All problems
-            found are in the one message.
+        RecipeError: the file cannot be read, is not YAML or not a mapping.
     """
-    source = parse(_read_text(file), file)
-    for override in overrides:
-        apply_override(source, override)
-    raise_problems(source.problems, str(file))
-    return source
+    return parse(_read_text(file), file)
 
 
 def _read_text(file: Path) -> str:
@@ -87,7 +78,7 @@ def _read_text(file: Path) -> str:
 def parse(text: str, file: Path) -> Source:
     """Build the tree of a recipe's text; problems in its values are collected in `Source.problems`."""
     try:
-        node = _compose(text)
+        node = compose(text)
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise RecipeError(f"{file}:{line}: character {error.character:#x} is not allowed in YAML") from None
@@ -98,7 +89,7 @@ def parse(text: str, file: Path) -> Source:
     if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null"):
         raise RecipeError(f"{file}: the recipe is empty; expected at least `name`, `model` and `stages`")
     source = Source(file=str(file), data={})
-    tree = _Tree(source)
+    tree = Tree(source)
     if not isinstance(node, yaml.MappingNode):
         kind = "a list" if isinstance(node, yaml.SequenceNode) else "text"
         raise RecipeError(f"{tree.place(node)}: a recipe is a mapping (`key: value` lines), got {kind}")
@@ -106,8 +97,8 @@ def parse(text: str, file: Path) -> Source:
     return source
 
 
-def _compose(text: str) -> yaml.Node | None:
-    loader = _Loader(text)
+def compose(text: str) -> yaml.Node | None:
+    loader = Loader(text)
     try:
         return loader.get_single_node()
     finally:
@@ -137,7 +128,7 @@ def _explain(error: yaml.MarkedYAMLError, text: str, file: Path) -> str:
 
 
 @dataclass
-class _Tree:
+class Tree:
     """Turns composed nodes into plain values, filling `source.places` and `source.problems`."""
 
     source: Source
@@ -156,6 +147,8 @@ class _Tree:
             raise RecipeError(
                 f"{self.place(node)}: the recipe unfolds into more than {MAX_NODES:,} values; are its aliases nested?"
             )
+        if len(self.open) > MAX_DEPTH:
+            raise RecipeError(f"{self.place(node)}: values are nested more than {MAX_DEPTH} deep")
         if any(node is parent for parent in self.open):
             self.problem(node, path, "an alias refers to the value it stands in")
             return None
@@ -216,7 +209,7 @@ class _Tree:
 
     def scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         try:
-            return _scalar(node)
+            return scalar_value(node)
         except ValueError as error:
             self.problem(node, path, str(error))
             return None
@@ -226,7 +219,7 @@ def _tag(node: yaml.Node) -> str:
     return node.tag.replace(_TAG, "!!")
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
+def scalar_value(node: yaml.ScalarNode) -> Any:
     """The value of a scalar node. Raises ValueError with the reason when it has none."""
     text, tag = node.value, node.tag.removeprefix(_TAG)
     if tag in ("str", "merge"):
@@ -246,95 +239,3 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     except (ValueError, KeyError):
         raise ValueError(f"'{text[:40]}' is not a {tag}") from None
     raise ValueError(f"the tag {_tag(node)} has no meaning in a recipe")
-
-
-def parse_value(text: str, option: str) -> Any:
-    """The value of an override: YAML in brackets, braces or quotes, else one plain scalar.
-
-    Plain text is not handed to the YAML parser, so that `--set chat.system=Answer: briefly` is the text it looks like.
-    """
-    stripped = text.strip()
-    if not stripped.startswith(("[", "{", '"', "'")):
-        loader = _Loader("")
-        try:
-            tag = loader.resolve(yaml.ScalarNode, stripped, (True, False))
-        finally:
-            loader.dispose()
-        return _scalar(yaml.ScalarNode(tag, stripped))
-    try:
-        node = _compose(stripped)
-    except yaml.MarkedYAMLError as error:
-        raise ValueError(f"the value is not valid YAML: {error.problem}") from None
-    assert node is not None
-    scratch = Source(file=option, data={})
-    value = _Tree(scratch).value(node, ())
-    if scratch.problems:
-        raise ValueError(scratch.problems[0].text)
-    return value
-
-
-def apply_override(source: Source, override: str) -> None:
-    """Write one `stage.key=value` into the tree; what it cannot reach becomes a problem that names the option."""
-    option = Place(f"--set {override}")
-    try:
-        target, equals, text = override.partition("=")
-        steps = [step.strip() for step in target.split(".")]
-        if not equals or not all(steps):
-            raise ValueError("write it as stage.key=value, for example --set sft.training.learning_rate=1e-4")
-        value = parse_value(text, str(option))
-        path = _start(source.data, steps)
-        _write(source, path, steps[1:] if path else steps, value, option)
-    except ValueError as error:
-        source.problems.append(Problem(option, (), str(error)))
-
-
-def _start(data: dict[str, Any], steps: list[str]) -> KeyPath:
-    """Where an override starts: in the stage that its first step names, or at the root."""
-    first, stages = steps[0], _stage_indices(data)
-    if first in stages:
-        if len(steps) == 1:
-            raise ValueError(f"'{first}' is a stage; name one of its keys, as in {first}.key=value")
-        return ("stages", stages[first])
-    if len(steps) > 1 and first not in SECTIONS:
-        known = [*stages, *SECTIONS]
-        hint = did_you_mean(first, known) or "."
-        raise ValueError(f"the recipe has no stage named '{first}'{hint} Expected one of: {', '.join(known)}")
-    return ()
-
-
-def _write(source: Source, path: KeyPath, steps: list[str], value: Any, option: Place) -> None:
-    """Walk from `path` down the steps, making mappings that are not there yet, and write the value at the last one."""
-    container: Any = source.data
-    for step in path:
-        container = container[step]
-    for position, step in enumerate(steps):
-        key = _key(container, step, ".".join(steps[:position]))
-        path = (*path, key)
-        source.keys[path] = source.values[path] = option
-        if position == len(steps) - 1:
-            container[key] = value
-        elif isinstance(container, dict) and container.get(key) is None:
-            container[key] = {}
-        container = container[key]
-    source.forget_below(path)
-
-
-def _key(container: Any, step: str, above: str) -> str | int:
-    """The step as a key of a mapping or an index of a list."""
-    if isinstance(container, list):
-        if not (step.isdigit() and int(step) < len(container)):
-            raise ValueError(f"'{step}' is not an index of a list of {len(container)}")
-        return int(step)
-    if not isinstance(container, dict):
-        raise ValueError(f"'{above}' is {container!r}, which has no keys")
-    return step
-
-
-def _stage_indices(data: dict[str, Any]) -> dict[str, int]:
-    """Name (or type, where no name is given) of each stage -> its index."""
-    stages = data.get("stages")
-    result: dict[str, int] = {}
-    for index, stage in enumerate(stages if isinstance(stages, list) else []):
-        if isinstance(stage, dict):
-            result.setdefault(str(stage.get("name") or stage.get("type")), index)
-    return result
