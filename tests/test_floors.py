@@ -49,7 +49,6 @@ PEERS = {
 EXTRAS = {
     "duckdb",
     "pyarrow",
-    "matplotlib",
     "tensorboard",
     "polars",
     "fastapi",

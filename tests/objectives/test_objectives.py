@@ -11,7 +11,8 @@ from burnish.datasets.examples import Example, PreferenceExample
 from burnish.nn.decoder import Decoder
 from burnish.objectives.dpo import DPO, dpo_loss
 from burnish.objectives.language_model import language_model
-from tiny_models import TINY, tiny_decoder
+from in_transformers import in_transformers
+from tiny_models import tiny_decoder
 
 PAIRS = [
     PreferenceExample(list(range(20)), [30, 31, 32], [33, 34]),
@@ -113,7 +114,7 @@ def test_dpo_equals_trl(tmp_path: Path) -> None:
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import WhitespaceSplit
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
     from trl import DPOConfig, DPOTrainer
 
     from datasets import Dataset
@@ -125,43 +126,13 @@ def test_dpo_equals_trl(tmp_path: Path) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>", pad_token="<pad>", unk_token="w0")
     decoder, reference, beta = tiny_decoder(0, 5), tiny_decoder(1, 5), 0.3
 
-    def as_transformers(source: Decoder) -> LlamaForCausalLM:
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=TINY.vocab_size,
-                hidden_size=TINY.d_model,
-                intermediate_size=TINY.d_ff,
-                num_hidden_layers=TINY.n_layers,
-                num_attention_heads=TINY.n_heads,
-                num_key_value_heads=TINY.n_kv_heads,
-                head_dim=TINY.head_dim,
-                rms_norm_eps=TINY.norm_eps,
-                rope_parameters={"rope_type": "default", "rope_theta": TINY.rope_theta},
-                tie_word_embeddings=True,
-            )
-        )
-        modules = {
-            "embedding": "model.embed_tokens", "blocks": "model.layers", "attention_norm": "input_layernorm",
-            "feed_forward_norm": "post_attention_layernorm", "attention": "self_attn", "feed_forward": "mlp",
-            "norm": "model.norm",
-        }  # fmt: skip
-        state = {}
-        for name, tensor in source.state_dict().items():
-            parts = [modules.get(part, part) for part in name.split(".")]
-            parts = [f"{part}_proj" if part in {"q", "k", "v", "o", "gate", "up", "down"} else part for part in parts]
-            state[".".join(parts)] = tensor
-        missing, unexpected = model.load_state_dict(state, strict=False)
-        assert missing == ["lm_head.weight"]
-        assert not unexpected
-        return model
-
     def text(tokens: list[int]) -> str:
         return "".join(f" w{token}" for token in tokens)
 
     rows = [{"prompt": text(p.prompt), "chosen": text(p.chosen), "rejected": text(p.rejected)} for p in PAIRS]
     trainer = DPOTrainer(
-        as_transformers(decoder),
-        as_transformers(reference),
+        in_transformers(decoder),
+        in_transformers(reference),
         args=DPOConfig(
             str(tmp_path),
             beta=beta,

@@ -1,0 +1,48 @@
+"""The same model in transformers, handed over in memory."""
+
+from typing import TYPE_CHECKING
+
+from burnish.nn.decoder import Decoder
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+_MODULES = {
+    "embedding": "model.embed_tokens",
+    "blocks": "model.layers",
+    "attention_norm": "input_layernorm",
+    "feed_forward_norm": "post_attention_layernorm",
+    "attention": "self_attn",
+    "feed_forward": "mlp",
+    "norm": "model.norm",
+}
+_PROJECTIONS = {"q", "k", "v", "o", "gate", "up", "down"}
+
+
+def in_transformers(decoder: Decoder) -> "LlamaForCausalLM":
+    """A Llama model of transformers with the weights of `decoder`, in evaluation mode."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = decoder.config
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.d_model,
+            intermediate_size=config.d_ff,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            num_key_value_heads=config.n_kv_heads,
+            head_dim=config.head_dim,
+            rms_norm_eps=config.norm_eps,
+            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+            tie_word_embeddings=config.tie_embeddings,
+        )
+    )
+    state = {}
+    for name, tensor in decoder.state_dict().items():
+        parts = [_MODULES.get(part, part) for part in name.split(".")]
+        state[".".join(f"{part}_proj" if part in _PROJECTIONS else part for part in parts)] = tensor
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert missing == ["lm_head.weight"]
+    assert not unexpected
+    return model.eval()
