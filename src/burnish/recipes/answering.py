@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from burnish.generation.engine import GenerationProgress
     from burnish.generation.sampling import Sampling
 
-CHUNK_COMPLETIONS = 128
+CHUNK_COMPLETIONS = 160
 """Completions generated and judged between two saves; also how many are decoded side by side."""
 
 
