@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from burnish.checkpoints.gguf import read_tokenizer
-from burnish.checkpoints.gguf_file import open_gguf
+from burnish.recipes.models import load_tokenizer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.text.tokenizer import Tokenizer
 
@@ -60,7 +59,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(smollm2_path: Path) -> Tokenizer:
-    return read_tokenizer(open_gguf(smollm2_path))
+    return load_tokenizer(smollm2_path)
 
 
 def read(folder: Path, name: str) -> list[Row]:

@@ -129,6 +129,11 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         'learning_rate: "1e-4"',
         ["recipe.yaml:14", "got '1e-4'; expected a number, write it without quotes"],
     ),
+    "adapters and frozen layers": (
+        "lora: {rank: 4}",
+        "lora: {rank: 4}\n    freeze_layers: 1",
+        ["recipe.yaml:19", "freeze_layers: got 1; `lora` freezes all weights already"],
+    ),
     "fraction for a whole number": ("rank: 4", "rank: 4.5", ["recipe.yaml:18", "lora.rank: got 4.5; expected a whole"]),
     "float for a whole number": ("seed: 1", "seed: 1e3", ["recipe.yaml:2: seed: got 1000.0", "write 1000"]),
     "number for text": ("name: flights", "name: 7", ["recipe.yaml:1: name: got 7; expected text, put it in quotes"]),

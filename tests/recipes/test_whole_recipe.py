@@ -264,3 +264,19 @@ def test_lora_leaves_an_adapter_and_the_merged_model(copied: Path) -> None:
     ):
         assert one.equal(other), name
         assert one.equal(before) == (".q." not in name and ".up." not in name), name
+
+
+def test_frozen_layers_stay_as_they_were(copied: Path) -> None:
+    again(copied, "sft.freeze_layers=1")
+    stages = copied.parent / "runs" / "numbers"
+    before, _ = burnish.load(stages / "03-cpt" / "model", device="cpu", compute_dtype="float32")
+    after, _ = burnish.load(stages / "04-sft" / "model", device="cpu", compute_dtype="float32")
+    for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert old.equal(new) == name.startswith(("embedding", "blocks.0.")), name
+
+
+def test_more_frozen_layers_than_the_model_has_is_an_error_before_anything_runs(copied: Path) -> None:
+    with pytest.raises(BurnishError, match=r"sft.freeze_layers: got 2; the model has 2 layers .*expected at most 1"):
+        again(copied, "sft.freeze_layers=2", "cpt.replay=0.1")
+    record = json.loads((copied.parent / "runs" / "numbers" / "03-cpt" / "stage.json").read_text())
+    assert record["configuration"]["replay"] == 0.25

@@ -179,19 +179,15 @@ def preference_batches(
     reference_logps: for each pair the reference's log-probabilities of its answers' tokens, chosen first; they
     become the column of that name, `[n_entries]`.
     """
-    sequences = [[pair.prompt + answer for answer in (pair.chosen, pair.rejected)] for pair in pairs]
-    masks = [
-        [[False] * len(pair.prompt) + [True] * len(answer) for answer in (pair.chosen, pair.rejected)] for pair in pairs
-    ]
     batches = []
-    for group in micro_batches(sequences, micro_batch_tokens):
+    for group in micro_batches([pair.sequences for pair in pairs], micro_batch_tokens):
         columns = {}
         if reference_logps is not None:
             columns["reference_logps"] = torch.cat([reference_logps[i] for i in group])
         batches.append(
             Batch.from_rows(
-                [sequence for i in group for sequence in sequences[i]],
-                [mask for i in group for mask in masks[i]],
+                [sequence for i in group for sequence in pairs[i].sequences],
+                [mask for i in group for mask in pairs[i].masks],
                 weight=len(group),
                 columns=columns,
             )

@@ -40,6 +40,16 @@ class PreferenceExample:
     chosen: list[int]
     rejected: list[int]
 
+    @property
+    def sequences(self) -> list[list[int]]:
+        """The prompt with each answer, the chosen one first."""
+        return [self.prompt + answer for answer in (self.chosen, self.rejected)]
+
+    @property
+    def masks(self) -> list[list[bool]]:
+        """For each sequence, True where a token belongs to the answer."""
+        return [[False] * len(self.prompt) + [True] * len(answer) for answer in (self.chosen, self.rejected)]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledExample:

@@ -21,8 +21,8 @@ def read_config(path: Path) -> DecoderConfig:
     return (huggingface.read_config(path) if path.is_dir() else gguf.read_config(open_gguf(path)))[1]
 
 
-def count_parameters(path: Path) -> int:
-    """How many parameters the model has."""
+def count_parameters(config: DecoderConfig) -> int:
+    """How many parameters a model of this shape has."""
     with torch.device("meta"):
-        decoder = Decoder(read_config(path))
+        decoder = Decoder(config)
     return sum(parameter.numel() for parameter in decoder.parameters())

@@ -23,7 +23,7 @@ from burnish.recipes.display import Display, duration
 from burnish.recipes.environment import GIB, hardware, versions
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
-from burnish.recipes.models import count_parameters
+from burnish.recipes.models import count_parameters, read_config
 from burnish.recipes.plan import Input, Plan, PlannedStage, make_plan
 from burnish.recipes.problems import did_you_mean
 from burnish.recipes.stage import DATA_KINDS, Metrics, StageContext
@@ -107,7 +107,7 @@ class _Run:
         for stage in self.plan.stages[_start_index(self.plan, start) :]:
             for name in (STAGE_FILE, RUNNING_FILE):
                 (stage.folder / name).unlink(missing_ok=True)
-        self._check_disk()
+        self._check_model_and_disk()
         write_object(self.plan.folder / RUN_FILE, self._description())
         ran = set()
         for number, stage in enumerate(self.plan.stages, start=1):
@@ -237,10 +237,15 @@ class _Run:
                     f"such file{hint} It made: {', '.join(made[:12]) or 'nothing'}"
                 )
 
-    def _check_disk(self) -> None:
-        """Refuse to start what cannot be finished for want of space."""
+    def _check_model_and_disk(self) -> None:
+        """Refuse to start what does not fit the model, or cannot be finished for want of space."""
         pending = [stage for stage in self.plan.stages if not status_of(stage).cached]
-        n_parameters = count_parameters(self.plan.model) if pending else 0
+        if not pending:
+            return
+        model = read_config(self.plan.model)
+        for stage in pending:
+            stage.config.check_model(model)
+        n_parameters = count_parameters(model)
         needed = sum(stage.config.disk_bytes(n_parameters) for stage in pending)
         free = shutil.disk_usage(self.plan.folder).free
         if needed > free:

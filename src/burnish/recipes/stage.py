@@ -18,6 +18,7 @@ from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
 
 if TYPE_CHECKING:
+    from burnish.nn.config import DecoderConfig
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
 
@@ -106,6 +107,9 @@ class StageConfig(StrictModel):
 
         Called once all of them exist, which is before anything trains unless a trained model has made them.
         """
+
+    def check_model(self, model: "DecoderConfig") -> None:
+        """Raise RecipeError if the stage does not fit a model of this shape; called before anything runs."""
 
     def disk_bytes(self, n_parameters: int) -> int:
         """Upper bound of what the stage writes, for a model of so many parameters."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import RecipeError
+from burnish.nn.config import DecoderConfig
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import LatestModel, ReferenceKind, StageConfig, StageContext, StrictModel
 from burnish.training.config import TrainingConfig
@@ -63,6 +64,13 @@ class TrainingStage(StageConfig):
                 f"got {self.freeze_layers}; `lora` freezes all weights already: remove one",
             )
 
+    def check_model(self, model: DecoderConfig) -> None:
+        if self.freeze_layers >= model.n_layers:
+            raise RecipeError(
+                f"{self.name or self.type_name()}.freeze_layers: got {self.freeze_layers}; the model has "
+                f"{model.n_layers} layers and at least one must train: expected at most {model.n_layers - 1}"
+            )
+
     def disk_bytes(self, n_parameters: int) -> int:
         """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
         return n_parameters * 4 * (1 + 2 * 3)
@@ -76,12 +84,8 @@ class TrainingStage(StageConfig):
 
         if self.lora is not None:
             add_lora(decoder, self.lora.config(), seed=context.seed)
-        elif self.freeze_layers >= decoder.config.n_layers:
-            raise RecipeError(
-                f"{context.folder.name}: freeze_layers is {self.freeze_layers}, but the model has "
-                f"{decoder.config.n_layers} layers and at least one must train"
-            )
         else:
+            self.check_model(decoder.config)
             decoder.freeze_layers(self.freeze_layers)
         with context.display.bar(str(context.folder.name), len(steps), "steps") as bar:
 

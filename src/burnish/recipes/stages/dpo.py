@@ -103,16 +103,12 @@ def answer_logps(decoder: "Decoder", pairs: "Sequence[PreferenceExample]", micro
 
     from burnish.datasets.batches import Batch, micro_batches
 
-    sequences = [[pair.prompt + answer for answer in (pair.chosen, pair.rejected)] for pair in pairs]
-    masks = [
-        [[False] * len(pair.prompt) + [True] * len(answer) for answer in (pair.chosen, pair.rejected)] for pair in pairs
-    ]
     result = [torch.empty(0)] * len(pairs)
     with torch.inference_mode():
-        for group in micro_batches(sequences, micro_batch_tokens):
+        for group in micro_batches([pair.sequences for pair in pairs], micro_batch_tokens):
             batch = Batch.from_rows(
-                [sequence for number in group for sequence in sequences[number]],
-                [mask for number in group for mask in masks[number]],
+                [sequence for number in group for sequence in pairs[number].sequences],
+                [mask for number in group for mask in pairs[number].masks],
             ).to(decoder.device)
             logps = decoder.logps(batch.forest, batch.scored)[batch.entries].cpu()
             sizes = [len(pairs[number].chosen) + len(pairs[number].rejected) for number in group]
