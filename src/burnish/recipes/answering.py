@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class Judged:
     correct: bool
     reason: str
     detail: str
+
+    def row(self, task: "Task") -> dict[str, Any]:
+        """What the stages write of it, as values that JSON can hold."""
+        return {
+            "prompt": task.prompt,
+            "completion": self.text,
+            "correct": self.correct,
+            "reason": self.reason,
+            "detail": self.detail,
+        }
 
 
 def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierConfig) -> "list[Task]":

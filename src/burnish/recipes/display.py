@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -48,15 +49,14 @@ class Display:
             yield _Live(progress, progress.add_task(title, total=total, numbers=""))
 
 
-class Bar:
+class Bar(Protocol):
     """The progress of one piece of work."""
 
     def update(self, completed: int, **numbers: float) -> None:
         """`completed` units are done; `numbers` (loss, tokens/s, ...) are shown beside the bar."""
-        raise NotImplementedError
 
 
-class _Live(Bar):
+class _Live:
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self.progress = progress
         self.task = task
@@ -65,7 +65,7 @@ class _Live(Bar):
         self.progress.update(self.task, completed=completed, numbers=_numbers(numbers))
 
 
-class _Lines(Bar):
+class _Lines:
     def __init__(self, display: Display, title: str, total: int, unit: str) -> None:
         self.display, self.title, self.total, self.unit = display, title, total, unit
         self.start = self.printed = time.monotonic()

@@ -6,6 +6,7 @@ below is found by the planner, resolved to paths, hashed into the stage's cache 
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,9 +116,9 @@ class StageConfig(StrictModel):
         """Upper bound of what the stage writes, for a model of so many parameters."""
         return 0
 
+    @abstractmethod
     def run(self, context: "StageContext") -> Metrics:
         """Do the work in `context.folder` and return the metrics that `stage.json` keeps."""
-        raise NotImplementedError
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         """The part of `metrics` that belongs into the run's `summary.json`; nested keys are merged."""

@@ -134,11 +134,7 @@ class EvaluateStage(StageConfig):
 
     def _row(self, task: "Task", judged: Judged) -> dict[str, Any]:
         return {
-            "prompt": task.prompt,
-            "completion": judged.text,
-            "correct": judged.correct,
-            "reason": judged.reason,
-            "detail": judged.detail,
+            **judged.row(task),
             "group": None if self.groups is None else self._group(task),
             "gold": _gold(task.row),
         }

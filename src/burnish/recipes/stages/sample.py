@@ -50,7 +50,11 @@ class SampleStage(StageConfig):
         )
         answers = answer(context, "samples", self.model, tasks, sampling, self.verifier, n=self.samples)
         pairs = [pair for task, judged in zip(tasks, answers, strict=True) for pair in self.pairs(task, judged)]
-        samples = [_sample_row(task, one) for task, judged in zip(tasks, answers, strict=True) for one in judged]
+        samples = [
+            one.row(task) | {"logp": one.logp, "finished": one.finished}
+            for task, judged in zip(tasks, answers, strict=True)
+            for one in judged
+        ]
         for name, rows in ((SAMPLES_FILE, samples), (PAIRS_FILE, pairs)):
             lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
             atomic_write_text(context.folder / name, "".join(lines))
@@ -93,15 +97,3 @@ def _distinct(judged: list[Judged], *, correct: bool) -> list[Judged]:
         if one.correct is correct and one.finished and one.text.strip():
             found.setdefault(one.text, one)
     return list(found.values())
-
-
-def _sample_row(task: "Task", judged: Judged) -> dict[str, Any]:
-    return {
-        "prompt": task.prompt,
-        "completion": judged.text,
-        "correct": judged.correct,
-        "reason": judged.reason,
-        "detail": judged.detail,
-        "logp": judged.logp,
-        "finished": judged.finished,
-    }
