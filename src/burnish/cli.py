@@ -5,10 +5,10 @@ torch and everything that needs it is imported inside the commands, so that `bur
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.text import Text
 
 from burnish import __version__
 from burnish.errors import BurnishError
+
+if TYPE_CHECKING:
+    from burnish.recipes.display import Display
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -30,14 +33,21 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+lab_app = typer.Typer(help="Repeat the experiments behind the claims on this machine.", no_args_is_help=True)
+app.add_typer(lab_app, name="lab")
 
 
 class Quantization(StrEnum):
-    """Number formats of a GGUF file."""
+    """Number formats of a GGUF file, from the largest to the smallest."""
 
     F32 = "F32"
     F16 = "F16"
+    BF16 = "BF16"
     Q8_0 = "Q8_0"
+    Q5_1 = "Q5_1"
+    Q5_0 = "Q5_0"
+    Q4_1 = "Q4_1"
+    Q4_0 = "Q4_0"
 
 
 class StoredDtype(StrEnum):
@@ -45,6 +55,14 @@ class StoredDtype(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class PoolingChoice(StrEnum):
+    """What becomes of the key/value heads of a group."""
+
+    mean = "mean"
+    first = "first"
+    random = "random"
 
 
 def main() -> None:
@@ -193,6 +211,38 @@ def export(
         print(path)
 
 
+@app.command(epilog="Example: burnish convert models/SmolLM2-135M --kv-heads 1 -o models/SmolLM2-135M-mqa")
+def convert(
+    model: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, model or adapter, or a .gguf.")
+    ],
+    kv_heads: Annotated[
+        int,
+        typer.Option(min=1, help="Key/value heads afterwards, a divisor of the present number.", show_default=False),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)],
+    pooling: Annotated[
+        PoolingChoice, typer.Option(help="A group's heads become their mean, the first of them, or new random ones.")
+    ] = PoolingChoice.mean,
+    seed: Annotated[int, typer.Option(min=0, help="Where random heads start.")] = 0,
+    dtype: Annotated[StoredDtype, typer.Option(help="Numbers of the Hugging Face folder.")] = StoredDtype.float32,
+) -> None:
+    """Write a model with fewer key/value heads: less memory and time for every token, after some up-training.
+
+    See the page on attention for what it costs and wins; `examples/gqa` up-trains.
+    """
+    from burnish.recipes.chat import find_target
+    from burnish.recipes.stages.convert import convert_model
+
+    config = convert_model(
+        find_target(model).model, output, kv_heads=kv_heads, pooling=pooling.value, seed=seed, dtype=dtype.value
+    )
+    numbers = config.n_layers * config.head_dim * 2
+    print(f"key/value heads: {config.n_kv_heads} -> {kv_heads} in each of {config.n_layers} layers")
+    print(f"KV cache: {numbers * config.n_kv_heads:,} -> {numbers * kv_heads:,} numbers a token")
+    print(output)
+
+
 @data_app.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")
 def data_check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL, JSON or Parquet files.")],
@@ -208,6 +258,90 @@ def data_check(
             failures.append(str(error))
     if failures:
         raise BurnishError("\n".join(failures))
+
+
+@lab_app.command("attention", epilog="Example: burnish lab attention --minutes 15")
+def lab_attention(
+    runs: Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")] = Path("runs"),
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="About how long it may take; trainings are sized by it.")
+    ] = 15,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A small model and two minutes: to see that it works.")
+    ] = False,
+    text: Annotated[
+        Path | None, typer.Option(help="Text to learn from, instead of the standard library's.", show_default=False)
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Model to convert too; SmolLM2-135M where it is installed.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Where all randomness starts.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")] = False,
+) -> None:
+    """Compare MHA, GQA and MQA: speed, KV cache, quality after equal training, and conversion with up-training."""
+    from burnish.lab import attention
+
+    _in_lab(
+        lambda display: attention.run(
+            runs / "lab",
+            minutes=attention.QUICK_MINUTES if quick else minutes,
+            seed=seed,
+            scale=attention.QUICK if quick else attention.FULL,
+            text_file=text,
+            threads=threads,
+            checkpoint=None if quick else checkpoint or attention.installed_checkpoint(),
+            again=again,
+            display=display,
+        )
+    )
+
+
+@lab_app.command("norm", epilog="Example: burnish lab norm --minutes 15")
+def lab_norm(
+    runs: Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")] = Path("runs"),
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="About how long it may take; trainings are sized by it.")
+    ] = 15,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two small depths and half a minute: to see that it works.")
+    ] = False,
+    text: Annotated[
+        Path | None, typer.Option(help="Text to learn from, instead of the standard library's.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Where all randomness starts.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")] = False,
+) -> None:
+    """Compare norms and their placements: time, gradient by depth, trainings with and without warm-up, BatchNorm."""
+    from burnish.lab import norm
+
+    _in_lab(
+        lambda display: norm.run(
+            runs / "lab",
+            minutes=norm.QUICK_MINUTES if quick else minutes,
+            seed=seed,
+            scale=norm.QUICK if quick else norm.FULL,
+            text_file=text,
+            threads=threads,
+            again=again,
+            display=display,
+        )
+    )
+
+
+def _in_lab(experiment: Callable[["Display"], list[Path]]) -> None:
+    """Run an experiment and print the files it wrote."""
+    from burnish.recipes.display import Display
+
+    try:
+        files = experiment(Display(Console(highlight=False)))
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept. Run the same command again to go on.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    for file in files:
+        print(file)
 
 
 @app.command(epilog="Example: burnish doctor")

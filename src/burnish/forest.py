@@ -131,6 +131,24 @@ class Forest:
         return tuple(first)
 
     @cached_property
+    def longest_path(self) -> int:
+        """Tokens of the longest way from a root to a leaf."""
+        ends = [first + length for first, length in zip(self.first_positions, self.lengths, strict=True)]
+        return max(ends, default=0)
+
+    @cached_property
+    def roots(self) -> tuple[int, ...]:
+        """The segments without a parent."""
+        return tuple(segment for segment, parent in enumerate(self.parents) if parent == -1)
+
+    def ancestors(self, segment: int) -> list[int]:
+        """The segments from the root down to the parent of `segment`."""
+        found: list[int] = []
+        while (segment := self.parents[segment]) != -1:
+            found.append(segment)
+        return found[::-1]
+
+    @cached_property
     def positions(self) -> Tensor:
         """`[n_tokens]` int64: each token's distance from the start of its root."""
         shift = np.asarray(self.first_positions, dtype=np.int64) - np.asarray(self.offsets[:-1], dtype=np.int64)
@@ -147,11 +165,9 @@ class Forest:
 
     def path(self, segment: int) -> Tensor:
         """Indices of the tokens from the root to the end of `segment`: int64 `[path length]`."""
-        spans = []
-        while segment != -1:
-            spans.append(torch.arange(self.offsets[segment], self.offsets[segment + 1]))
-            segment = self.parents[segment]
-        return torch.cat(spans[::-1]).to(self.tokens.device)
+        on_path = [*self.ancestors(segment), segment]
+        spans = [torch.arange(self.offsets[s], self.offsets[s + 1]) for s in on_path]
+        return torch.cat(spans).to(self.tokens.device)
 
     def to(self, device: torch.device | str) -> Self:
         """The same forest with its tokens on `device`."""

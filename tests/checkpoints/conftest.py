@@ -58,6 +58,7 @@ def make_decoder(tiny_tokenizer: Tokenizer) -> Callable[..., Decoder]:
             "head_dim": 8,
             "d_ff": 64,
             "max_positions": 128,
+            "model_type": "llama",
         }
         decoder = Decoder(DecoderConfig(**{**sizes, **changes}))
         generator = torch.Generator().manual_seed(seed)

@@ -134,9 +134,17 @@ FOLDERS: dict[str, tuple[Damage, str, str]] = {
         "config.json",
         "rope_parameters is",
     ),
-    "attention bias": (edit_json("config.json", attention_bias=True), "config.json", "attention_bias is True"),
-    "feed-forward bias": (edit_json("config.json", mlp_bias=True), "config.json", "mlp_bias is True"),
-    "another activation": (edit_json("config.json", hidden_act="gelu"), "config.json", "hidden_act is 'gelu'"),
+    "attention bias": (
+        edit_json("config.json", attention_bias=True),
+        "model",
+        "tensor model.layers.0.self_attn.q_proj.bias is missing",
+    ),
+    "feed-forward bias": (
+        edit_json("config.json", mlp_bias=True),
+        "model",
+        "tensor model.layers.0.mlp.gate_proj.bias is missing",
+    ),
+    "another activation": (edit_json("config.json", hidden_act="mish"), "config.json", "hidden_act is 'mish'"),
     "sliding window": (edit_json("config.json", sliding_window=128), "config.json", "sliding_window is 128"),
     "quantized": (
         edit_json("config.json", quantization_config={"quant_method": "gptq"}),
@@ -347,6 +355,12 @@ ADAPTERS: dict[str, tuple[Damage, str, str]] = {
     "biases": (edit_json(ADAPTER, bias="all"), ADAPTER, "bias is 'all'"),
     "saved modules": (edit_json(ADAPTER, modules_to_save=["lm_head"]), ADAPTER, "modules_to_save is ['lm_head']"),
     "ranks of its own": (edit_json(ADAPTER, rank_pattern={"q_proj": 8}), ADAPTER, "rank_pattern is"),
+    "ranks of single layers": (
+        edit_json(ADAPTER, rank_pattern={"layers.0.self_attn.q_proj": 2}),
+        ADAPTER,
+        "rank_pattern is {'layers.0.self_attn.q_proj': 2}; only names of adapted projections",
+    ),
+    "scales of its own": (edit_json(ADAPTER, alpha_pattern={"q_proj": 8}), ADAPTER, "alpha_pattern is"),
     "no rank": (edit_json(ADAPTER, r=...), ADAPTER, "r must be a number"),
     "rank zero": (edit_json(ADAPTER, r=0), ADAPTER, "rank must be at least 1"),
     "another rank": (edit_json(ADAPTER, r=3), ADAPTER_WEIGHTS, "has shape [2, 32], but the configuration says [3, 32]"),

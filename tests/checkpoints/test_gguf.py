@@ -1,7 +1,7 @@
-"""GGUF files: read back as written, understood by the gguf package and run by llama.cpp."""
+"""GGUF files of every architecture: read back as written, understood by the gguf package; what they cannot hold."""
 
 from collections.abc import Callable
-from itertools import islice
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +9,17 @@ import gguf as gguf_package
 import numpy as np
 import pytest
 import torch
-from gguf import GGMLQuantizationType
-from gguf.quants import dequantize, quantize
-from references import our_greedy, our_logits
+from gguf_models import CASES, make_model
 
 import burnish
 from burnish.checkpoints import gguf
-from burnish.checkpoints.families import LLAMA
 from burnish.checkpoints.gguf_file import GgufFile, StoredTensor, open_gguf
 from burnish.errors import CheckpointError
+from burnish.nn.config import RopeScaling
 from burnish.nn.decoder import Decoder
-from burnish.text.chat import encode_prompt
 from burnish.text.tokenizer import Tokenizer
 
 MakeDecoder = Callable[..., Decoder]
-
-IDS = [1, 17, 30, 4, 4, 9, 100, 101, 55, 2, 63, 200]
 
 
 def load(path: Path) -> tuple[Decoder, Tokenizer]:
@@ -94,8 +89,8 @@ def test_query_rows_are_stored_pair_by_pair(
     decoder = make_decoder()
     gguf.write(decoder, tiny_tokenizer, tmp_path / "model.gguf", quantization="F32")
     stored = open_gguf(tmp_path / "model.gguf").tensors["blk.1.attn_k.weight"].data.view(np.float32)
-    weight = decoder.state_dict()["blocks.1.attention.k.weight"].numpy()
-    head_dim = decoder.config.head_dim
+    head_dim, n_queries = decoder.config.head_dim, decoder.config.n_heads * decoder.config.head_dim
+    weight = decoder.state_dict()["blocks.1.attention.qkv.weight"].numpy()[n_queries:]
     for head in range(decoder.config.n_kv_heads):
         for pair in range(head_dim // 2):
             for half in range(2):
@@ -103,63 +98,182 @@ def test_query_rows_are_stored_pair_by_pair(
                 assert np.array_equal(stored[head * head_dim + 2 * pair + half], weight[source])
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
-def test_every_kind_is_dequantized_as_the_gguf_package_does(kind: str, make_decoder: MakeDecoder) -> None:
-    decoder = make_decoder(d_model=64, n_kv_heads=1)
-    stored = {}
-    expected = {}
-    for weight in LLAMA.expected_weights(decoder.config):
-        blocks = quantize(decoder.state_dict()[weight.name].numpy(), GGMLQuantizationType[kind])
-        rows = blocks.view(np.uint8).reshape(int(np.prod(weight.shape[:-1])), -1)
-        expected[weight.name] = torch.tensor(dequantize(blocks, GGMLQuantizationType[kind]))
-        stored[weight.gguf] = StoredTensor(
-            name=weight.gguf, shape=weight.shape, kind=GGMLQuantizationType[kind], data=rows
-        )
-    file = GgufFile(path=Path("made"), metadata={}, tensors=stored)
-    state = gguf.read_state(file, LLAMA, decoder.config)
-    for name, tensor in expected.items():
-        found = state[name]
-        if name.endswith(("q.weight", "k.weight")):  # these were also put into another order
-            found, tensor = found.sort(dim=0).values, tensor.sort(dim=0).values
-        assert torch.equal(found, tensor), name
-
-
 def test_what_cannot_be_written(make_decoder: MakeDecoder, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"'Q3' is not one of F32, F16, Q8_0"):
+    with pytest.raises(CheckpointError, match=r"'Q3' is not one of F32, F16, BF16, Q8_0, Q5_1, "):
         gguf.write(make_decoder(), tiny_tokenizer, tmp_path / "model.gguf", quantization="Q3")
     with pytest.raises(CheckpointError, match="only 280 rows"):
         gguf.write(make_decoder(vocab_size=280), tiny_tokenizer, tmp_path / "model.gguf")
     assert list(tmp_path.iterdir()) == []
 
 
-LLAMA_CPP_TEXTS = [
-    "Hello world, it's 12345 o'clock!\n\n  indented\tand tabbed  ",
-    "x² ¾ ٣٤ Ⅻ naïve — 日本語 🙂👍🏽",
-    "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n<|im_start|>assistant\n",
-    "SELECT carrier, COUNT(*) FROM flights WHERE dep_delay >= 15 GROUP BY 1;",
-]
+@pytest.mark.parametrize("name", CASES)
+def test_every_architecture_is_read_back_as_written(name: str, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    decoder = make_model(name, tiny_tokenizer.vocab_size)
+    gguf.write(decoder, tiny_tokenizer, tmp_path / "model.gguf", quantization="F32")
+    again, _ = load(tmp_path / "model.gguf")
+    found, expected = asdict(again.config), asdict(decoder.config)
+    for scaled in (found, expected):
+        if scaled["rope_scaling"] is not None and scaled["rope_scaling"]["attention_factor"] is not None:
+            assert scaled["rope_scaling"].pop("attention_factor") == pytest.approx(1.25)
+    assert found == expected
+    for (key, tensor), written in zip(again.state_dict().items(), decoder.state_dict().values(), strict=True):
+        assert torch.equal(tensor, written), key
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("quantization", ["F32", "F16", "Q8_0"])
-def test_llama_cpp_gives_the_same_tokens(quantization: str, smollm2_path: Path, tmp_path: Path) -> None:
-    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: it must be compiled")
-    decoder, tokenizer = load(smollm2_path)
-    file = tmp_path / "model.gguf"
-    gguf.write(decoder, tokenizer, file, quantization=quantization)
-    decoder, tokenizer = load(file)
-    llama = llama_cpp.Llama(model_path=str(file), n_ctx=256, n_threads=2, seed=0, verbose=False)
-    for text in LLAMA_CPP_TEXTS:
-        for special in (True, False):
-            theirs = llama.tokenize(text.encode("utf-8"), add_bos=False, special=special)
-            assert tokenizer.encode(text, special=special) == theirs, (text, special)
-    for question in ("What is the capital of France?", "Count from one to ten."):
-        ids = encode_prompt(tokenizer, [{"role": "user", "content": question}])
-        theirs = list(islice(llama.generate(ids, temp=0.0, top_k=1, repeat_penalty=1.0), 12))
-        if quantization == "Q8_0":
-            # llama.cpp also rounds the activations to 8 bits, which may decide between equally good tokens.
-            logits = our_logits(decoder, ids + theirs)[len(ids) - 1 : -1]
-            behind = logits.amax(dim=1) - logits[range(len(theirs)), theirs]
-            assert float(behind.max()) < 0.25, (question, tokenizer.decode(theirs))
+def test_norms_of_gemma_are_stored_with_the_one_added(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp multiplies by the weight itself, Hugging Face's Gemma by one more."""
+    decoder = make_model("gemma3", tiny_tokenizer.vocab_size)
+    gguf.write(decoder, tiny_tokenizer, tmp_path / "model.gguf", quantization="F32")
+    tensors = open_gguf(tmp_path / "model.gguf").tensors
+    for name, stored in (
+        ("blocks.2.attention_norm.weight", "blk.2.attn_norm.weight"),
+        ("blocks.2.attention.q_norm.weight", "blk.2.attn_q_norm.weight"),
+    ):
+        assert np.array_equal(tensors[stored].data.view(np.float32).ravel(), decoder.state_dict()[name].numpy())
+
+
+def metadata_of(decoder: Decoder, tokenizer: Tokenizer, path: Path) -> dict[str, Any]:
+    gguf.write(decoder, tokenizer, path, quantization="F32")
+    return open_gguf(path).metadata
+
+
+def test_what_the_keys_say(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Names and values as llama.cpp's `convert_hf_to_gguf.py` writes them."""
+    n = tiny_tokenizer.vocab_size
+    mistral = metadata_of(make_model("mistral", n), tiny_tokenizer, tmp_path / "a.gguf")
+    assert mistral["general.architecture"] == "llama"
+    assert mistral["llama.attention.sliding_window"] == 64
+    gemma = metadata_of(make_model("gemma2", n), tiny_tokenizer, tmp_path / "b.gguf")
+    assert gemma["gemma2.attn_logit_softcapping"] == 20.0
+    assert gemma["gemma2.final_logit_softcapping"] == 10.0
+    assert "gemma2.attention.sliding_window_pattern" not in gemma  # every second layer, as usual
+    neox = metadata_of(make_model("gpt_neox", n), tiny_tokenizer, tmp_path / "c.gguf")
+    assert neox["gptneox.use_parallel_residual"] is True
+    assert neox["gptneox.rope.dimension_count"] == 8
+    assert neox["gptneox.attention.layer_norm_epsilon"] == 1e-5
+    falcon = metadata_of(make_model("falcon", n), tiny_tokenizer, tmp_path / "d.gguf")
+    assert falcon["falcon.attention.head_count_kv"] == 1
+    yarn = metadata_of(make_model("llama, yarn", n), tiny_tokenizer, tmp_path / "e.gguf")
+    assert yarn["llama.rope.scaling.type"] == "yarn"
+    assert yarn["llama.rope.scaling.factor"] == 4.0
+    assert yarn["llama.rope.scaling.original_context_length"] == 32
+
+
+def test_factors_of_llama3_positions(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """The rule of Llama 3's published code, frequency by frequency (`apply_scaling` of llama-models)."""
+    decoder = make_model("llama, llama3 positions", tiny_tokenizer.vocab_size)
+    gguf.write(decoder, tiny_tokenizer, tmp_path / "model.gguf")
+    stored = open_gguf(tmp_path / "model.gguf").tensors["rope_freqs.weight"]
+    expected = []
+    for pair in range(16):
+        wavelength = 2 * np.pi * 500.0 ** (pair / 16)
+        smooth = (32 / wavelength - 1.0) / (4.0 - 1.0)
+        if wavelength < 32 / 4.0:
+            expected.append(1.0)
+        elif wavelength > 32 / 1.0:
+            expected.append(8.0)
         else:
-            assert theirs == our_greedy(decoder, ids, 12), question
+            expected.append(1 / ((1 - smooth) / 8.0 + smooth))
+    assert stored.kind.name == "F32"
+    assert np.allclose(stored.data.view(np.float32).ravel(), expected, rtol=1e-5)
+
+
+def edited(path: Path, **changes: Any) -> GgufFile:
+    """The file with other metadata under its architecture's prefix; ... removes a key."""
+    file = open_gguf(path)
+    prefix = file.metadata["general.architecture"]
+    metadata = {**file.metadata, **{f"{prefix}.{key.replace('__', '.')}": value for key, value in changes.items()}}
+    kept = {key: value for key, value in metadata.items() if value is not ...}
+    return GgufFile(path=path, metadata=kept, tensors=file.tensors)
+
+
+def test_what_absent_keys_mean(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Older files say less; then llama.cpp's own assumptions hold."""
+    path, n = tmp_path / "model.gguf", tiny_tokenizer.vocab_size
+    gguf.write(make_model("gemma2", n, sliding_window=16), tiny_tokenizer, path)
+    config = gguf.read_config(
+        edited(path, attention__sliding_window=..., attn_logit_softcapping=..., final_logit_softcapping=...)
+    )[1]
+    assert (config.sliding_window, config.attention_softcap, config.logits_softcap) == (4096, 50.0, 30.0)
+    assert gguf.read_config(edited(path, block_count=46))[1].attention_scale == 32**-0.5
+    gguf.write(make_model("gemma3", n), tiny_tokenizer, path)
+    assert gguf.read_config(edited(path, rope__freq_base_swa=...))[1].local_rope_theta == 10_000.0
+    assert gguf.read_config(edited(path, attention__sliding_window=...))[1].sliding_window is None
+    gguf.write(make_model("falcon", n), tiny_tokenizer, path)
+    absent = dict.fromkeys(("rope__freq_base", "rope__dimension_count", "attention__key_length", "vocab_size"), ...)
+    assert gguf.read_config(edited(path, **absent))[1] == gguf.read_config(open_gguf(path))[1]
+    gguf.write(make_model("llama", n), tiny_tokenizer, path)
+    scaled = gguf.read_config(edited(path, rope__scale_linear=2.0))[1]
+    assert scaled.rope_scaling == RopeScaling(kind="linear", factor=2.0)
+    assert gguf.read_config(edited(path, rope__scaling__type="none", rope__scaling__factor=2.0))[1].rope_scaling is None
+    # OLMo 3 is OLMo 2 with windows, whose layers are not scaled.
+    gguf.write(make_model("olmo2", n), tiny_tokenizer, path)
+    windows = {"attention__sliding_window": 16, "rope__scaling__type": "yarn", "rope__scaling__factor": 2.0}
+    config = gguf.read_config(edited(path, **windows))[1]
+    assert (config.full_attention_layers, config.local_rope_theta) == ((3,), config.rope_theta)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("llama", {"rope__scaling__type": "longrope"}, "llama.rope.scaling.type is 'longrope', which is not supported"),
+        (
+            "llama",
+            {"rope__scaling__attn_factor": 1.5},
+            "llama.rope.scaling.attn_factor is 1.5, which is supported with",
+        ),
+        ("llama", {"attention__value_length": 8}, "llama.attention.value_length is 8"),
+        ("falcon", {"attention__head_count_kv": 2}, "falcon.attention.head_count_kv is 2"),
+        ("gemma2", {"attention__sliding_window_pattern": [True]}, "gemma2.attention.sliding_window_pattern is"),
+        ("gemma2", {"attention__sliding_window": -1}, "gemma2.attention.sliding_window must be above 0"),
+        ("qwen2, yarn", {"rope__scaling__yarn_log_multiplier": 0.1}, "qwen2.rope.scaling.yarn_log_multiplier is 0.1"),
+        ("llama, llama3 positions", {"rope__freq_base": 2.0}, "rope_freqs.weight is not part of a plain llama model"),
+    ],
+)
+def test_what_cannot_be_read(
+    name: str, changes: dict[str, Any], fault: str, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    gguf.write(make_model(name, tiny_tokenizer.vocab_size), tiny_tokenizer, tmp_path / "model.gguf")
+    with pytest.raises(CheckpointError) as caught:
+        gguf.read_config(edited(tmp_path / "model.gguf", **changes))
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("smollm3", {"unrotated_layers": (1,)}, r"smollm3 has no unrotated_layers \(1,\)"),
+        ("qwen3", {"qkv_bias": True, "attention_bias": True}, "qwen3 has no attention_bias True, qkv_bias True"),
+        ("gemma2", {"tie_embeddings": False}, "gemma2 has no tie_embeddings False"),
+        ("gemma2", {"sliding_window": None}, "gemma2 has no .*sliding_window None"),
+        ("gemma3", {"attention_scale": 0.1}, "gemma3 has no attention_scale 0.1"),
+        ("olmo2", {"tie_embeddings": True}, "olmo2 has no tie_embeddings True"),
+        ("phi3", {"head_dim": 64}, "phi3 has no head_dim 64"),
+        ("qwen2", {"rope_scaling": RopeScaling(kind="llama3", factor=8.0)}, "qwen2 has no rope_scaling"),
+        ("llama", {"rope_scaling": RopeScaling(kind="yarn", factor=8.0, beta_fast=4.0)}, "llama has no rope_scaling"),
+    ],
+)
+def test_what_llama_cpp_does_not_compute_is_not_written(
+    name: str, changes: dict[str, Any], fault: str, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    decoder = make_model(name, tiny_tokenizer.vocab_size, **changes)
+    with pytest.raises(CheckpointError, match=fault):
+        gguf.write(decoder, tiny_tokenizer, tmp_path / "model.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_without_positions_of_a_file_with_longer_ones(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Phi-3's longrope has factors in two tensors, which are refused as what they are."""
+    path = tmp_path / "model.gguf"
+    gguf.write(make_model("phi3", tiny_tokenizer.vocab_size), tiny_tokenizer, path)
+    file = open_gguf(path)
+    ones = np.ones((1, 16), np.float32)
+    factors = StoredTensor(
+        name="rope_factors_long.weight",
+        shape=(16,),
+        kind=gguf_package.GGMLQuantizationType.F32,
+        data=ones.view(np.uint8),
+    )
+    longer = GgufFile(path=path, metadata=file.metadata, tensors={**file.tensors, factors.name: factors})
+    with pytest.raises(CheckpointError, match=r"rope_factors_long.weight is not part of a plain phi3 model"):
+        gguf.read_state(longer, *gguf.read_config(longer))

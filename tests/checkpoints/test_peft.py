@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from family_models import make_model
 from references import assert_equal_logits, load_in_transformers, our_logits, transformers_logits
 
 import burnish
@@ -32,7 +33,7 @@ def adapted(decoder: Decoder, config: LoraConfig) -> Decoder:
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
-            if name.endswith("lora_b"):
+            if "lora_b" in name:
                 parameter.normal_(std=0.2, generator=generator)
     return decoder
 
@@ -75,6 +76,56 @@ def test_loads_what_peft_saves(modules: str | list[str], base: Path, tmp_path: P
                 parameter.normal_(std=0.2, generator=generator)
     model.save_pretrained(tmp_path / "adapter")
     decoder, _ = burnish.load(tmp_path / "adapter", base=base, compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(decoder, IDS), transformers_logits(model, IDS))
+
+
+FAMILIES = ["smollm3", "qwen2", "gemma3", "olmo2", "phi3", "gpt2", "gpt_neox", "falcon", "gpt_bigcode"]
+ALL_PARTS = ("q", "k", "v", "o", "gate", "up", "down")
+TARGETS = [ALL_PARTS, ("qkv", "o", "gate_up", "up", "down"), ("v", "down")]
+
+
+@pytest.fixture(params=FAMILIES)
+def family_base(request: pytest.FixtureRequest, tiny_tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    """A model of a family, as transformers saves it."""
+    pytest.importorskip("transformers")
+    make_model(request.param).save_pretrained(tmp_path / "base")
+    tiny_tokenizer.save(tmp_path / "base")
+    return tmp_path / "base"
+
+
+@pytest.mark.parametrize("targets", TARGETS, ids=", ".join)
+def test_peft_loads_the_adapters_of_every_family(targets: tuple[str, ...], family_base: Path, tmp_path: Path) -> None:
+    """Also those of parts that the family stores as one matrix, and of a whole that it stores in parts."""
+    peft = pytest.importorskip("peft")
+    config = LoraConfig(rank=2, alpha=3.0, targets=targets)
+    decoder, _ = burnish.load(family_base, compute_dtype=torch.float32, device="cpu")
+    before = our_logits(decoder, IDS)
+    adapted(decoder, config)
+    ours = our_logits(decoder, IDS)
+    assert (ours - before).abs().max() > 0.01
+    save_adapter(decoder, tmp_path / "adapter", base=str(family_base))
+    model = peft.PeftModel.from_pretrained(load_in_transformers(family_base), tmp_path / "adapter")
+    assert_equal_logits(ours, transformers_logits(model, IDS))
+    for merged in (True, False):
+        again, _ = burnish.load(tmp_path / "adapter", merged=merged, compute_dtype=torch.float32, device="cpu")
+        assert_equal_logits(our_logits(again, IDS), ours)
+    save_adapter(again, tmp_path / "again", base=str(family_base))
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "adapter" / name).read_bytes()
+
+
+def test_loads_what_peft_saves_for_every_family(family_base: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    model = load_in_transformers(family_base)
+    config = peft.LoraConfig(r=4, lora_alpha=12, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(model, config)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2, generator=generator)
+    model.save_pretrained(tmp_path / "adapter")
+    decoder, _ = burnish.load(tmp_path / "adapter", base=family_base, compute_dtype=torch.float32, device="cpu")
     assert_equal_logits(our_logits(decoder, IDS), transformers_logits(model, IDS))
 
 

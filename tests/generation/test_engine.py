@@ -1,18 +1,23 @@
 """Generation with the shared cache equals the naive loop that runs the whole sequence for every token."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation import cache as cache_module
+from burnish.generation import stacks
 from burnish.generation.cache import KVCache
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling, choose, penalize_repetition, truncate
 from burnish.nn.attention import reference
 from burnish.nn.decoder import Decoder
-from tiny_models import tiny_decoder
+from tiny_models import TINY, tiny_decoder
 
 prompts_of_any_shape = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=40), min_size=1, max_size=7)
 
@@ -47,6 +52,13 @@ def test_greedy_equals_the_naive_loop(prompts: list[list[int]], seed: int) -> No
     assert list(stream(decoder, prompts[0], sampling)) == _naive_greedy(decoder, prompts[0], sampling)
 
 
+def _cache_and_sequences(decoder: Decoder, rows: list[list[int]]) -> tuple[KVCache, list[list[int]]]:
+    """A cache of the rows, and the rows in its order."""
+    forest, ends = Forest.from_sequences(rows)
+    order = sorted(range(len(rows)), key=lambda row: ends[row])
+    return KVCache(decoder, forest, [ends[row] for row in order]), [list(rows[row]) for row in order]
+
+
 @given(prompts_of_any_shape, st.integers(1, 4), st.data())
 @settings(max_examples=30)
 def test_cached_hidden_states_equal_whole_sequences(
@@ -54,11 +66,11 @@ def test_cached_hidden_states_equal_whole_sequences(
 ) -> None:
     decoder = tiny_decoder(scale=8)
     rows = [prompt for prompt in prompts for _ in range(samples)]
-    sequences = [list(row) for row in rows]
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_module, "_BLOCK", 2)
-        forest, ends = Forest.from_sequences(rows)
-        cache = KVCache(decoder, forest, ends)
+        # Little padding is allowed, so that segments of different length are stacked in some cases only.
+        patch.setattr(stacks, "_PADDING_BYTES", 1024)
+        cache, sequences = _cache_and_sequences(decoder, rows)
         hidden = cache.last_hidden
         for step in range(5):
             for row, sequence in enumerate(sequences):
@@ -81,9 +93,84 @@ def test_a_shared_prompt_is_stored_once() -> None:
     with torch.no_grad():
         cache = KVCache(decoder, forest, ends)
     config = decoder.config
-    stored = sum(keys.numel() + values.numel() for stack in cache._stacks for keys, values in stack.layers)
     assert forest.n_tokens == 41 + 4
-    assert stored == 2 * config.n_layers * config.n_kv_heads * config.head_dim * forest.n_tokens
+    assert cache.n_bytes == 4 * 2 * config.n_layers * config.n_kv_heads * config.head_dim * forest.n_tokens
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_generated_token_takes_the_bytes_of_its_keys_and_values(n_kv_heads: int, dtype: torch.dtype) -> None:
+    config = replace(TINY, n_kv_heads=n_kv_heads)
+    decoder, n_rows = Decoder(config, compute_dtype=dtype).eval(), 3
+    with torch.no_grad():
+        cache, _ = _cache_and_sequences(decoder, [[1, 2, 3 + row] for row in range(n_rows)])
+        before = cache.n_bytes
+        for _ in range(cache_module._BLOCK):
+            cache.step(torch.arange(n_rows))
+    a_token = 2 * config.n_layers * n_kv_heads * config.head_dim * dtype.itemsize
+    assert cache.n_bytes - before == n_rows * cache_module._BLOCK * a_token
+
+
+def test_growing_moves_no_key_that_is_there() -> None:
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache_module, "_BLOCK", 2)
+        cache, _ = _cache_and_sequences(tiny_decoder(), [[1, 2, 3], [4, 5]])
+        cache.step(torch.tensor([1, 2]))
+        places = [tensor.data_ptr() for stack in cache._stacks for layer in stack.layers for tensor in layer]
+        for _ in range(9):
+            cache.step(torch.tensor([1, 2]))
+    later = [tensor.data_ptr() for stack in cache._stacks for layer in stack.layers for tensor in layer]
+    assert later[: len(places)] == places
+    assert len(later) == len(places) + 2 * 2 * 3, "blocks of 2, 2, 4 and 8 tokens hold the 10"
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "soft-capped scores": {"attention_softcap": 2.0},
+    "a window": {"sliding_window": 5},
+    "a window in one layer": {"sliding_window": 9, "full_attention_layers": (1,)},
+    "scaled scores": {"attention_scale": 0.1},
+    "normed queries and keys": {"qk_norm": "head"},
+    "learned positions": {"positions": "learned"},
+    "GPT-2's layers": {
+        "norm": "layer",
+        "qkv_bias": True,
+        "feed_forward_bias": True,
+        "gated": False,
+        "activation": "gelu",
+    },
+    "parallel sublayers": {"parallel": True, "shared_norm": True},
+    "capped logits and scaled embeddings": {"logits_softcap": 3.0, "embedding_scale": 2.0},
+    "BatchNorm's running statistics": {"norm": "batch"},
+    "normalized weights": {"norm": "weight"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_generates_as_the_naive_loop(variant: str) -> None:
+    decoder = Decoder(replace(TINY, **VARIANTS[variant])).eval()
+    for name, parameter in decoder.named_parameters():
+        if "norm" not in name and "gain" not in name:
+            parameter.data.mul_(15)
+    shared = [(7 * i) % 50 for i in range(20)]
+    prompts = [*([*shared, *range(i, 2 * i + 1)] for i in range(6)), [3, 4, 5], [*shared, 0]]
+    stop = frozenset(_naive_greedy(decoder, prompts[0], Sampling(temperature=0, max_new_tokens=6))[3:4])
+    sampling = Sampling(temperature=0, max_new_tokens=17, stop=stop)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache_module, "_BLOCK", 4)
+        for prompt, (completion,) in zip(prompts, generate(decoder, prompts, sampling), strict=True):
+            assert completion.tokens == _naive_greedy(decoder, prompt, sampling)
+
+
+def test_a_model_that_cannot_generate_says_why() -> None:
+    forest, ends = Forest.from_sequences([[1, 2], [3]])
+    with pytest.raises(ValueError, match="bidirectional"):
+        KVCache(Decoder(replace(TINY, causal=False)), forest, sorted(ends))
+    with pytest.raises(ValueError, match="order of the segments"):
+        KVCache(tiny_decoder(), forest, [1, 0])
+    learned = Decoder(replace(TINY, positions="learned", max_positions=10))
+    with pytest.raises(BurnishError, match="more than the 10 positions"):
+        generate(learned, [[1, 2, 3]], Sampling(max_new_tokens=8))
+    assert len(generate(learned, [[1, 2, 3]], Sampling(max_new_tokens=7))[0][0].tokens) == 7
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_others() -> None:
@@ -124,18 +211,43 @@ def test_log_probabilities_include_the_stop_token() -> None:
 def test_samples_follow_the_distribution() -> None:
     logits = torch.tensor([[1.0, 0.0, -1.0, -torch.inf]])
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
-    drawn = choose(logits.expand(len(uniform), -1), Sampling(temperature=0.7), uniform)
+    drawn = choose(logits.expand(len(uniform), -1), Sampling(temperature=0.7), uniform).tokens
     frequencies = torch.bincount(drawn, minlength=4) / len(uniform)
     expected = (logits[0] / 0.7).softmax(-1)
     torch.testing.assert_close(frequencies, expected, atol=0.015, rtol=0)
     assert frequencies[3] == 0
 
 
-@pytest.mark.parametrize("uniform", [0.0, 1 - 2**-24])
-def test_the_ends_of_the_draw_fall_on_possible_tokens(uniform: float) -> None:
+@given(st.integers(0, 999), st.integers(1, 300), st.sampled_from([0.0, 2**-24, 0.5, 1 - 2**-24]), st.integers(0, 9))
+@settings(max_examples=100)
+def test_a_draw_falls_on_a_possible_token(start: int, count: int, uniform: float, seed: int) -> None:
     logits = torch.full((1, 1000), -torch.inf)
-    logits[0, 500:510] = 0.0
-    assert 500 <= int(choose(logits, Sampling(), torch.tensor([uniform]))) < 510
+    possible = slice(start, min(start + count, 1000))
+    logits[0, possible] = torch.randn(possible.stop - start, generator=torch.Generator().manual_seed(seed))
+    assert start <= int(choose(logits, Sampling(), torch.tensor([uniform])).tokens) < possible.stop
+
+
+@given(st.integers(0, 99), st.sampled_from([255, 256, 257, 1000]))
+@settings(max_examples=40)
+def test_a_draw_inverts_the_cumulative_distribution(seed: int, vocab: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, uniform = 2 * torch.randn(5, vocab, generator=generator), torch.rand(5, generator=generator)
+    choice = choose(logits, Sampling(), uniform)
+    cumulative = logits.double().softmax(-1).cumsum(-1).gather(1, choice.tokens[:, None]).squeeze(1)
+    probabilities = logits.double().softmax(-1).gather(1, choice.tokens[:, None]).squeeze(1)
+    assert ((cumulative - probabilities - 1e-6 <= uniform) & (uniform <= cumulative + 1e-6)).all()
+    torch.testing.assert_close(choice.logps, probabilities.log().float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0}, {"temperature": 0.5}, {"top_k": 3}, {"repetition_penalty": 2.0}]
+)
+def test_log_probabilities_are_those_of_the_model_itself(options: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, history = torch.randn(4, 50, generator=generator), torch.randint(50, (4, 3), generator=generator)
+    choice = choose(logits, Sampling(**options), torch.rand(4, generator=generator), history=history)
+    expected = logits.log_softmax(-1).gather(1, choice.tokens[:, None]).squeeze(1)
+    torch.testing.assert_close(choice.logps, expected, rtol=1e-5, atol=1e-5)
 
 
 @given(st.integers(0, 50), st.sampled_from([0, 1, 5, 20]), st.sampled_from([1.0, 0.9, 0.3, 0.001]))

@@ -1,16 +1,17 @@
 """The decoder over a forest equals a naive one over sequences; precision and chunking change nothing that matters."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from agreement import assert_agree
 from hypothesis import given, settings
 
 from burnish.forest import Forest
-from burnish.nn import log_probabilities as module
 from burnish.nn.attention import reference
+from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.nn.log_probabilities import log_probabilities
 from forests import forests, leaves
 from tiny_models import TINY
 
@@ -56,36 +57,52 @@ def test_parameters_are_those_that_a_checkpoint_names(tied: bool) -> None:
     assert decoder.output_projection is (decoder.embedding if tied else decoder.head)
 
 
-def test_initial_weights_are_a_function_of_the_seed() -> None:
-    one, two = Decoder(TINY), Decoder(TINY)
-    two.initialize(seed=1)
-    assert not torch.equal(one.embedding.weight, two.embedding.weight)
-    two.initialize(seed=0)
-    assert torch.equal(one.embedding.weight, two.embedding.weight)
+@pytest.mark.parametrize("options", [{}, {"logits_softcap": 0.5}, {"tie_embeddings": False}])
+@pytest.mark.parametrize("shape", [(2, 3), (3,), ()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_capped_products_of_hidden_states_of_any_shape(
+    options: dict[str, Any], shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    decoder = Decoder(replace(TINY, **options), compute_dtype=dtype)
+    hidden = torch.randn(*shape, TINY.d_model, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = decoder.embedding.weight if decoder.head is None else decoder.head.weight
+    expected = (hidden.to(dtype) @ weight.t().to(dtype)).float()
+    if "logits_softcap" in options:
+        expected = 0.5 * torch.tanh(expected / 0.5)
+    found = decoder.logits(hidden)
+    assert found.dtype == torch.float32
+    assert_agree(found, expected, [hidden, weight], rtol=1e-5 if dtype == torch.float32 else 1e-2)
+
+
+@pytest.mark.parametrize("options", [{"embedding_scale": 5.0, "logits_softcap": 0.5}, {"tie_embeddings": False}])
+def test_log_probabilities_are_those_of_the_logits(options: dict[str, Any]) -> None:
+    forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
+    decoder, scored = Decoder(replace(TINY, **options)), _all_scored(forest)
+    for name, parameter in decoder.named_parameters():
+        if "norm" not in name:
+            parameter.data.mul_(10)
+    logits = decoder.logits(decoder(forest))[forest.predecessors[scored]]
+    expected = logits.log_softmax(-1).gather(1, forest.tokens[scored, None]).squeeze(1)
+    assert_agree(decoder.logps(forest, scored), expected, list(decoder.parameters()), rtol=2e-5)
+
+
+def test_a_sequence_longer_than_the_learned_positions_is_refused() -> None:
+    decoder = Decoder(replace(TINY, positions="learned", max_positions=4))
+    decoder(Forest.from_segments([([1, 2, 3], -1), ([4], 0), ([5], 0)]))
+    with pytest.raises(ValueError, match="5 tokens is longer than the 4 positions"):
+        decoder(Forest.from_segments([([1, 2, 3], -1), ([4, 5], 0)]))
+
+
+def test_learned_positions_restart_in_every_tree() -> None:
+    decoder = Decoder(replace(TINY, positions="learned", max_positions=4))
+    twice = decoder(Forest.from_segments([([1, 2, 3], -1), ([1, 2, 3], -1)]))
+    torch.testing.assert_close(twice[:3], twice[3:])
 
 
 def test_the_first_token_of_a_root_cannot_be_scored() -> None:
     forest, _ = Forest.from_sequences([[1, 2, 3]])
     with pytest.raises(ValueError, match="no token comes before"):
         Decoder(TINY).logps(forest, torch.tensor([0, 1]))
-
-
-def test_chunked_log_probabilities_equal_log_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", 7)
-    generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(20, 6, generator=generator, dtype=torch.float32).requires_grad_()
-    weight = torch.randn(30, 6, generator=generator).requires_grad_()
-    targets = torch.randint(30, (20,), generator=generator)
-    weights = torch.randn(20, generator=generator)
-    found = log_probabilities(hidden, weight, weight.detach(), targets)
-    expected = (hidden @ weight.t()).log_softmax(-1).gather(1, targets[:, None]).squeeze(1)
-    torch.testing.assert_close(found, expected)
-    for a, b in zip(
-        torch.autograd.grad((found * weights).sum(), [hidden, weight]),
-        torch.autograd.grad((expected * weights).sum(), [hidden, weight]),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_bfloat16_products_stay_close_and_give_float32_gradients() -> None:
@@ -103,36 +120,17 @@ def test_bfloat16_products_stay_close_and_give_float32_gradients() -> None:
         assert (a - b).norm() <= 0.1 * b.norm() + 1e-3
 
 
-def test_the_cast_weight_follows_the_optimizer() -> None:
-    decoder = Decoder(TINY, compute_dtype=torch.bfloat16)
-    linear = decoder.blocks[0].attention.q
-    before = linear.cast_weight()
-    assert linear.cast_weight() is before, "an unchanged weight is cast once"
-    torch.optim.SGD([linear.weight], lr=1.0).zero_grad()
-    with torch.no_grad():
-        linear.weight.add_(1.0)
-    assert torch.equal(linear.cast_weight(), linear.weight.to(torch.bfloat16))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [({"n_kv_heads": 3}, "multiple of n_kv_heads"), ({"head_dim": 7}, "even"), ({"n_layers": 0}, "at least 1")],
-)
-def test_an_impossible_shape_is_refused(change: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(TINY, **change)
-
-
-def test_frozen_layers_stay_and_the_others_get_the_same_gradient() -> None:
+@pytest.mark.parametrize("config", [TINY, replace(TINY, positions="learned", norm="layer", qkv_bias=True)])
+def test_frozen_layers_stay_and_the_others_get_the_same_gradient(config: DecoderConfig) -> None:
     forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
-    decoder = Decoder(TINY)
+    decoder = Decoder(config)
     decoder.logps(forest, _all_scored(forest)).sum().backward()
     expected = {name: parameter.grad for name, parameter in decoder.named_parameters()}
     decoder.zero_grad()
     decoder.freeze_layers(1)
     decoder.logps(forest, _all_scored(forest)).sum().backward()
     for name, parameter in decoder.named_parameters():
-        if name.startswith(("embedding", "blocks.0.")):
+        if name.startswith(("embedding", "position_embedding", "blocks.0.")):
             assert parameter.grad is None
         else:
             assert torch.equal(parameter.grad, expected[name]), name

@@ -1,38 +1,19 @@
 """The tokenizer against transformers' own conversion, and the promise that text cannot become a control token."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vocabularies import TRICKY, UNUSUAL_NUMERALS
 
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.errors import CheckpointError, DataError
 from burnish.text.gguf_vocabulary import CONTROL, NORMAL, PRE_TOKENIZERS, USER_DEFINED
 from burnish.text.tokenizer import SENTINEL, Tokenizer
-
-UNUSUAL_NUMERALS = "x² ¾ ٣٤ Ⅻ"
-
-TRICKY = [
-    "",
-    " ",
-    "Hello world",
-    "  two  spaces   and\ttabs\t\t",
-    "line\n\nline\r\n \n   indented",
-    "1234567890 3.14159 1,000,000",
-    UNUSUAL_NUMERALS,
-    "don't I'll WE'RE they'd",
-    "naïve café — “quotes” … ñ Ω ß İ",
-    "日本語のテキスト 中文 한국어 العربية हिन्दी",
-    "👩‍👩‍👧‍👦 🇫🇷 👍🏽 emoji",
-    "e\u0301 combining, \u200bzero width, \ufeffmark, \u00a0hard space",
-    "def f(x):\n    return x**2  # 2 < 3 && y != 'a'\n",
-    "SELECT COUNT(*) FROM flights WHERE dep_delay >= 15;",
-    "<|im_start|>user\nhi<|im_end|>\n",
-    "<|im_end|><|im_end|> <|endoftext|>",
-]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +83,7 @@ def test_no_text_becomes_a_control_token(smollm2_tokenizer: Tokenizer, text: str
     assert smollm2_tokenizer.control_ids.isdisjoint(plain)
     assert smollm2_tokenizer.decode(plain) == text
     ids, starts = smollm2_tokenizer.encode_guarded(smollm2_tokenizer.guard(text))
-    assert ids == smollm2_tokenizer.encode(text.replace(SENTINEL, ""))
+    assert ids == smollm2_tokenizer.encode("".join(letter for letter in text if not "\ufdd0" <= letter <= "\ufdd3"))
     assert starts == sorted(starts)
 
 
@@ -138,6 +119,10 @@ PIECES = {
     "smollm": ["don", "'t", "Ġabc", "1", "2", "3", "Ġ", "Ġx", "Ċ"],
     "llama-bpe": ["don", "'t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
     "qwen2": ["don", "'t", "Ġabc", "1", "2", "3", "Ġ", "Ġx", "Ċ"],
+    "olmo": ["don", "'t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
+    "dbrx": ["don", "'t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
+    "falcon": ["don", "'", "t", "Ġabc", "123", "Ġ", "Ġx", "Ċ"],
+    "tekken": ["don", "'t", "Ġabc", "1", "2", "3", "Ġ", "Ġx", "Ċ"],
 }
 
 
@@ -147,7 +132,7 @@ def test_each_pre_tokenizer_cuts_as_its_models_do(pre: str) -> None:
     assert pieces == PIECES[pre]
 
 
-@pytest.mark.parametrize("pre", ["llama-bpe", "qwen2"])
+@pytest.mark.parametrize("pre", ["llama-bpe", "qwen2", "dbrx", "tekken"])
 @pytest.mark.parametrize("text", TRICKY)
 def test_split_expressions_equal_transformers(pre: str, text: str) -> None:
     mapping = pytest.importorskip("transformers.integrations.gguf.gguf_tokenizer_mapping")
@@ -180,6 +165,49 @@ def test_gguf_metadata_round_trip(pre: str) -> None:
     assert tokenizer.add_bos
     assert tokenizer.backend.encode("a").ids[0] == 261
     assert tokenizer.encode("a") == [byte_letters().index("a")]
+
+
+@pytest.mark.parametrize(
+    ("alias", "pre"),
+    [("starcoder", "smollm"), ("refact", "smollm"), ("mpt", "olmo"), ("smaug-bpe", "dbrx"), ("llama3", "llama-bpe")],
+)
+def test_further_names_of_a_pre_tokenizer(alias: str, pre: str) -> None:
+    named, same = (Tokenizer.from_gguf(metadata_for(name), "f") for name in (alias, pre))
+    assert named.backend.to_str() == same.backend.to_str()
+    assert named.to_gguf(270) == same.to_gguf(270)
+
+
+def test_a_text_begins_with_a_token_where_llama_cpp_puts_one() -> None:
+    """Some kinds of tokenizer do so unless the file says otherwise."""
+    begins = {
+        pre: Tokenizer.from_gguf(metadata_for(pre, **{"tokenizer.ggml.bos_token_id": 261}), "f").add_bos
+        for pre in PRE_TOKENIZERS
+    }
+    assert [pre for pre, begin in begins.items() if begin] == ["llama-bpe", "tekken"]
+
+
+def turn_ends(**changes: Any) -> frozenset[int]:
+    metadata = metadata_for("gpt-2")
+    tokens = ["<|eot_id|>" if token == "<turn>" else token for token in metadata["tokenizer.ggml.tokens"]]
+    return Tokenizer.from_gguf({**metadata, "tokenizer.ggml.tokens": tokens, **changes}, "f").stop_ids
+
+
+def test_a_turn_ends_where_llama_cpp_ends_it() -> None:
+    """Real files often name only the end of a text; llama.cpp knows the ends of turns by what they look like."""
+    assert turn_ends() == {261, 262}
+    assert turn_ends(**{"tokenizer.ggml.eos_token_id": 262}) == {262}
+    assert turn_ends(**{"tokenizer.ggml.eot_token_id": 263}) == {261, 263}
+    assert turn_ends(**{"tokenizer.ggml.eom_token_id": 263}) == {261, 263}
+
+
+def test_the_known_end_of_a_turn_is_the_one_written() -> None:
+    """GGUF has room for one, and Llama 3.1 has three."""
+    metadata = metadata_for("llama-bpe")
+    tokens = [{"<turn>": "<|eot_id|>"}.get(token, token) for token in metadata["tokenizer.ggml.tokens"]]
+    tokenizer = Tokenizer.from_gguf({**metadata, "tokenizer.ggml.tokens": tokens}, "f")
+    more = replace(tokenizer, stop_ids=frozenset({256, 261, 262}))
+    assert more.to_gguf(270)["tokenizer.ggml.eot_token_id"] == 262
+    assert replace(more, eos_id=262).to_gguf(270)["tokenizer.ggml.eot_token_id"] == 256
 
 
 @pytest.mark.parametrize("pre", PRE_TOKENIZERS)

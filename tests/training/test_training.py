@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from burnish.training.interrupt import Interrupted
 from burnish.training.loop import Progress, train
 from burnish.training.schedule import learning_rate
 from burnish.training.state import FILE
-from tiny_models import tiny_decoder
+from tiny_models import TINY, tiny_decoder
 
 DOCUMENTS = [[(i * 7 + j * j) % 50 for j in range(5 + i % 6)] for i in range(24)]
 
@@ -90,6 +91,27 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, lora: LoraCo
     for name, weight in found.items():
         assert torch.equal(weight, expected[name]), name
     assert [event["step"] for event in read_events(tmp_path / "cut")] == list(range(8))
+
+
+def test_running_statistics_are_part_of_the_state(tmp_path: Path) -> None:
+    def batch_normed(folder: Path, stop_after: int | None = None) -> dict[str, torch.Tensor]:
+        def stop(progress: Progress) -> None:
+            if progress.step == stop_after:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        decoder = Decoder(replace(TINY, norm="batch"))
+        config = _config(checkpoint_seconds=1e9)
+        train(
+            decoder, language_model, _steps(config), config, folder=folder, seed=3, identity="run", on_progress=stop
+        )  # fmt: skip
+        return decoder.state_dict()
+
+    expected = batch_normed(tmp_path / "whole")
+    assert any("running_mean" in name and buffer.any() for name, buffer in expected.items())
+    with pytest.raises(Interrupted):
+        batch_normed(tmp_path / "cut", stop_after=5)
+    for name, tensor in batch_normed(tmp_path / "cut").items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_a_state_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ What is written loads unchanged in transformers 4 and 5 and in vLLM. What is rea
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from burnish.checkpoints.families import LLAMA, Family, build_config, check_fixed, find_family
-from burnish.checkpoints.weights import check_finite, check_shape, check_vocabulary, weights_of
+from burnish.checkpoints.families import Family, Weight, family_for, find_family, read_settings, write_settings
+from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, weights_of
 from burnish.errors import CheckpointError
 from burnish.files import atomic_folder
 from burnish.nn.config import DecoderConfig
@@ -45,43 +45,45 @@ def read_config(folder: Path) -> tuple[Family, DecoderConfig]:
     file = folder / "config.json"
     values = read_json(file)
     family = find_family(file, "model_type", values.get("model_type"))
-    check_fixed(file, values, family.fixed)
+    config = read_settings(family, file, values)
     architectures = values.get("architectures") or [family.architecture]
     if not isinstance(architectures, list) or family.architecture not in architectures:
         raise CheckpointError(f"{file}: architectures is {architectures!r}; only {family.architecture} can be loaded")
-    rope = _rope_parameters(file, values)
-    values = {**values, "rope_theta": rope.get("rope_theta", values.get("rope_theta"))}
-    fields = {field: (key, values.get(key)) for field, key in family.huggingface_keys.items()}
-    return family, build_config(file, fields, family.defaults)
+    return family, config
 
 
 def read_state(folder: Path, family: Family, config: DecoderConfig) -> dict[str, Tensor]:
     """All tensors as float32 under the decoder's names."""
-    weights = {weight.huggingface: weight for weight in family.expected_weights(config)}
+    weights = list(family.expected_weights(config))
     homes = _tensor_files(folder)
-    # A tied model may repeat its embedding as the head, and old ones store what is computed from rope_theta.
+    # What was saved without the head has no prefix.
+    stored = {w.huggingface: w.huggingface.removeprefix(family.prefix) for w in weights}
+    stored = {name: short if short in homes and name not in homes else name for name, short in stored.items()}
+    # A tied model may repeat its embedding as the head.
     tied = {rule.huggingface for rule in family.untied_weights} if config.tie_embeddings else set()
-    extra = [n for n in homes if n not in weights and n not in tied and not n.endswith("rotary_emb.inv_freq")]
-    if extra:
+    known = {*stored.values(), *tied}
+    if extra := [name for name in homes if name not in known and not name.endswith(family.ignored)]:
         raise CheckpointError(
             f"{homes[extra[0]]}: tensor {extra[0]} is not part of a plain {family.model_type} model "
             f"({len(extra)} such tensors); this variant is not supported"
         )
-    if missing := [name for name in weights if name not in homes]:
+    if missing := [name for name in stored.values() if name not in homes]:
         raise CheckpointError(
             f"{folder}: tensor {missing[0]} is missing ({len(missing)} of {len(weights)} are); the model is incomplete"
         )
-    state: dict[str, Tensor] = {}
-    for file in sorted({homes[name] for name in weights}):
-        shapes = {name: weights[name].shape for name in weights if homes[name] == file}
-        tensors = read_tensors(file, shapes)
-        state |= {weights[name].name: tensor for name, tensor in tensors.items()}
-    return state
+    by_name = {stored[weight.huggingface]: weight for weight in weights}
+
+    def tensors() -> Iterator[tuple[Weight, Tensor]]:
+        for file in sorted({homes[name] for name in by_name}):
+            shapes = {name: weight.huggingface_shape for name, weight in by_name.items() if homes[name] == file}
+            for name, tensor in read_tensors(file, shapes):
+                yield by_name[name], by_name[name].to_decoder(tensor)
+
+    return assemble(weights, tensors())
 
 
-def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Tensor]]:
     """The named tensors of a safetensors file, checked against `shapes`, as float32 in memory of their own."""
-    tensors = {}
     try:
         with safe_open(file, framework="pt") as opened:
             present = set(opened.keys())
@@ -96,11 +98,11 @@ def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
                         "read (quantized models: use the original or a GGUF file)"
                     )
                 # A copy: what safetensors returns may still be the file itself, mapped into memory.
-                tensors[name] = opened.get_tensor(name).to(torch.float32, copy=True)
-                check_finite(file, name, tensors[name])
+                tensor = opened.get_tensor(name).to(torch.float32, copy=True)
+                check_finite(file, name, tensor)
+                yield name, tensor
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error
-    return tensors
 
 
 def tensor_names(file: Path) -> list[str]:
@@ -131,31 +133,21 @@ def write(
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
     check_vocabulary(decoder, tokenizer)
+    family = family_for(decoder.config)
     special = _special_ids(tokenizer)
     with atomic_folder(folder) as temporary:
-        _write_json(temporary / "config.json", {**_config_values(decoder.config, dtype), **special})
+        _write_json(temporary / "config.json", {**_config_values(family, decoder.config, dtype), **special})
         _write_json(temporary / "generation_config.json", {**special, **(generation or {})})
         tokenizer.save(temporary)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
-        _write_weights(decoder, temporary, dtype, max_shard_bytes)
+        _write_weights(decoder, family, temporary, dtype, max_shard_bytes)
 
 
-def _config_values(config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:
-    values = {key: getattr(config, field) for field, key in LLAMA.huggingface_keys.items()}
+def _config_values(family: Family, config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:
     name = str(dtype).removeprefix("torch.")
-    return {
-        "architectures": [LLAMA.architecture],
-        "model_type": LLAMA.model_type,
-        **values,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        # transformers 4 reads rope_theta and torch_dtype, transformers 5 these two.
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "dtype": name,
-        "torch_dtype": name,
-    }
+    # transformers 4 reads torch_dtype, transformers 5 dtype.
+    return {**write_settings(family, config), "dtype": name, "torch_dtype": name}
 
 
 def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -168,11 +160,11 @@ def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     return ids
 
 
-def _write_weights(decoder: Decoder, folder: Path, dtype: torch.dtype, max_shard_bytes: int) -> None:
+def _write_weights(decoder: Decoder, family: Family, folder: Path, dtype: torch.dtype, max_shard_bytes: int) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
-    for weight, tensor in weights_of(decoder):
-        stored = tensor.to(dtype).contiguous()
+    for weight, tensor in weights_of(decoder, family):
+        stored = weight.from_decoder(tensor).to(dtype).contiguous()
         if shards[-1] and size + stored.nbytes > max_shard_bytes:
             shards.append({})
             size = 0
@@ -192,20 +184,6 @@ def _write_weights(decoder: Decoder, folder: Path, dtype: torch.dtype, max_shard
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _rope_parameters(file: Path, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The rotary settings: `rope_parameters` since transformers 5, `rope_scaling` before. Only plain ones pass."""
-    for key in ("rope_parameters", "rope_scaling"):
-        rope = values.get(key) or {}
-        kind = rope.get("rope_type", rope.get("type", "default")) if isinstance(rope, dict) else rope
-        if kind != "default":
-            raise CheckpointError(
-                f"{file}: {key} is {rope!r}, which is not supported yet (only unscaled rotary positions are); "
-                "the model would compute wrong results"
-            )
-    parameters: Mapping[str, Any] = values.get("rope_parameters") or {}
-    return parameters
 
 
 def _tensor_files(folder: Path) -> dict[str, Path]:

@@ -1,12 +1,13 @@
 """Between a decoder and named tensors: what every checkpoint format checks and does."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from burnish.checkpoints.families import LLAMA, Weight
+from burnish.checkpoints.families import Family, Weight, family_for
 from burnish.errors import CheckpointError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
@@ -47,10 +48,10 @@ def check_vocabulary(decoder: Decoder, tokenizer: Tokenizer) -> None:
         )
 
 
-def weights_of(decoder: Decoder) -> Iterator[tuple[Weight, Tensor]]:
-    """Each of the decoder's weights, float32 on the CPU, with its names in the formats.
+def weights_of(decoder: Decoder, family: Family | None = None) -> Iterator[tuple[Weight, Tensor]]:
+    """Each tensor of the decoder's checkpoint, float32 on the CPU and in the decoder's layout, with its names.
 
-    A decoder computes the mathematics of the Llama family, whatever family it came from, so it is saved as that.
+    family: the one to save it as; by default the one that `family_for` chooses.
     Raises `CheckpointError` when it has adapters, which no weight file can hold apart.
     """
     if lora_config(decoder) is not None:
@@ -59,5 +60,26 @@ def weights_of(decoder: Decoder) -> Iterator[tuple[Weight, Tensor]]:
             "or save them alone with burnish.checkpoints.peft.save_adapter"
         )
     state = decoder.state_dict()
-    for weight in LLAMA.expected_weights(decoder.config):
-        yield weight, state[weight.name].detach().to("cpu", torch.float32)
+    for weight in (family or family_for(decoder.config)).expected_weights(decoder.config):
+        parameter = state[weight.name]
+        part = parameter if weight.part is None else parameter[weight.rows]
+        yield weight, part.detach().to("cpu", torch.float32)
+
+
+def assemble(weights: Iterable[Weight], tensors: Iterable[tuple[Weight, Tensor]]) -> dict[str, Tensor]:
+    """The decoder's parameters from the tensors of a checkpoint, each in the decoder's layout.
+
+    Parts are written into their rows one by one, so that a model is never held twice.
+    """
+    n_rows = Counter[str]()
+    for weight in weights:
+        n_rows[weight.name] += weight.shape[0]
+    state: dict[str, Tensor] = {}
+    for weight, tensor in tensors:
+        if weight.part is None:
+            state[weight.name] = tensor
+            continue
+        if weight.name not in state:
+            state[weight.name] = tensor.new_empty(n_rows[weight.name], *weight.shape[1:])
+        state[weight.name][weight.rows] = tensor
+    return state

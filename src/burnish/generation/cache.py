@@ -1,9 +1,14 @@
 """Keys and values of a forest of prompts, and of the tokens generated after them.
 
 A prompt segment is stored once and read by every sample below it: a system prompt that 128 sequences share is
-one matrix in one product, and so is a question that 8 samples share. Segments of similar length and number of
-samples are stacked into one call; the generated tokens of all rows have one length and need no mask at all. The
-parts are merged by their log-sum-exp, as in training (`burnish.nn.attention.cpu`).
+one matrix in one product, and so is a question that 8 samples share.
+
+Notable choices:
+- rows lie in the order of the segments they go on from, so the rows below a segment are neighbours and its queries a
+  slice;
+- segments that are read alike are stacked, one batched product for all (`burnish.generation.stacks`);
+- a row's scores over all of its parts lie side by side in one matrix, so there is one softmax and nothing to merge;
+- generated tokens go into blocks, each as large as all before it: no key is ever copied because sequences grow.
 """
 
 from collections.abc import Sequence
@@ -12,67 +17,13 @@ import torch
 from torch import Tensor
 
 from burnish.forest import Forest
+from burnish.generation.stacks import Layers, Stack, stack_segments
 from burnish.nn.attention import Attend, backend_for
-from burnish.nn.attention.parts import attention_part, merge
+from burnish.nn.config import AttentionRule
 from burnish.nn.decoder import Decoder
 
-_BLOCK = 32
-"""Generated tokens that a row's storage grows by."""
-
-_Layers = list[tuple[Tensor, Tensor]]
-"""Keys and values of each layer."""
-
-
-class _Stack:
-    """Prompt segments that are read in one call, padded to the longest of them."""
-
-    def __init__(self, layers: _Layers, lengths: list[int], rows: list[list[int]], n_rows: int) -> None:
-        """layers: keys and values `[segments, n_kv_heads, length, head_dim]`; rows: those below each segment."""
-        self.layers, self.lengths, self.rows = layers, lengths, rows
-        keys = layers[0][0]
-        device, width = keys.device, max(len(below) for below in rows)
-        flat = [row for below in rows for row in below]
-        # Every row in its order and as many for each segment: queries are a view, results need no scatter.
-        self._whole = flat == list(range(n_rows)) and width * len(rows) == n_rows
-        self._queries = torch.tensor([below + below[:1] * (width - len(below)) for below in rows], device=device)
-        self._places = torch.tensor(
-            [i * width + j for i, below in enumerate(rows) for j in range(len(below))], device=device
-        )
-        self._members = torch.tensor(flat, device=device)
-        self._bias: Tensor | None = None
-        if min(lengths) < keys.shape[2]:
-            beyond = torch.arange(keys.shape[2], device=device) >= torch.tensor(lengths, device=device)[:, None]
-            self._bias = torch.zeros(beyond.shape, device=device).masked_fill_(beyond, -torch.inf)[:, None, None]
-
-    def merge_into(self, out: Tensor, lse: Tensor, layer: int, q: Tensor) -> None:
-        """Merge this part into `out` and `lse` `[rows, n_heads]`; out and q are `[rows, n_heads, head_dim]`."""
-        keys, values = self.layers[layer]
-        segments, n_kv_heads = keys.shape[:2]
-        gathered = q if self._whole else q[self._queries.flatten()]
-        width, group = len(gathered) // segments, q.shape[1] // n_kv_heads
-        # All rows of a segment and all query heads of a K/V head read the same keys: they become one long query.
-        by_head = gathered.view(segments, width, n_kv_heads, group, -1).transpose(1, 2).flatten(2, 3)
-        part_out, part_lse = attention_part(by_head, keys, values, bias=self._bias)
-        part_out = part_out.unflatten(2, (width, group)).transpose(1, 2).reshape(gathered.shape)
-        part_lse = part_lse.unflatten(2, (width, group)).transpose(1, 2).reshape(gathered.shape[:2])
-        if self._whole:
-            merge(out, lse, part_out, part_lse)
-            return
-        at_out, at_lse = out[self._members], lse[self._members]
-        merge(at_out, at_lse, part_out[self._places], part_lse[self._places])
-        out[self._members], lse[self._members] = at_out, at_lse
-
-    def keep(self, new_rows: dict[int, int]) -> "_Stack | None":
-        """The stack after the rows got new numbers and all others left; None where no row needs it any more."""
-        left = [[new_rows[row] for row in below if row in new_rows] for below in self.rows]
-        segments = [i for i, below in enumerate(left) if below]
-        if not segments:
-            return None
-        layers = self.layers
-        if len(segments) < len(left):
-            index = torch.tensor(segments, device=layers[0][0].device)
-            layers = [(keys[index], values[index]) for keys, values in layers]
-        return _Stack(layers, [self.lengths[i] for i in segments], [left[i] for i in segments], len(new_rows))
+_BLOCK = 64
+"""Tokens a row in the first block of generated ones."""
 
 
 class KVCache:
@@ -82,15 +33,24 @@ class KVCache:
     """
 
     def __init__(self, decoder: Decoder, prompts: Forest, rows: Sequence[int]) -> None:
-        """rows: for each row, the segment of `prompts` that it goes on from."""
+        """rows: for each row, the segment of `prompts` that it goes on from, ascending.
+
+        Raises ValueError for rows in another order, and for a model that is not causal.
+        """
+        if list(rows) != sorted(rows):
+            raise ValueError("rows must be in the order of the segments they go on from")
+        if not decoder.config.causal:
+            raise ValueError("a bidirectional model cannot generate: what it computed of a token changes with the next")
         self._decoder = decoder
         attention = backend_for(decoder.device)
-        stored: _Layers = []
+        stored: Layers = []
 
-        def store_and_attend(_layer: int) -> Attend:
+        def store_and_attend(layer: int) -> Attend:
+            rule = decoder.config.attention_rule(layer)
+
             def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
                 stored.append((k.to(decoder.compute_dtype), v.to(decoder.compute_dtype)))
-                return attention(q, k, v, prompts)
+                return attention(q, k, v, prompts, rule)
 
             return attend
 
@@ -99,84 +59,115 @@ class KVCache:
         self.last_hidden = hidden[ends]
         """`[rows, d_model]`: what predicts each row's first new token."""
         self._positions = prompts.positions[ends] + 1
-        self._stacks = _stack_segments(prompts, rows, stored)
-        self._own: _Layers = []
-        self._n_own = 0
+        self._starts = self._positions
+        self._longest = int(self._positions.max())
+        self._prompts = stack_segments(prompts, rows, stored)
+        self._own: list[Stack] = []
+        self._biases: dict[int | None, Tensor | None] = {}
+        self._prompt_columns = max(stack.columns.stop for stack in self._prompts)
+        self._arrange()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that the keys and values take, room for tokens to come included."""
+        return sum(tensor.nbytes for stack in self._stacks for layer in stack.layers for tensor in layer)
+
+    @property
+    def _stacks(self) -> list[Stack]:
+        return [*self._prompts, *self._own]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append one token a row, `[rows]` int64, and return its hidden states `[rows, d_model]`."""
-        if self._n_own % _BLOCK == 0:
+        if not self._own or self._own[-1].length == self._own[-1].capacity:
             self._grow()
+        self._own[-1].length += 1
+        self._biases = {window: bias for window, bias in self._biases.items() if window is None}
         hidden = self._decoder.hidden(tokens, self._positions, self._attend)
-        self._n_own += 1
         self._positions = self._positions + 1
+        self._longest += 1
         return hidden
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (ascending, `[kept]`) and every segment that no row needs any more."""
-        new_rows = {old: new for new, old in enumerate(rows.tolist())}
-        self._positions = self._positions[rows]
-        self._own = [(keys[rows], values[rows]) for keys, values in self._own]
-        self._stacks = [kept for stack in self._stacks if (kept := stack.keep(new_rows)) is not None]
+        self._positions, self._starts = self._positions[rows], self._starts[rows]
+        self._longest = int(self._positions.max())
+        self._prompts = [kept for stack in self._prompts for kept in stack.keep(rows)]
+        self._own = [kept for stack in self._own for kept in stack.keep(rows)]
+        self._arrange()
 
     def _grow(self) -> None:
-        """Make room for a block of further tokens a row."""
-        config = self._decoder.config
+        """Make room for further tokens a row: as many as there are, at least a block."""
+        config, n_rows = self._decoder.config, len(self._positions)
+        so_far = sum(stack.length for stack in self._own)
+        shape = (config.n_kv_heads * n_rows, max(_BLOCK, so_far), config.head_dim)
+        dtype, device = self._decoder.compute_dtype, self._positions.device
 
-        def block() -> Tensor:
-            shape = (len(self._positions), config.n_kv_heads, _BLOCK, config.head_dim)
-            return torch.zeros(shape, dtype=self._decoder.compute_dtype, device=self._positions.device)
+        def room() -> Tensor:
+            return torch.empty(shape, dtype=dtype, device=device)
 
-        if self._own:
-            self._own = [(torch.cat([keys, block()], 2), torch.cat([values, block()], 2)) for keys, values in self._own]
-        else:
-            self._own = [(block(), block()) for _ in range(config.n_layers)]
+        layers = [(room(), room()) for _ in range(config.n_layers)]
+        column = self._own[-1].columns.stop if self._own else self._prompt_columns
+        lengths = torch.full((n_rows,), shape[1], device=device)
+        self._own.append(Stack(layers, n_rows, 0, 0, 1, column, lengths, self._starts + so_far))
+
+    def _arrange(self) -> None:
+        """Find which columns of the score matrix no segment of a row fills, after the rows changed."""
+        n_rows = len(self._positions)
+        unused = torch.ones(n_rows, self._prompt_columns, dtype=torch.bool, device=self._positions.device)
+        for stack in self._prompts:
+            beyond = torch.arange(stack.length, device=unused.device) >= stack.lengths[:, None]
+            unused[stack.rows, stack.columns] = beyond.repeat_interleave(stack.width, 0)
+        self._unused = unused if bool(unused.any()) else None
+        self._biases = {}
+
+    def _bias(self, window: int | None) -> Tensor | None:
+        """`[rows, columns]`, -inf where a row must not look: a column that it does not use, or beyond the window."""
+        if window not in self._biases:
+            hidden = self._unused
+            if window is not None and window <= self._longest:
+                n_columns = self._own[-1].columns.stop
+                hidden = torch.zeros(len(self._positions), n_columns, dtype=torch.bool, device=self._positions.device)
+                if self._unused is not None:
+                    hidden[:, : self._prompt_columns] = self._unused
+                for stack in self._stacks:
+                    keys = stack.starts[:, None] + torch.arange(stack.length, device=hidden.device)
+                    distance = self._positions[stack.rows, None] - keys.repeat_interleave(stack.width, 0)
+                    hidden[stack.rows, stack.columns] |= distance >= window
+            bias = None
+            if hidden is not None:
+                bias = torch.zeros(hidden.shape, dtype=self._decoder.compute_dtype, device=hidden.device)
+                bias.masked_fill_(hidden, -torch.inf)
+            self._biases[window] = bias
+        return self._biases[window]
 
     def _attend(self, layer: int) -> Attend:
+        rule = self._decoder.config.attention_rule(layer)
+
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = self._own[layer]
-            keys[:, :, self._n_own], values[:, :, self._n_own] = k, v
-            seen = slice(0, self._n_own + 1)
-            q = q.to(keys.dtype)
-            out, lse = attention_part(q.unflatten(1, (keys.shape[1], -1)), keys[:, :, seen], values[:, :, seen])
-            out, lse = out.view(q.shape), lse.view(q.shape[:2])
-            for stack in self._stacks:
-                stack.merge_into(out, lse, layer, q)
-            return out
+            own = self._own[-1]
+            keys, values = own.layers[layer]
+            at = own.length - 1
+            keys[:, at], values[:, at] = k.transpose(0, 1).flatten(0, 1), v.transpose(0, 1).flatten(0, 1)
+            return self._attention(q, layer, rule)
 
         return attend
 
-
-def _stack_segments(prompts: Forest, rows: Sequence[int], stored: _Layers) -> list[_Stack]:
-    """Group the segments by depth, length and number of rows (each to a factor of two) and pad within a group.
-
-    Depth is part of the key because a row may meet only one segment of a stack.
-    """
-    below: list[list[int]] = [[] for _ in range(prompts.n_segments)]
-    depths: list[int] = []
-    for parent in prompts.parents:
-        depths.append(0 if parent == -1 else depths[parent] + 1)
-    for row, segment in enumerate(rows):
-        while segment != -1:
-            below[segment].append(row)
-            segment = prompts.parents[segment]
-    groups: dict[tuple[int, int, int], list[int]] = {}
-    for segment, members in enumerate(below):
-        if members:
-            key = (depths[segment], prompts.lengths[segment].bit_length(), len(members).bit_length())
-            groups.setdefault(key, []).append(segment)
-    stacks = []
-    for segments in groups.values():
-        segments.sort(key=lambda segment: below[segment][0])
-        spans = [(prompts.offsets[segment], prompts.lengths[segment]) for segment in segments]
-        longest = max(length for _, length in spans)
-
-        def padded(flat: Tensor, spans: list[tuple[int, int]] = spans, longest: int = longest) -> Tensor:
-            stack = flat.new_zeros(len(spans), flat.shape[1], longest, flat.shape[2])
-            for i, (start, length) in enumerate(spans):
-                stack[i, :, :length] = flat[start : start + length].transpose(0, 1)
-            return stack
-
-        layers = [(padded(keys), padded(values)) for keys, values in stored]
-        stacks.append(_Stack(layers, [length for _, length in spans], [below[s] for s in segments], len(rows)))
-    return stacks
+    def _attention(self, q: Tensor, layer: int, rule: AttentionRule) -> Tensor:
+        """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
+        n_kv_heads, scale = self._decoder.config.n_kv_heads, rule.scale or q.shape[-1] ** -0.5
+        by_head = q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale  # [n_kv_heads, rows, group, head_dim]
+        by_head = by_head.to(self._decoder.compute_dtype).contiguous()
+        # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
+        scores = by_head.new_zeros(*by_head.shape[:3], self._own[-1].columns.stop)
+        for stack in self._stacks:
+            stack.score(scores, layer, by_head)
+        if rule.softcap is not None:
+            scores = scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
+        bias = self._bias(rule.window)
+        if bias is not None:
+            scores[..., : bias.shape[1]] += bias[:, None]
+        probabilities = torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+        out = torch.zeros_like(by_head)
+        for stack in self._stacks:
+            stack.read(out, layer, probabilities)
+        return out.transpose(0, 1).reshape(q.shape).to(q.dtype)

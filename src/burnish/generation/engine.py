@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.cache import KVCache
-from burnish.generation.sampling import Sampling, choose, penalize_repetition
+from burnish.generation.sampling import Sampling, choose
 from burnish.nn.decoder import Decoder
 
+_WORTH_PACKING = 16
+"""Steps from which on packing the weights costs less than it saves."""
 _CROWDED = 0.85
 """Finished rows leave once the rest is at most this share of the batch: leaving copies the keys and values of all."""
 
@@ -92,8 +95,13 @@ class _Wave:
     ) -> None:
         decoder.eval()
         forest, ends = Forest.from_sequences(prompts)
+        _check_positions(decoder, forest.longest_path, sampling)
+        self.order = sorted(range(len(prompts)), key=lambda row: ends[row])
+        """The row of `prompts` at each place of the batch: rows below one segment are neighbours."""
+        prompts = [prompts[row] for row in self.order]
         self._decoder, self._sampling, self._generator = decoder, sampling, generator
-        self._cache = KVCache(decoder, forest.to(decoder.device), ends)
+        self._cache = KVCache(decoder, forest.to(decoder.device), [ends[row] for row in self.order])
+        self._pack(len(prompts))
         self._hidden = self._cache.last_hidden
         self._history: Tensor | None = None
         if sampling.repetition_penalty != 1:
@@ -106,23 +114,34 @@ class _Wave:
     def choose(self) -> Tensor:
         """Choose the next token of each row; `tokens` and `logps` `[rows]` hold them."""
         logits = self._decoder.logits(self._hidden)
-        scores = logits
-        if self._history is not None:
-            scores = penalize_repetition(logits, self._history, self._sampling.repetition_penalty)
         uniform = torch.rand(len(logits), generator=self._generator).to(logits.device)
-        self.tokens = choose(scores, self._sampling, uniform)
-        self.logps = logits.gather(1, self.tokens[:, None]).squeeze(1) - logits.logsumexp(-1)
+        choice = choose(logits, self._sampling, uniform, history=self._history)
+        self.tokens, self.logps = choice.tokens, choice.logps
         return self.tokens
 
     def advance(self, kept: Tensor | None = None) -> None:
         """Feed the chosen tokens back, after dropping all rows but `kept` (indices)."""
         if kept is not None:
             self._cache.keep(kept)
+            self._pack(len(kept))
             self.tokens = self.tokens[kept]
             self._history = None if self._history is None else self._history[kept]
         if self._history is not None:
             self._history = torch.cat([self._history, self.tokens[:, None]], dim=1)
         self._hidden = self._cache.step(self.tokens)
+
+    def _pack(self, rows: int) -> None:
+        if self._sampling.max_new_tokens >= _WORTH_PACKING:
+            self._decoder.pack(rows)
+
+
+def _check_positions(decoder: Decoder, longest: int, sampling: Sampling) -> None:
+    config = decoder.config
+    if config.positions == "learned" and longest + sampling.max_new_tokens > config.max_positions:
+        raise BurnishError(
+            f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones need more than the "
+            f"{config.max_positions} positions that the model has learned; shorten the prompt or lower max_new_tokens"
+        )
 
 
 def _run_wave(
@@ -134,7 +153,7 @@ def _run_wave(
 ) -> list[Completion]:
     wave = _Wave(decoder, prompts, sampling, generator)
     completions = [Completion([], 0.0, "length") for _ in prompts]
-    in_batch = list(range(len(prompts)))
+    in_batch = wave.order
     new_tokens = 0
     for step in range(sampling.max_new_tokens):
         tokens = wave.choose().tolist()

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_DRAW_BLOCK = 256
+"""Vocabulary entries whose weights are summed before one of the blocks is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,67 @@ def truncate(logits: Tensor, *, top_k: int, top_p: float) -> Tensor:
     return logits
 
 
-def choose(logits: Tensor, sampling: Sampling, uniform: Tensor) -> Tensor:
-    """The next token of each row: `[rows]` int64.
+@dataclass(frozen=True)
+class Choice:
+    """The next token of each row, int64 `[rows]`, and its log-probability under the model itself, float32 `[rows]`."""
+
+    tokens: Tensor
+    logps: Tensor
+
+
+def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tensor | None = None) -> Choice:
+    """The next token of each row.
 
     logits `[rows, vocab]` float32. One number in [0, 1) a row, `uniform` `[rows]`, picks the token by inverting the
     cumulative distribution: a fiftieth of the random numbers that a draw for each vocabulary entry would need.
+    history: as for `penalize_repetition`; without it no token is penalized. The log-probability is in nats, at
+    temperature 1 with nothing truncated or penalized.
     """
+    scores = logits
+    if history is not None and sampling.repetition_penalty != 1:
+        scores = penalize_repetition(logits, history, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        return logits.argmax(-1)
-    logits = truncate(logits / sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
-    cumulative = logits.softmax(-1).cumsum(-1)
-    # The sum of 49,152 roundings is not 1: scale the draw to it, and never fall on a token of probability zero.
-    drawn = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).squeeze(-1)
-    return drawn.clamp(max=logits.shape[-1] - 1)
+        tokens = scores.argmax(-1)
+        return Choice(tokens, _picked(logits, tokens) - logits.logsumexp(-1))
+    if sampling.temperature != 1:
+        scores = scores / sampling.temperature
+    scores = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p)
+    largest = scores.amax(-1, keepdim=True)
+    weights = torch.sub(scores, largest).exp_()
+    tokens, total = _draw(weights, uniform)
+    if scores is logits:
+        return Choice(tokens, _picked(logits, tokens) - largest.squeeze(1) - total.log())
+    return Choice(tokens, _picked(logits, tokens) - logits.logsumexp(-1))
+
+
+def _picked(logits: Tensor, tokens: Tensor) -> Tensor:
+    return logits.gather(1, tokens[:, None]).squeeze(1)
+
+
+def _draw(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """An index of each row of `weights` `[rows, vocab]` in proportion to it, and the rows' sums.
+
+    In two steps, first a block and then a token in it: a running sum over the whole vocabulary would be the slowest
+    part of a decoding step, and less exact.
+    """
+    rows, vocab = weights.shape
+    n_blocks = -(-vocab // _DRAW_BLOCK)
+    if n_blocks * _DRAW_BLOCK > vocab:
+        weights = F.pad(weights, (0, n_blocks * _DRAW_BLOCK - vocab))
+    blocks = weights.view(rows, n_blocks, _DRAW_BLOCK)
+    sums = blocks.sum(-1).cumsum(-1)
+    total = sums[:, -1]
+    drawn = uniform * total
+    block = _first_above(sums, drawn)
+    before = F.pad(sums, (1, 0)).gather(1, block[:, None]).squeeze(1)
+    within = blocks[torch.arange(rows, device=weights.device), block].cumsum(-1)
+    # Two ways of summing round differently: what is left of the draw must not reach past the block.
+    inside = _first_above(within, torch.minimum(drawn - before, within[:, -1] * (1 - 2**-23)))
+    return block * _DRAW_BLOCK + inside, total
+
+
+def _first_above(sums: Tensor, drawn: Tensor) -> Tensor:
+    """The first place of each row's running sum above `drawn`: never one that adds nothing."""
+    found = torch.searchsorted(sums, drawn[:, None], right=True).squeeze(1)
+    # A draw that rounds up to the sum itself falls on the last place that adds something.
+    return torch.minimum(found, torch.searchsorted(sums, sums[:, -1:].contiguous()).squeeze(1))

@@ -1,24 +1,57 @@
-"""One layer of the decoder."""
+"""One layer of the decoder: attention and feed-forward, and where the norms and residuals stand around them."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from burnish.nn.attention import Attend, Attention
 from burnish.nn.config import DecoderConfig
-from burnish.nn.feed_forward import SwiGLU
-from burnish.nn.norm import RMSNorm
+from burnish.nn.feed_forward import FeedForward
+from burnish.nn.norm import make_norm
+from burnish.nn.rotary import Angles
 
 
 class Block(nn.Module):
-    """Pre-norm residual block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`."""
+    """The sublayers with the placement of `DecoderConfig.norm_placement`, which gives the formulas."""
 
     def __init__(self, config: DecoderConfig, *, compute_dtype: torch.dtype) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config.d_model, eps=config.norm_eps)
+        self.attention_norm = make_norm(config)
         self.attention = Attention(config, compute_dtype=compute_dtype)
-        self.feed_forward_norm = RMSNorm(config.d_model, eps=config.norm_eps)
-        self.feed_forward = SwiGLU(config, compute_dtype=compute_dtype)
+        if not config.shared_norm:
+            self.feed_forward_norm = make_norm(config)
+        self.feed_forward = FeedForward(config, compute_dtype=compute_dtype)
+        if config.norm_placement == "sandwich":
+            self.attention_output_norm = make_norm(config)
+            self.feed_forward_output_norm = make_norm(config)
+        self.placement, self.residual_scale = config.norm_placement, config.residual_scale
+        self.residual, self.parallel, self.shared_norm = config.residual, config.parallel, config.shared_norm
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), angles, attend)
-        return x + self.feed_forward(self.feed_forward_norm(x))
+    def forward(self, x: Tensor, angles: Angles | None, attend: Attend) -> Tensor:
+        """`x` `[tokens, d_model]` float32 -> the same; `angles` None rotates nothing."""
+
+        def attention(y: Tensor) -> Tensor:
+            return self.attention(y, angles, attend)
+
+        if self.parallel:
+            y = self.attention_norm(x)
+            branches = attention(y) + self.feed_forward(y if self.shared_norm else self.feed_forward_norm(x))
+            return x + branches if self.residual else branches.float()
+        x = self._sublayer(x, attention, "attention")
+        return self._sublayer(x, self.feed_forward, "feed_forward")
+
+    def _sublayer(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], name: str) -> Tensor:
+        norm = getattr(self, f"{name}_norm")
+        if self.placement == "pre":
+            return self._add(x, sublayer(norm(x)))
+        if self.placement == "sandwich":
+            return self._add(x, getattr(self, f"{name}_output_norm")(sublayer(norm(x))))
+        if self.placement == "reordered":
+            return self._add(x, norm(sublayer(x)))
+        return norm(self._add(x, sublayer(x)))
+
+    def _add(self, x: Tensor, branch: Tensor) -> Tensor:
+        if not self.residual:
+            return branch.float()
+        return x + branch if self.residual_scale == 1.0 else torch.add(branch, x, alpha=self.residual_scale)

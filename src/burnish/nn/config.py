@@ -1,14 +1,86 @@
-"""The shape of a decoder: one dataclass serves every model family."""
+"""The shape of a decoder: one dataclass serves every model family and every variant that the lab compares.
+
+Nothing here names a family. What a checkpoint of a family calls these settings is data in `burnish.checkpoints`.
+"""
 
 from dataclasses import dataclass
+from typing import Literal
+
+NormKind = Literal["rms", "layer", "batch", "weight", "none"]
+Placement = Literal["pre", "post", "sandwich", "deepnorm", "reordered"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionRule:
+    """Which keys a query sees and what becomes of its scores; the rest of the contract of `burnish.nn.attention`.
+
+    scale: multiplies the scores, `1 / sqrt(head_dim)` where None.
+    causal: a token sees the earlier tokens of its own segment; otherwise all of them.
+    window: a token sees only keys fewer than so many positions before it (Beltagy 2020, arXiv:2004.05150), itself one.
+    softcap: scores become `softcap · tanh(score / softcap)` (Gemma 2, arXiv:2408.00118, section 2).
+    """
+
+    scale: float | None = None
+    causal: bool = True
+    window: int | None = None
+    softcap: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """Rotary positions stretched beyond the length that a model was first trained on.
+
+    `linear` divides all frequencies by `factor` (Chen 2023, arXiv:2306.15595). `llama3` divides the low ones, keeps the
+    high ones and blends between (Llama 3, arXiv:2407.21783; the formula is in its published code). `yarn` blends by the
+    number of turns within the original context, and scales cosines and sines by `attention_factor` (Peng 2023,
+    arXiv:2309.00071, sections 3.2 and 3.4).
+    """
+
+    kind: Literal["linear", "llama3", "yarn"]
+    factor: float
+    original_max_positions: int = 8192
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"the factor of scaled rotary positions must be at least 1, got {self.factor}")
+        if self.kind == "llama3" and not self.low_freq_factor < self.high_freq_factor:
+            raise ValueError(
+                f"high_freq_factor ({self.high_freq_factor}) must be above low_freq_factor ({self.low_freq_factor})"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """Sizes and constants of a decoder-only transformer.
+    """Sizes, layout and constants of a decoder-only transformer.
 
-    `n_kv_heads == n_heads` is multi-head attention, 1 is multi-query attention and anything between is
-    grouped-query attention (Ainslie 2023, arXiv:2305.13245, section 2.2).
+    Attention: `n_kv_heads == n_heads` is multi-head attention, 1 is multi-query attention and anything between is
+    grouped-query attention (Ainslie 2023, arXiv:2305.13245, section 2.2). `qk_norm` normalizes queries and keys, each
+    `head` alone or the whole `projection`. `sliding_window` holds for all layers but those of `full_attention_layers`.
+
+    Positions: `rotary`, on the first `rotary_dim` dimensions of a head (all where None) and in all layers but those of
+    `unrotated_layers`; or `learned`, added to the embedding. `local_rope_theta` is the base of the layers with a
+    window, where it differs; they are not scaled.
+
+    Norms: `norm` is the kind, `norm_placement` where it stands around a sublayer f:
+
+        pre        x + f(norm(x))                   Xiong 2020, arXiv:2002.04745
+        post       norm(x + f(x))                   Vaswani 2017, arXiv:1706.03762
+        sandwich   x + norm(f(norm(x)))             Ding 2021, arXiv:2105.13290
+        deepnorm   norm(α x + f(x)), α = (2 N)^1/4  Wang 2022, arXiv:2203.00555
+        reordered  x + norm(f(x))                   Liu 2021, arXiv:2111.09883; OLMo 2, arXiv:2501.00656
+
+    `norm="weight"` normalizes no activations; the projections of the blocks are reparameterized instead (Salimans 2016,
+    arXiv:1602.07868). `residual=False` leaves out the `x +`. `parallel` adds attention and feed-forward of the same x,
+    with one norm for both where `shared_norm` (Wang and Komatsuzaki 2021, GPT-J).
+
+    `model_type` is the family of the checkpoint that the model came from, and the format it is saved in where that
+    can express it.
     """
 
     vocab_size: int
@@ -18,10 +90,42 @@ class DecoderConfig:
     n_kv_heads: int
     head_dim: int
     d_ff: int
-    norm_eps: float = 1e-5
-    rope_theta: float = 10_000.0
     max_positions: int = 2048
     tie_embeddings: bool = True
+    embedding_scale: float = 1.0
+    logits_softcap: float | None = None
+
+    causal: bool = True
+    qkv_bias: bool = False
+    attention_bias: bool = False
+    """Bias of the output projection."""
+    qk_norm: Literal["head", "projection"] | None = None
+    attention_scale: float | None = None
+    attention_softcap: float | None = None
+    sliding_window: int | None = None
+    full_attention_layers: tuple[int, ...] = ()
+
+    positions: Literal["rotary", "learned"] = "rotary"
+    rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
+    local_rope_theta: float | None = None
+    rotary_dim: int | None = None
+    unrotated_layers: tuple[int, ...] = ()
+
+    activation: Activation = "silu"
+    gated: bool = True
+    feed_forward_bias: bool = False
+
+    norm: NormKind = "rms"
+    norm_placement: Placement = "pre"
+    norm_eps: float = 1e-5
+    norm_bias: bool = True
+    """Whether a LayerNorm or BatchNorm has a bias; RMSNorm has none."""
+    residual: bool = True
+    parallel: bool = False
+    shared_norm: bool = False
+
+    model_type: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "head_dim", "d_ff"):
@@ -29,5 +133,42 @@ class DecoderConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_heads ({self.n_heads}) must be a multiple of n_kv_heads ({self.n_kv_heads})")
-        if self.head_dim % 2:
-            raise ValueError(f"head_dim must be even for rotary positions, got {self.head_dim}")
+        for name, size in (("head_dim", self.head_dim), ("rotary_dim", self.rotary_dim or 2)):
+            if self.positions == "rotary" and size % 2:
+                raise ValueError(f"{name} must be even for rotary positions, got {size}")
+        if self.rotary_dim is not None and not 0 < self.rotary_dim <= self.head_dim:
+            raise ValueError(f"rotary_dim must be in 1 to head_dim ({self.head_dim}), got {self.rotary_dim}")
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise ValueError(f"sliding_window must be at least 1, got {self.sliding_window}")
+        if self.parallel and self.norm_placement != "pre":
+            raise ValueError(f"parallel sublayers need norm_placement 'pre', got {self.norm_placement!r}")
+        if self.shared_norm and not self.parallel:
+            raise ValueError("shared_norm needs parallel sublayers")
+        if self.norm == "weight" and self.norm_placement not in ("pre", "deepnorm"):
+            raise ValueError(
+                f"norm 'weight' normalizes no activations, so norm_placement must be 'pre' or 'deepnorm' (for its "
+                f"scaling alone), got {self.norm_placement!r}"
+            )
+
+    def window(self, layer: int) -> int | None:
+        """The sliding window of a layer, None where it sees everything."""
+        return None if layer in self.full_attention_layers else self.sliding_window
+
+    def attention_rule(self, layer: int) -> AttentionRule:
+        """What a query of this layer sees and how it is scored."""
+        return AttentionRule(
+            scale=self.attention_scale,
+            causal=self.causal,
+            window=self.window(layer),
+            softcap=self.attention_softcap,
+        )
+
+    @property
+    def residual_scale(self) -> float:
+        """DeepNorm's α: (2 N)^1/4 for a decoder of N layers (Wang 2022, figure 2), 1 for all other placements."""
+        return (2 * self.n_layers) ** 0.25 if self.norm_placement == "deepnorm" else 1.0
+
+    @property
+    def initial_gain(self) -> float:
+        """DeepNorm's β: (8 N)^-1/4, the gain of v, o and the feed-forward at initialisation; else 1."""
+        return (8 * self.n_layers) ** -0.25 if self.norm_placement == "deepnorm" else 1.0

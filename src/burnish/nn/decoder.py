@@ -9,6 +9,8 @@ Notable choices:
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +19,11 @@ from burnish.forest import Forest
 from burnish.nn.attention import Attend, Backend, backend_for
 from burnish.nn.block import Block
 from burnish.nn.config import DecoderConfig
+from burnish.nn.initialization import initialize
 from burnish.nn.linear import Embedding, Linear
-from burnish.nn.log_probabilities import log_probabilities
-from burnish.nn.norm import RMSNorm
-from burnish.nn.rotary import rotary_angles
+from burnish.nn.log_probabilities import log_probabilities, soft_capped
+from burnish.nn.norm import make_norm
+from burnish.nn.rotary import Angles, rotary_angles
 
 
 class Decoder(nn.Module):
@@ -33,23 +36,21 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.d_model, compute_dtype=compute_dtype)
+        self.position_embedding: Embedding | None = None
+        if config.positions == "learned":
+            self.position_embedding = Embedding(config.max_positions, config.d_model, compute_dtype=compute_dtype)
         self.blocks = nn.ModuleList(Block(config, compute_dtype=compute_dtype) for _ in range(config.n_layers))
-        self.norm = RMSNorm(config.d_model, eps=config.norm_eps)
+        # Where every block ends with a norm of the residual stream, another would only repeat it.
+        self.norm = nn.Identity() if config.norm_placement in ("post", "deepnorm") else make_norm(config)
         self.head: Linear | None = None
         if not config.tie_embeddings:
             self.head = Linear(config.d_model, config.vocab_size, compute_dtype=compute_dtype)
         if not self.embedding.weight.is_meta:
             self.initialize(seed=0)
 
-    @torch.no_grad()
     def initialize(self, *, seed: int) -> None:
-        """Random weights, normal with deviation 0.02; norms at one (Radford 2019, section 2.3)."""
-        generator = torch.Generator(self.device).manual_seed(seed)
-        for module in self.modules():
-            if isinstance(module, Linear):
-                module.weight.normal_(std=0.02, generator=generator)
-            elif isinstance(module, RMSNorm):
-                module.weight.fill_(1.0)
+        """Random weights, a function of the configuration and `seed`: see `burnish.nn.initialization`."""
+        initialize(self, self.config, torch.Generator(self.device).manual_seed(seed))
 
     @property
     def device(self) -> torch.device:
@@ -74,34 +75,78 @@ class Decoder(nn.Module):
         if not 0 <= n_layers < len(self.blocks):
             raise ValueError(f"cannot freeze {n_layers} of {len(self.blocks)} layers: at least one must train")
         if n_layers:
-            for module in (self.embedding, *self.blocks[:n_layers]):
-                module.requires_grad_(False)
+            for module in (self.embedding, self.position_embedding, *self.blocks[:n_layers]):
+                if module is not None:
+                    module.requires_grad_(False)
 
     @property
     def output_projection(self) -> Linear:
         """The layer from hidden states to the vocabulary: the embedding where they are tied."""
         return self.embedding if self.head is None else self.head
 
+    def train(self, mode: bool = True) -> Self:
+        """As in PyTorch; training frees what `pack` made, since it changes the weights."""
+        if mode:
+            for module in self.modules():
+                if isinstance(module, Linear):
+                    module.unpack()
+        return super().train(mode)
+
+    def pack(self, rows: int) -> None:
+        """Prepare the weights for products of up to `rows` rows, as decoding needs them: a copy of the weights."""
+        for module in self.modules():
+            if isinstance(module, Linear) and module is not self.position_embedding:
+                module.pack(rows)
+
     def forward(self, forest: Forest, *, backend: Backend | None = None) -> Tensor:
-        """Final-normed hidden states of all tokens: `[n_tokens, d_model]` float32."""
+        """Final-normed hidden states of all tokens: `[n_tokens, d_model]` float32.
+
+        Raises ValueError where learned positions end before the forest does.
+        """
         attention = backend or backend_for(self.device)
+        if self.config.positions == "learned" and forest.longest_path > self.config.max_positions:
+            raise ValueError(
+                f"a sequence of {forest.longest_path} tokens is longer than the {self.config.max_positions} positions "
+                "that the model has learned"
+            )
 
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return attention(q, k, v, forest)
+        def attend(layer: int) -> Attend:
+            rule = self.config.attention_rule(layer)
+            return lambda q, k, v: attention(q, k, v, forest, rule)
 
-        return self.hidden(forest.tokens, forest.positions, lambda _layer: attend)
+        return self.hidden(forest.tokens, forest.positions, attend)
 
     def hidden(self, tokens: Tensor, positions: Tensor, attend: Callable[[int], Attend]) -> Tensor:
         """Hidden states of `tokens` `[n]` at `positions` `[n]`, where `attend(layer)` is that layer's attention."""
         x = self.embedding.lookup(tokens)
-        angles = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
+        if self.config.embedding_scale != 1.0:
+            x = x * self.config.embedding_scale
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.lookup(positions)
+        angles = self._angles(positions)
         for layer, block in enumerate(self.blocks):
-            x = block(x, angles, attend(layer))
-        return self.norm(x)
+            x = block(x, angles(layer), attend(layer))
+        return self.norm(x).float()
+
+    def _angles(self, positions: Tensor) -> Callable[[int], Angles | None]:
+        """The rotation of each layer at `positions`, each kind of layer computed once."""
+        config = self.config
+        if config.positions != "rotary":
+            return lambda _layer: None
+        make = partial(rotary_angles, positions, config.rotary_dim or config.head_dim)
+        whole = make(config.rope_theta, config.rope_scaling)
+        local = whole if config.local_rope_theta is None else make(config.local_rope_theta)
+
+        def angles(layer: int) -> Angles | None:
+            if layer in config.unrotated_layers:
+                return None
+            return whole if config.window(layer) is None else local
+
+        return angles
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` float32."""
-        return self.output_projection(hidden).float()
+        return soft_capped(self.output_projection(hidden).float(), self.config.logits_softcap)
 
     def logps(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Tensor:
         """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`.
@@ -113,4 +158,10 @@ class Decoder(nn.Module):
             raise ValueError("the first token of a root cannot be scored: no token comes before it")
         hidden = self(forest, backend=backend).index_select(0, predecessors)
         projection = self.output_projection
-        return log_probabilities(hidden, projection.weight, projection.cast_weight(), forest.tokens[scored])
+        return log_probabilities(
+            hidden,
+            projection.weight,
+            projection.cast_weight(),
+            forest.tokens[scored],
+            softcap=self.config.logits_softcap,
+        )

@@ -1,6 +1,7 @@
 """Conversations to token ids through a model's own chat template.
 
-- Templates run as transformers runs them (same filters, same variables), in jinja2's immutable sandbox.
+- Templates run as transformers runs them (same filters, variables and reading of messages), in jinja2's immutable
+  sandbox.
 - Control tokens come from the template only. A message that holds the text `<|im_end|>` is encoded as that text.
 - A prompt's ids are always an exact prefix of its conversation's ids, so that a model is trained on precisely
   what it sees when it generates, and a forest can share the prompt.
@@ -8,6 +9,7 @@
 
 import itertools
 import json
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,12 +18,13 @@ from typing import Any, NamedTuple, NoReturn, Required, TypedDict
 
 import jinja2
 from jinja2.ext import Extension
-from jinja2.nodes import Node
+from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
+from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from burnish.errors import CheckpointError, DataError
-from burnish.text.tokenizer import Tokenizer
+from burnish.text.tokenizer import GENERATED, GENERATED_END, Tokenizer
 
 
 class Message(TypedDict, total=False):
@@ -50,18 +53,7 @@ def render(
     `add_generation_prompt` appends what the template puts before an assistant's answer. Raises
     `CheckpointError` when the tokenizer has no usable template, `DataError` when the template refuses the messages.
     """
-    template = _compile(_template(tokenizer), tokenizer.source)
-    names = {f"{n}_token": tokenizer.token(getattr(tokenizer, f"{n}_id")) for n in ("bos", "eos", "pad", "unk")}
-    try:
-        return template.render(
-            messages=messages,
-            tools=tools,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **{name: text for name, text in names.items() if text is not None},
-        )
-    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
+    return _render(tokenizer, messages, add_generation_prompt=add_generation_prompt, tools=tools)[0]
 
 
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message], *, tools: Tools | None = None) -> list[int]:
@@ -79,12 +71,15 @@ def encode_conversation(
 ) -> tuple[list[int], list[bool]]:
     """Ids of a whole conversation and a mask, True on the tokens an assistant would have to generate.
 
-    Those are each assistant message's content and the token that ends its turn, but not what the template
-    writes after that. Raises `CheckpointError` when the template rewrites earlier turns once later ones
-    follow (their answers then have no fixed prompt) or ends the assistant's turn with no stop token.
+    Where the template marks those with `{% generation %}`, the mask is transformers' `return_assistant_tokens_mask`,
+    and reaches on to the token that ends the turn. Otherwise it is each assistant message's content and the token
+    that ends its turn, but not what the template writes after that.
+
+    Raises `CheckpointError` when the template rewrites earlier turns once later ones follow (their answers then
+    have no fixed prompt) or ends the assistant's turn with no stop token.
     """
     messages, tools = _guard(tokenizer, messages), _guard(tokenizer, tools)
-    text = render(tokenizer, messages, tools=tools)
+    text, marked = _render(tokenizer, messages, tools=tools)
     turns = list(_assistant_turns(tokenizer, messages, tools))
     for turn in turns:
         if not (text.startswith(turn.prompt) and text.startswith(turn.through)):
@@ -95,6 +90,9 @@ def encode_conversation(
             )
     ids, offsets, firsts = _encode_at(tokenizer, text, [len(turn.prompt) for turn in turns])
     mask = [False] * len(ids)
+    for span in marked:
+        first, end = _tokens_of(offsets, span)
+        mask[first:end] = [True] * (end - first)
     for turn, first in zip(turns, firsts, strict=True):
         end = bisect_left(offsets, len(turn.through), lo=first)
         stops = [i for i in range(first, end) if ids[i] in tokenizer.stop_ids]
@@ -104,8 +102,55 @@ def encode_conversation(
                 f"the chat template of {tokenizer.source} ends an assistant's turn without a stop token (known: "
                 f"{', '.join(known) or 'none'}), so a model trained on it would never stop"
             )
+        if marked:
+            if not any(mask[first:end]):
+                continue  # an answer that the template leaves out, such as any but the last
+            first = end - mask[first:end][::-1].index(True)
+            if any(mask[stop] for stop in stops):
+                continue
         mask[first : stops[-1] + 1] = [True] * (stops[-1] + 1 - first)
     return ids, mask
+
+
+def _render(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool = False,
+    tools: Tools | None = None,
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text of a conversation, and from where to where the template marks it as generated."""
+    template = _compile(_template(tokenizer), tokenizer.source)
+    names = {f"{n}_token": tokenizer.token(getattr(tokenizer, f"{n}_id")) for n in ("bos", "eos", "pad", "unk")}
+    try:
+        text = template.render(
+            messages=[_as_template_reads(message) for message in messages],
+            tools=tools,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            **{name: text for name, text in names.items() if text is not None},
+        )
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
+    plain, spans, starts = "", [], []
+    for part in re.split(f"([{GENERATED}{GENERATED_END}])", text):
+        if part == GENERATED:
+            starts.append(len(plain))
+        elif part == GENERATED_END:
+            spans.append((starts.pop() if starts else 0, len(plain)))
+        else:
+            plain += part
+    return plain, [(start, end) for start, end in spans if start < end]
+
+
+def _as_template_reads(message: Message) -> dict[str, Any]:
+    """A message as transformers hands it on: without keys that are null, and its reasoning under every name for it."""
+    read = {key: value for key, value in message.items() if value is not None}
+    reasoning = next((read[key] for key in _REASONING if key in read), None)
+    return read if reasoning is None else {"thinking": reasoning, **read, "reasoning_content": reasoning}
+
+
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 class _Turn(NamedTuple):
@@ -145,11 +190,19 @@ def _encode_at(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[li
     return ids, offsets, firsts
 
 
+def _tokens_of(offsets: Sequence[int], span: tuple[int, int]) -> tuple[int, int]:
+    """The first token, and the one behind the last, that hold any of the characters of `span`."""
+    first = bisect_left(offsets, span[0])
+    if first == len(offsets) or offsets[first] > span[0]:
+        first -= 1  # a token that begins before the span and reaches into it
+    return max(first, 0), bisect_left(offsets, span[1])
+
+
 def _encode_pieces(tokenizer: Tokenizer, text: str, cuts: Sequence[int]) -> tuple[list[int], list[int]]:
     ids: list[int] = []
     offsets: list[int] = []
     for start, end in itertools.pairwise([0, *cuts, len(text)]):
-        piece_ids, piece_offsets = tokenizer.encode_guarded(text[start:end])
+        piece_ids, piece_offsets = tokenizer.encode_guarded(text[start:end], after=ids[-1] if ids else None)
         ids += piece_ids
         offsets += [start + offset for offset in piece_offsets]
     return ids, offsets
@@ -197,13 +250,17 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 class _GenerationBlock(Extension):
-    """Accepts `{% generation %} ... {% endgeneration %}`, which marks answers for other tools, as its content."""
+    """`{% generation %} ... {% endgeneration %}`: what the model generates, between two marks."""
 
     tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
 
-    def parse(self, parser: Parser) -> list[Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+    def parse(self, parser: Parser) -> Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
+
+    def _mark(self, caller: Macro) -> str:
+        return f"{GENERATED}{caller()}{GENERATED_END}"
 
 
 def _tojson(

@@ -1,7 +1,7 @@
 """The resumable state of a training run: one safetensors file, replaced atomically.
 
-It holds the trainable parameters, AdamW's moments and the number of finished steps. Nothing else is needed: data
-order and dropout are functions of (seed, step).
+It holds the trainable parameters, AdamW's moments, the persistent buffers (BatchNorm's running statistics) and the
+number of finished steps. Nothing else is needed: data order and dropout are functions of (seed, step).
 """
 
 import json
@@ -27,6 +27,7 @@ def save_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
             tensors[f"parameter.{name}"] = parameter.detach()
             for moment in _MOMENTS:
                 tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+    tensors |= {f"buffer.{name}": buffer for name, buffer in persistent_buffers(model).items()}
     with atomic_file(folder / FILE) as path:
         try:
             save_file(tensors, path, metadata={"state": json.dumps({"step": step, "identity": identity})})
@@ -57,11 +58,19 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
                             "step": torch.tensor(float(step)),
                             **{moment: value.to(parameter.device) for moment, value in moments.items()},
                         }
+                for name, buffer in persistent_buffers(model).items():
+                    buffer.copy_(file.get_tensor(f"buffer.{name}"))
     except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
         raise BurnishError(
             f"{path}: the saved training state cannot be read ({error}); delete it to train this stage again"
         ) from error
     return step
+
+
+def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that belong to the model's state, by name: those that `state_dict` has."""
+    state = model.state_dict()
+    return {name: buffer for name, buffer in model.named_buffers() if name in state}
 
 
 def discard_state(folder: Path) -> None:

@@ -7,7 +7,8 @@ the probabilities as exp(score - lse) and needs out only for the row sum of out 
 arXiv:2205.14135, appendix B.2).
 
 The pre-order of the forest makes every part a view: all descendants of a segment, whatever their depth, attend
-to it in one call, and neighbouring segments of equal length form a batch.
+to it in one call, and neighbouring segments of equal length form a batch. The kernel reads grouped K/V heads where they
+are. Soft-capped scores, and windows that a path is longer than, go another way (`burnish.nn.attention.paths`).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from burnish.forest import Forest
+from burnish.nn.attention import paths
 from burnish.nn.attention.parts import merge
+from burnish.nn.config import AttentionRule
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
@@ -63,9 +66,22 @@ def _plan(forest: Forest) -> _Plan:
     return kept
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule | None = None) -> Tensor:
     """The contract of `burnish.nn.attention`, exact in value and gradient."""
-    return _ForestAttention.apply(q.contiguous(), k.contiguous(), v.contiguous(), _plan(forest))
+    rule = rule or AttentionRule()
+    if rule.softcap is not None or (rule.window is not None and rule.window < forest.longest_path):
+        return paths.attention(q, k, v, forest, rule)
+    return _ForestAttention.apply(q, k, v, _plan(forest), rule.causal, rule.scale)
+
+
+def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest) -> Tensor:
+    """The contract of `burnish.nn.attention.cross_attention`, exact in value and gradient."""
+    trees = zip(*(_trees(forest) for forest in (queries, context)), strict=True)
+    return _ForestAttention.apply(q, k, v, _Plan((), tuple(trees)), False, None)
+
+
+def _trees(forest: Forest) -> list[slice]:
+    return [slice(forest.offsets[root], forest.descendants_stop[root]) for root in forest.roots]
 
 
 def _heads_first(x: Tensor) -> Tensor:
@@ -75,34 +91,35 @@ def _heads_first(x: Tensor) -> Tensor:
 
 class _ForestAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, plan: _Plan) -> Tensor:
-        out = torch.empty_like(q)
-        lse = q.new_empty(q.shape[:2])
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, plan: _Plan, causal: bool, scale: float | None) -> Tensor:
+        out = q.new_empty(q.shape) if plan.own else q.new_zeros(q.shape)
+        lse = q.new_empty(q.shape[:2]) if plan.own else q.new_full(q.shape[:2], -torch.inf)
         for run in plan.own:
             part = [_heads_first(run.view(x)) for x in (q, k, v)]
-            part_out, part_lse = _flash(*part, 0.0, True)
+            part_out, part_lse = _flash(*part, 0.0, causal, scale=scale)
             run.view(out).copy_(_heads_first(part_out))
             run.view(lse).copy_(_heads_first(part_lse))
         for queries, keys in plan.ancestors:
-            part_out, part_lse = _flash(*(_heads_first(x[None]) for x in (q[queries], k[keys], v[keys])))
+            part = [_heads_first(x[None]) for x in (q[queries], k[keys], v[keys])]
+            part_out, part_lse = _flash(*part, scale=scale)
             merge(out[queries], lse[queries], _heads_first(part_out)[0], _heads_first(part_lse)[0])
         ctx.save_for_backward(q, k, v, out, lse)
-        ctx.plan = plan
+        ctx.plan, ctx.causal, ctx.scale = plan, causal, scale
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, lse = ctx.saved_tensors
-        grad = grad.contiguous()
-        grads = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+        empty = torch.empty if ctx.plan.own else torch.zeros
+        grads = tuple(empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
         for run in ctx.plan.own:
             part = [_heads_first(run.view(x)) for x in (grad, q, k, v, out, lse)]
-            for whole, piece in zip(grads, _flash_backward(*part, 0.0, True), strict=True):
+            for whole, piece in zip(grads, _flash_backward(*part, 0.0, ctx.causal, scale=ctx.scale), strict=True):
                 run.view(whole).copy_(_heads_first(piece))
         for queries, keys in ctx.plan.ancestors:
             slices = (grad[queries], q[queries], k[keys], v[keys], out[queries], lse[queries])
-            pieces = _flash_backward(*(_heads_first(x[None]) for x in slices), 0.0, False)
+            pieces = _flash_backward(*(_heads_first(x[None]) for x in slices), 0.0, False, scale=ctx.scale)
             for whole, piece, at in zip(grads, pieces, (queries, keys, keys), strict=True):
                 whole[at].add_(_heads_first(piece)[0])
-        return *grads, None
+        return *grads, None, None, None

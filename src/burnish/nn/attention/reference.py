@@ -1,35 +1,71 @@
-"""Attention over a forest by a dense mask: the definition. Quadratic in the tokens of the whole forest."""
+"""Attention over a forest by a dense mask and plain operations: the definition. Quadratic in the whole forest."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from burnish.forest import Forest
+from burnish.nn.config import AttentionRule
 
 
 def visible_until(forest: Forest) -> Tensor:
     """`[n_tokens]` int64: one past the last token that may see each token.
 
     In depth-first pre-order the descendants of a segment follow it directly, so a query i sees a key j
-    exactly when `j <= i < visible_until[j]`.
+    exactly when `j <= i < visible_until[j]`; without causality also where both are of one segment.
     """
-    lengths = torch.tensor(forest.lengths)
-    return torch.tensor(forest.descendants_stop).repeat_interleave(lengths).to(forest.tokens.device)
+    return _by_token(forest, forest.descendants_stop)
 
 
-def mask(forest: Forest) -> Tensor:
+def segment_of(forest: Forest) -> Tensor:
+    """`[n_tokens]` int64: the segment of each token."""
+    return _by_token(forest, range(forest.n_segments))
+
+
+def mask(forest: Forest, rule: AttentionRule | None = None) -> Tensor:
     """`[n_tokens, n_tokens]` bool: row i is True where query i sees key j."""
+    rule = rule or AttentionRule()
     index = torch.arange(forest.n_tokens, device=forest.tokens.device)
-    return (index[None, :] <= index[:, None]) & (index[:, None] < visible_until(forest)[None, :])
+    seen = (index[None, :] <= index[:, None]) & (index[:, None] < visible_until(forest)[None, :])
+    if not rule.causal:
+        segment = segment_of(forest)
+        seen |= segment[:, None] == segment[None, :]
+    if rule.window is not None:
+        seen &= forest.positions[:, None] - forest.positions[None, :] < rule.window
+    return seen
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule | None = None) -> Tensor:
     """The contract of `burnish.nn.attention` under the dense mask."""
-    out = F.scaled_dot_product_attention(
-        q.transpose(0, 1)[None],
-        k.transpose(0, 1)[None],
-        v.transpose(0, 1)[None],
-        attn_mask=mask(forest),
-        enable_gqa=True,
-    )
-    return out[0].transpose(0, 1)
+    return masked_attention(q, k, v, mask(forest, rule), rule)
+
+
+def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest) -> Tensor:
+    """The contract of `burnish.nn.attention.cross_attention` under a dense mask."""
+    return masked_attention(q, k, v, _tree_of(queries)[:, None] == _tree_of(context)[None, :])
+
+
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: AttentionRule | None = None) -> Tensor:
+    """Attention where `seen` `[queries, keys]` is True.
+
+    q `[queries, n_heads, head_dim]`, k and v `[keys, n_kv_heads, head_dim]`; returns the shape of q.
+    """
+    rule = rule or AttentionRule()
+    n_kv_heads = k.shape[1]
+    grouped = q.unflatten(1, (n_kv_heads, -1))
+    scores = torch.einsum("qkgd,skd->kgqs", grouped, k) * (rule.scale or q.shape[-1] ** -0.5)
+    if rule.softcap is not None:
+        scores = rule.softcap * torch.tanh(scores / rule.softcap)
+    probabilities = scores.masked_fill(~seen, -torch.inf).softmax(-1)
+    return torch.einsum("kgqs,skd->qkgd", probabilities, v).flatten(1, 2)
+
+
+def _by_token(forest: Forest, values: "range | tuple[int, ...]") -> Tensor:
+    lengths = torch.tensor(forest.lengths)
+    return torch.tensor(list(values)).repeat_interleave(lengths).to(forest.tokens.device)
+
+
+def _tree_of(forest: Forest) -> Tensor:
+    trees: list[int] = []
+    for parent in forest.parents:
+        trees.append((trees[-1] + 1 if trees else 0) if parent == -1 else trees[parent])
+    return _by_token(forest, tuple(trees))

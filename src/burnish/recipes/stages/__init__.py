@@ -4,16 +4,27 @@ from typing import Annotated
 
 from pydantic import Field
 
+from burnish.recipes.stages.convert import ConvertStage
 from burnish.recipes.stages.corpus import CorpusStage
 from burnish.recipes.stages.cpt import CptStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
+from burnish.recipes.stages.perplexity import PerplexityStage
 from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
 
 Stage = Annotated[
-    PrepareStage | CorpusStage | CptStage | SftStage | SampleStage | DpoStage | EvaluateStage | ExportStage,
+    PrepareStage
+    | CorpusStage
+    | CptStage
+    | SftStage
+    | SampleStage
+    | DpoStage
+    | ConvertStage
+    | EvaluateStage
+    | PerplexityStage
+    | ExportStage,
     Field(discriminator="type"),
 ]

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from burnish.text.tokenizer import Tokenizer
 
 MODEL_FOLDER = "model"
-Quantization = Literal["F32", "F16", "Q8_0"]
+Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
+
+# A block of 32 numbers has, beside its 4, 5 or 8 bits for each, a scale of 16 bits, and in the _1 formats an offset.
+_BYTES = {
+    "F32": 4.0,
+    "F16": 2.0,
+    "BF16": 2.0,
+    "Q8_0": 34 / 32,
+    "Q5_1": 24 / 32,
+    "Q5_0": 22 / 32,
+    "Q4_1": 20 / 32,
+    "Q4_0": 18 / 32,
+}
 
 
 class ExportStage(StageConfig):
@@ -22,7 +34,9 @@ class ExportStage(StageConfig):
 
     type: Literal["export"] = Field("export", description="export")
     model: LatestModel = Field(None, description="model to export; the latest trained one if left out")
-    gguf: list[Quantization] = Field([], description="GGUF files to write, for llama.cpp: F32, F16, Q8_0")
+    gguf: list[Quantization] = Field(
+        [], description="GGUF files to write, for llama.cpp: F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0"
+    )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the model folder")
     evaluation: LatestEvaluation = Field(
         None, description="evaluation whose results the model card shows; the latest if left out"
@@ -32,8 +46,9 @@ class ExportStage(StageConfig):
     copies: ClassVar[bool] = True
 
     def disk_bytes(self, n_parameters: int) -> int:
-        sizes = {"F32": 4.0, "F16": 2.0, "Q8_0": 34 / 32}
-        return round(n_parameters * (4 + sum(sizes[quantization] for quantization in self.gguf)))
+        # The output layer of the smallest formats is larger, at most half the model.
+        sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in self.gguf]
+        return round(n_parameters * (4 + sum(sizes)))
 
     def run(self, context: StageContext) -> Metrics:
         results = context.path(self.evaluation) if self.evaluation is not None else None

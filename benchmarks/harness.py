@@ -1,0 +1,198 @@
+"""Measures a row: prepare, find the peer's fastest configuration, check, then the two sides in turn.
+
+Notable choices:
+- every run is a process of its own, so no side meets caches or fragments of memory that another one left;
+- the sides alternate within one session, so a machine that gets slower or faster meets both;
+- the rate of a side is the median of its repetitions; ratios are between medians.
+"""
+
+import json
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.process import ROOT, call
+from benchmarks.row import BenchmarkError, Config, Row
+
+LOSS_TOLERANCE = 0.01
+"""How far apart two numbers of evidence may be, in their own unit (nats)."""
+
+NOISE = 0.1
+"""A run is called noisy where other processes used more than so many cores meanwhile."""
+
+Say = Callable[[str], None]
+
+
+def measure(row: Row, *, repetitions: int, threads: int, quick: bool, say: Say) -> Config:
+    """The record of a row, as it is written to `<row>.json`."""
+    with tempfile.TemporaryDirectory(prefix="burnish-bench-") as folder:
+        sizes = {**row.parameters, **(row.quick if quick else {})}
+        config: Config = {"folder": folder, "threads": threads, "unit": row.unit, **sizes}
+        config |= _without_memory(call(row.module, "prepare", config))
+        chosen, candidates = fastest_configuration(row, config | (row.quick if quick else row.search), say)
+        say(f"{row.name}: {row.peer} with {_shown(chosen)}")
+        check = config | row.check
+        evidence = agreed(
+            call(row.module, "ours", check)["evidence"], _peer(row, config, chosen, row.check)["evidence"]
+        )
+        runs: dict[str, list[Config]] = {"ours": [], "peer": []}
+        for number in range(1, repetitions + 1):
+            for side, answers in runs.items():
+                answers.append(call(row.module, side, config) if side == "ours" else _peer(row, config, chosen))
+                say(f"{row.name}: {side} {number}/{repetitions}: {_outcome(row, answers[-1])}")
+    return record(row, config, chosen, candidates, evidence, runs) | {"quick": quick}
+
+
+def fastest_configuration(row: Row, config: Config, say: Say) -> tuple[Config, list[Config]]:
+    """The peer's settings with the highest rate, and all that were tried, in order.
+
+    One run for each candidate: along each axis in turn the values beside the best so far. A candidate that fails is
+    recorded and passed over. Raises BenchmarkError where all of them do.
+    """
+    best = {axis: values[0] for axis, values in row.axes.items()}
+    rate = float("-inf")
+    tried: list[Config] = []
+    for axis, values in row.axes.items():
+        for value in values:
+            candidate = best | {axis: value}
+            if any(earlier["configuration"] == candidate for earlier in tried):
+                continue
+            try:
+                answer = _peer(row, config, candidate)
+                tried.append({"configuration": candidate, **_rate_and_memory(answer)})
+                say(f"{row.name}: peer with {_shown(candidate)}: {_outcome(row, answer)}")
+            except BenchmarkError as error:
+                tried.append({"configuration": candidate, "error": str(error)})
+                say(f"{row.name}: peer with {_shown(candidate)} failed: {error}")
+                continue
+            if answer["value"] > rate:
+                best, rate = candidate, answer["value"]
+    if rate == float("-inf"):
+        raise BenchmarkError(f"no configuration of {row.peer} works; the first failure: {tried[0]['error']}")
+    return best, tried
+
+
+def agreed(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> Config:
+    """Both sides' evidence side by side. Raises BenchmarkError where they did not compute the same thing."""
+    if ours.keys() != peer.keys() or not ours:
+        raise BenchmarkError(f"the sides give different evidence: {sorted(ours)} and {sorted(peer)}")
+    for name in ours:
+        a, b = ours[name], peer[name]
+        same = abs(a - b) <= LOSS_TOLERANCE if isinstance(a, float) and isinstance(b, float) else a == b
+        if not same:
+            raise BenchmarkError(f"the sides do not compute the same thing: {name} is {a} here and {b} for the peer")
+    return {name: {"ours": ours[name], "peer": peer[name]} for name in ours}
+
+
+def record(
+    row: Row,
+    config: Config,
+    chosen: Config,
+    candidates: list[Config],
+    evidence: Config,
+    runs: Mapping[str, list[Config]],
+) -> Config:
+    """What is kept of the runs: medians, their ratios, and everything they were computed from."""
+    rates = {side: statistics.median(answer["value"] for answer in answers) for side, answers in runs.items()}
+    peaks = {side: statistics.median(answer["peak_rss_bytes"] for answer in answers) for side, answers in runs.items()}
+    ratio, peak_rss_ratio = rates["ours"] / rates["peer"], peaks["ours"] / peaks["peer"]
+    return {
+        "row": row.name,
+        "work": row.work,
+        "unit": row.unit,
+        "ours": rates["ours"],
+        "peer": rates["peer"],
+        "ratio": ratio,
+        "peak_rss_ratio": peak_rss_ratio,
+        "peak_rss_bytes": peaks,
+        "target": {"ratio": row.target.ratio, "peak_rss_ratio": row.target.peak_rss_ratio},
+        "met": row.target.met(ratio, peak_rss_ratio),
+        "peer_name": row.peer,
+        "peer_configuration": chosen | runs["peer"][0].get("configuration", {}),
+        "our_configuration": runs["ours"][0].get("configuration", {}),
+        "candidates": candidates,
+        **evidence,
+        "repetitions": {
+            side: [
+                {key: value for key, value in answer.items() if key not in ("evidence", "configuration")}
+                for answer in answers
+            ]
+            for side, answers in runs.items()
+        },
+        "noisy": any(one.get("busy_elsewhere", 0.0) > NOISE for one in (*candidates, *runs["ours"], *runs["peer"])),
+        "parameters": {key: config[key] for key in row.parameters},
+        "machine": _machine(config["threads"]),
+        "versions": _versions(row),
+        "commit": _commit(),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write(folder: Path, result: Config) -> Path:
+    """Write a row's record to `<folder>/<row>.json`."""
+    from burnish.files import atomic_write_text
+
+    path = folder / f"{result['row']}.json"
+    atomic_write_text(path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def _peer(row: Row, config: Config, chosen: Config, overrides: Mapping[str, Any] | None = None) -> Config:
+    return call(row.module, "peer", config | chosen | dict(overrides or {}))
+
+
+def _rate_and_memory(answer: Config) -> Config:
+    return {key: answer[key] for key in ("value", "peak_rss_bytes", "busy_elsewhere") if key in answer}
+
+
+def _without_memory(answer: Config) -> Config:
+    return {key: value for key, value in answer.items() if key != "peak_rss_bytes"}
+
+
+def _outcome(row: Row, answer: Config) -> str:
+    noise = answer.get("busy_elsewhere", 0.0)
+    warning = f" (noisy: others used {noise:.1f} cores)" if noise > NOISE else ""
+    return f"{answer['value']:.2f} {row.unit}, {answer['peak_rss_bytes'] / 2**30:.2f} GiB{warning}"
+
+
+def _shown(configuration: Config) -> str:
+    return ", ".join(_settings(configuration)) or "its only configuration"
+
+
+def _settings(configuration: Config) -> Iterator[str]:
+    for name, value in configuration.items():
+        if isinstance(value, bool):
+            yield name if value else f"no {name}"
+        else:
+            yield f"{name} {value}"
+
+
+def _machine(threads: int) -> Config:
+    import psutil
+    import torch
+
+    from burnish.hardware import available_cores, device_name
+
+    return {
+        "device": device_name(torch.device("cpu")),
+        "cores": available_cores(),
+        "threads": threads,
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def _commit() -> str | None:
+    """What git calls this state of the source, `-dirty` where it was changed since; None outside a clone."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None
+
+
+def _versions(row: Row) -> dict[str, str]:
+    return {package: metadata.version(package) for package in ("burnish", "torch", *row.packages)}

@@ -1,0 +1,65 @@
+"""The peer's side of the rows that train: what TRL's trainers are given alike, and the clock of their steps."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from benchmarks import worker
+from benchmarks.our_training import BETAS, LEARNING_RATE
+from benchmarks.row import Config
+
+
+class Clock(TrainerCallback):
+    """Times from the end of the first optimizer step to that of the last, as on our side, and keeps the losses."""
+
+    def __init__(self) -> None:
+        self.watch = worker.Stopwatch()
+        self.losses: list[float] = []
+        self.watch.start()  # for a run of one step, which is a check and not timed
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == state.max_steps:
+            self.watch.stop()
+        elif state.global_step == 1:
+            self.watch.start()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        logs: dict[str, float] = kwargs.get("logs") or {}
+        if "loss" in logs:
+            self.losses.append(logs["loss"])
+
+
+def arguments(config: Config) -> dict[str, Any]:
+    """Arguments of any TRL config: our optimizer and schedule, examples in their order, nothing saved or reported.
+
+    Parameters are float32 as on our side; `precision` bfloat16 is TRL's mixed precision over them.
+    """
+    return {
+        "output_dir": str(Path(config["folder"]) / "trl"),
+        "model_init_kwargs": {"dtype": "float32"},
+        "bf16": config["precision"] == "bfloat16",
+        "gradient_checkpointing": config["gradient_checkpointing"],
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "adam_beta1": BETAS[0],
+        "adam_beta2": BETAS[1],
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "train_sampling_strategy": "sequential",
+        "logging_steps": 1,
+        "report_to": "none",
+        "save_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
+def configuration(trainer: Any) -> Config:
+    """What is recorded of the peer's settings."""
+    return {
+        "weights": str(trainer.model.dtype).removeprefix("torch."),
+        "optimizer": str(getattr(trainer.args.optim, "value", trainer.args.optim)),
+        "attention": trainer.model.config._attn_implementation,
+    }

@@ -1,0 +1,84 @@
+"""The inside of a measuring process: its command line, its clock, its peak memory.
+
+Nothing here imports torch before the side does, so that a side holds in memory only what it needs.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from benchmarks.row import Config
+
+Side = Callable[[Config], Config]
+
+
+def main(**sides: Side) -> None:
+    """Run the side that the command line names and print its answer and peak memory as one JSON line.
+
+    python -m benchmarks.decode ours '{"folder": "/tmp/bench", "threads": 2, ...}'
+    """
+    name, config = sys.argv[1], json.loads(sys.argv[2])
+    if name not in sides:
+        sys.exit(f"no side '{name}'; expected one of: {', '.join(sides)}")
+    with os.fdopen(os.dup(1), "w") as answer:
+        os.dup2(2, 1)  # libraries print their progress on standard output, where only the answer belongs
+        print(json.dumps(sides[name](config) | {"peak_rss_bytes": peak_rss_bytes()}), file=answer)
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process has ever held, loading included.
+
+    Linux carries `ru_maxrss` over from the process that started this one, so there the kernel's own figure for
+    this address space, VmHWM, is read: the same high-water mark, without the inheritance.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Stopwatch:
+    """Seconds from `start` to `stop`, and what other processes kept the machine busy with meanwhile."""
+
+    def start(self) -> None:
+        self._busy, self._own = _busy_seconds(), time.process_time()
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.seconds = time.perf_counter() - self._started
+        others = (_busy_seconds() - self._busy) - (time.process_time() - self._own)
+        self.busy_elsewhere = max(0.0, others / self.seconds)
+        """Cores that others used on average (stolen time of a virtual machine included): noise, when not near 0."""
+
+    def answer(self, amount: float) -> Config:
+        """The rate of `amount` units of work, and the circumstances."""
+        return {
+            "value": amount / self.seconds,
+            "seconds": round(self.seconds, 3),
+            "busy_elsewhere": round(self.busy_elsewhere, 2),
+        }
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have worked since the machine started."""
+    times = psutil.cpu_times()._asdict()
+    # The kernel counts the time of guests in `user` and `nice` already.
+    return float(sum(value for name, value in times.items() if name not in ("idle", "iowait", "guest", "guest_nice")))
+
+
+def use_processor(threads: int, *, keep_freed_memory: bool) -> None:
+    """What `burnish run` does before it computes; a peer gets the allocator's settings where they make it faster."""
+    from burnish import hardware
+
+    hardware.set_threads(threads)
+    if keep_freed_memory:
+        hardware.keep_freed_memory()

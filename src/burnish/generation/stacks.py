@@ -1,0 +1,158 @@
+"""Segments of a forest whose keys and values are read in one batched product.
+
+- Segments of similar length with equally many rows below them are stacked; what the rows have generated is one more
+  stack, of one segment a row.
+- All rows below a segment, and all query heads that share a K/V head, read the same keys: they are one long query.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from burnish.forest import Forest
+
+Layers = list[tuple[Tensor, Tensor]]
+"""Keys and values of each layer."""
+
+_PADDING_BYTES = 2**20
+"""Keys and values of padding, a layer, that a stack may hold: reading them costs about as much as one more stack."""
+
+
+@dataclass(eq=False)
+class Stack:
+    """Neighbouring segments that are read in one batched product, padded to the longest of them.
+
+    layers: keys and values `[n_kv_heads · segments, capacity, head_dim]`, of which `length` tokens are filled.
+    n_segments: K/V heads come first, so head h of segment i is entry `h · n_segments + i`.
+    first_row, width: segment i is read by the `width` rows from `first_row + i · width` on.
+    column: where this stack's scores begin in a row of the score matrix.
+    lengths, starts: tokens of each segment and the position of its first.
+    """
+
+    layers: Layers
+    n_segments: int
+    length: int
+    first_row: int
+    width: int
+    column: int
+    lengths: Tensor
+    starts: Tensor
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.first_row, self.first_row + self.n_segments * self.width)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.column, self.column + self.length)
+
+    @property
+    def capacity(self) -> int:
+        return self.layers[0][0].shape[1]
+
+    def score(self, scores: Tensor, layer: int, q: Tensor) -> None:
+        """Write this stack's columns of `scores`; both `[n_kv_heads, rows, group, columns or head_dim]`."""
+        keys = self.layers[layer][0][:, : self.length].transpose(1, 2)
+        if self._is_whole(q):
+            torch.bmm(self._by_segment(q), keys, out=self._by_segment(scores)[:, :, self.columns])
+        else:
+            part = torch.bmm(self._by_segment(q[:, self.rows]), keys)
+            scores[:, self.rows, :, self.columns] = part.view(*q[:, self.rows].shape[:3], -1)
+
+    def read(self, out: Tensor, layer: int, probabilities: Tensor) -> None:
+        """Add the values that this stack's columns of `probabilities` weigh to `out`."""
+        values = self.layers[layer][1][:, : self.length]
+        if self._is_whole(out):
+            self._by_segment(out).baddbmm_(self._by_segment(probabilities)[:, :, self.columns], values)
+        else:
+            mine = self._by_segment(probabilities[:, self.rows, :, self.columns])
+            out[:, self.rows] += torch.bmm(mine, values).view(out[:, self.rows].shape)
+
+    def keep(self, kept_rows: Tensor) -> "list[Stack]":
+        """The stacks that serve the rows that stay (ascending), numbered anew; segments without rows are gone."""
+        below = (kept_rows >= self.rows.start) & (kept_rows < self.rows.stop)
+        segments, widths = torch.unique_consecutive(
+            (kept_rows[below] - self.first_row) // self.width, return_counts=True
+        )
+        if len(segments) == 0:
+            return []
+        row = int(below.nonzero()[0])
+        layers = [tuple(x.unflatten(0, (-1, self.n_segments)) for x in layer) for layer in self.layers]
+        if len(segments) < self.n_segments:
+            layers = [(keys[:, segments], values[:, segments]) for keys, values in layers]
+        lengths, starts = self.lengths[segments], self.starts[segments]
+        stacks = []
+        for begin, end in pairwise(_run_starts(widths.tolist())):
+            part, width = slice(begin, end), int(widths[begin])
+            # A run of equal width stays one product; flattening copies only where there are several runs.
+            runs = [(keys[:, part].flatten(0, 1), values[:, part].flatten(0, 1)) for keys, values in layers]
+            stacks.append(Stack(runs, end - begin, self.length, row, width, self.column, lengths[part], starts[part]))
+            row += width * (end - begin)
+        return stacks
+
+    def _is_whole(self, x: Tensor) -> bool:
+        return self.first_row == 0 and self.n_segments * self.width == x.shape[1]
+
+    def _by_segment(self, x: Tensor) -> Tensor:
+        """`[n_kv_heads, segments · width, group, n]` -> `[n_kv_heads · segments, width · group, n]`."""
+        return x.reshape(x.shape[0] * self.n_segments, self.width * x.shape[2], x.shape[3])
+
+
+def stack_segments(prompts: Forest, rows: Sequence[int], stored: Layers) -> list[Stack]:
+    """The segments that rows need, neighbours of one depth and similar length and equally many rows in one stack."""
+    first_row, n_rows = [0] * prompts.n_segments, [0] * prompts.n_segments
+    for row in range(len(rows) - 1, -1, -1):
+        for segment in (*prompts.ancestors(rows[row]), rows[row]):
+            first_row[segment], n_rows[segment] = row, n_rows[segment] + 1
+    by_depth: dict[int, list[int]] = {}
+    for segment in range(prompts.n_segments):
+        if n_rows[segment]:
+            by_depth.setdefault(len(prompts.ancestors(segment)), []).append(segment)
+    stacks, column = [], 0
+    allowed_padding = _PADDING_BYTES // sum(x[0].nbytes for x in stored[0])
+    for segments in by_depth.values():
+        segments.sort(key=lambda segment: first_row[segment])
+        groups: list[list[int]] = []
+        for segment in segments:
+            neighbours = bool(groups) and (
+                n_rows[segment] == n_rows[groups[-1][-1]]
+                and first_row[segment] == first_row[groups[-1][-1]] + n_rows[groups[-1][-1]]
+            )
+            if neighbours and _padding([prompts.lengths[s] for s in (*groups[-1], segment)]) <= allowed_padding:
+                groups[-1].append(segment)
+            else:
+                groups.append([segment])
+        stacks += [_stack(prompts, group, stored, first_row[group[0]], n_rows[group[0]], column) for group in groups]
+        # The depths of a row lie side by side; rows that have no segment of a depth leave its columns unused.
+        column += max(prompts.lengths[segment] for segment in segments)
+    return stacks
+
+
+def _padding(lengths: list[int]) -> int:
+    return max(lengths) * len(lengths) - sum(lengths)
+
+
+def _stack(prompts: Forest, group: list[int], stored: Layers, first_row: int, width: int, column: int) -> Stack:
+    lengths = [prompts.lengths[segment] for segment in group]
+
+    def padded(flat: Tensor) -> Tensor:
+        stack = flat.new_zeros(flat.shape[1], len(group), max(lengths), flat.shape[2])
+        for i, (segment, length) in enumerate(zip(group, lengths, strict=True)):
+            start = prompts.offsets[segment]
+            stack[:, i, :length] = flat[start : start + length].transpose(0, 1)
+        return stack.flatten(0, 1)
+
+    layers = [(padded(keys), padded(values)) for keys, values in stored]
+    device = layers[0][0].device
+    starts = torch.tensor([prompts.first_positions[segment] for segment in group], device=device)
+    return Stack(
+        layers, len(group), max(lengths), first_row, width, column, torch.tensor(lengths, device=device), starts
+    )
+
+
+def _run_starts(values: list[int]) -> list[int]:
+    """Where each run of equal values begins, and the end."""
+    return [0, *(i for i in range(1, len(values)) if values[i] != values[i - 1]), len(values)]

@@ -1,0 +1,181 @@
+"""The benchmarks' harness: what it records, how it finds a peer's configuration, and that failures speak. No timing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks import harness
+from benchmarks.__main__ import ROWS
+from benchmarks.process import call
+from benchmarks.row import BenchmarkError, Config, Row, Target
+from benchmarks.table import ratio_table
+
+GIB = 2**30
+WORKER = """
+import sys
+from benchmarks import worker
+
+def ours(config):
+    print("a library that talks")
+    return {"value": config["x"] * 2.0}
+
+def peer(config):
+    raise RuntimeError("the peer wants a GPU")
+
+def killed(config):
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+
+worker.main(ours=ours, peer=peer, killed=killed)
+"""
+
+
+def row(**changes: Any) -> Row:
+    settings: dict[str, Any] = {
+        "name": "example",
+        "work": "an example",
+        "module": "nothing",
+        "peer": "Peer",
+        "unit": "tokens/s",
+        "target": Target(ratio=3, peak_rss_ratio=0.5),
+        "parameters": {"size": 64},
+        "quick": {"size": 2},
+        "search": {"size": 8},
+        "axes": {"dtype": ("float32", "bfloat16"), "split": (1, 2, 4)},
+        "check": {"dtype": "float32"},
+    }
+    return Row(**settings | changes)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A module of three sides that `python -m example_worker` finds, and the configuration of its calls."""
+    (tmp_path / "example_worker.py").write_text(WORKER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return {"folder": str(tmp_path), "threads": 1, "x": 21}
+
+
+def answer(value: float, gib: float = 1.0, **more: Any) -> Config:
+    return {"value": value, "peak_rss_bytes": round(gib * GIB), "evidence": {"loss_first_step": 2.0}, **more}
+
+
+def test_a_worker_answers_with_one_object_and_its_peak_memory(worker: Config) -> None:
+    found = call("example_worker", "ours", worker)
+    assert found["value"] == 42.0
+    assert 2**20 < found["peak_rss_bytes"] < GIB
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [
+        ("peer", ["example_worker peer ended with status 1", '"x": 21', "RuntimeError: the peer wants a GPU"]),
+        ("killed", ["was killed by SIGKILL (out of memory?)"]),
+        ("other", ["no side 'other'; expected one of: ours, peer, killed"]),
+    ],
+)
+def test_a_failing_worker_says_which_and_why(worker: Config, side: str, said: list[str]) -> None:
+    with pytest.raises(BenchmarkError) as error:
+        call("example_worker", side, worker)
+    assert [text for text in said if text not in str(error.value)] == []
+
+
+def test_a_row_is_measured_in_turn_and_its_medians_are_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[tuple[str, int, str | None]] = []
+    rates = {"ours": iter([400.0, 90.0, 100.0, 110.0]), "peer": iter([25.0, 20.0, 1.0, 20.0, 30.0, 40.0])}
+
+    def fake(_module: str, side: str, config: Config) -> Config:
+        if side == "prepare":
+            return {"work": "w.json", "peak_rss_bytes": GIB}
+        assert config["work"] == "w.json"
+        calls.append((side, config["size"], config.get("dtype")))
+        return answer(next(rates[side]), 1.0 if side == "ours" else 4.0, configuration={"attention": side})
+
+    monkeypatch.setattr(harness, "call", fake)
+    measured = row(axes={"dtype": ("float32", "bfloat16")})
+    record = harness.measure(measured, repetitions=3, threads=1, quick=False, say=lambda _: None)
+    search, check, turns = calls[:2], calls[2:4], calls[4:]
+    assert search == [("peer", 8, "float32"), ("peer", 8, "bfloat16")]
+    assert check == [("ours", 64, "float32"), ("peer", 64, "float32")]
+    assert [side for side, *_ in turns] == ["ours", "peer"] * 3
+    assert {size for _, size, _ in turns} == {64}
+    assert (record["ours"], record["peer"], record["ratio"]) == (100.0, 30.0, 100 / 30)
+    assert (record["peak_rss_ratio"], record["peak_rss_bytes"]) == (0.25, {"ours": GIB, "peer": 4 * GIB})
+    assert record["peer_configuration"] == {"dtype": "float32", "attention": "peer"}
+    assert record["loss_first_step"] == {"ours": 2.0, "peer": 2.0}
+    assert [one["value"] for one in record["repetitions"]["peer"]] == [20.0, 30.0, 40.0]
+    assert record["met"] is True
+    path = harness.write(tmp_path / "bench", record)
+    assert path.name == "example.json"
+    kept = json.loads(path.read_text())
+    assert kept == record
+    assert {"ours", "peer", "unit", "ratio", "peak_rss_ratio", "peer_configuration", "machine"} <= kept.keys()
+    assert ratio_table([record]).row_count == 1
+
+
+def test_a_target_is_missed_by_either_ratio() -> None:
+    target = Target(ratio=3, peak_rss_ratio=0.5)
+    assert target.met(3.0, 0.5)
+    assert not target.met(2.9, 0.1)
+    assert not target.met(9.0, 0.6)
+    assert Target(ratio=3).met(3.0, 9.0)
+
+
+def test_the_search_keeps_the_fastest_value_of_each_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {("float32", 1): 5.0, ("bfloat16", 1): 9.0, ("bfloat16", 4): 11.0}
+
+    def fake(_module: str, _side: str, config: Config) -> Config:
+        setting = (config["dtype"], config["split"])
+        if setting not in rates:
+            raise BenchmarkError("out of memory")
+        return answer(rates[setting])
+
+    monkeypatch.setattr(harness, "call", fake)
+    best, tried = harness.fastest_configuration(row(), {"threads": 1}, lambda _: None)
+    assert best == {"dtype": "bfloat16", "split": 4}
+    assert [(one["configuration"]["dtype"], one["configuration"]["split"]) for one in tried] == [
+        ("float32", 1),
+        ("bfloat16", 1),
+        ("bfloat16", 2),
+        ("bfloat16", 4),
+    ]
+    assert [one.get("error") for one in tried] == [None, None, "out of memory", None]
+
+
+def test_a_peer_that_never_works_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(*_: Any) -> Config:
+        raise BenchmarkError("no such module")
+
+    monkeypatch.setattr(harness, "call", fake)
+    with pytest.raises(BenchmarkError, match="no configuration of Peer works; the first failure: no such module"):
+        harness.fastest_configuration(row(), {"threads": 1}, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer"),
+    [
+        ({"loss_first_step": 2.00}, {"loss_first_step": 2.02}),
+        ({"loss_first_step": float("nan")}, {"loss_first_step": 2.0}),
+        ({"greedy_tokens": [1, 2]}, {"greedy_tokens": [1, 3]}),
+        ({"loss_first_step": 2.0}, {}),
+    ],
+)
+def test_sides_that_compute_different_things_are_not_compared(ours: Config, peer: Config) -> None:
+    with pytest.raises(BenchmarkError):
+        harness.agreed(ours, peer)
+
+
+def test_sides_that_agree_are_recorded() -> None:
+    found = harness.agreed({"loss_first_step": 2.0, "tokens": [1]}, {"loss_first_step": 2.005, "tokens": [1]})
+    assert found["loss_first_step"] == {"ours": 2.0, "peer": 2.005}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_a_row_overrides_is_known(name: str) -> None:
+    """A misspelt key in `quick`, `search` or `check` would change nothing and say nothing."""
+    one = ROWS[name]
+    assert one.name == name
+    known = {*one.parameters, *one.axes, "compute_dtype", "temperature", "prompt_tokens"}
+    assert {*one.quick, *one.search, *one.check} <= known
