@@ -184,6 +184,14 @@ def test_an_uptrained_model_leaves_the_family_that_cannot_hold_it() -> None:
         family_for(replace(gpt2, n_kv_heads=2))
 
 
+def test_a_share_of_a_head_that_rounds_down_is_still_read_as_written() -> None:
+    """30 / 44 · 44 is 29.999... in floating point, and transformers cuts it to a whole number."""
+    config = replace(read(PUBLISHED["pythia-160m"][0]), d_model=12 * 44, head_dim=44, rotary_dim=30)
+    family = family_for(config)
+    assert family.model_type == "gpt_neox"
+    assert read(write_settings(family, config)).rotary_dim == 30
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -13,6 +13,7 @@ from gguf_models import CASES, make_model
 
 import burnish
 from burnish.checkpoints import gguf
+from burnish.checkpoints.families import family_for
 from burnish.checkpoints.gguf_file import GgufFile, StoredTensor, open_gguf
 from burnish.errors import CheckpointError
 from burnish.nn.config import RopeScaling
@@ -277,3 +278,26 @@ def test_layers_without_positions_of_a_file_with_longer_ones(tiny_tokenizer: Tok
     longer = GgufFile(path=path, metadata=file.metadata, tensors={**file.tensors, factors.name: factors})
     with pytest.raises(CheckpointError, match=r"rope_factors_long.weight is not part of a plain phi3 model"):
         gguf.read_state(longer, *gguf.read_config(longer))
+
+
+ARCHITECTURES = {value: key for key, value in gguf_package.MODEL_ARCH_NAMES.items()}
+NAMED_KEYS = {
+    template
+    for group in vars(gguf_package.Keys).values()
+    if isinstance(group, type)
+    for template in vars(group).values()
+    if isinstance(template, str)
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_names_are_those_of_the_gguf_package(name: str, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """Tensors by its map from Hugging Face's names, keys by its constants."""
+    decoder = make_model(name, tiny_tokenizer.vocab_size)
+    family = family_for(decoder.config)
+    names = gguf_package.get_tensor_name_map(ARCHITECTURES[family.gguf_architecture], decoder.config.n_layers)
+    for weight in family.expected_weights(decoder.config):
+        assert names.get_name(weight.huggingface, try_suffixes=(".weight", ".bias")) == weight.gguf
+    metadata = metadata_of(decoder, tiny_tokenizer, tmp_path / "model.gguf")
+    templates = {key.replace(f"{family.gguf_architecture}.", "{arch}.", 1) for key in metadata}
+    assert templates <= {*NAMED_KEYS, "tokenizer.ggml.eot_token_id"}

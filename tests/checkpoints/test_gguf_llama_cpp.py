@@ -1,6 +1,7 @@
 """GGUF files in llama.cpp: every architecture computes the same, every quantization is read as it reads it."""
 
 import ctypes
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -72,34 +73,42 @@ TEXTS = [
 QUESTIONS = ("What is the capital of France?", "Count from one to ten.")
 
 
-def assert_same_answers(path: Path, *, exact: bool) -> None:
-    """llama.cpp's greedy tokens are ours, or at least as good by our logits.
+# By how much of a logit llama.cpp's token may be behind ours: it also rounds the activations, to bfloat16 or 8 bits,
+# which may decide between tokens that are about equally good; the coarser the weights, the more of them there are.
+BEHIND = {"F32": 0.0, "F16": 0.0, "BF16": 0.25, "Q8_0": 0.25}
 
-    llama.cpp also rounds the activations, to 8 bits, which may decide between equally good tokens.
-    """
+
+def assert_same_answers(path: Path, behind: float, questions: Sequence[str] = QUESTIONS[:1]) -> None:
+    """llama.cpp's greedy tokens are ours, or nearly as good by our logits."""
     decoder, tokenizer = load(path)
-    model = in_llama_cpp(path)
-    for question in QUESTIONS:
+    model = llama_cpp.Llama(model_path=str(path), n_ctx=256, n_threads=2, seed=0, verbose=False)
+    for question in questions:
         ids = encode_prompt(tokenizer, [{"role": "user", "content": question}])
         theirs = their_greedy(model, ids, 12)
-        if exact:
-            assert theirs == our_greedy(decoder, ids, 12), question
-        else:
-            logits = our_logits(decoder, ids + theirs)[len(ids) - 1 : -1]
-            behind = logits.amax(dim=1) - logits[range(len(theirs)), theirs]
-            assert float(behind.max()) < 0.5, (question, tokenizer.decode(theirs))
+        logits = our_logits(decoder, ids + theirs)[len(ids) - 1 : -1]
+        found = logits.amax(dim=1) - logits[range(len(theirs)), theirs]
+        assert float(found.max()) <= behind, (question, tokenizer.decode(theirs))
 
 
 @pytest.mark.parametrize("quantization", gguf.FILE_TYPES)
 def test_the_real_model_in_each_format(quantization: str, smollm2_path: Path, tmp_path: Path) -> None:
     decoder, tokenizer = load(smollm2_path)
     gguf.write(decoder, tokenizer, tmp_path / "m.gguf", quantization=quantization)
+    _, read = load(tmp_path / "m.gguf")
     model = llama_cpp.Llama(model_path=str(tmp_path / "m.gguf"), vocab_only=True, verbose=False)
     for text in TEXTS:
         for special in (True, False):
             theirs = model.tokenize(text.encode("utf-8"), add_bos=False, special=special)
-            assert tokenizer.encode(text, special=special) == theirs, (text, special)
-    assert_same_answers(tmp_path / "m.gguf", exact=quantization in ("F32", "F16"))
+            assert read.encode(text, special=special) == theirs, (text, special)
+    questions = QUESTIONS if quantization in ("F32", "F16", "Q8_0") else QUESTIONS[:1]
+    assert_same_answers(tmp_path / "m.gguf", BEHIND.get(quantization, 1.0), questions)
+
+
+@pytest.fixture(scope="module")
+def full_path(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("full") / "full.gguf"
+    gguf.write(*load(smollm2_path), path, quantization="F16")
+    return path
 
 
 def quantized_by_llama_cpp(source: Path, target: Path, kind: LlamaFileType) -> None:
@@ -120,10 +129,9 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_real_model_quantized_by_llama_cpp(kind: LlamaFileType, smollm2_path: Path, tmp_path: Path) -> None:
-    gguf.write(*load(smollm2_path), tmp_path / "full.gguf", quantization="F16")
-    quantized_by_llama_cpp(tmp_path / "full.gguf", tmp_path / "m.gguf", kind)
-    assert_same_answers(tmp_path / "m.gguf", exact=False)
+def test_the_real_model_quantized_by_llama_cpp(kind: LlamaFileType, full_path: Path, tmp_path: Path) -> None:
+    quantized_by_llama_cpp(full_path, tmp_path / "m.gguf", kind)
+    assert_same_answers(tmp_path / "m.gguf", 1.0)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -75,9 +75,10 @@ def save(
 ) -> None:
     """Writes a Hugging Face model folder that transformers and vLLM load unchanged.
 
-    `card` is the text of README.md, `generation` the settings of generation_config.json beyond the stop tokens,
-    `dtype` the stored format (float32 unless given). An existing folder is replaced whole, or left as it is
-    when anything fails.
+    The format is that of the family that the model came from (`DecoderConfig.model_type`) where it can hold the model,
+    else of the first family that can; CheckpointError names the settings that none has. `card` is the text of
+    README.md, `generation` the settings of generation_config.json beyond the stop tokens, `dtype` the stored format
+    (float32 unless given). An existing folder is replaced whole, or left as it is when anything fails.
     """
     huggingface.write(decoder, tokenizer, folder, card=card, generation=generation, dtype=dtype)
 

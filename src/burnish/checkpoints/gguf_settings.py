@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from burnish.checkpoints.families import FAMILIES, Family, find_family
-from burnish.checkpoints.families.configuration import _meaning
+from burnish.checkpoints.families.configuration import meaning
 from burnish.checkpoints.families.settings import Settings, checked_fields, make_config
 from burnish.checkpoints.gguf_file import GgufFile, StoredTensor
 from burnish.checkpoints.weights import check_shape
@@ -163,7 +163,7 @@ def _lost(
     gelus = ("gelu", "gelu_tanh")
     if config.activation in gelus and again.activation in gelus:
         again = replace(again, activation=config.activation)
-    wanted, found = asdict(_meaning(config)), asdict(_meaning(again))
+    wanted, found = asdict(meaning(config)), asdict(meaning(again))
     yield from (name for name in wanted if not _close(wanted[name], found[name]))
 
 

@@ -127,9 +127,9 @@ def load_adapter(decoder: Decoder, folder: Path | str) -> None:
         raise CheckpointError(f"{file} is missing{reason}")
     # Everything is checked before the decoder is touched. `target_modules` may be a list of names, of paths or an
     # expression; the tensors say plainly what it came to.
-    present = tensor_names(file)
+    present = set(tensor_names(file))
     modules = list(_modules(family_for(decoder.config), decoder))
-    adapted = {module.kind for module in modules if {module.tensor("lora_A"), module.tensor("lora_B")} & {*present}}
+    adapted = {module.kind for module in modules if present & {module.tensor("lora_A"), module.tensor("lora_B")}}
     modules = [module for module in modules if module.kind in adapted]
     config = _lora_config(folder / CONFIG_FILE, values, tuple(dict.fromkeys(module.target for module in modules)))
     ranks = _ranks(folder / CONFIG_FILE, values, config, adapted)
@@ -137,7 +137,7 @@ def load_adapter(decoder: Decoder, folder: Path | str) -> None:
     for module in modules:
         shapes[module.tensor("lora_A")] = (ranks[module.kind], module.weight.shape[1])
         shapes[module.tensor("lora_B")] = (module.weight.shape[0], ranks[module.kind])
-    if extra := sorted(set(present) - shapes.keys()):
+    if extra := sorted(present - shapes.keys()):
         raise CheckpointError(f"{file}: tensor {extra[0]} is not part of a LoRA adapter for the base model")
     tensors = dict(read_tensors(file, shapes))
     add_lora(decoder, config, seed=0)

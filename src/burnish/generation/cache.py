@@ -154,7 +154,8 @@ class KVCache:
 
     def _attention(self, q: Tensor, layer: int, rule: AttentionRule) -> Tensor:
         """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
-        n_kv_heads, scale = self._decoder.config.n_kv_heads, rule.scale or q.shape[-1] ** -0.5
+        n_kv_heads = self._decoder.config.n_kv_heads
+        scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
         by_head = q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale  # [n_kv_heads, rows, group, head_dim]
         by_head = by_head.to(self._decoder.compute_dtype).contiguous()
         # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.

@@ -89,7 +89,7 @@ FULL = Scale(
     grid=((1, 256), (1, 1024), (1, 4096), (4, 256), (4, 1024), (4, 4096), (16, 256), (16, 1024)),
     decode_steps=24,
     trained=architecture(d_model=128, n_layers=4, head_dim=16),
-    pretraining=Pretraining(steps=100, tokens_per_step=2048, sequence_length=256, learning_rate=3e-3),
+    pretraining=Pretraining(steps=200, tokens_per_step=1024, sequence_length=256, learning_rate=3e-3),
     seeds=2,
     converted_kv_heads=(2, 1),
     fractions=(0.05, 0.1),

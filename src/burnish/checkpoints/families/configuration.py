@@ -99,9 +99,6 @@ def meaning(config: DecoderConfig) -> DecoderConfig:
     return replace(config, **changes)
 
 
-_meaning = meaning  # the name that gguf_settings still imports
-
-
 def _scaling_meaning(scaling: RopeScaling) -> RopeScaling:
     used = {field: getattr(scaling, field) for field in SCALING_KEYS[scaling.kind]}
     return RopeScaling(kind=scaling.kind, **used)

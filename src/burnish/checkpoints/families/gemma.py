@@ -7,6 +7,7 @@ from typing import Any
 from burnish.checkpoints.families.family import Family, in_layers, norm, table
 from burnish.checkpoints.families.llama import (
     ATTENTION_BIAS,
+    FIXED,
     GATED,
     GGUF_KEYS,
     HEAD,
@@ -18,7 +19,7 @@ from burnish.checkpoints.families.positions import layer_windows, local_and_glob
 from burnish.checkpoints.families.settings import Conversion, Settings, activation
 from burnish.nn.config import DecoderConfig
 
-_FIXED = {"use_bidirectional_attention": (None, False), "quantization_config": (None,)}
+_FIXED = {**FIXED, "use_bidirectional_attention": (None, False)}
 
 WEIGHTS = (
     table("embedding", "model.embed_tokens", "token_embd"),
@@ -86,7 +87,7 @@ GEMMA2 = Family(
         rotary(),
         layer_windows(lambda _settings, _known, layer: layer % 2 == 0),
     ),
-    fixed={**_FIXED, "partial_rotary_factor": (None, 1.0)},
+    fixed=_FIXED,
     divided=True,
     weights=WEIGHTS,
     layer_weights=in_layers("model.layers.{i}", SANDWICH_NORMS, attention(), GATED),
@@ -108,6 +109,6 @@ GEMMA3 = replace(
         layer_windows(_between_full_layers, pattern=True),
     ),
     # transformers reads the cap of the scores and ignores it.
-    fixed={**_FIXED, "partial_rotary_factor": (None, 1.0), "attn_logit_softcapping": (None,)},
+    fixed={**_FIXED, "attn_logit_softcapping": (None,)},
     layer_weights=in_layers("model.layers.{i}", SANDWICH_NORMS, attention(), HEAD_NORMS, GATED),
 )

@@ -20,7 +20,6 @@ from torch.autograd.function import once_differentiable
 
 from burnish.forest import Forest
 from burnish.nn.attention import paths
-from burnish.nn.attention.parts import merge
 from burnish.nn.config import AttentionRule
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
@@ -82,6 +81,17 @@ def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: F
 
 def _trees(forest: Forest) -> list[slice]:
     return [slice(forest.offsets[root], forest.descendants_stop[root]) for root in forest.roots]
+
+
+def merge(out: Tensor, lse: Tensor, part_out: Tensor, part_lse: Tensor) -> None:
+    """Merge a part into `out` `[..., head_dim]` and `lse` `[...]`, in place.
+
+    lse = log Σ_i exp(lse_i)        out = Σ_i exp(lse_i - lse) · out_i
+    """
+    merged = torch.logaddexp(lse, part_lse)
+    out.mul_(torch.exp(lse - merged)[..., None])
+    out.addcmul_(part_out, torch.exp(part_lse - merged)[..., None])
+    lse.copy_(merged)
 
 
 def _heads_first(x: Tensor) -> Tensor:

@@ -52,7 +52,8 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: Attent
     rule = rule or AttentionRule()
     n_kv_heads = k.shape[1]
     grouped = q.unflatten(1, (n_kv_heads, -1))
-    scores = torch.einsum("qkgd,skd->kgqs", grouped, k) * (rule.scale or q.shape[-1] ** -0.5)
+    scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
+    scores = torch.einsum("qkgd,skd->kgqs", grouped, k) * scale
     if rule.softcap is not None:
         scores = rule.softcap * torch.tanh(scores / rule.softcap)
     probabilities = scores.masked_fill(~seen, -torch.inf).softmax(-1)
