@@ -18,7 +18,7 @@ ROWS = (
         peer="llama.cpp",
         unit="tokens/s",
         target=Target(ratio=0.5),
-        parameters={"prompt_tokens": 64, "new_tokens": 128},
+        parameters={"prompt_tokens": 64, "new_tokens": 128, "compute_dtype": "bfloat16"},
         axes={"weights": ("F16", "BF16"), "flash_attention": (False, True)},
         check={"compute_dtype": "float32", "weights": "F16", "new_tokens": 16},
         quick={"new_tokens": 8},

@@ -23,7 +23,16 @@ from burnish.recipes.plan import make_plan
 from burnish.recipes.runner import preview, run
 
 USER = {"role": "user", "content": "a"}
-COMMANDS = [("run",), ("chat",), ("export",), ("doctor",), ("data", "check")]
+COMMANDS = [
+    ("run",),
+    ("chat",),
+    ("export",),
+    ("convert",),
+    ("doctor",),
+    ("data", "check"),
+    ("lab", "attention"),
+    ("lab", "norm"),
+]
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -53,6 +53,7 @@ EXTRAS = {
     "polars",
     "fastapi",
     "uvicorn",
+    "matplotlib",
 }  # imported where needed
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}

@@ -39,19 +39,21 @@ def _decoder(config: DecoderConfig, seed: int = 0) -> Decoder:
         if name.endswith(("gain", "running_variance")):
             tensor.uniform_(0.5, 1.5, generator=generator)
         elif tensor.dim() == 2:
-            tensor.normal_(std=1.0 if "embedding" in name else tensor.shape[1] ** -0.5, generator=generator)
+            tensor.normal_(std=0.5 if "embedding" in name else tensor.shape[1] ** -0.5, generator=generator)
         else:
             tensor.normal_(mean=float("norm.weight" in name), std=0.3, generator=generator)
     return decoder
 
 
-def _assert_equals_the_textbook(decoder: Decoder, forest: Forest, *, rope_factor: float = 1.0) -> None:
+def _assert_equals_the_textbook(
+    decoder: Decoder, forest: Forest, *, rope_factor: float = 1.0, rtol: float = 5e-5
+) -> None:
     state = {name: tensor.double() for name, tensor in decoder.state_dict(keep_vars=True).items()}
     expected = textbook.decoder(decoder.config, state, forest, rope_factor=rope_factor, training=decoder.training)
     found = decoder(forest)
     assert found.dtype == torch.float32
     used = [parameter for name, parameter in decoder.named_parameters() if not name.startswith("head")]
-    assert_agree(found, expected, used, rtol=5e-5)
+    assert_agree(found, expected, used, rtol=rtol)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,9 @@ def configs(draw: st.DrawFn) -> DecoderConfig:
 def test_any_combination_of_options(config: DecoderConfig, forest: Forest, seed: int) -> None:
     decoder = _decoder(config, seed)
     # Two tokens are always at plus and minus one after BatchNorm: its gradient is then nothing but rounding.
-    _assert_equals_the_textbook(decoder.train(config.norm != "batch" or forest.n_tokens > 8), forest)
+    decoder.train(config.norm != "batch" or forest.n_tokens > 8)
+    # Without a norm, activations and gradients grow from layer to layer, and so do the errors of float32.
+    _assert_equals_the_textbook(decoder, forest, rtol=5e-4)
 
 
 def test_batch_norm_learns_its_statistics_in_training_and_evaluates_with_them() -> None:

@@ -174,8 +174,8 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "unknown choice in a list": (
         "gguf: [F16]",
-        "gguf: [F16, Q4_1]",
-        ["recipe.yaml:33: stages[7].gguf[1]: got 'Q4_1'", "F32, F16, Q8_0"],
+        "gguf: [F16, Q9_9]",
+        ["recipe.yaml:33: stages[7].gguf[1]: got 'Q9_9'", "F32, F16, BF16, Q8_0"],
     ),
     "wrong length": (
         "betas: [0.9, 0.95]",

@@ -53,6 +53,21 @@ def _train(folder: Path, config: TrainingConfig, **options: object) -> Decoder:
     return decoder
 
 
+def test_bfloat16_training_sees_the_weights_that_it_changes(tmp_path: Path) -> None:
+    decoder = tiny_decoder()
+    decoder.set_compute_dtype(torch.bfloat16)
+    config = _config(epochs=8)
+    train(decoder, language_model, _steps(config), config, folder=tmp_path, seed=3, identity="run")
+    fresh = Decoder(TINY, compute_dtype=torch.bfloat16)
+    fresh.load_state_dict(decoder.state_dict())
+    (batch, *_) = _steps(config)[0]
+    with torch.no_grad():
+        kept, new = (model.logps(batch.forest, batch.scored).mean() for model in (decoder, fresh.eval()))
+        before = tiny_decoder().logps(batch.forest, batch.scored).mean()
+    assert kept == new, "a cast that the loop keeps is of an earlier weight"
+    assert new > before + 0.5
+
+
 def test_the_loss_falls_and_every_step_is_logged(tmp_path: Path) -> None:
     seen: list[Progress] = []
     _train(tmp_path, _config(epochs=15), on_progress=seen.append)

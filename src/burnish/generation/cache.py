@@ -23,7 +23,7 @@ from burnish.nn.config import AttentionRule
 from burnish.nn.decoder import Decoder
 
 _BLOCK = 64
-"""Tokens a row in the first block of generated ones."""
+"""Tokens a row in the first block of generated ones, unless the caller knows better."""
 
 
 class KVCache:
@@ -32,8 +32,12 @@ class KVCache:
     Bytes a token: `2 · n_layers · n_kv_heads · head_dim` numbers of the compute dtype.
     """
 
-    def __init__(self, decoder: Decoder, prompts: Forest, rows: Sequence[int]) -> None:
+    def __init__(
+        self, decoder: Decoder, prompts: Forest, rows: Sequence[int], *, first_block: int | None = None
+    ) -> None:
         """rows: for each row, the segment of `prompts` that it goes on from, ascending.
+
+        first_block: generated tokens a row that there is room for at first; fewer blocks are faster to read.
 
         Raises ValueError for rows in another order, and for a model that is not causal.
         """
@@ -41,7 +45,7 @@ class KVCache:
             raise ValueError("rows must be in the order of the segments they go on from")
         if not decoder.config.causal:
             raise ValueError("a bidirectional model cannot generate: what it computed of a token changes with the next")
-        self._decoder = decoder
+        self._decoder, self._first_block = decoder, first_block or _BLOCK
         attention = backend_for(decoder.device)
         stored: Layers = []
 
@@ -96,10 +100,10 @@ class KVCache:
         self._arrange()
 
     def _grow(self) -> None:
-        """Make room for further tokens a row: as many as there are, at least a block."""
+        """Make room for further tokens a row: as many as there are."""
         config, n_rows = self._decoder.config, len(self._positions)
         so_far = sum(stack.length for stack in self._own)
-        shape = (config.n_kv_heads * n_rows, max(_BLOCK, so_far), config.head_dim)
+        shape = (config.n_kv_heads * n_rows, so_far or self._first_block, config.head_dim)
         dtype, device = self._decoder.compute_dtype, self._positions.device
 
         def room() -> Tensor:
@@ -135,8 +139,7 @@ class KVCache:
                     hidden[stack.rows, stack.columns] |= distance >= window
             bias = None
             if hidden is not None:
-                bias = torch.zeros(hidden.shape, dtype=self._decoder.compute_dtype, device=hidden.device)
-                bias.masked_fill_(hidden, -torch.inf)
+                bias = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
             self._biases[window] = bias
         return self._biases[window]
 
@@ -156,8 +159,8 @@ class KVCache:
         """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
         n_kv_heads = self._decoder.config.n_kv_heads
         scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
-        by_head = q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale  # [n_kv_heads, rows, group, head_dim]
-        by_head = by_head.to(self._decoder.compute_dtype).contiguous()
+        # [n_kv_heads, rows, group, head_dim]
+        by_head = (q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale).contiguous()
         # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
         scores = by_head.new_zeros(*by_head.shape[:3], self._own[-1].columns.stop)
         for stack in self._stacks:
@@ -167,8 +170,8 @@ class KVCache:
         bias = self._bias(rule.window)
         if bias is not None:
             scores[..., : bias.shape[1]] += bias[:, None]
-        probabilities = torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
+        probabilities = torch.softmax(scores, -1)
         out = torch.zeros_like(by_head)
         for stack in self._stacks:
             stack.read(out, layer, probabilities)
-        return out.transpose(0, 1).reshape(q.shape).to(q.dtype)
+        return out.transpose(0, 1).reshape(q.shape)

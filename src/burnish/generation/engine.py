@@ -19,6 +19,8 @@ from burnish.nn.decoder import Decoder
 
 _WORTH_PACKING = 16
 """Steps from which on packing the weights costs less than it saves."""
+_LONGEST_BLOCK = 256
+"""Tokens a row that there is room for at first, however many may come: most completions end long before."""
 _CROWDED = 0.85
 """Finished rows leave once the rest is at most this share of the batch: leaving copies the keys and values of all."""
 
@@ -100,7 +102,12 @@ class _Wave:
         """The row of `prompts` at each place of the batch: rows below one segment are neighbours."""
         prompts = [prompts[row] for row in self.order]
         self._decoder, self._sampling, self._generator = decoder, sampling, generator
-        self._cache = KVCache(decoder, forest.to(decoder.device), [ends[row] for row in self.order])
+        self._cache = KVCache(
+            decoder,
+            forest.to(decoder.device),
+            [ends[row] for row in self.order],
+            first_block=min(sampling.max_new_tokens, _LONGEST_BLOCK),
+        )
         self._pack(len(prompts))
         self._hidden = self._cache.last_hidden
         self._history: Tensor | None = None

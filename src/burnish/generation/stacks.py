@@ -17,6 +17,8 @@ from burnish.forest import Forest
 Layers = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer."""
 
+_SMALL = 2**17
+"""Numbers of a stack up to which converting them to float32 costs less than a bfloat16 product."""
 _PADDING_BYTES = 2**20
 """Keys and values of padding, a layer, that a stack may hold: reading them costs about as much as one more stack."""
 
@@ -55,21 +57,20 @@ class Stack:
 
     def score(self, scores: Tensor, layer: int, q: Tensor) -> None:
         """Write this stack's columns of `scores`; both `[n_kv_heads, rows, group, columns or head_dim]`."""
-        keys = self.layers[layer][0][:, : self.length].transpose(1, 2)
-        if self._is_whole(q):
-            torch.bmm(self._by_segment(q), keys, out=self._by_segment(scores)[:, :, self.columns])
-        else:
-            part = torch.bmm(self._by_segment(q[:, self.rows]), keys)
-            scores[:, self.rows, :, self.columns] = part.view(*q[:, self.rows].shape[:3], -1)
+        keys = _readable(self.layers[layer][0][:, : self.length]).transpose(1, 2)
+        mine = q if self._is_whole(q) else q[:, self.rows]
+        # Copied, since a batched product with an output that has gaps runs one matrix at a time.
+        part = _product(self._by_segment(mine), keys)
+        scores[:, self.rows, :, self.columns] = part.view(*mine.shape[:3], -1)
 
     def read(self, out: Tensor, layer: int, probabilities: Tensor) -> None:
         """Add the values that this stack's columns of `probabilities` weigh to `out`."""
-        values = self.layers[layer][1][:, : self.length]
-        if self._is_whole(out):
+        values = _readable(self.layers[layer][1][:, : self.length])
+        if self._is_whole(out) and values.dtype == out.dtype:
             self._by_segment(out).baddbmm_(self._by_segment(probabilities)[:, :, self.columns], values)
-        else:
-            mine = self._by_segment(probabilities[:, self.rows, :, self.columns])
-            out[:, self.rows] += torch.bmm(mine, values).view(out[:, self.rows].shape)
+            return
+        mine = self._by_segment(probabilities[:, self.rows, :, self.columns])
+        out[:, self.rows] += _product(mine, values).view(out[:, self.rows].shape)
 
     def keep(self, kept_rows: Tensor) -> "list[Stack]":
         """The stacks that serve the rows that stay (ascending), numbered anew; segments without rows are gone."""
@@ -99,6 +100,19 @@ class Stack:
     def _by_segment(self, x: Tensor) -> Tensor:
         """`[n_kv_heads, segments · width, group, n]` -> `[n_kv_heads · segments, width · group, n]`."""
         return x.reshape(x.shape[0] * self.n_segments, self.width * x.shape[2], x.shape[3])
+
+
+def _readable(stored: Tensor) -> Tensor:
+    """Keys or values as they are read: float32 where that is quick to make.
+
+    A bfloat16 product of a few rows costs more to set up than to compute.
+    """
+    return stored.float() if stored.numel() <= _SMALL else stored
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """The batched product of float32 `a` with `b`, in the format of b; float32."""
+    return torch.bmm(a.to(b.dtype), b).to(a.dtype)
 
 
 def stack_segments(prompts: Forest, rows: Sequence[int], stored: Layers) -> list[Stack]:

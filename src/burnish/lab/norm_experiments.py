@@ -52,8 +52,8 @@ class DepthExperiment:
             ["", "warm-up", *(f"L = {depth}" for depth in self.depths)],
             rows,
             f"Nats a byte, LayerNorm, mean ± deviation of {_seeds(self.seeds)}. {_described(self.settings)} "
-            f"Diverged, with the number of seeds: a loss or gradient that is not finite, or a held-out loss that is not "
-            f"{1 - LEARNED:.0%} below the {unigram:.3f} of byte frequencies, which a few dozen steps may just not reach.",
+            "Diverged, with the number of seeds: a loss or gradient that is not finite, or a held-out loss that is not "
+            f"{1 - LEARNED:.0%} below the {unigram:.3f} of byte frequencies, where a few dozen steps may just not get.",
         )
 
     def panels(self, outcomes: Mapping[str, Outcome], unigram: float, shown_depths: Sequence[int]) -> list[Panel]:

@@ -40,7 +40,7 @@ def gradient_variants(config: DecoderConfig) -> list[GradientVariant]:
 def feed_forward_gradients(decoder: Decoder, forest: Forest) -> list[float]:
     """‖∂L / ∂W²‖_F of each layer, W² the second matrix of its feed-forward and L the mean loss over the forest."""
     scored = (forest.predecessors >= 0).nonzero().squeeze(-1)
-    weights = [block.feed_forward.down.weight for block in decoder.blocks]
+    weights = [decoder.get_parameter(f"blocks.{i}.feed_forward.down.weight") for i in range(len(decoder.blocks))]
     loss = -decoder.train().logps(forest, scored).mean()
     return [torch.linalg.vector_norm(grad).item() for grad in torch.autograd.grad(loss, weights)]
 
@@ -60,7 +60,8 @@ def exponent(depths: Sequence[int], values: Sequence[float]) -> float | None:
 def gradient_tables(norms: Mapping[str, Norms]) -> list[Table]:
     """The last layer's gradient by depth and its exponent; how far the first layer's is from it."""
     depths = list(next(iter(norms.values())))
-    last, ratio = [], []
+    last: list[list[Cell]] = []
+    ratio: list[list[Cell]] = []
     for name, by_depth in norms.items():
         lasts = [statistics.fmean(layers[-1] for layers in by_depth[depth]) for depth in depths]
         ratios = [_mean_ratio([(layers[0], layers[-1]) for layers in by_depth[depth]]) for depth in depths]

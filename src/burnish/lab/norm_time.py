@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from burnish.evaluation.formatting import MINUS
 from burnish.forest import Forest
 from burnish.lab.report import Cell, Table
 from burnish.nn.config import DecoderConfig
@@ -220,4 +221,4 @@ def _saving(faster: Sequence[float], slower: Sequence[float]) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f} %".replace("-", MINUS)

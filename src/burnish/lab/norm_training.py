@@ -23,6 +23,12 @@ from burnish.nn.decoder import Decoder
 from burnish.recipes.display import Bar
 from burnish.training.loop import Progress
 
+LEARNED = 0.98
+"""Of the loss of byte frequencies: what learns nothing from context creeps towards it and may end a hair below."""
+
+_FULL = 256
+"""Tokens below which a pass through a small layer takes no less time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -55,12 +61,6 @@ class Training:
         micro_batches = math.ceil(self.settings.tokens_per_step / self.settings.micro_batch_tokens)
         tokens = self.settings.tokens_per_step / micro_batches
         return self.config.n_layers * micro_batches * max(tokens, _FULL) / _FULL
-
-
-LEARNED = 0.98
-"""Of the loss of byte frequencies: what learns nothing from context creeps towards these and ends a hair beside them."""
-_FULL = 256
-"""Tokens below which a pass through a small layer takes no less time."""
 
 
 @dataclass(frozen=True)

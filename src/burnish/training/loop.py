@@ -96,6 +96,8 @@ def train(
                     f"lower the learning rate ({config.learning_rate:g})"
                 )
             optimizer.step()
+            # Fused optimizers change parameters without counting it; kept casts and packed weights go by the count.
+            torch.autograd.graph.increment_version(parameters)
             optimizer.zero_grad(set_to_none=True)
             seconds = time.perf_counter() - started
             tokens = sum(batch.forest.n_tokens for batch in batches)
