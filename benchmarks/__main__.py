@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measures rows, prints their table and writes each to `runs/bench/<row>.json`."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,7 @@ def main(
     ] = False,
 ) -> None:
     """Measure Burnish beside its peers. Leave the machine alone meanwhile."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the worker, removes the folder
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     if unknown := [name for name in rows or () if name not in ROWS]:
         raise typer.BadParameter(f"no row {unknown[0]}; expected one of: {', '.join(ROWS)}", param_hint="--rows")

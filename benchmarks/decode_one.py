@@ -2,7 +2,8 @@
 
     python -m benchmarks.decode_one prepare|ours|peer '{"folder": ..., "threads": 2, ...}'
 
-llama.cpp runs through its C interface, without llama-cpp-python's own loop around it: decode, choose, decode.
+Both sides hold 16 bits a weight: Burnish in bfloat16, whatever `auto` would choose. llama.cpp runs through its C
+interface, without llama-cpp-python's own loop around it: decode, choose, decode.
 """
 
 from pathlib import Path

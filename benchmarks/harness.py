@@ -51,27 +51,22 @@ def measure(row: Row, *, repetitions: int, threads: int, quick: bool, say: Say) 
 def fastest_configuration(row: Row, config: Config, say: Say) -> tuple[Config, list[Config]]:
     """The peer's settings with the highest rate, and all that were tried, in order.
 
-    One run for each candidate: along each axis in turn the values beside the best so far. A candidate that fails is
-    recorded and passed over. Raises BenchmarkError where all of them do.
+    One run for each candidate: along each axis in turn the values beside the best so far, and round again until no
+    change of a single setting is faster. A candidate that fails is recorded and passed over. Raises BenchmarkError
+    where all of them do.
     """
     best = {axis: values[0] for axis, values in row.axes.items()}
-    rate = float("-inf")
+    rate, before = float("-inf"), None
     tried: list[Config] = []
-    for axis, values in row.axes.items():
-        for value in values:
-            candidate = best | {axis: value}
-            if any(earlier["configuration"] == candidate for earlier in tried):
-                continue
-            try:
-                answer = _peer(row, config, candidate)
-                tried.append({"configuration": candidate, **_rate_and_memory(answer)})
-                say(f"{row.name}: peer with {_shown(candidate)}: {_outcome(row, answer)}")
-            except BenchmarkError as error:
-                tried.append({"configuration": candidate, "error": str(error)})
-                say(f"{row.name}: peer with {_shown(candidate)} failed: {error}")
-                continue
-            if answer["value"] > rate:
-                best, rate = candidate, answer["value"]
+    while before != rate:
+        before = rate
+        for axis, values in row.axes.items():
+            for candidate in [best | {axis: value} for value in values]:
+                if any(earlier["configuration"] == candidate for earlier in tried):
+                    continue
+                tried.append({"configuration": candidate, **_tried(row, config, candidate, say)})
+                if tried[-1].get("value", float("-inf")) > rate:
+                    best, rate = candidate, tried[-1]["value"]
     if rate == float("-inf"):
         raise BenchmarkError(f"no configuration of {row.peer} works; the first failure: {tried[0]['error']}")
     return best, tried
@@ -146,7 +141,14 @@ def _peer(row: Row, config: Config, chosen: Config, overrides: Mapping[str, Any]
     return call(row.module, "peer", config | chosen | dict(overrides or {}))
 
 
-def _rate_and_memory(answer: Config) -> Config:
+def _tried(row: Row, config: Config, candidate: Config, say: Say) -> Config:
+    """Rate and memory of the peer with these settings, or the `error` that it ended with."""
+    try:
+        answer = _peer(row, config, candidate)
+    except BenchmarkError as error:
+        say(f"{row.name}: peer with {_shown(candidate)} failed: {error}")
+        return {"error": str(error)}
+    say(f"{row.name}: peer with {_shown(candidate)}: {_outcome(row, answer)}")
     return {key: answer[key] for key in ("value", "peak_rss_bytes", "busy_elsewhere") if key in answer}
 
 

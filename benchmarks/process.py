@@ -49,6 +49,7 @@ def _environment(config: Config) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HOME": str(Path(config["folder"]) / "huggingface"),
+        "XDG_CACHE_HOME": str(Path(config["folder"]) / "cache"),  # so that `auto` is measured with the row
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

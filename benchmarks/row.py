@@ -32,8 +32,8 @@ class Row:
 
     parameters: sizes that both sides are given; `quick` replaces some of them for a smoke test, `search` for the
         runs that look for the peer's fastest configuration.
-    axes: the peer's settings and the values to try. The search goes through the axes in order and keeps the fastest
-        value of each, so the first values are where it starts.
+    axes: the peer's settings and the values to try. The search goes through the axes in order, from the first value of
+        each, until no change of a single setting is faster.
     check: settings for one untimed run of each side, in float32, whose `evidence` must agree.
     """
 

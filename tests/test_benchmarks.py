@@ -123,8 +123,8 @@ def test_a_target_is_missed_by_either_ratio() -> None:
     assert Target(ratio=3).met(3.0, 9.0)
 
 
-def test_the_search_keeps_the_fastest_value_of_each_axis(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {("float32", 1): 5.0, ("bfloat16", 1): 9.0, ("bfloat16", 4): 11.0}
+def test_the_search_ends_where_no_single_setting_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {("float32", 1): 5.0, ("bfloat16", 1): 9.0, ("bfloat16", 4): 11.0, ("float32", 4): 12.0}
 
     def fake(_module: str, _side: str, config: Config) -> Config:
         setting = (config["dtype"], config["split"])
@@ -134,14 +134,16 @@ def test_the_search_keeps_the_fastest_value_of_each_axis(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(harness, "call", fake)
     best, tried = harness.fastest_configuration(row(), {"threads": 1}, lambda _: None)
-    assert best == {"dtype": "bfloat16", "split": 4}
+    assert best == {"dtype": "float32", "split": 4}
     assert [(one["configuration"]["dtype"], one["configuration"]["split"]) for one in tried] == [
         ("float32", 1),
         ("bfloat16", 1),
         ("bfloat16", 2),
         ("bfloat16", 4),
+        ("float32", 4),  # the second round
+        ("float32", 2),
     ]
-    assert [one.get("error") for one in tried] == [None, None, "out of memory", None]
+    assert [one.get("error") for one in tried] == [None, None, "out of memory", None, None, "out of memory"]
 
 
 def test_a_peer_that_never_works_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,16 +155,24 @@ class KVCache:
 
         return attend
 
+    def _scores(self, q: Tensor, layer: int) -> Tensor:
+        """`[n_kv_heads, rows, group, columns]`, the scores of each row's parts side by side."""
+        if self._unused is None and all(stack.is_whole(q) for stack in self._prompts):
+            return torch.cat([stack.scores(layer, q) for stack in self._stacks], -1)
+        # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
+        scores = q.new_zeros(*q.shape[:3], self._own[-1].columns.stop)
+        for stack in self._stacks:
+            # Copied, since a batched product with an output that has gaps runs one matrix at a time.
+            scores[:, stack.rows, :, stack.columns] = stack.scores(layer, q)
+        return scores
+
     def _attention(self, q: Tensor, layer: int, rule: AttentionRule) -> Tensor:
         """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
         n_kv_heads = self._decoder.config.n_kv_heads
         scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
         # [n_kv_heads, rows, group, head_dim]
         by_head = (q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale).contiguous()
-        # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
-        scores = by_head.new_zeros(*by_head.shape[:3], self._own[-1].columns.stop)
-        for stack in self._stacks:
-            stack.score(scores, layer, by_head)
+        scores = self._scores(by_head, layer)
         if rule.softcap is not None:
             scores = scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
         bias = self._bias(rule.window)

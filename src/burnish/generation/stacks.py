@@ -55,18 +55,16 @@ class Stack:
     def capacity(self) -> int:
         return self.layers[0][0].shape[1]
 
-    def score(self, scores: Tensor, layer: int, q: Tensor) -> None:
-        """Write this stack's columns of `scores`; both `[n_kv_heads, rows, group, columns or head_dim]`."""
+    def scores(self, layer: int, q: Tensor) -> Tensor:
+        """`[n_kv_heads, rows below, group, length]` from q `[n_kv_heads, rows, group, head_dim]`, unmasked."""
         keys = _readable(self.layers[layer][0][:, : self.length]).transpose(1, 2)
-        mine = q if self._is_whole(q) else q[:, self.rows]
-        # Copied, since a batched product with an output that has gaps runs one matrix at a time.
-        part = _product(self._by_segment(mine), keys)
-        scores[:, self.rows, :, self.columns] = part.view(*mine.shape[:3], -1)
+        mine = q if self.is_whole(q) else q[:, self.rows]
+        return _product(self._by_segment(mine), keys).view(*mine.shape[:3], -1)
 
     def read(self, out: Tensor, layer: int, probabilities: Tensor) -> None:
         """Add the values that this stack's columns of `probabilities` weigh to `out`."""
         values = _readable(self.layers[layer][1][:, : self.length])
-        if self._is_whole(out) and values.dtype == out.dtype:
+        if self.is_whole(out) and values.dtype == out.dtype:
             self._by_segment(out).baddbmm_(self._by_segment(probabilities)[:, :, self.columns], values)
             return
         mine = self._by_segment(probabilities[:, self.rows, :, self.columns])
@@ -94,7 +92,8 @@ class Stack:
             row += width * (end - begin)
         return stacks
 
-    def _is_whole(self, x: Tensor) -> bool:
+    def is_whole(self, x: Tensor) -> bool:
+        """Whether all rows of `x` `[n_kv_heads, rows, ...]` are below this stack."""
         return self.first_row == 0 and self.n_segments * self.width == x.shape[1]
 
     def _by_segment(self, x: Tensor) -> Tensor:
