@@ -22,7 +22,7 @@ _COMMON: dict[str, Any] = {
     "peer": "TRL SFTTrainer",
     "axes": {
         "precision": ("bfloat16", "float32"),
-        "layout": ("padded", "padded, 4 micro-batches", "flattened", "flattened, 4 micro-batches", "packed"),
+        "layout": ("padded", "padded in 4", "padded in 8", "flattened", "flattened in 4", "flattened in 8", "packed"),
         "gradient_checkpointing": (False, True),
         "keep_freed_memory": (False, True),
     },
@@ -62,7 +62,6 @@ name the desk that does. Do not give medical, legal or financial advice. If a qu
 the one thing that is missing."""
 """Its message is `system_tokens` long in the chat template, which `prepare` makes sure of."""
 
-_MICRO_BATCHES = 4
 _PACKED_LENGTH = 1024
 
 
@@ -163,10 +162,10 @@ def _layout(config: Config, examples: list[dict[str, Any]]) -> dict[str, Any]:
 
     padded: rows of equal length; flattened: TRL's padding-free mode, one row of all examples, which transformers
     masks by their positions; packed: TRL's best-fit-decreasing packing, where a step holds `batch_size` examples on
-    average and not the same ones.
+    average and not the same ones. `in 4`: in so many micro-batches, whose gradients are accumulated.
     """
     size = config["batch_size"]
-    name, _, split = config["layout"].partition(", ")
+    name, _, parts = config["layout"].partition(" in ")
     if name == "packed":
         rows = round(sum(len(one["tokens"]) for one in examples) / len(examples) * size / _PACKED_LENGTH)
         return {
@@ -177,7 +176,7 @@ def _layout(config: Config, examples: list[dict[str, Any]]) -> dict[str, Any]:
             # The one step of a check takes all rows, however many there are.
             "gradient_accumulation_steps": max(1, rows) if config["timed_steps"] else size,
         }
-    micro_batches = _MICRO_BATCHES if split else 1
+    micro_batches = min(size, int(parts or 1))
     return {
         "packing": False,
         "padding_free": name == "flattened",
