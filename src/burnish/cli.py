@@ -260,25 +260,32 @@ def data_check(
         raise BurnishError("\n".join(failures))
 
 
+# The options that all experiments share.
+_Minutes = Annotated[float, typer.Option(min=0.1, help="About how long it may take; trainings are sized by it.")]
+_Text = Annotated[
+    Path | None, typer.Option(help="Text to learn from, instead of the standard library's.", show_default=False)
+]
+_LabRuns = Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")]
+_Seed = Annotated[int, typer.Option(min=0, help="Where all randomness starts.")]
+_Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")]
+_Again = Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")]
+
+
 @lab_app.command("attention", epilog="Example: burnish lab attention --minutes 15")
 def lab_attention(
-    runs: Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")] = Path("runs"),
-    minutes: Annotated[
-        float, typer.Option(min=0.1, help="About how long it may take; trainings are sized by it.")
-    ] = 15,
+    runs: _LabRuns = Path("runs"),
+    minutes: _Minutes = 15,
     quick: Annotated[
         bool, typer.Option("--quick", help="A small model and two minutes: to see that it works.")
     ] = False,
-    text: Annotated[
-        Path | None, typer.Option(help="Text to learn from, instead of the standard library's.", show_default=False)
-    ] = None,
+    text: _Text = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Model to convert too; SmolLM2-135M where it is installed.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Where all randomness starts.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")] = False,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
 ) -> None:
     """Compare MHA, GQA and MQA: speed, KV cache, quality after equal training, and conversion with up-training."""
     from burnish.lab import attention
@@ -300,19 +307,15 @@ def lab_attention(
 
 @lab_app.command("norm", epilog="Example: burnish lab norm --minutes 15")
 def lab_norm(
-    runs: Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")] = Path("runs"),
-    minutes: Annotated[
-        float, typer.Option(min=0.1, help="About how long it may take; trainings are sized by it.")
-    ] = 15,
+    runs: _LabRuns = Path("runs"),
+    minutes: _Minutes = 15,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two small depths and half a minute: to see that it works.")
     ] = False,
-    text: Annotated[
-        Path | None, typer.Option(help="Text to learn from, instead of the standard library's.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Where all randomness starts.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")] = False,
+    text: _Text = None,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
 ) -> None:
     """Compare norms and their placements: time, gradient by depth, trainings with and without warm-up, BatchNorm."""
     from burnish.lab import norm
