@@ -21,7 +21,7 @@ from burnish.nn.block import Block
 from burnish.nn.config import DecoderConfig
 from burnish.nn.initialization import initialize
 from burnish.nn.linear import Embedding, Linear
-from burnish.nn.log_probabilities import log_probabilities, soft_capped
+from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
 from burnish.nn.norm import make_norm
 from burnish.nn.rotary import Angles, rotary_angles
 
@@ -153,15 +153,34 @@ class Decoder(nn.Module):
 
         Raises ValueError where a root's first token is scored: nothing predicts it.
         """
-        predecessors = forest.predecessors[scored]
-        if (predecessors < 0).any():
-            raise ValueError("the first token of a root cannot be scored: no token comes before it")
-        hidden = self(forest, backend=backend).index_select(0, predecessors)
+        return self.logps_of(self(forest, backend=backend), forest, scored)
+
+    def logps_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Tensor:
+        """As `logps`, from the hidden states of the forest's tokens that `forward` returned."""
         projection = self.output_projection
         return log_probabilities(
-            hidden,
+            _predicting(hidden, forest, scored),
             projection.weight,
             projection.cast_weight(),
             forest.tokens[scored],
             softcap=self.config.logits_softcap,
         )
+
+    def scores_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Scores:
+        """As `logps_of`, with the entropies of the distributions."""
+        projection = self.output_projection
+        return log_probabilities_and_entropies(
+            _predicting(hidden, forest, scored),
+            projection.weight,
+            projection.cast_weight(),
+            forest.tokens[scored],
+            softcap=self.config.logits_softcap,
+        )
+
+
+def _predicting(hidden: Tensor, forest: Forest, scored: Tensor) -> Tensor:
+    """The hidden state before each scored token, which predicts it."""
+    predecessors = forest.predecessors[scored]
+    if (predecessors < 0).any():
+        raise ValueError("the first token of a root cannot be scored: no token comes before it")
+    return hidden.index_select(0, predecessors)

@@ -4,7 +4,7 @@ The projection to the vocabulary runs in chunks of tokens; the backward pass com
 instead of keeping them. Only the log-sum-exp of each row is stored.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,13 @@ from torch.autograd.function import once_differentiable
 
 CHUNK = 256
 """Rows a chunk: 256 x 49,152 float32 logits are 48 MiB."""
+
+
+class Scores(NamedTuple):
+    """Of each scored token: its log-probability, and the entropy of the distribution it was drawn from; nats, `[n]`."""
+
+    logps: Tensor
+    entropies: Tensor
 
 
 def log_probabilities(
@@ -22,7 +29,15 @@ def log_probabilities(
     hidden `[n, d_model]`, weight `[vocab, d_model]` float32, `cast` the same in the compute dtype, targets `[n]` int64;
     returns `[n]` float32. The gradient goes to `hidden` and `weight`. softcap: see `soft_capped`.
     """
-    return _LogProbabilities.apply(hidden, weight, cast, targets, softcap)
+    logps, _ = _LogProbabilities.apply(hidden, weight, cast, targets, softcap, False)
+    return logps
+
+
+def log_probabilities_and_entropies(
+    hidden: Tensor, weight: Tensor, cast: Tensor, targets: Tensor, *, softcap: float | None = None
+) -> Scores:
+    """As `log_probabilities`, with the entropy `-Σ_v p(v) log p(v)`; both have gradients."""
+    return Scores(*_LogProbabilities.apply(hidden, weight, cast, targets, softcap, True))
 
 
 def soft_capped(logits: Tensor, softcap: float | None) -> Tensor:
@@ -33,32 +48,53 @@ def soft_capped(logits: Tensor, softcap: float | None) -> Tensor:
 class _LogProbabilities(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, cast: Tensor, targets: Tensor, softcap: float | None
-    ) -> Tensor:
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        cast: Tensor,
+        targets: Tensor,
+        softcap: float | None,
+        with_entropies: bool,
+    ) -> tuple[Tensor, Tensor]:
         hidden_cast = hidden.to(cast.dtype)
         logps = hidden.new_empty(len(hidden), dtype=torch.float32)
         lse = torch.empty_like(logps)
+        entropies = torch.empty_like(logps) if with_entropies else logps.new_empty(0)
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
             logits = soft_capped((hidden_cast[rows] @ cast.t()).float(), softcap)
             lse[rows] = logits.logsumexp(-1)
             logps[rows] = logits.gather(-1, targets[rows, None]).squeeze(-1) - lse[rows]
-        ctx.save_for_backward(hidden_cast, cast, targets, lse)
+            if with_entropies:
+                log_p = logits.sub_(lse[rows, None])
+                entropies[rows] = -torch.linalg.vecdot(log_p.exp(), log_p)
+        ctx.save_for_backward(hidden_cast, cast, targets, lse, entropies)
         ctx.hidden_dtype, ctx.weight_dtype, ctx.softcap = hidden.dtype, weight.dtype, softcap
-        return logps
+        ctx.set_materialize_grads(False)
+        return logps, entropies
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, cast, targets, lse = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor | None, grad_entropies: Tensor | None) -> tuple[Tensor | None, ...]:
+        hidden, cast, targets, lse, entropies = ctx.saved_tensors
+        if grad is None:
+            grad = torch.zeros_like(lse)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(cast, dtype=ctx.weight_dtype) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            # d logp / d logits = onehot - softmax, in place: this is the largest tensor of the step.
             logits = soft_capped((hidden[rows] @ cast.t()).float(), ctx.softcap)
             slope = None if ctx.softcap is None else 1 - (logits / ctx.softcap).square()
-            scores = logits.sub_(lse[rows, None]).exp_().mul_(-grad[rows, None])
+            # In place where it can be: this is the largest tensor of the step.
+            log_p = logits.sub_(lse[rows, None])
+            if grad_entropies is None or not len(entropies):
+                # d logp / d logits = onehot - p
+                scores = log_p.exp_().mul_(-grad[rows, None])
+            else:
+                # d entropy / d logits = -p (log p + entropy)
+                p = log_p.exp()
+                scores = log_p.add_(entropies[rows, None]).mul_(grad_entropies[rows, None]).add_(grad[rows, None])
+                scores.mul_(p).neg_()
             scores.scatter_add_(-1, targets[rows, None], grad[rows, None])
             if slope is not None:
                 scores.mul_(slope)
@@ -69,4 +105,4 @@ class _LogProbabilities(torch.autograd.Function):
                     grad_weight.addmm_(scores.t(), hidden[rows])
                 else:
                     grad_weight.add_(scores.t() @ hidden[rows])
-        return grad_hidden.to(ctx.hidden_dtype), grad_weight, None, None, None
+        return grad_hidden.to(ctx.hidden_dtype), grad_weight, None, None, None, None

@@ -1,6 +1,7 @@
 """Low-rank adapters (Hu 2021, arXiv:2106.09685): `y = x Wᵀ + (alpha / rank) · dropout(x) Aᵀ Bᵀ`, W frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,7 @@ class LoraLinear(Linear):
         self.compute_dtype = base.compute_dtype
         self._cast, self._packed = None, None
         self.config = config
+        self.enabled = True
         device = base.weight.device
         widths = {name: rows.stop - rows.start for name, rows in adaptable(base).items() if name in targets}
         self.lora_a = nn.ParameterDict(
@@ -64,6 +66,8 @@ class LoraLinear(Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
+        if not self.enabled:
+            return y
         terms, filled = [], 0
         # In the order of the rows: a ParameterDict sorts its names.
         for name, rows in adaptable(self).items():
@@ -125,6 +129,19 @@ def add_lora(decoder: Decoder, config: LoraConfig, *, seed: int) -> None:
         for a in adapted.lora_a.values():
             nn.init.uniform_(a, -bound, bound, generator=generator)
         setattr(parent, name, adapted)
+
+
+@contextmanager
+def adapters_disabled(decoder: Decoder) -> Iterator[None]:
+    """Within the block the decoder computes as its base does: a frozen reference that needs no memory of its own."""
+    adapted = [linear for _, _, linear in _projections(decoder) if isinstance(linear, LoraLinear)]
+    for linear in adapted:
+        linear.enabled = False
+    try:
+        yield
+    finally:
+        for linear in adapted:
+            linear.enabled = True
 
 
 def merge_lora(decoder: Decoder) -> None:

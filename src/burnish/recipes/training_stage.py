@@ -4,9 +4,9 @@ The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from burnish.recipes.stage import LatestModel, ReferenceKind, StageConfig, Stage
 from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from burnish.datasets.batches import Batch
     from burnish.nn.decoder import Decoder
     from burnish.nn.lora import LoraConfig
     from burnish.text.tokenizer import Tokenizer
@@ -43,7 +46,7 @@ class LoraSettings(StrictModel):
 
 
 class TrainingStage(StageConfig):
-    """Base of cpt, sft and dpo."""
+    """Base of the stages that train a policy."""
 
     model: LatestModel = Field(
         None, description="model to train: base, @STAGE or a path; the latest trained one if left out"
@@ -75,32 +78,48 @@ class TrainingStage(StageConfig):
         """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
         return n_parameters * 4 * (1 + 2 * 3)
 
-    def fit(
-        self, context: StageContext, decoder: "Decoder", objective: "Objective", steps: "StepsLike"
-    ) -> "TrainingReport":
-        """Train in place, with a progress bar; an interrupted training goes on from its saved state."""
+    def make_trainable(self, context: StageContext, decoder: "Decoder") -> None:
+        """Add the adapters or freeze the layers that the stage asks for."""
         from burnish.nn.lora import add_lora
-        from burnish.training.loop import train
 
         if self.lora is not None:
             add_lora(decoder, self.lora.config(), seed=context.seed)
         else:
             self.check_model(decoder.config)
             decoder.freeze_layers(self.freeze_layers)
+
+    def fit(
+        self,
+        context: StageContext,
+        model: "nn.Module",
+        objective: "Objective",
+        steps: "StepsLike",
+        *,
+        outputs: "Callable[[Batch], Any] | None" = None,
+        step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
+        shown: tuple[str, ...] = ("loss", "tokens_per_second"),
+    ) -> "TrainingReport":
+        """Train in place, with a progress bar; an interrupted training goes on from its saved state.
+
+        outputs, step_metrics: as for `burnish.training.loop.train`. shown: metrics beside the progress bar.
+        """
+        from burnish.training.loop import train
+
         with context.display.bar(str(context.folder.name), len(steps), "steps") as bar:
 
             def show(progress: "Progress") -> None:
-                shown = {key: progress.metrics[key] for key in ("loss", "tokens_per_second") if key in progress.metrics}
-                bar.update(progress.step, **shown)
+                bar.update(progress.step, **{key: progress.metrics[key] for key in shown if key in progress.metrics})
 
             return train(
-                decoder,
+                model,
                 objective,
                 steps,
                 self.training,
                 folder=context.folder,
                 seed=context.seed,
                 identity=context.key,
+                outputs=outputs,
+                step_metrics=step_metrics,
                 on_progress=show,
             )
 

@@ -4,18 +4,19 @@ Notable choices:
 - the loss of a step is the sum over its micro-batches divided by the step's whole weight (tokens, pairs), so how a
   step is split changes nothing but memory;
 - dropout is seeded by (seed, step): a resumed run computes the same bits as one that never stopped;
-- an objective is a function of log-probabilities and a batch; the loop knows none by name.
+- an objective is a function of the model's outputs and a batch; the loop knows none by name, and a step's batches may
+  be sampled from the model itself when they are asked for.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.datasets.batches import Batch
 from burnish.errors import BurnishError
@@ -28,13 +29,16 @@ from burnish.training.state import load_state, save_state
 
 
 class Objective(Protocol):
-    """Log-probabilities `[n_scored]` of a batch -> the loss and further metrics, each a sum over the batch's weight."""
+    """The model's outputs for a batch -> the loss and further metrics, each a sum over the batch's weight.
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]: ...
+    The outputs are the log-probabilities `[n_scored]` unless `train` is given another way to compute them.
+    """
+
+    def __call__(self, outputs: Any, batch: Batch, /) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
 class StepsLike(Protocol):
-    """The micro-batches of each step, by number."""
+    """The micro-batches of each step, by number; asked for in order, with the model as the steps before left it."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, step: int, /) -> list[Batch]: ...
@@ -57,8 +61,13 @@ class TrainingReport:
     metrics: dict[str, float]
 
 
+def token_logps(decoder: Decoder) -> Callable[[Batch], Tensor]:
+    """The outputs of most objectives: log-probabilities of a batch's scored tokens."""
+    return lambda batch: decoder.logps(batch.forest, batch.scored)
+
+
 def train(
-    decoder: Decoder,
+    model: nn.Module,
     objective: Objective,
     steps: StepsLike,
     config: TrainingConfig,
@@ -66,26 +75,34 @@ def train(
     folder: Path,
     seed: int,
     identity: str,
+    outputs: Callable[[Batch], Any] | None = None,
+    step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> TrainingReport:
-    """Train the decoder's trainable parameters in place.
+    """Train the model's trainable parameters in place.
 
+    outputs: what the objective reads of a batch; `token_logps` of the model, a decoder, where left out.
+    step_metrics: what is logged with a step beside the objective's metrics, such as the rewards of its samples.
     folder receives `events.jsonl` and the resumable state; a state with the same `identity` is gone on from.
     Raises Interrupted after Ctrl-C, with the state saved, and BurnishError where the loss is no longer finite.
     """
     n_steps = len(steps)
-    optimizer = _adamw(decoder, config)
-    parameters = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
-    decoder.train()
-    done = load_state(folder, model=decoder, optimizer=optimizer, identity=identity)
+    if outputs is None:
+        assert isinstance(model, Decoder)
+        outputs = token_logps(model)
+    optimizer = _adamw(model, config)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    device = parameters[0].device
+    done = load_state(folder, model=model, optimizer=optimizer, identity=identity)
     metrics: dict[str, float] = {}
     saved_at = time.monotonic()
     with EventLog(folder, first_step=done) as log, deferred_interrupt() as stop:
         for step in range(done, n_steps):
             started = time.perf_counter()
             torch.manual_seed(_step_seed(seed, step))
-            batches = [batch.to(decoder.device) for batch in steps[step]]
-            metrics = _accumulate(decoder, objective, batches)
+            batches = [batch.to(device) for batch in steps[step]]
+            model.train()  # sampling the step's batches may have left it in evaluation mode
+            metrics = _accumulate(outputs, objective, batches)
             rate = learning_rate(step, n_steps, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -102,6 +119,7 @@ def train(
             seconds = time.perf_counter() - started
             tokens = sum(batch.forest.n_tokens for batch in batches)
             metrics |= {
+                **step_metrics(step),
                 "learning_rate": rate,
                 "grad_norm": norm,
                 "tokens": tokens,
@@ -111,29 +129,29 @@ def train(
             on_progress(Progress(step + 1, n_steps, metrics))
             last = step + 1 == n_steps
             if not last and (stop or time.monotonic() - saved_at >= config.checkpoint_seconds):
-                save_state(folder, model=decoder, optimizer=optimizer, step=step + 1, identity=identity)
+                save_state(folder, model=model, optimizer=optimizer, step=step + 1, identity=identity)
                 saved_at = time.monotonic()
             if stop and not last:
                 raise Interrupted(f"stopped after step {step + 1} of {n_steps}; run the same command to go on")
-    decoder.eval()
+    model.eval()
     return TrainingReport(n_steps, metrics)
 
 
-def _accumulate(decoder: Decoder, objective: Objective, batches: list[Batch]) -> dict[str, float]:
+def _accumulate(outputs: Callable[[Batch], Any], objective: Objective, batches: list[Batch]) -> dict[str, float]:
     """Add the gradient of a step's batches to the parameters; returns the step's mean metrics."""
     weight = sum(batch.weight for batch in batches)
     totals: dict[str, float] = {}
     for batch in batches:
-        loss, extra = objective(decoder.logps(batch.forest, batch.scored), batch)
+        loss, extra = objective(outputs(batch), batch)
         (loss / weight).backward()
         for name, value in {"loss": loss.detach(), **extra}.items():
             totals[name] = totals.get(name, 0.0) + value.item()
     return {name: value / weight for name, value in totals.items()}
 
 
-def _adamw(decoder: Decoder, config: TrainingConfig) -> torch.optim.AdamW:
+def _adamw(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov 2019, arXiv:1711.05101); weight decay on matrices only, as norms have a scale to keep."""
-    trainable = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
@@ -143,7 +161,7 @@ def _adamw(decoder: Decoder, config: TrainingConfig) -> torch.optim.AdamW:
         lr=config.learning_rate,
         betas=config.betas,
         eps=config.eps,
-        fused=decoder.device.type in ("cpu", "cuda"),
+        fused=trainable[0].device.type in ("cpu", "cuda"),
     )
 
 

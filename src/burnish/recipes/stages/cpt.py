@@ -34,6 +34,7 @@ class CptStage(TrainingStage):
                 f"{tokenizer.vocab_size}; set the corpus stage's `tokenizer` to this model"
             )
         before = context.remembered("perplexity-before", lambda: self.perplexities(decoder, corpus))
+        self.make_trainable(context, decoder)
         report = self.fit(context, decoder, language_model, self.steps(corpus, context.seed))
         self.save(context, decoder, tokenizer)
         after = self.perplexities(decoder, corpus)

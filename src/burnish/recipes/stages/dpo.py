@@ -66,6 +66,7 @@ class DpoStage(TrainingStage):
                 reference_logps=[reference[number] for number in numbers],
             ),
         )
+        self.make_trainable(context, decoder)
         report = self.fit(context, decoder, DPO(self.beta), steps)
         self.save(context, decoder, tokenizer)
         return {"steps": report.steps, "pairs": len(pairs), "dropped": len(kept.dropped), **report.metrics}

@@ -57,6 +57,7 @@ class SftStage(TrainingStage):
             len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
         )
         steps = Steps(plan, lambda numbers: self.batches([examples[number] for number in numbers]))
+        self.make_trainable(context, decoder)
         report = self.fit(context, decoder, language_model, steps)
         self.save(context, decoder, tokenizer)
         return {
