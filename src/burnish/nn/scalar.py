@@ -11,8 +11,8 @@ from burnish.nn.decoder import Decoder
 class ScalarModel(nn.Module):
     """`score(h)` of the decoder's final hidden state h at a token (Stiennon 2020, arXiv:2009.01325, section 3.4).
 
-    The head `score` `[1, d_model]` has no bias, as transformers' `...ForSequenceClassification` has it; it is drawn from
-    `seed` with deviation `1 / sqrt(d_model + 1)` around zero. The head and its product are float32.
+    The head `score` `[1, d_model]` has no bias, as transformers' `...ForSequenceClassification` has it; it is drawn
+    from `seed` with deviation `1 / sqrt(d_model + 1)` around zero. The head and its product are float32.
     """
 
     def __init__(self, decoder: Decoder, *, seed: int = 0) -> None:
