@@ -6,7 +6,7 @@ from agreement import assert_agree
 from torch import Tensor
 
 from burnish.nn import log_probabilities as module
-from burnish.nn.log_probabilities import log_probabilities, soft_capped
+from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
 
 SOFTCAPS = [None, 3.0, 30.0]
 
@@ -72,3 +72,25 @@ def test_a_soft_cap_bounds_large_logits_and_leaves_small_ones() -> None:
     logits = torch.tensor([-1000.0, -0.01, 0.0, 0.01, 1000.0])
     torch.testing.assert_close(soft_capped(logits, 30.0), torch.tensor([-30.0, -0.01, 0.0, 0.01, 30.0]))
     assert soft_capped(logits, None) is logits
+
+
+@pytest.mark.parametrize("softcap", SOFTCAPS)
+@pytest.mark.parametrize("n", [1, 7, 20])
+def test_entropies_equal_the_textbooks(monkeypatch: pytest.MonkeyPatch, n: int, softcap: float | None) -> None:
+    monkeypatch.setattr(module, "CHUNK", 7)
+    hidden, weight, targets = _inputs(n)
+
+    def found() -> Scores:
+        return log_probabilities_and_entropies(hidden, weight, weight.detach(), targets, softcap=softcap)
+
+    def expected() -> tuple[Tensor, Tensor]:
+        logits = soft_capped(hidden.double() @ weight.double().t(), softcap)
+        log_p = logits.log_softmax(-1)
+        return log_p.gather(1, targets[:, None]).squeeze(1), -(log_p.exp() * log_p).sum(-1)
+
+    for pick in (
+        lambda logps, _: logps,
+        lambda _, entropies: entropies,
+        lambda logps, entropies: 3 * logps + entropies.square(),
+    ):
+        assert_agree(pick(*found()), pick(*expected()), [hidden, weight], rtol=2e-5)

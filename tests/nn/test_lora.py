@@ -15,7 +15,7 @@ from burnish.nn.attention import cross_attention
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.linear import Linear
-from burnish.nn.lora import TARGETS, LoraConfig, LoraLinear, add_lora, lora_config, merge_lora
+from burnish.nn.lora import TARGETS, LoraConfig, LoraLinear, adapters_disabled, add_lora, lora_config, merge_lora
 from tiny_models import TINY
 
 FOREST, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
@@ -73,6 +73,23 @@ def test_new_adapters_change_nothing() -> None:
     before = decoder(FOREST)
     add_lora(decoder, LoraConfig(rank=3), seed=1)
     torch.testing.assert_close(decoder(FOREST), before, rtol=0, atol=0)
+
+
+def test_disabled_adapters_leave_the_base() -> None:
+    decoder = Decoder(TINY)
+    before = decoder(FOREST)
+    add_lora(decoder, LoraConfig(rank=3), seed=1)
+    for name, parameter in decoder.named_parameters():
+        if "lora_b" in name:
+            parameter.data.normal_(generator=torch.Generator().manual_seed(0))
+    adapted = decoder(FOREST)
+    assert (adapted - before).abs().max() > 0.01
+    with adapters_disabled(decoder):
+        torch.testing.assert_close(decoder(FOREST), before, rtol=0, atol=0)
+    torch.testing.assert_close(decoder(FOREST), adapted, rtol=0, atol=0)
+    with pytest.raises(RuntimeError), adapters_disabled(decoder):
+        raise RuntimeError
+    torch.testing.assert_close(decoder(FOREST), adapted, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -14,6 +14,7 @@ from burnish.datasets.batches import Batch, Steps, document_batches, micro_batch
 from burnish.errors import BurnishError
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, add_lora
+from burnish.nn.scalar import ScalarModel
 from burnish.objectives.language_model import language_model
 from burnish.training.config import TrainingConfig
 from burnish.training.events import EventLog, read_events
@@ -66,6 +67,39 @@ def test_bfloat16_training_sees_the_weights_that_it_changes(tmp_path: Path) -> N
         before = tiny_decoder().logps(batch.forest, batch.scored).mean()
     assert kept == new, "a cast that the loop keeps is of an earlier weight"
     assert new > before + 0.5
+
+
+def test_the_objective_reads_the_outputs_that_the_loop_is_given(tmp_path: Path) -> None:
+    """A critic regresses its scalars on the number of tokens; sampling a step leaves the model in evaluation mode."""
+    model = ScalarModel(tiny_decoder())
+
+    class Sampled(Steps):
+        def __getitem__(self, step: int) -> list[Batch]:
+            model.eval()
+            return super().__getitem__(step)
+
+    def squared_error(values: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        assert model.training
+        assert model.decoder.training
+        error = (values - batch.forest.positions[batch.scored] / 5).square().sum()
+        return error, {"error": error.detach()}
+
+    config = _config(epochs=10)
+    steps = _steps(config)
+    train(
+        model,
+        squared_error,
+        Sampled(steps.plan, steps.build),
+        config,
+        folder=tmp_path,
+        seed=3,
+        identity="run",
+        outputs=lambda batch: model(batch.forest, batch.scored),
+        step_metrics=lambda step: {"reward": 2.0 * step},
+    )
+    events = read_events(tmp_path)
+    assert [event["reward"] for event in events] == [2.0 * step for step in range(len(steps))]
+    assert events[-1]["error"] == events[-1]["loss"] < 0.2 * events[0]["loss"]
 
 
 def test_the_loss_falls_and_every_step_is_logged(tmp_path: Path) -> None:
