@@ -9,13 +9,16 @@ Notable choices:
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from burnish.corpus.records import Problems
 from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Task
 from burnish.errors import DataError
+from burnish.files import atomic_write_text
 from burnish.text.chat import Message, Tools, encode_conversation, encode_prompt
 from burnish.text.tokenizer import Tokenizer
 
@@ -70,20 +73,32 @@ class Prompt:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the rows: how many were kept (cut ones too), and file, line and reason of the others."""
+    """What became of the rows: how many were kept, and file, line and reason of those that were not kept as they are.
+
+    cut: kept without their end. noted: kept, but the model reads something else than the row says.
+    """
 
     kept: int = 0
     dropped: list[tuple[str, int, str]] = field(default_factory=list)
     cut: list[tuple[str, int, str]] = field(default_factory=list)
+    noted: list[tuple[str, int, str]] = field(default_factory=list)
 
     def summary(self, shown: int = 3) -> str:
-        """Return a line on what was kept, and up to `shown` lines on each of what was dropped and cut."""
+        """Return a line on what was kept, and up to `shown` lines on each of what was dropped, cut and changed."""
         lines = [f"{self.kept} examples kept, {len(self.dropped)} dropped, {len(self.cut)} cut"]
-        for verb, rows in (("dropped", self.dropped), ("cut", self.cut)):
+        for verb, rows in (("dropped", self.dropped), ("cut", self.cut), ("kept", self.noted)):
             lines += [f"  {verb} {file}:{line}: {reason}" for file, line, reason in rows[:shown]]
             if len(rows) > shown:
-                lines.append(f"  {verb} {len(rows) - shown} more")
+                lines.append(f"  {verb} {len(rows) - shown} more" + (" with a remark" if verb == "kept" else ""))
         return "\n".join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write all that `summary` shows the beginning of: JSON lines of `file`, `line`, `action` and `reason`."""
+        actions = (("dropped", self.dropped), ("cut", self.cut), ("kept", self.noted))
+        rows = sorted((file, line, action, reason) for action, found in actions for file, line, reason in found)
+        names = ("file", "line", "action", "reason")
+        lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows]
+        atomic_write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 class _DropError(Exception):

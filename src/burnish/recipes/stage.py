@@ -19,6 +19,7 @@ from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
 
 if TYPE_CHECKING:
+    from burnish.datasets.examples import Report
     from burnish.nn.config import DecoderConfig
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
@@ -32,6 +33,9 @@ BASE_MODEL = "base"
 
 PARTIAL_FOLDER = "partial"
 """Folder inside a stage's for what only an interrupted stage needs; removed when the stage is done."""
+
+DATA_REPORT_FILE = "data_report.jsonl"
+"""File in a stage's folder that names the rows of its data that were dropped, cut or changed, and why."""
 
 Metrics = dict[str, Any]
 """What a stage measured, as values that JSON can hold."""
@@ -168,6 +172,11 @@ class StageContext:
         if not file.exists():
             atomic_write_text(file, json.dumps(compute()))
         return json.loads(file.read_text())
+
+    def report(self, report: "Report", file: str = DATA_REPORT_FILE) -> None:
+        """Show what became of the data's rows, and write it in full into `file` of the stage's folder."""
+        self.display.say("  " + report.summary().replace("\n", "\n  "))
+        report.write(self.folder / file)
 
     def load(self, reference: str | None) -> "tuple[Decoder, Tokenizer]":
         """The model and tokenizer that a model reference stands for, on the recipe's device."""
