@@ -29,12 +29,14 @@ _CROWDED = 0.85
 class Completion:
     """Generated token ids without the stop token; `logp` is their summed log-probability, the stop's included.
 
-    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`.
+    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
+    `stop` is the token that ended it, None where the length did.
     """
 
     tokens: list[int]
     logp: float
     finish_reason: str
+    stop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ def _run_wave(
             if so_far.finish_reason == "stop":
                 continue
             if tokens[place] in sampling.stop:
-                completions[row] = replace(so_far, logp=so_far.logp + logps[place], finish_reason="stop")
+                logp = so_far.logp + logps[place]
+                completions[row] = replace(so_far, logp=logp, finish_reason="stop", stop=tokens[place])
             else:
                 so_far.tokens.append(tokens[place])
                 completions[row] = replace(so_far, logp=so_far.logp + logps[place])
