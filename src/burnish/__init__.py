@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burnish.checkpoints import load as load
+    from burnish.checkpoints import load_reward_model as load_reward_model
     from burnish.checkpoints import save as save
+    from burnish.checkpoints import save_reward_model as save_reward_model
     from burnish.forest import Forest as Forest
     from burnish.nn.decoder import Decoder as Decoder
     from burnish.recipes.runner import run as run
 
 __version__ = "0.1.0"
-__all__ = ["Decoder", "Forest", "__version__", "load", "run", "save"]
+__all__ = ["Decoder", "Forest", "__version__", "load", "load_reward_model", "run", "save", "save_reward_model"]
 
 _HOMES = {
     "Decoder": "burnish.nn.decoder",
     "Forest": "burnish.forest",
     "load": "burnish.checkpoints",
+    "load_reward_model": "burnish.checkpoints",
     "run": "burnish.recipes.runner",
     "save": "burnish.checkpoints",
+    "save_reward_model": "burnish.checkpoints",
 }
 
 

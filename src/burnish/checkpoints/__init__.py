@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 
-from burnish.checkpoints import gguf, huggingface, peft
+from burnish.checkpoints import gguf, huggingface, peft, reward_models
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import merge_lora
+from burnish.nn.scalar import ScalarModel
 from burnish.text.tokenizer import Tokenizer
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_reward_model", "save", "save_reward_model"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -39,8 +40,7 @@ def load(
     Raises `CheckpointError` naming the file and what is wrong with it.
     """
     path = Path(path)
-    where = choose_device(device) if isinstance(device, str) else device
-    dtype = choose_compute_dtype(compute_dtype, where) if isinstance(compute_dtype, str) else compute_dtype
+    where, dtype = _place(device, compute_dtype)
     if (path / peft.CONFIG_FILE).is_file():
         decoder, tokenizer = load(_base_of(path, base), compute_dtype=dtype, device=where)
         if (path / "tokenizer.json").is_file():
@@ -81,6 +81,36 @@ def save(
     (float32 unless given). An existing folder is replaced whole, or left as it is when anything fails.
     """
     huggingface.write(decoder, tokenizer, folder, card=card, generation=generation, dtype=dtype)
+
+
+def load_reward_model(
+    path: Path | str, *, compute_dtype: str | torch.dtype = "auto", device: str | torch.device = "auto"
+) -> tuple[ScalarModel, Tokenizer]:
+    """Loads a reward model: a Hugging Face folder of a `...ForSequenceClassification` with one label.
+
+    Arguments as for `load`. The reward of a conversation is `model(forest, indices)` at its last token as the chat
+    template writes it. Raises `CheckpointError` naming the file and what is wrong with it.
+    """
+    where, dtype = _place(device, compute_dtype)
+    return reward_models.read(Path(path), compute_dtype=dtype, device=where)
+
+
+def save_reward_model(
+    model: ScalarModel,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Writes a folder that transformers loads as `AutoModelForSequenceClassification`. Arguments as for `save`."""
+    reward_models.write(model, tokenizer, folder, card=card, dtype=dtype)
+
+
+def _place(device: str | torch.device, compute_dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:
+    """The device and the format of matrix products that a caller asks for."""
+    where = choose_device(device) if isinstance(device, str) else device
+    return where, choose_compute_dtype(compute_dtype, where) if isinstance(compute_dtype, str) else compute_dtype
 
 
 def _base_of(adapter: Path, base: Path | str | None) -> Path:

@@ -5,7 +5,7 @@ What is written loads unchanged in transformers 4 and 5 and in vLLM. What is rea
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +40,41 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_config(folder: Path) -> tuple[Family, DecoderConfig]:
-    """The family and sizes in config.json. Raises `CheckpointError` naming an unsupported or missing key."""
+def read_config(folder: Path, *, rewards: bool = False) -> tuple[Family, DecoderConfig]:
+    """The family and sizes in config.json, of a language model or of one that gives `rewards`.
+
+    Raises `CheckpointError` naming an unsupported or missing key.
+    """
     file = folder / "config.json"
     values = read_json(file)
     family = find_family(file, "model_type", values.get("model_type"))
     config = read_settings(family, file, values)
+    expected, other = family.architecture, family.reward_architecture
+    hint = "; it is a reward model: a policy is needed here (burnish.load_reward_model reads it)"
+    if rewards:
+        expected, other = other, expected
+        hint = "; it is a language model: a reward model is needed here (burnish.load reads it)"
     architectures = values.get("architectures") or [family.architecture]
-    if not isinstance(architectures, list) or family.architecture not in architectures:
-        raise CheckpointError(f"{file}: architectures is {architectures!r}; only {family.architecture} can be loaded")
+    if not isinstance(architectures, list) or expected not in architectures:
+        raise CheckpointError(
+            f"{file}: architectures is {architectures!r}; only {expected} can be loaded"
+            + (hint if architectures == [other] else "")
+        )
     return family, config
 
 
-def read_state(folder: Path, family: Family, config: DecoderConfig) -> dict[str, Tensor]:
-    """All tensors as float32 under the decoder's names."""
+def read_state(
+    folder: Path, family: Family, config: DecoderConfig, *, beside: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """All tensors as float32 under the decoder's names; `beside` are further ones that the folder may hold."""
     weights = list(family.expected_weights(config))
-    homes = _tensor_files(folder)
+    homes = tensor_files(folder)
     # What was saved without the head has no prefix.
     stored = {w.huggingface: w.huggingface.removeprefix(family.prefix) for w in weights}
     stored = {name: short if short in homes and name not in homes else name for name, short in stored.items()}
     # A tied model may repeat its embedding as the head.
     tied = {rule.huggingface for rule in family.untied_weights} if config.tie_embeddings else set()
-    known = {*stored.values(), *tied}
+    known = {*stored.values(), *tied, *beside}
     if extra := [name for name in homes if name not in known and not name.endswith(family.ignored)]:
         raise CheckpointError(
             f"{homes[extra[0]]}: tensor {extra[0]} is not part of a plain {family.model_type} model "
@@ -129,25 +142,45 @@ def write(
     `card` becomes README.md; `generation` (temperature, top_p, ...) joins the stop tokens in
     generation_config.json; weights are stored in `dtype`, float32 unless given.
     """
+    check_vocabulary(decoder, tokenizer)
+    family = family_for(decoder.config)
+    write_folder(
+        folder,
+        settings=write_settings(family, decoder.config),
+        tokenizer=tokenizer,
+        tensors=((weight.huggingface, weight.from_decoder(tensor)) for weight, tensor in weights_of(decoder, family)),
+        card=card,
+        generation=generation,
+        dtype=dtype,
+        max_shard_bytes=max_shard_bytes,
+    )
+
+
+def write_folder(
+    folder: Path | str,
+    *,
+    settings: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    tensors: Iterable[tuple[str, Tensor]],
+    card: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """As `write`, for any model: `settings` are the keys of its config.json, `tensors` its named weights."""
     dtype = dtype or torch.float32
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
-    check_vocabulary(decoder, tokenizer)
-    family = family_for(decoder.config)
     special = _special_ids(tokenizer)
+    name = str(dtype).removeprefix("torch.")
     with atomic_folder(folder) as temporary:
-        _write_json(temporary / "config.json", {**_config_values(family, decoder.config, dtype), **special})
+        # transformers 4 reads torch_dtype, transformers 5 dtype.
+        _write_json(temporary / "config.json", {**settings, "dtype": name, "torch_dtype": name, **special})
         _write_json(temporary / "generation_config.json", {**special, **(generation or {})})
         tokenizer.save(temporary)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
-        _write_weights(decoder, family, temporary, dtype, max_shard_bytes)
-
-
-def _config_values(family: Family, config: DecoderConfig, dtype: torch.dtype) -> dict[str, Any]:
-    name = str(dtype).removeprefix("torch.")
-    # transformers 4 reads torch_dtype, transformers 5 dtype.
-    return {**write_settings(family, config), "dtype": name, "torch_dtype": name}
+        _write_weights(tensors, temporary, dtype, max_shard_bytes)
 
 
 def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -160,15 +193,17 @@ def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     return ids
 
 
-def _write_weights(decoder: Decoder, family: Family, folder: Path, dtype: torch.dtype, max_shard_bytes: int) -> None:
+def _write_weights(
+    tensors: Iterable[tuple[str, Tensor]], folder: Path, dtype: torch.dtype, max_shard_bytes: int
+) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
-    for weight, tensor in weights_of(decoder, family):
-        stored = weight.from_decoder(tensor).to(dtype).contiguous()
+    for tensor_name, tensor in tensors:
+        stored = tensor.to(dtype).contiguous()
         if shards[-1] and size + stored.nbytes > max_shard_bytes:
             shards.append({})
             size = 0
-        shards[-1][weight.huggingface] = stored
+        shards[-1][tensor_name] = stored
         size += stored.nbytes
         total += stored.nbytes
     if len(shards) == 1:
@@ -186,8 +221,8 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tensor_files(folder: Path) -> dict[str, Path]:
-    """Which file each tensor is in."""
+def tensor_files(folder: Path) -> dict[str, Path]:
+    """Which file each tensor of a model folder is in."""
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         file = folder / "model.safetensors"

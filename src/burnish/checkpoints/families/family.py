@@ -96,6 +96,7 @@ class WeightRule:
 class Family:
     """What checkpoints of one architecture look like.
 
+    architecture, reward_architecture: classes of transformers, for language models and for reward models.
     constants: fields of `DecoderConfig` that no key sets.
     huggingface_keys, gguf_keys: fields of `DecoderConfig` to configuration keys (those of GGUF without the architecture
         before them); `defaults` are the values of absent keys, and a field without one must be present.
@@ -109,6 +110,7 @@ class Family:
 
     model_type: str
     architecture: str
+    reward_architecture: str
     gguf_architecture: str
     constants: Mapping[str, Any] = field(default_factory=dict)
     huggingface_keys: Mapping[str, str]

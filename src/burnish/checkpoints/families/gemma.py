@@ -75,6 +75,7 @@ def _between_full_layers(settings: Settings, _: Mapping[str, Any], layer: int) -
 GEMMA2 = Family(
     model_type="gemma2",
     architecture="Gemma2ForCausalLM",
+    reward_architecture="Gemma2ForSequenceClassification",
     gguf_architecture="gemma2",
     constants={"norm_placement": "sandwich"},
     huggingface_keys={**KEYS, **ATTENTION_BIAS},
@@ -98,6 +99,7 @@ GEMMA3 = replace(
     GEMMA2,
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
+    reward_architecture="Gemma3TextForSequenceClassification",
     gguf_architecture="gemma3",
     constants={"norm_placement": "sandwich", "qk_norm": "head"},
     defaults={**GEMMA2.defaults, "max_positions": 131_072},
