@@ -92,6 +92,35 @@ def wiki_prompts(tokenizer: "Tokenizer", *, n: int, length: int) -> list[list[in
     return prompts
 
 
+def demo_pairs(tokenizer: "Tokenizer", *, longest: int) -> list[dict[str, list[int]]]:
+    """Real preference pairs of which prompt and longer answer fit `longest` tokens, in the order of the file."""
+    from dataclasses import asdict
+
+    from burnish.datasets.examples import preference_examples
+    from burnish.datasets.rows import read_preferences
+
+    pairs, _ = preference_examples(
+        read_preferences(shared_file("dpo_en_demo.json")), tokenizer, max_length=longest, on_long="drop"
+    )
+    return [asdict(pair) for pair in pairs]
+
+
+def wiki_pairs(tokenizer: "Tokenizer", *, n: int, prompt: int, answer: int) -> list[dict[str, list[int]]]:
+    """Pairs of exactly so many tokens: real prose, the prose that follows it, and the prose after that."""
+    runs = wiki_prompts(tokenizer, n=n, length=prompt + 2 * answer)
+    ends = (prompt, prompt + answer)
+    return [{"prompt": run[: ends[0]], "chosen": run[ends[0] : ends[1]], "rejected": run[ends[1] :]} for run in runs]
+
+
+def gsm8k_prompts(tokenizer: "Tokenizer", *, n: int) -> list[list[int]]:
+    """The first `n` questions of grade-school mathematics in the chat template, ready to be answered."""
+    from burnish.text.chat import encode_prompt
+
+    with shared_file("gsm8k_train.jsonl").open(encoding="utf-8") as lines:
+        questions = [json.loads(line)["question"] for _, line in zip(range(n), lines, strict=False)]
+    return [encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in questions]
+
+
 def write_work(folder: Path, work: Sequence[Any]) -> str:
     """Keep the work of a row for its workers; returns the path that `read_work` takes."""
     path = folder / _WORK_FILE

@@ -3,12 +3,14 @@
 import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import worker
 from benchmarks.row import Config
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from burnish.nn.decoder import Decoder
     from burnish.training.config import TrainingConfig
     from burnish.training.loop import Objective, Progress, StepsLike
@@ -43,16 +45,24 @@ def settings(config: Config) -> "TrainingConfig":
 
 
 def train(
-    config: Config, decoder: "Decoder", objective: "Objective", steps: "StepsLike", training: "TrainingConfig"
-) -> tuple[worker.Stopwatch, list[float]]:
-    """Train; the watch ran from the end of the first step to that of the last. Also returns the loss of each step."""
+    config: Config,
+    model: "nn.Module",
+    objective: "Objective",
+    steps: "StepsLike",
+    training: "TrainingConfig",
+    **options: Any,
+) -> tuple[worker.Stopwatch, list[dict[str, float]]]:
+    """Train; the watch ran from the end of the first step to that of the last. Also returns each step's metrics.
+
+    options: the loop's own, such as `outputs`.
+    """
     from burnish.training import loop
 
     watch = worker.Stopwatch()
-    losses: list[float] = []
+    history: list[dict[str, float]] = []
 
     def after_step(progress: "Progress") -> None:
-        losses.append(progress.metrics["loss"])
+        history.append(progress.metrics)
         if progress.step == progress.n_steps:
             watch.stop()
         elif progress.step == 1:
@@ -61,7 +71,7 @@ def train(
     watch.start()  # for a run of one step, which is a check and not timed
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
         loop.train(
-            decoder,
+            model,
             objective,
             steps,
             training,
@@ -69,8 +79,9 @@ def train(
             seed=0,
             identity="benchmark",
             on_progress=after_step,
+            **options,
         )
-    return watch, losses
+    return watch, history
 
 
 def configuration(decoder: "Decoder", training: "TrainingConfig") -> Config:

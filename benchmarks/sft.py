@@ -95,10 +95,10 @@ def ours(config: Config) -> Config:
 
     size = config["batch_size"]
     steps = Steps([range(start, start + size) for start in range(0, len(examples), size)], build)
-    watch, losses = our_training.train(config, decoder, language_model, steps, training)
+    watch, history = our_training.train(config, decoder, language_model, steps, training)
     timed = examples[size:]
     done = {"examples": len(timed), "tokens": sum(len(example.tokens) for example in timed)}
-    return _answer(config, watch, done, losses) | {"configuration": our_training.configuration(decoder, training)}
+    return _answer(config, watch, done, history) | {"configuration": our_training.configuration(decoder, training)}
 
 
 def peer(config: Config) -> Config:
@@ -138,7 +138,7 @@ def peer(config: Config) -> Config:
     step = layout["per_device_train_batch_size"] * layout["gradient_accumulation_steps"]
     trainer.args.max_steps = max(1, len(trainer.train_dataset) // step)
     trainer.train()
-    return _answer(config, clock.watch, done, clock.losses) | {
+    return _answer(config, clock.watch, done, clock.history) | {
         "configuration": layout | trl_training.configuration(trainer)
     }
 
@@ -186,8 +186,9 @@ def _layout(config: Config, examples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _answer(config: Config, watch: worker.Stopwatch, done: dict[str, int], losses: list[float]) -> Config:
+def _answer(config: Config, watch: worker.Stopwatch, done: dict[str, int], history: list[dict[str, float]]) -> Config:
     amount = done["tokens" if config["unit"] == "tokens/s" else "examples"]
+    losses = [step["loss"] for step in history]
     return watch.answer(amount) | done | {"losses": losses, "evidence": {"loss_first_step": losses[0]}}
 
 

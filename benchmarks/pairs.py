@@ -1,0 +1,90 @@
+"""What the rows over preference pairs have in common: their material, the order of the pairs, the peer's settings.
+
+Both sides get the same pairs in the same order, `batch_size` an optimizer step, as token ids of a prompt and of two
+answers. A pair counts as one, however long it is.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import material, worker
+from benchmarks.row import BenchmarkError, Config
+
+if TYPE_CHECKING:
+    from burnish.datasets.batches import Batch, Steps
+    from burnish.training.config import TrainingConfig
+
+COMMON: dict[str, Any] = {
+    "unit": "pairs/s",
+    "axes": {
+        "precision": ("float32", "bfloat16"),
+        "micro_batches": (2, 1),
+        "keep_freed_memory": (True, False),
+    },
+    "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
+    "search": {"timed_steps": 1},
+    "packages": ("trl", "transformers", "accelerate", "datasets"),
+}
+"""Gradient checkpointing is left out of the search: it computes the forward pass twice, and cost a fifth in `sft_packed`."""
+
+DEMO: dict[str, Any] = {"pairs": "demo", "longest": 1024, "batch_size": 2, "timed_steps": 3}
+"""Pairs of `dpo_en_demo.json` of at most 1,024 tokens."""
+LONG_PROMPT: dict[str, Any] = {"pairs": "wiki", "prompt": 768, "answer": 64, "batch_size": 2, "timed_steps": 3}
+"""Prompts of 768 tokens with two answers of 64."""
+
+
+def prepare(config: Config) -> Config:
+    folder = Path(config["folder"])
+    decoder, tokenizer = material.load_model()
+    if config["pairs"] == "demo":
+        pairs = material.demo_pairs(tokenizer, longest=config["longest"])
+    else:
+        pairs = material.wiki_pairs(tokenizer, n=_needed(config), prompt=config["prompt"], answer=config["answer"])
+    return {
+        "models": material.save_folders(decoder, tokenizer, folder, "float32"),
+        "work": material.write_work(folder, pairs),
+    }
+
+
+def read(config: Config) -> list[dict[str, list[int]]]:
+    """The pairs of the first step and of the timed ones."""
+    pairs, n = material.read_work(config["work"]), _needed(config)
+    if len(pairs) < n:
+        raise BenchmarkError(f"the sample data has {len(pairs)} such pairs, fewer than {n}")
+    return pairs[:n]
+
+
+def steps(config: Config, training: "TrainingConfig", **columns: Any) -> "Steps":
+    """Our side's steps over `read`'s pairs; columns: lists with an entry a pair, given on to the batches."""
+    from burnish.datasets.batches import Steps, preference_batches
+    from burnish.datasets.examples import PreferenceExample
+
+    pairs = [PreferenceExample(**pair) for pair in read(config)]
+
+    def build(numbers: Sequence[int]) -> "list[Batch]":
+        chosen = {name: [values[n] for n in numbers] for name, values in columns.items()}
+        return preference_batches([pairs[n] for n in numbers], micro_batch_tokens=training.micro_batch_tokens, **chosen)
+
+    size = config["batch_size"]
+    return Steps([range(start, start + size) for start in range(0, len(pairs), size)], build)
+
+
+def micro_batch_sizes(config: Config) -> dict[str, int]:
+    """TRL's settings for a step in so many micro-batches."""
+    parts = min(config["batch_size"], config["micro_batches"])
+    return {"per_device_train_batch_size": config["batch_size"] // parts, "gradient_accumulation_steps": parts}
+
+
+def answer(
+    config: Config, watch: worker.Stopwatch, history: list[dict[str, float]], evidence: dict[str, float]
+) -> Config:
+    """The rate in pairs, the tokens that passed as whole sequences, the losses and the evidence."""
+    timed = read(config)[config["batch_size"] :]
+    tokens = sum(2 * len(pair["prompt"]) + len(pair["chosen"]) + len(pair["rejected"]) for pair in timed)
+    losses = [step["loss"] for step in history]
+    return watch.answer(len(timed)) | {"tokens": tokens, "losses": losses, "evidence": evidence}
+
+
+def _needed(config: Config) -> int:
+    return int(config["batch_size"] * (1 + config["timed_steps"]))
