@@ -31,6 +31,7 @@ COMMANDS = [
     ("doctor",),
     ("data", "check"),
     ("lab", "attention"),
+    ("lab", "kl"),
     ("lab", "norm"),
 ]
 

@@ -305,6 +305,18 @@ def lab_attention(
     )
 
 
+@lab_app.command("kl", epilog="Example: burnish lab kl")
+def lab_kl(
+    runs: _LabRuns = Path("runs"),
+    seed: _Seed = 0,
+    threads: _Threads = None,
+) -> None:
+    """Compare the KL estimators k1, k2 and k3: bias and noise, and what each does as a loss or in the reward."""
+    from burnish.lab import kl
+
+    _in_lab(lambda display: kl.run(runs / "lab", seed=seed, threads=threads, display=display))
+
+
 @lab_app.command("norm", epilog="Example: burnish lab norm --minutes 15")
 def lab_norm(
     runs: _LabRuns = Path("runs"),
