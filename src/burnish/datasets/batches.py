@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.datasets.examples import Example, PreferenceExample
+from burnish.datasets.examples import Example, LabelledExample, PreferenceExample
 from burnish.forest import Forest
 
 
@@ -176,12 +176,15 @@ def preference_batches(
 ) -> list[Batch]:
     """Micro-batches whose rows are chosen, rejected, chosen, ...; the weight is the number of pairs.
 
+    The column `mean_chosen_length`, a scalar, is the mean number of tokens of all the chosen answers.
+
     reference_logps: for each pair the reference's log-probabilities of its answers' tokens, chosen first; they
     become the column of that name, `[n_entries]`.
     """
     batches = []
+    mean_chosen_length = torch.tensor(sum(len(pair.chosen) for pair in pairs) / len(pairs))
     for group in micro_batches([pair.sequences for pair in pairs], micro_batch_tokens):
-        columns = {}
+        columns = {"mean_chosen_length": mean_chosen_length}
         if reference_logps is not None:
             columns["reference_logps"] = torch.cat([reference_logps[i] for i in group])
         batches.append(
@@ -193,3 +196,33 @@ def preference_batches(
             )
         )
     return batches
+
+
+def labelled_batches(
+    examples: Sequence[LabelledExample],
+    *,
+    micro_batch_tokens: int,
+    reference_logps: Sequence[Tensor],
+    kl: Tensor,
+) -> list[Batch]:
+    """Micro-batches of single judged answers, one a row; the weight is the number of answers.
+
+    reference_logps: for each example the reference's log-probabilities of its answer's tokens; they become the column
+    of that name, `[n_entries]`. kl: a scalar that all batches get as a column. Further columns: `desired` `[n_rows]`
+    bool, and `desired_share`, a scalar, the share of desired answers among all the examples.
+    """
+    desired = torch.tensor([example.desired for example in examples])
+    return [
+        Batch.from_rows(
+            [sequence for i in group for sequence in examples[i].sequences],
+            [mask for i in group for mask in examples[i].masks],
+            weight=len(group),
+            columns={
+                "reference_logps": torch.cat([reference_logps[i] for i in group]),
+                "desired": desired[group],
+                "desired_share": desired.float().mean(),
+                "kl": kl,
+            },
+        )
+        for group in micro_batches([example.sequences for example in examples], micro_batch_tokens)
+    ]

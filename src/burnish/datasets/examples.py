@@ -62,6 +62,16 @@ class LabelledExample:
     answer: list[int]
     desired: bool
 
+    @property
+    def sequences(self) -> list[list[int]]:
+        """The prompt with the answer, as the only one."""
+        return [self.prompt + self.answer]
+
+    @property
+    def masks(self) -> list[list[bool]]:
+        """True where a token belongs to the answer."""
+        return [[False] * len(self.prompt) + [True] * len(self.answer)]
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
