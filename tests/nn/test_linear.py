@@ -262,3 +262,15 @@ def test_the_state_is_the_parameters_alone(kind: type[Linear]) -> None:
     assert set(state) == names
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
     assert state._metadata[""]["version"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_weight_that_inference_mode_used_first_can_be_trained(kind: type[Linear], dtype: torch.dtype) -> None:
+    linear, x = _linear(kind, dtype=dtype), _input(7)
+    with torch.inference_mode():
+        first = linear(x)
+    second = linear(x)
+    second.float().sum().backward()
+    assert second.equal(first)
+    assert all(parameter.grad is not None for parameter in linear.parameters())

@@ -95,7 +95,9 @@ class Linear(nn.Module):
         """What `make` makes of the parameters, made again only when they have changed."""
         fingerprint = self._fingerprint()
         if self._cast is None or self._cast[0] != fingerprint:
-            self._cast = (fingerprint, make())
+            # Training may use what an evaluation in inference mode was the first to need.
+            with torch.inference_mode(False), torch.no_grad():
+                self._cast = (fingerprint, make())
         return self._cast[1]
 
     def _fingerprint(self) -> _Fingerprint:
