@@ -1,0 +1,141 @@
+"""Group relative policy optimization (GRPO; Shao 2024, arXiv:2402.03300) and the known corrections to it.
+
+Notable choices:
+- no critic: a completion is compared with the others of its group;
+- how token losses are averaged is a weight for each row, so that the loss of a step is the same however it is split;
+- at the first update after sampling the ratio is 1, so the sampling policy need not have been asked.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from burnish.datasets.batches import Batch
+from burnish.nn.log_probabilities import Scores
+from burnish.objectives.kl import Estimator, kl_estimate
+
+Scale = Literal["group", "batch", "none"]
+Baseline = Literal["mean", "leave_one_out"]
+LossType = Literal["grpo", "bnpo", "dapo", "dr_grpo"]
+ImportanceSamplingLevel = Literal["token", "sequence"]
+
+_STD_EPSILON = 1e-4
+
+
+def group_advantages(rewards: Tensor, scale: Scale = "group", *, baseline: Baseline = "mean") -> Tensor:
+    """`A_i = (r_i - mean(r)) / std(r)` within each group (section 4.1.2); rewards and result `[groups, G]`.
+
+    scale: `group` divides by the group's standard deviation, `batch` by that of all rewards, `none` not at all (Dr.
+        GRPO, arXiv:2503.20783: dividing by the group's favours questions that are too easy or too hard). Deviations
+        are those of a sample (n - 1), with 1e-4 added.
+    baseline: `leave_one_out` compares with the mean of the other completions (RLOO, arXiv:2402.14740), which is
+        unbiased; it is the same up to the factor G / (G - 1).
+    """
+    size = rewards.shape[1]
+    if size < 2:
+        raise ValueError(f"a group needs at least two completions to be compared, got {size}")
+    advantages = rewards - rewards.mean(1, keepdim=True)
+    if baseline == "leave_one_out":
+        advantages = advantages * (size / (size - 1))
+    if scale == "group":
+        return advantages / (rewards.std(1, keepdim=True) + _STD_EPSILON)
+    if scale == "batch":
+        return advantages / (rewards.std() + _STD_EPSILON)
+    return advantages
+
+
+def row_weights(
+    lengths: Tensor, loss_type: LossType, *, n_rows: int, n_tokens: float, max_completion_length: int
+) -> Tensor:
+    """What each token of a row is multiplied by, such that the loss of an optimizer step is the sum over its tokens.
+
+    grpo: the mean over rows of the mean over a row's tokens (equation 3): a token of a long answer counts less.
+    bnpo, dapo: the mean over `n_tokens`: those of the step (`bnpo`), or those of the rollout divided by its steps
+        (`dapo`; DAPO, arXiv:2503.14476, equation 8).
+    dr_grpo: the sum over tokens divided by `n_rows · max_completion_length`, a constant (Dr. GRPO, arXiv:2503.20783).
+
+    lengths `[rows]`: scored tokens of each row. n_rows: rows of the step, also those left out of the computation
+    because they have no gradient. Returns `[rows]`.
+    """
+    if loss_type == "grpo":
+        return 1 / (n_rows * lengths.float())
+    if loss_type == "dr_grpo":
+        return torch.full(lengths.shape, 1 / (n_rows * max_completion_length))
+    return torch.full(lengths.shape, 1 / n_tokens)
+
+
+@dataclass(frozen=True)
+class PolicyTerms:
+    """Of each token `[n]`: its loss, and whether the clip took its gradient, at the lower or the upper bound."""
+
+    losses: Tensor
+    low_clipped: Tensor
+    high_clipped: Tensor
+
+
+def clipped_policy_loss(
+    log_ratio: Tensor, advantages: Tensor, *, epsilon: float, epsilon_high: float | None = None
+) -> PolicyTerms:
+    """`-min(ρ A, clip(ρ, 1 - ε, 1 + ε_high) A)` with ρ = exp(log_ratio) = π_θ / π_old (equation 3), elementwise.
+
+    A higher upper bound leaves improbable tokens room to grow ("clip higher", DAPO, section 3.1); None: as the lower.
+    """
+    ratio = log_ratio.exp()
+    low, high = 1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high)
+    losses = -torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
+    return PolicyTerms(losses, (ratio < low) & (advantages < 0), (ratio > high) & (advantages > 0))
+
+
+@dataclass(frozen=True)
+class GRPO:
+    """The objective over batches whose rows are completions; the weight of a batch is its number of entries.
+
+    Columns of a batch: `advantages` `[n_rows]`; `old_logps` `[n_entries]` under the policy that sampled, the current
+    ones where left out; `reference_logps` `[n_entries]`, needed where `beta` is not 0; `weights` `[n_rows]`, those of
+    `row_weights` times the step's number of entries, 1 (the mean over tokens) where left out.
+
+    importance_sampling_level: `sequence` takes one ratio for a completion, the geometric mean of those of its tokens
+        (GSPO, arXiv:2507.18071, equation 7).
+    use_bias_correction_kl: multiplies the divergence by the ratio (DeepSeek-V3.2, arXiv:2512.02556, equation 7), which
+        makes k3's gradient that of KL(π_θ ∥ π_ref), also for samples of an older policy; equation 3 does not.
+    The outputs are log-probabilities, or `Scores`, whose mean entropy is logged then. Metrics have TRL's names and are
+    means over tokens; `kl` is there where the batch has `reference_logps`.
+    """
+
+    beta: float = 0.0
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    kl_estimator: Estimator = "k3"
+    use_bias_correction_kl: bool = False
+    importance_sampling_level: ImportanceSamplingLevel = "token"
+
+    def __call__(self, outputs: Tensor | Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logps = (outputs.logps if isinstance(outputs, Scores) else outputs)[batch.entries]
+        columns = batch.columns
+        log_ratio = logps - columns.get("old_logps", logps.detach())
+        if self.importance_sampling_level == "sequence":
+            log_ratio = (batch.row_sums(log_ratio) / batch.row_sums(torch.ones_like(log_ratio)))[batch.rows]
+        terms = clipped_policy_loss(
+            log_ratio, columns["advantages"][batch.rows], epsilon=self.epsilon, epsilon_high=self.epsilon_high
+        )
+        losses = terms.losses
+        metrics = {
+            "clip_ratio/low_mean": terms.low_clipped.float().sum(),
+            "clip_ratio/high_mean": terms.high_clipped.float().sum(),
+            "clip_ratio/region_mean": (terms.low_clipped | terms.high_clipped).float().sum(),
+        }
+        if "reference_logps" in columns:
+            kl = kl_estimate(logps, columns["reference_logps"], self.kl_estimator)
+            if self.use_bias_correction_kl:
+                kl = kl * log_ratio.exp()
+            metrics["kl"] = kl.detach().sum()
+            if self.beta:
+                losses = losses + self.beta * kl
+        elif self.beta:
+            raise ValueError(f"beta is {self.beta:g}, but the batch has no reference_logps")
+        if isinstance(outputs, Scores):
+            metrics["entropy"] = outputs.entropies.detach()[batch.entries].sum()
+        weights = columns.get("weights")
+        return (losses if weights is None else losses * weights[batch.rows]).sum(), metrics
