@@ -43,7 +43,7 @@ ROWS = (
 
 
 def ours(config: Config) -> Config:
-    decoder = our_training.load(config)
+    decoder, _ = our_training.load(config)
     from burnish.objectives.dpo import DPO
 
     training = our_training.settings(config)

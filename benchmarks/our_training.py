@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
     from burnish.training.config import TrainingConfig
     from burnish.training.loop import Objective, Progress, StepsLike
 
@@ -19,15 +20,12 @@ LEARNING_RATE = 2e-5
 BETAS = (0.9, 0.95)
 
 
-def load(config: Config) -> "Decoder":
+def load(config: Config) -> "tuple[Decoder, Tokenizer]":
     """The model as `burnish run` has it: compute dtype measured, freed memory kept."""
     worker.use_processor(config["threads"], keep_freed_memory=True)
     import burnish
 
-    decoder, _ = burnish.load(
-        config["models"]["float32"], compute_dtype=config.get("compute_dtype", "auto"), device="cpu"
-    )
-    return decoder
+    return burnish.load(config["models"]["float32"], compute_dtype=config.get("compute_dtype", "auto"), device="cpu")
 
 
 def settings(config: Config) -> "TrainingConfig":
@@ -39,7 +37,7 @@ def settings(config: Config) -> "TrainingConfig":
         schedule="constant",
         warmup_fraction=0.0,
         betas=BETAS,
-        batch_size=config["batch_size"],
+        batch_size=config.get("batch_size", 1),
         checkpoint_seconds=math.inf,
     )
 

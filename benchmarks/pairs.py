@@ -13,6 +13,7 @@ from benchmarks.row import BenchmarkError, Config
 
 if TYPE_CHECKING:
     from burnish.datasets.batches import Batch, Steps
+    from burnish.text.tokenizer import Tokenizer
     from burnish.training.config import TrainingConfig
 
 COMMON: dict[str, Any] = {
@@ -26,7 +27,7 @@ COMMON: dict[str, Any] = {
     "search": {"timed_steps": 1},
     "packages": ("trl", "transformers", "accelerate", "datasets"),
 }
-"""Gradient checkpointing is left out of the search: it computes the forward pass twice, and cost a fifth in `sft_packed`."""
+"""Gradient checkpointing is not searched: it computes the forward pass twice, and cost a fifth in `sft_packed`."""
 
 DEMO: dict[str, Any] = {"pairs": "demo", "longest": 1024, "batch_size": 2, "timed_steps": 3}
 """Pairs of `dpo_en_demo.json` of at most 1,024 tokens."""
@@ -37,14 +38,19 @@ LONG_PROMPT: dict[str, Any] = {"pairs": "wiki", "prompt": 768, "answer": 64, "ba
 def prepare(config: Config) -> Config:
     folder = Path(config["folder"])
     decoder, tokenizer = material.load_model()
+    return {
+        "models": material.save_folders(decoder, tokenizer, folder, "float32"),
+        "work": write(config, tokenizer, folder),
+    }
+
+
+def write(config: Config, tokenizer: "Tokenizer", folder: Path) -> str:
+    """Keep the row's pairs for its workers; returns what `read` finds as `work`."""
     if config["pairs"] == "demo":
         pairs = material.demo_pairs(tokenizer, longest=config["longest"])
     else:
         pairs = material.wiki_pairs(tokenizer, n=_needed(config), prompt=config["prompt"], answer=config["answer"])
-    return {
-        "models": material.save_folders(decoder, tokenizer, folder, "float32"),
-        "work": material.write_work(folder, pairs),
-    }
+    return material.write_work(folder, pairs)
 
 
 def read(config: Config) -> list[dict[str, list[int]]]:

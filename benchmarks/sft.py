@@ -82,7 +82,7 @@ def prepare(config: Config) -> Config:
 
 
 def ours(config: Config) -> Config:
-    decoder = our_training.load(config)
+    decoder, _ = our_training.load(config)
     from burnish.datasets.batches import Steps, supervised_batches
     from burnish.datasets.examples import Example
     from burnish.objectives.language_model import language_model

@@ -1,0 +1,157 @@
+"""Steps of group relative policy optimization, beside TRL's GRPOTrainer.
+
+    python -m benchmarks.grpo prepare|ours|peer '{"folder": ..., "threads": 2, ...}'
+
+A step is all of it: the completions of its prompts are sampled by the policy as it is, exactly so many tokens each
+(neither side stops earlier); a cheap function rewards them; the reference, a frozen copy of the model on both
+sides, scores their tokens; one update of all weights follows. The first step is not timed.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import material, our_rollouts, our_training, worker
+from benchmarks.row import Config, Row, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from burnish.datasets.batches import Batch
+    from burnish.training.rollout import Rollout
+
+_COMMON: dict[str, Any] = {
+    "module": "benchmarks.grpo",
+    "peer": "TRL GRPOTrainer",
+    "unit": "completions/s",
+    "axes": {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8), "keep_freed_memory": (True, False)},
+    "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
+    "search": {"timed_steps": 1},
+    "packages": ("trl", "transformers", "accelerate", "datasets"),
+}
+_SIZES: dict[str, Any] = {"prompts": 4, "samples": 8, "new_tokens": 64, "timed_steps": 2}
+_BETA = 0.04
+
+ROWS = (
+    Row(
+        name="grpo",
+        work="steps of GRPO: 8 samples of 64 tokens for each of 4 GSM8K questions, rewards, the reference's "
+        "log-probabilities (beta 0.04), an update",
+        target=Target(ratio=4, peak_rss_ratio=0.5),
+        parameters={"prompt_tokens": None, **_SIZES},
+        quick={"prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
+        **_COMMON,
+    ),
+    Row(
+        name="grpo_long_prompt",
+        work="the same with prompts of 512 tokens of Wikipedia",
+        target=Target(ratio=8),
+        parameters={"prompt_tokens": 512, **_SIZES},
+        quick={"prompt_tokens": 128, "prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
+        **_COMMON,
+    ),
+)
+
+
+def prepare(config: Config) -> Config:
+    folder = Path(config["folder"])
+    decoder, tokenizer = material.load_model()
+    n = config["prompts"] * (1 + config["timed_steps"])
+    if config["prompt_tokens"] is None:
+        prompts = material.gsm8k_prompts(tokenizer, n=n)
+    else:
+        prompts = material.wiki_prompts(tokenizer, n=n, length=config["prompt_tokens"])
+    return {
+        "models": material.save_folders(decoder, tokenizer, folder, "float32"),
+        "work": material.write_work(folder, prompts),
+    }
+
+
+def ours(config: Config) -> Config:
+    decoder, tokenizer = our_training.load(config)
+    from burnish.nn.actor_critic import Reference
+    from burnish.objectives.grpo import GRPO, group_advantages
+    from burnish.training.rollouts import RolloutSteps, sample_batches
+
+    training = our_training.settings(config)
+    reference = Reference(decoder)
+
+    def columns(batch: "Batch") -> "dict[str, Tensor]":
+        with reference.decoder() as frozen:
+            return {"reference_logps": frozen.logps(batch.forest, batch.scored)}
+
+    def updates(rollout: "Rollout", _: int) -> "list[Batch]":
+        # All completions are of one length, so the mean over tokens is also the mean over completions of their means.
+        rows = {"advantages": group_advantages(rollout.totals).flatten()}
+        numbers = range(len(rollout.answers))
+        found = sample_batches(rollout, numbers, micro_batch_tokens=training.micro_batch_tokens, rows=rows)
+        return [batch for _, batch in found]
+
+    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
+        rollouts = our_rollouts.rollouts(config, decoder, tokenizer, _prompts(config), training, columns, Path(folder))
+        steps = RolloutSteps(rollouts, 1 + config["timed_steps"], 1, updates)
+        watch, history = our_training.train(
+            config, decoder, GRPO(beta=_BETA), steps, training, step_metrics=steps.metrics
+        )
+    return _answer(config, watch, history) | {"configuration": our_training.configuration(decoder, training)}
+
+
+def peer(config: Config) -> Config:
+    worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    import datasets
+    from benchmarks import trl_training
+
+    datasets.disable_progress_bars()
+    prompts = _prompts(config)
+
+    class Encoded(GRPOTrainer):
+        """Takes a prompt's number for its token ids."""
+
+        def _tokenize_prompts(self, numbers: list[str]) -> Any:
+            return [prompts[int(number)] for number in numbers], None, {}
+
+    model = config["models"]["float32"]
+    clock = trl_training.Clock()
+    rows = config["prompts"] * config["samples"]
+    parts = min(rows, config["micro_batches"])
+    sizes = {"per_device_train_batch_size": rows // parts, "gradient_accumulation_steps": parts}
+    trainer = Encoded(
+        model=model,
+        args=GRPOConfig(
+            **trl_training.arguments(config),
+            **sizes,
+            num_generations=config["samples"],
+            max_completion_length=config["new_tokens"],
+            generation_kwargs={"min_new_tokens": config["new_tokens"]},
+            temperature=1.0,
+            beta=_BETA,
+            shuffle_dataset=False,
+        ),
+        processing_class=AutoTokenizer.from_pretrained(model),
+        reward_funcs=lambda completion_ids, **_: [len(set(ids)) / len(ids) for ids in completion_ids],
+        train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
+        callbacks=[clock],
+    )
+    trainer.args.max_steps = 1 + config["timed_steps"]
+    trainer.train()
+    return _answer(config, clock.watch, clock.history) | {"configuration": sizes | trl_training.configuration(trainer)}
+
+
+def _prompts(config: Config) -> list[list[int]]:
+    """The prompts of the first step and of the timed ones, in order."""
+    return material.read_work(config["work"])[: config["prompts"] * (1 + config["timed_steps"])]
+
+
+def _answer(config: Config, watch: worker.Stopwatch, history: list[dict[str, float]]) -> Config:
+    lengths = ("completions/min_length", "completions/max_length")
+    return watch.answer(config["timed_steps"] * config["prompts"] * config["samples"]) | {
+        "losses": [step["loss"] for step in history],
+        "evidence": {name: [int(step[name]) for step in history] for name in lengths},
+    }
+
+
+if __name__ == "__main__":
+    worker.main(prepare=prepare, ours=ours, peer=peer)
