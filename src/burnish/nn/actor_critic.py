@@ -38,15 +38,20 @@ class ActorCritic(nn.Module):
 
     critic: a `ScalarModel` of `actor` (`head`: one forward pass serves both) or of another decoder (`network`).
     kl_coef: the coefficient β that training begins with.
+
+    Buffers: `kl_coef` is β for the rollout that is being learned from, `next_kl_coef` for the one after it;
+    `score_moments` are count, mean and sum of squared deviations of all scores seen. All float64.
     """
 
     kl_coef: Tensor
+    next_kl_coef: Tensor
     score_moments: Tensor
 
     def __init__(self, actor: Decoder, critic: ScalarModel, *, kl_coef: float) -> None:
         super().__init__()
         self.actor, self.critic = actor, critic
         self.register_buffer("kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
+        self.register_buffer("next_kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
         self.register_buffer("score_moments", torch.zeros(3, dtype=torch.float64))
 
     @property
