@@ -1,0 +1,281 @@
+"""grpo: group relative policy optimization (Shao 2024, arXiv:2402.03300) on rewards."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from burnish.errors import DataError, RecipeError
+from burnish.nn.config import DecoderConfig
+from burnish.recipes.problems import KeyPath
+from burnish.recipes.rewards import RewardConfig, open_rewards, read_rewarded_tasks, reward_names
+from burnish.recipes.stage import PARTIAL_FOLDER, FileReference, Metrics, StageContext
+from burnish.recipes.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.examples import Prompt
+    from burnish.datasets.rows import Task
+    from burnish.nn.actor_critic import Reference
+    from burnish.nn.decoder import Decoder
+    from burnish.nn.log_probabilities import Scores
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.rollout import Rollout
+    from burnish.training.rollouts import Columns, RolloutConfig
+
+ROLLOUTS_FOLDER = "rollouts"
+
+
+class GrpoStage(TrainingStage):
+    """Samples groups of completions to each prompt and makes the better ones of a group more probable.
+
+    `rollouts/` has all that was sampled, with the rewards, one file for each rollout. An optimizer step learns from
+    `training.batch_size` prompts, `num_generations` completions each.
+    """
+
+    type: Literal["grpo"] = Field("grpo", description="grpo")
+    tasks: FileReference = Field(description="tasks: prompts with all that the rewards read")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    rewards: list[RewardConfig] = Field(min_length=1, description="what a completion earns: the weighted sum of these")
+
+    num_generations: int = Field(8, ge=2, description="completions of each prompt: the group")
+    rollouts: int | None = Field(
+        None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
+    )
+    steps_per_generation: int = Field(1, ge=1, description="optimizer steps that share the prompts of a rollout")
+    num_iterations: int = Field(1, ge=1, description="passes over a rollout")
+    dynamic_sampling: int = Field(
+        0, ge=0, description="so many times, groups that all earned the same are replaced by further prompts (DAPO)"
+    )
+    temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
+    top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
+    top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")
+    max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
+    mask_truncated_completions: bool = Field(False, description="learn nothing from completions that were cut (DAPO)")
+
+    loss_type: Literal["grpo", "bnpo", "dapo", "dr_grpo"] = Field(
+        "dapo", description="how the losses of tokens are averaged"
+    )
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        "group", description="whose standard deviation advantages are divided by; none: Dr. GRPO"
+    )
+    baseline: Literal["mean", "leave_one_out"] = Field(
+        "mean", description="what a reward is compared with: the group's mean, or that of the others (RLOO)"
+    )
+    epsilon: float = Field(0.2, gt=0, lt=1, description="the ratio is clipped at 1 - epsilon")
+    epsilon_high: float | None = Field(None, gt=0, description="and at 1 + epsilon_high; the same if null (DAPO: 0.28)")
+    importance_sampling_level: Literal["token", "sequence"] = Field(
+        "token", description="one ratio for each token, or for each completion (GSPO)"
+    )
+    beta: float = Field(0.0, ge=0, description="price of leaving the model that training starts from; 0: none")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field("k3", description="estimator of the divergence from that model")
+    kl_in: Literal["loss", "reward"] = Field("loss", description="where the price is paid")
+    use_bias_correction_kl: bool = Field(False, description="multiply the divergence by the ratio (DeepSeek-V3.2)")
+    log_entropy: bool = Field(False, description="log the mean entropy of the policy, at some cost")
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        yield from super().problems(folder)
+        names = reward_names(self.rewards)
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield ("rewards", index), f"there is a reward '{name}' already; give this one a `name` of its own"
+        if self.kl_in == "reward" and not self.beta:
+            yield ("kl_in",), "got 'reward', but beta is 0; set `beta`, the price"
+        if self.kl_in == "reward" and self.use_bias_correction_kl:
+            yield ("use_bias_correction_kl",), "is about the divergence in the loss; set `kl_in: loss` or remove it"
+
+    def check(self, context: StageContext) -> None:
+        read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+
+    def check_model(self, model: DecoderConfig) -> None:
+        super().check_model(model)
+        if model.logits_softcap is not None and self.temperature != 1:
+            raise RecipeError(
+                f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
+                "and its log-probabilities are computed at temperature 1 only: expected 1"
+            )
+
+    def run(self, context: StageContext) -> Metrics:
+        from burnish.nn.actor_critic import Reference
+        from burnish.objectives.grpo import GRPO
+        from burnish.training.events import read_events
+        from burnish.training.rollouts import Rollouts, RolloutSteps
+
+        decoder, tokenizer = context.load(self.model)
+        tasks, prompts = self._read(context, decoder, tokenizer)
+        self.make_trainable(context, decoder)
+        reference = Reference(decoder) if self.beta else None
+        config = self._rollout_config()
+        n_rollouts = self.rollouts or max(1, round(self.training.epochs * len(tasks) / config.prompts))
+        with open_rewards(context, self.rewards) as rewards:
+            rollouts = Rollouts(
+                decoder,
+                tokenizer,
+                tasks,
+                prompts,
+                rewards,
+                config,
+                columns=self._columns(decoder, reference),
+                folder=context.folder / ROLLOUTS_FOLDER,
+                store=context.folder / PARTIAL_FOLDER / ROLLOUTS_FOLDER,
+                seed=context.seed,
+                identity=context.key,
+            )
+            steps = RolloutSteps(rollouts, n_rollouts, self.steps_per_generation * self.num_iterations, self.updates)
+            report = self.fit(
+                context,
+                decoder,
+                GRPO(
+                    self.beta if self.kl_in == "loss" else 0.0,
+                    self.epsilon,
+                    self.epsilon_high,
+                    self.kl_estimator,
+                    self.use_bias_correction_kl,
+                    self.importance_sampling_level,
+                ),
+                steps,
+                outputs=self._outputs(decoder),
+                step_metrics=steps.metrics,
+                shown=("reward", "kl", "tokens_per_second"),
+            )
+        self.save(context, decoder, tokenizer)
+        events = read_events(context.folder)
+        if all(event["frac_reward_zero_std"] == 1 for event in events):
+            context.display.say(
+                "  all completions of every group earned the same, so nothing was learned; raise `num_generations` or "
+                "`temperature`, take easier tasks, or start from a model that is sometimes right",
+                style="yellow",
+            )
+        tenth = max(1, len(events) // 10)
+        return {
+            "steps": report.steps,
+            "rollouts": n_rollouts,
+            "tasks": len(tasks),
+            "rewards_by_time": {
+                "first": sum(event["reward"] for event in events[:tenth]) / tenth,
+                "last": sum(event["reward"] for event in events[-tenth:]) / tenth,
+            },
+            **report.metrics,
+        }
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        return {"reward": {self.name or self.type: metrics["rewards_by_time"]}}
+
+    def updates(self, rollout: "Rollout", update: int) -> "list[Batch]":
+        """The micro-batches of one optimizer step: a part of the rollout's groups, the same part in every pass."""
+        import torch
+
+        from burnish.objectives.grpo import row_weights
+        from burnish.training.rollouts import sample_batches
+
+        part = update % self.steps_per_generation
+        size = self.training.batch_size * rollout.group_size
+        numbers = torch.arange(part * size, (part + 1) * size)
+        advantages = self.advantages(rollout)
+        counts = rollout.finished if self.mask_truncated_completions else torch.ones_like(rollout.finished)
+        has_gradient = counts & ((advantages != 0) | (self.beta > 0 and self.kl_in == "loss"))
+        counted = rollout.lengths * counts
+        n_tokens = counted.sum() / self.steps_per_generation if self.loss_type == "dapo" else counted[numbers].sum()
+        # What has no gradient is left out; one completion stays, weighing nothing, where all others are.
+        kept = numbers[has_gradient[numbers]]
+        kept = kept if len(kept) else numbers[:1]
+        weights = has_gradient * row_weights(
+            rollout.lengths,
+            self.loss_type,
+            n_rows=size,
+            n_tokens=max(1.0, float(n_tokens)),
+            max_completion_length=self.max_new_tokens,
+        )
+        weights = weights * rollout.lengths[kept].sum()
+        batches = sample_batches(
+            rollout,
+            kept.tolist(),
+            micro_batch_tokens=self.training.micro_batch_tokens,
+            rows={"advantages": advantages, "weights": weights},
+        )
+        return [batch for _, batch in batches]
+
+    def advantages(self, rollout: "Rollout") -> "Tensor":
+        """Of each completion: `[n]`; exactly 0 where all of a group earned the same."""
+        from burnish.objectives.grpo import group_advantages
+
+        totals = rollout.totals
+        if self.kl_in == "reward":
+            totals = totals - self.beta * self._divergences(rollout).view_as(totals)
+        advantages = group_advantages(totals, self.scale_rewards, baseline=self.baseline)
+        varies = totals.amax(1, keepdim=True) != totals.amin(1, keepdim=True)
+        return advantages.mul(varies).flatten()
+
+    def _divergences(self, rollout: "Rollout") -> "Tensor":
+        """Estimated divergence of each completion when it was sampled, summed over its tokens: `[n]`."""
+        import torch
+
+        from burnish.objectives.kl import kl_estimate
+
+        pairs = zip(rollout.columns["old_logps"], rollout.columns["reference_logps"], strict=True)
+        return torch.stack([kl_estimate(old, reference, self.kl_estimator).sum() for old, reference in pairs])
+
+    def _read(
+        self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer"
+    ) -> "tuple[list[Task], list[Prompt]]":
+        """The tasks whose prompts leave room for a completion, and the prompts."""
+        from burnish.datasets.examples import task_prompts
+
+        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        room = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
+        prompts, kept = task_prompts(tasks, tokenizer, max_length=room)
+        context.report(kept)
+        if not prompts:
+            raise DataError(
+                f"{self.tasks}: no prompt leaves room for {self.max_new_tokens} new tokens; lower max_new_tokens"
+            )
+        dropped = {(file, line) for file, line, _ in kept.dropped}
+        return [task for task in tasks if (task.place.file, task.place.line) not in dropped], prompts
+
+    def _rollout_config(self) -> "RolloutConfig":
+        from burnish.generation.sampling import Sampling
+        from burnish.training.rollouts import RolloutConfig
+
+        return RolloutConfig(
+            sampling=Sampling(
+                temperature=self.temperature,
+                top_k=self.top_k,
+                top_p=self.top_p,
+                max_new_tokens=self.max_new_tokens,
+            ),
+            prompts=self.training.batch_size * self.steps_per_generation,
+            num_generations=self.num_generations,
+            dynamic_sampling=self.dynamic_sampling,
+            micro_batch_tokens=self.training.micro_batch_tokens,
+        )
+
+    def _columns(self, decoder: "Decoder", reference: "Reference | None") -> "Columns":
+        """Asked once about a rollout: log-probabilities of the sampling policy, where it changes, and of π_ref."""
+        changes = self.steps_per_generation * self.num_iterations > 1 or self.kl_in == "reward"
+
+        def logps(policy: "Decoder", batch: "Batch") -> "Tensor":
+            return policy.logps_of(self._hidden(policy, batch), batch.forest, batch.scored)
+
+        def columns(batch: "Batch") -> "Mapping[str, Tensor]":
+            found = {"old_logps": logps(decoder, batch)} if changes else {}
+            if reference is not None:
+                with reference.decoder() as frozen:
+                    found["reference_logps"] = logps(frozen, batch)
+            return found
+
+        return columns
+
+    def _outputs(self, decoder: "Decoder") -> "Callable[[Batch], Tensor | Scores]":
+        """Log-probabilities of a batch's scored tokens, with entropies where they are logged."""
+        score = decoder.scores_of if self.log_entropy else decoder.logps_of
+        return lambda batch: score(self._hidden(decoder, batch), batch.forest, batch.scored)
+
+    def _hidden(self, decoder: "Decoder", batch: "Batch") -> "Tensor":
+        """Hidden states that the output layer turns into the logits of the policy at `temperature`."""
+        hidden = decoder(batch.forest)
+        return hidden if self.temperature == 1 else hidden / self.temperature
