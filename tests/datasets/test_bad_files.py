@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from burnish.corpus.records import read_rows
-from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_tasks
+from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_rankings, read_tasks
 from burnish.errors import BurnishError, DataError
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
@@ -247,17 +247,47 @@ BAD: dict[str, tuple[Reader, str, bytes, str]] = {
         lines({"prompt": "a", "chosen": "b", "reject": "c"}),
         '"rejected" is missing (did you mean "reject"?)',
     ),
-    "equal answers": (
-        read_preferences,
+    "margin of the wrong type": (
+        read_rankings,
         "rows.jsonl",
-        lines({"prompt": "a", "chosen": "b", "rejected": "b"}),
-        'chosen and rejected are equal ("b"); they must differ',
+        lines({"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": "5", "score_rejected": 3}),
+        'score_chosen is "5"; expected a number',
     ),
-    "empty rejected": (
+    "neither a list nor a pair": (
+        read_rankings,
+        "rows.jsonl",
+        lines({"prompt": "a", "chosens": "b"}),
+        '"chosen" and "rejected" are missing (did you mean "chosens"?), and so is a ranked list ("responses")',
+    ),
+    "ranked answers as text": (
+        read_rankings,
+        "rows.jsonl",
+        lines({"prompt": "a", "responses": "b"}),
+        'responses is "b"; expected a list of answers, the best first',
+    ),
+    "a ranked conversation": (
+        read_rankings,
+        "rows.jsonl",
+        lines({"prompt": "a", "responses": [chat("user", "assistant")["messages"], "c"]}),
+        "responses[0] is a conversation of 2 messages; expected one answer",
+    ),
+    "too few ranks": (
+        read_rankings,
+        "rows.jsonl",
+        lines({"prompt": "a", "responses": ["b", "c"], "ranks": [1]}),
+        "ranks has 1 numbers for the 2 answers of responses",
+    ),
+    "scores of the wrong type": (
+        read_rankings,
+        "rows.jsonl",
+        lines({"prompt": "a", "responses": ["b", "c"], "scores": [1, True]}),
+        "scores is a list of 2; expected a list of numbers, one for each of responses",
+    ),
+    "silent dialogue as a prompt": (
         read_preferences,
         "rows.jsonl",
-        lines({"prompt": "a", "chosen": "b", "rejected": ""}),
-        "rejected is empty",
+        lines({"prompt": "\n\nHuman: \n\nAssistant:", "chosen": "b", "rejected": "c"}),
+        "prompt is a dialogue in which nobody says anything",
     ),
     "no prompt": (
         read_preferences,

@@ -6,8 +6,7 @@
 | ShareGPT | `conversations`: list of `from`, `value`; optional `system` |
 | Alpaca | `instruction`, optional `input`, `system`, `history`; `output` |
 | prompt | `prompt` as text or messages, optional `system`; `completion` or `response` |
-| preferences | one of these without answer, plus `chosen` and `rejected`; or both as whole conversations |
-| unpaired | any of these, plus `label` (LLaMA-Factory: `kto_tag`) |
+| judged answers | any of these, plus what `judged_formats.py` reads |
 
 The functions take one row's value and raise `BadRowError` with the reason; `rows.py` adds file and line.
 A key that is null counts as missing: Parquet cannot leave a key out.
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from burnish.corpus.records import nearest, shown
+from burnish.datasets.dialogues import dialogue_prompt, is_dialogue_prompt
 from burnish.text.chat import Message
 
 # The key that makes a row one of a format, and what the format is called.
@@ -25,7 +25,13 @@ FORMATS = {"messages": "OpenAI", "conversations": "ShareGPT", "instruction": "Al
 ANSWER_KEYS = ("output", "completion", "response")
 PAIR_KEYS = ("chosen", "rejected")
 LABEL_KEYS = ("label", "kto_tag")
-KNOWN_KEYS = (*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, "input", "system", "history")
+LIST_KEYS = ("responses", "completions")
+RANK_KEYS = ("ranks", "scores")
+MARGIN_KEYS = ("margin", "score_chosen", "score_rejected")
+KNOWN_KEYS = (
+    *(*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, *LIST_KEYS, *RANK_KEYS, *MARGIN_KEYS),
+    *("input", "system", "history"),
+)
 
 ROLES = {
     "system": "system",
@@ -99,20 +105,21 @@ def prompt_key(row: Mapping[str, Any], order: Sequence[str] = tuple(FORMATS)) ->
     )
 
 
-def conversation(row: Mapping[str, Any]) -> tuple[list[Message], tuple[bool, ...]]:
+def conversation(row: Mapping[str, Any], *, may_be_empty: bool = False) -> tuple[list[Message], tuple[bool, ...]]:
     """Return the messages of a row, its answer last, and for each assistant message whether it is learned.
 
     All are, except those that OpenAI's `weight` 0 excludes, and those in a `prompt` that has a `completion`.
+    may_be_empty: whether the answer may.
     """
     key = prompt_key(row, ("messages", "conversations", "instruction", "prompt"))
-    messages = messages_before_answer(row, key)
+    messages = messages_before_answer(row, key, may_be_empty=may_be_empty)
     if key in ("prompt", "instruction"):
         answer_key = next((name for name in ANSWER_KEYS if present(row, name)), None)
         if answer_key is None:
             expected = "output" if key == "instruction" else "completion"
             raise BadRowError(f'"{key}" without an answer: "{expected}" is missing{hint(expected, row)}')
         require_end(messages, key, ("user", "tool"))
-        messages += answer(row[answer_key], answer_key)
+        messages += answer(row[answer_key], answer_key, may_be_empty=may_be_empty)
         count = assistant_count(messages)
         return messages, tuple(key == "instruction" or i == count - 1 for i in range(count))
     if not assistant_count(messages):
@@ -166,51 +173,21 @@ def task(row: Mapping[str, Any]) -> list[Message]:
     return messages
 
 
-def preference(row: Mapping[str, Any]) -> tuple[list[Message], list[Message], list[Message]]:
-    """Return prompt, chosen answer and rejected answer, each answer as one assistant message.
+def messages_before_answer(row: Mapping[str, Any], key: str, *, may_be_empty: bool = False) -> list[Message]:
+    """Return the messages under `key`; for Alpaca those made of instruction, input and history.
 
-    `chosen` and `rejected` may be text, a message, a list with one message, or whole conversations, whose
-    shared beginning is then the prompt (TRL's implicit prompt).
+    may_be_empty: whether the last one may, if it is the assistant's.
     """
-    for key in PAIR_KEYS:
-        if not present(row, key):
-            raise BadRowError(f'"{key}" is missing{hint(key, row)}; a preference has "chosen" and "rejected"')
-    chosen, rejected = (answer(row[key], key) for key in PAIR_KEYS)
-    if len(chosen) > 1 or len(rejected) > 1:
-        prompt, chosen, rejected = split_shared(chosen, rejected)
-        stated = row.get("prompt")
-        if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
-            raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
-    else:
-        if not any(present(row, key) for key in FORMATS):
-            raise BadRowError(f'"prompt" is missing{hint("prompt", row)}; the answers hold no prompt either')
-        key = prompt_key(row, ("prompt", "conversations", "instruction", "messages"))
-        prompt = messages_before_answer(row, key)
-        require_end(prompt, key, ("user", "tool"))
-    if chosen == rejected:
-        raise BadRowError(f"chosen and rejected are equal ({shown(chosen[0]['content'])}); they must differ")
-    return prompt, chosen, rejected
-
-
-def label(row: Mapping[str, Any]) -> bool:
-    """Return whether an unpaired answer is a desired one."""
-    key = next((name for name in LABEL_KEYS if present(row, name)), None)
-    if key is None:
-        raise BadRowError(f'"label" is missing{hint("label", row)}; expected true (desired) or false')
-    value = row[key]
-    if value not in (True, False) or isinstance(value, float):
-        raise BadRowError(f"{key} is {shown(value)}; expected true (desired) or false")
-    return bool(value)
-
-
-def messages_before_answer(row: Mapping[str, Any], key: str) -> list[Message]:
-    """Return the messages under `key`; for Alpaca those made of instruction, input and history."""
     if key == "instruction":
         messages = alpaca_messages(row)
+    elif key == "prompt" and is_dialogue_prompt(row[key]):
+        messages = dialogue_prompt(row[key])
+        if not messages:
+            raise BadRowError(f"{key} is a dialogue in which nobody says anything")
     elif isinstance(row[key], str) and key == "prompt":
         messages = [message("user", row[key], key)]
     else:
-        messages = read_messages(row[key], key)
+        messages = read_messages(row[key], key, may_be_empty=may_be_empty)
     if present(row, "system") and row["system"] != "" and messages[0]["role"] != "system":
         messages = [message("system", row["system"], "system"), *messages]
     return messages
@@ -230,38 +207,30 @@ def alpaca_messages(row: Mapping[str, Any]) -> list[Message]:
     return [*messages, message("user", request, "instruction")]
 
 
-def answer(value: object, key: str) -> list[Message]:
+def answer(value: object, key: str, *, may_be_empty: bool = False) -> list[Message]:
     """Return an answer as messages: text, one message, or a list of them (possibly a whole conversation)."""
     if isinstance(value, str):
-        return [message("assistant", value, key)]
+        return [message("assistant", value, key, may_be_empty=may_be_empty)]
     if isinstance(value, dict):
         value = [value]
-    messages = read_messages(value, key, first=("system", "user", "assistant"))
+    messages = read_messages(value, key, first=("system", "user", "assistant"), may_be_empty=may_be_empty)
     require_end(messages, key, ("assistant",))
     return messages
 
 
-def split_shared(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
-    """Split two conversations into their shared beginning and the one answer in which they differ."""
-    if len(chosen) != len(rejected) or chosen[:-1] != rejected[:-1]:
-        pairs = zip(chosen, rejected, strict=False)
-        turn = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(chosen), len(rejected)))
-        raise BadRowError(
-            f"chosen and rejected part at message {turn} of {len(chosen)} and {len(rejected)}; "
-            "they may differ in the last answer only"
-        )
-    require_end(chosen[:-1], "chosen", ("user", "tool"))
-    return chosen[:-1], chosen[-1:], rejected[-1:]
+def read_messages(
+    value: object, key: str, *, first: tuple[str, ...] = ("system", "user"), may_be_empty: bool = False
+) -> list[Message]:
+    """Return OpenAI or ShareGPT messages with the field's role names, their order checked.
 
-
-def read_messages(value: object, key: str, *, first: tuple[str, ...] = ("system", "user")) -> list[Message]:
-    """Return OpenAI or ShareGPT messages with the field's role names, their order checked."""
+    may_be_empty: whether the last one may, if it is the assistant's.
+    """
     if not isinstance(value, list) or not value:
         raise BadRowError(f"{key} is {shown(value)}; expected a list of messages")
     messages: list[Message] = []
     allowed, after = first, "the beginning"
     for index, item in enumerate(value):
-        current = read_message(item, f"{key}[{index}]")
+        current = read_message(item, f"{key}[{index}]", may_be_empty=may_be_empty and index == len(value) - 1)
         role = current["role"]
         if role not in allowed:
             raise BadRowError(f"{key}[{index}] is from {role} after {after}; expected {' or '.join(allowed)}")
@@ -271,7 +240,7 @@ def read_messages(value: object, key: str, *, first: tuple[str, ...] = ("system"
     return messages
 
 
-def read_message(value: object, where: str) -> Message:
+def read_message(value: object, where: str, *, may_be_empty: bool = False) -> Message:
     """Return one message from `role` and `content` or from ShareGPT's `from` and `value`."""
     if not isinstance(value, dict):
         raise BadRowError(f"{where} is {shown(value)}; expected an object with role and content")
@@ -296,7 +265,7 @@ def read_message(value: object, where: str) -> Message:
         value[content_key],
         f"{where}.{content_key}",
         # An empty system message switches a template's own off, and a tool may well return nothing.
-        may_be_empty=role in ("system", "tool") or "tool_calls" in extra,
+        may_be_empty=role in ("system", "tool") or "tool_calls" in extra or (role == "assistant" and may_be_empty),
     )
     return cast(Message, {"role": role, "content": content, **extra})
 
@@ -320,8 +289,8 @@ def call_message(value: object, where: str) -> Message:
     return cast(Message, {"role": "assistant", "content": "", "tool_calls": tool_calls})
 
 
-def message(role: str, content: object, where: str) -> Message:
-    return cast(Message, {"role": role, "content": content_text(content, where)})
+def message(role: str, content: object, where: str, *, may_be_empty: bool = False) -> Message:
+    return cast(Message, {"role": role, "content": content_text(content, where, may_be_empty=may_be_empty)})
 
 
 def content_text(value: object, where: str, *, may_be_empty: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Data files → validated conversations, preferences, labelled answers and tasks.
+"""Data files → validated conversations, preferences, rankings, labelled answers and tasks.
 
 Every row of every file is validated before anything is returned, so a bad row is reported before training
 starts, not an hour into it; up to ten problems are reported together.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from burnish.corpus.records import Problems, Row, expand, nearest, read_rows
-from burnish.datasets import formats
+from burnish.datasets import formats, judged_formats
 from burnish.datasets.formats import BadRowError
 from burnish.errors import DataError
 from burnish.text.chat import Message
@@ -20,11 +20,13 @@ __all__ = [
     "Labelled",
     "Place",
     "Preference",
+    "Ranking",
     "Row",
     "Task",
     "read_conversations",
     "read_labelled",
     "read_preferences",
+    "read_rankings",
     "read_rows",
     "read_tasks",
 ]
@@ -62,24 +64,47 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two different answers to one prompt; each answer is a list with one assistant message."""
+    """Two answers to one prompt; each answer is a list with one assistant message.
+
+    fault: why the row teaches nothing although it is well-formed, such as equal answers; it is dropped and reported
+    when it is encoded.
+    """
 
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message]
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Answers to one prompt, the best first; each answer is a list with one assistant message.
+
+    margin: by how much the first of two is better, in the file's own unit; None if unsaid.
+    fault: as in a `Preference`. remark: which of the file's answers were left out, if any.
+    """
+
+    prompt: list[Message]
+    answers: list[list[Message]]
+    margin: float | None = None
+    tools: list[dict[str, Any]] | None = None
+    place: Place = MEMORY
+    fault: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One answer to a prompt, desired or not (unpaired preference data)."""
+    """One answer to a prompt, desired or not (unpaired preference data). fault: as in a `Preference`."""
 
     prompt: list[Message]
     answer: list[Message]
     desired: bool
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +139,28 @@ def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None
 
 
 def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Preference]:
-    """Read preference pairs: `chosen` and `rejected` with a prompt in any format. Arguments as above."""
+    """Read preference pairs: `chosen` and `rejected` with a prompt in any format, or as HH's dialogues.
+
+    Arguments as above. Pairs that teach nothing are among them, with their `fault`.
+    """
 
     def convert(row: dict[str, Any], place: Place) -> Preference:
-        return Preference(*formats.preference(row), formats.tools(row), place)
+        pair = judged_formats.preference(row)
+        return Preference(pair.prompt, pair.chosen, pair.rejected, formats.tools(row), place, pair.fault)
+
+    return _read(paths, convert, columns)
+
+
+def read_rankings(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Ranking]:
+    """Read ranked lists: `responses` or `completions` with a prompt in any format, or pairs. Arguments as above.
+
+    Lists that teach nothing are among them, with their `fault`.
+    """
+
+    def convert(row: dict[str, Any], place: Place) -> Ranking:
+        found = judged_formats.ranking(row)
+        margin = judged_formats.margin(row)
+        return Ranking(found.prompt, found.answers, margin, formats.tools(row), place, found.fault, found.remark)
 
     return _read(paths, convert, columns)
 
@@ -126,8 +169,9 @@ def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
     """Read single answers with a `label` that says whether they are desired. Arguments as above."""
 
     def convert(row: dict[str, Any], place: Place) -> Labelled:
-        messages, _ = formats.conversation(row)
-        return Labelled(messages[:-1], messages[-1:], formats.label(row), formats.tools(row), place)
+        messages, _ = formats.conversation(row, may_be_empty=True)
+        fault = "the answer is empty" if judged_formats.is_empty(messages[-1]) else None
+        return Labelled(messages[:-1], messages[-1:], judged_formats.label(row), formats.tools(row), place, fault)
 
     return _read(paths, convert, columns)
 

@@ -19,12 +19,13 @@ from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
 
 if TYPE_CHECKING:
-    from burnish.datasets.examples import Report
+    from burnish.datasets.report import Report
     from burnish.nn.config import DecoderConfig
     from burnish.nn.decoder import Decoder
+    from burnish.nn.scalar import ScalarModel
     from burnish.text.tokenizer import Tokenizer
 
-ReferenceKind = Literal["file", "documents", "model", "corpus", "preferences", "evaluation"]
+ReferenceKind = Literal["file", "documents", "model", "reward_model", "corpus", "preferences", "evaluation"]
 DATA_KINDS: tuple[ReferenceKind, ...] = ("file", "documents", "preferences")
 """What can be checked row by row before the stage runs."""
 
@@ -69,6 +70,7 @@ FileReference = Annotated[str, Reference("file")]
 DocumentsReference = Annotated[str, Reference("documents")]
 ModelReference = Annotated[str, Reference("model")]
 LatestModel = Annotated[str | None, Reference("model", latest=True)]
+RewardModelReference = Annotated[str, Reference("reward_model")]
 CorpusReference = Annotated[str, Reference("corpus")]
 PreferencesReference = Annotated[str, Reference("preferences")]
 LatestEvaluation = Annotated[str | None, Reference("evaluation", latest=True)]
@@ -183,6 +185,12 @@ class StageContext:
         import burnish
 
         return burnish.load(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
+
+    def load_reward_model(self, reference: str | None) -> "tuple[ScalarModel, Tokenizer]":
+        """The reward model and tokenizer that a reference stands for, on the recipe's device."""
+        from burnish.checkpoints import load_reward_model
+
+        return load_reward_model(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
 
 
 @dataclass(frozen=True)

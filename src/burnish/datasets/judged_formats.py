@@ -1,0 +1,199 @@
+"""The formats of judged answers: pairs, ranked lists, single answers with a label.
+
+| format | keys |
+| --- | --- |
+| pairs | a prompt in any format, `chosen` and `rejected`; or both as whole conversations, or as HH's dialogues |
+| ranked lists | a prompt in any format, `responses` or `completions`: best first, or with `ranks` or `scores` |
+| unpaired | a conversation in any format, `label` (LLaMA-Factory: `kto_tag`) |
+
+A row that is well-formed but teaches nothing, such as a pair of equal answers, has a fault instead of an error: large
+files hold some, and one of them must not stop a run. What encodes the rows drops and reports those.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from burnish.corpus.records import shown
+from burnish.datasets.dialogues import dialogue_pair, is_dialogue
+from burnish.datasets.formats import (
+    FORMATS,
+    LABEL_KEYS,
+    LIST_KEYS,
+    MARGIN_KEYS,
+    PAIR_KEYS,
+    RANK_KEYS,
+    BadRowError,
+    answer,
+    hint,
+    message,
+    messages_before_answer,
+    present,
+    prompt_key,
+    require_end,
+)
+from burnish.text.chat import Message
+
+
+class Pair(NamedTuple):
+    """A prompt and two answers to it, each one assistant message. fault: why the row cannot be used, if so."""
+
+    prompt: list[Message]
+    chosen: list[Message]
+    rejected: list[Message]
+    fault: str | None
+
+
+class Ranked(NamedTuple):
+    """A prompt and its answers, the best first. remark: what was left out of the row, if anything."""
+
+    prompt: list[Message]
+    answers: list[list[Message]]
+    fault: str | None
+    remark: str | None
+
+
+def preference(row: Mapping[str, Any]) -> Pair:
+    """Return the pair of a row.
+
+    `chosen` and `rejected` may be text, a message, a list with one message, or whole conversations, whose
+    shared beginning is then the prompt (TRL's implicit prompt).
+    """
+    for key in PAIR_KEYS:
+        if not present(row, key):
+            raise BadRowError(f'"{key}" is missing{hint(key, row)}; a preference has "chosen" and "rejected"')
+    if not any(present(row, key) for key in FORMATS) and all(is_dialogue(row[key]) for key in PAIR_KEYS):
+        return _pair_of_dialogues(row["chosen"], row["rejected"])
+    chosen, rejected = (answer(row[key], key, may_be_empty=True) for key in PAIR_KEYS)
+    if len(chosen) > 1 or len(rejected) > 1:
+        prompt, chosen, rejected = split_shared(chosen, rejected)
+        stated = row.get("prompt")
+        if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
+            raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
+    else:
+        if not any(present(row, key) for key in FORMATS):
+            raise BadRowError(f'"prompt" is missing{hint("prompt", row)}; the answers hold no prompt either')
+        prompt = read_prompt(row)
+    return Pair(prompt, chosen, rejected, pair_fault(chosen, rejected))
+
+
+def _pair_of_dialogues(chosen: str, rejected: str) -> Pair:
+    found = dialogue_pair(chosen, rejected)
+    if found is None:
+        fault = "the dialogues chosen and rejected differ in more than the assistant's last answer"
+        return Pair([message("user", chosen, "chosen")], [], [], fault)
+    prompt, good, bad = found
+    better, worse = answer(good, "chosen", may_be_empty=True), answer(bad, "rejected", may_be_empty=True)
+    return Pair(prompt, better, worse, pair_fault(better, worse))
+
+
+def pair_fault(chosen: Sequence[Message], rejected: Sequence[Message]) -> str | None:
+    """Return why a pair teaches nothing, None if it does."""
+    empty = [name for name, said in zip(PAIR_KEYS, (chosen, rejected), strict=True) if is_empty(said[-1])]
+    if empty:
+        return f"the {' and the '.join(empty)} answer {'is' if len(empty) == 1 else 'are'} empty"
+    if chosen == rejected:
+        return f"chosen and rejected are equal ({shown(chosen[-1]['content'])})"
+    return None
+
+
+def is_empty(said: Message) -> bool:
+    """Whether an answer neither says nor does anything."""
+    content = said["content"]
+    return not said.get("tool_calls") and not (content.strip() if isinstance(content, str) else content)
+
+
+def margin(row: Mapping[str, Any]) -> float | None:
+    """Return by how much the chosen answer is better: `margin`, or the difference of the two scores; None if unsaid."""
+    for key in MARGIN_KEYS:
+        if present(row, key) and (isinstance(row[key], bool) or not isinstance(row[key], int | float)):
+            raise BadRowError(f"{key} is {shown(row[key])}; expected a number")
+    if present(row, "margin"):
+        return float(row["margin"])
+    if present(row, "score_chosen") and present(row, "score_rejected"):
+        return float(row["score_chosen"] - row["score_rejected"])
+    return None
+
+
+def ranking(row: Mapping[str, Any]) -> Ranked:
+    """Return the ranked answers of a row: a list of them or a pair."""
+    key = next((name for name in LIST_KEYS if present(row, name)), None)
+    if key is None:
+        if not any(present(row, name) for name in PAIR_KEYS):
+            raise BadRowError(
+                f'"chosen" and "rejected" are missing{hint("chosen", row)}, and so is a ranked list ("responses")'
+            )
+        pair = preference(row)
+        return Ranked(pair.prompt, [pair.chosen, pair.rejected], pair.fault, None)
+    values = row[key]
+    if not isinstance(values, list) or not values:
+        raise BadRowError(f"{key} is {shown(values)}; expected a list of answers, the best first")
+    answers = [answer(value, f"{key}[{index}]", may_be_empty=True) for index, value in enumerate(values)]
+    for index, one in enumerate(answers):
+        if len(one) > 1:
+            raise BadRowError(f"{key}[{index}] is a conversation of {len(one)} messages; expected one answer")
+    kept, remark = _worth_ranking(answers, _goodness(row, key, len(answers)))
+    fault = None
+    if len(kept) < 2:
+        fault, remark = f"{key} holds fewer than two answers to tell apart" + (f": {remark}" if remark else ""), None
+    return Ranked(read_prompt(row), kept, fault, remark)
+
+
+def _goodness(row: Mapping[str, Any], key: str, n_answers: int) -> list[float]:
+    """For each answer a number that is larger for better ones."""
+    rank_key = next((name for name in RANK_KEYS if present(row, name)), None)
+    if rank_key is None:
+        return [-float(place) for place in range(n_answers)]
+    values = row[rank_key]
+    if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise BadRowError(f"{rank_key} is {shown(values)}; expected a list of numbers, one for each of {key}")
+    if len(values) != n_answers:
+        raise BadRowError(f"{rank_key} has {len(values)} numbers for the {n_answers} answers of {key}")
+    return [float(value) if rank_key == "scores" else -float(value) for value in values]
+
+
+def _worth_ranking(answers: list[list[Message]], goodness: list[float]) -> tuple[list[list[Message]], str | None]:
+    """The answers from best to worst without those that are empty, repeated, or as good as one before them."""
+    kept: list[int] = []
+    left_out: list[str] = []
+    for index in sorted(range(len(answers)), key=lambda index: -goodness[index]):
+        if is_empty(answers[index][-1]):
+            left_out.append(f"answer {index + 1} is empty")
+        elif any(answers[index] == answers[other] for other in kept):
+            left_out.append(f"answer {index + 1} repeats a better one")
+        elif kept and goodness[kept[-1]] == goodness[index]:
+            left_out.append(f"answer {index + 1} is ranked like answer {kept[-1] + 1}")
+        else:
+            kept.append(index)
+    return [answers[index] for index in kept], f"left out: {', '.join(left_out)}" if left_out else None
+
+
+def read_prompt(row: Mapping[str, Any]) -> list[Message]:
+    """Return the messages that are answered."""
+    key = prompt_key(row, ("prompt", "conversations", "instruction", "messages"))
+    prompt = messages_before_answer(row, key)
+    require_end(prompt, key, ("user", "tool"))
+    return prompt
+
+
+def label(row: Mapping[str, Any]) -> bool:
+    """Return whether an unpaired answer is a desired one."""
+    key = next((name for name in LABEL_KEYS if present(row, name)), None)
+    if key is None:
+        raise BadRowError(f'"label" is missing{hint("label", row)}; expected true (desired) or false')
+    value = row[key]
+    if value not in (True, False) or isinstance(value, float):
+        raise BadRowError(f"{key} is {shown(value)}; expected true (desired) or false")
+    return bool(value)
+
+
+def split_shared(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
+    """Split two conversations into their shared beginning and the one answer in which they differ."""
+    if len(chosen) != len(rejected) or chosen[:-1] != rejected[:-1]:
+        pairs = zip(chosen, rejected, strict=False)
+        turn = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(chosen), len(rejected)))
+        raise BadRowError(
+            f"chosen and rejected part at message {turn} of {len(chosen)} and {len(rejected)}; "
+            "they may differ in the last answer only"
+        )
+    require_end(chosen[:-1], "chosen", ("user", "tool"))
+    return chosen[:-1], chosen[-1:], rejected[-1:]

@@ -1,0 +1,98 @@
+"""What became of the rows of a data file: kept, cut, dropped, each with the reason.
+
+Notable choices:
+- a row that gives no example is dropped and named, and the others go on;
+- an error waits until all rows were tried, so that it lists all that have one.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from burnish.corpus.records import Problems
+from burnish.datasets.rows import Place
+from burnish.errors import DataError
+from burnish.files import atomic_write_text
+
+
+class Placed(Protocol):
+    """A row that knows where it comes from."""
+
+    @property
+    def place(self) -> Place: ...
+
+
+Item = TypeVar("Item", bound=Placed)
+Encoded = TypeVar("Encoded")
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the rows: how many were kept, and file, line and reason of those that were not kept as they are.
+
+    cut: kept without their end. noted: kept, but the model reads something else than the row says.
+    """
+
+    kept: int = 0
+    dropped: list[tuple[str, int, str]] = field(default_factory=list)
+    cut: list[tuple[str, int, str]] = field(default_factory=list)
+    noted: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def summary(self, shown: int = 3) -> str:
+        """Return a line on what was kept, and up to `shown` lines on each of what was dropped, cut and changed."""
+        lines = [f"{self.kept} examples kept, {len(self.dropped)} dropped, {len(self.cut)} cut"]
+        for verb, rows in (("dropped", self.dropped), ("cut", self.cut), ("kept", self.noted)):
+            lines += [f"  {verb} {file}:{line}: {reason}" for file, line, reason in rows[:shown]]
+            if len(rows) > shown:
+                lines.append(f"  {verb} {len(rows) - shown} more" + (" with a remark" if verb == "kept" else ""))
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write all that `summary` shows the beginning of: JSON lines of `file`, `line`, `action` and `reason`."""
+        actions = (("dropped", self.dropped), ("cut", self.cut), ("kept", self.noted))
+        rows = sorted((file, line, action, reason) for action, found in actions for file, line, reason in found)
+        names = ("file", "line", "action", "reason")
+        lines = [json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows]
+        atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+class DropError(Exception):
+    """This row gives no example; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where the encoding of one row says what it did besides keeping the row as it is."""
+
+    report: Report
+    place: Place
+
+    def cut(self, reason: str) -> None:
+        """The example lost its end."""
+        self.report.cut.append((self.place.file, self.place.line, reason))
+
+    def note(self, reason: str) -> None:
+        """The example is not quite what the row says."""
+        self.report.noted.append((self.place.file, self.place.line, reason))
+
+
+def encode_all(rows: Iterable[Item], encode: Callable[[Item, Account], Encoded]) -> tuple[list[Encoded], Report]:
+    """Encode every row; keep the account of what was dropped, cut and changed.
+
+    Raises DataError that lists the rows for which `encode` does.
+    """
+    examples = []
+    report, problems = Report(), Problems()
+    for row in rows:
+        place: Place = row.place
+        try:
+            examples.append(encode(row, Account(report, place)))
+        except DropError as error:
+            report.dropped.append((place.file, place.line, str(error)))
+        except DataError as error:
+            problems.add(place.file, place.line, str(error))
+    problems.raise_if_any()
+    report.kept = len(examples)
+    return examples, report

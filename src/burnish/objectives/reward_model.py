@@ -1,0 +1,88 @@
+"""Reward models: answers that people prefer get the larger scalar (Bradley & Terry 1952; Plackett 1975).
+
+Notable choices:
+- all pairs of a ranked list are one element of the mean, as in InstructGPT: a long list counts as much as a pair;
+- a list is stored once, so its prompt and each of its answers are computed once whatever the number of pairs;
+- both losses depend on differences of rewards only; `center_rewards_coefficient` decides where their middle is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from burnish.datasets.batches import Batch
+
+RewardLoss = Literal["bradley_terry", "plackett_luce"]
+
+
+def bradley_terry(better: Tensor, worse: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+    """`-log σ(r_φ(x, y_w) - r_φ(x, y_l) - m)` of each pair, in nats: equation 1 of Ouyang 2022 (arXiv:2203.02155).
+
+    better, worse: r_φ of the preferred and of the other answer, of one shape, which the result has too. margin: by how
+    much the rewards should differ at least, m(r) of equation 2 of Touvron 2023 (Llama 2, arXiv:2307.09288).
+    """
+    return -F.logsigmoid(better - worse - margin)
+
+
+def plackett_luce(rewards: Tensor) -> Tensor:
+    """`-log p` of a ranking, in nats: `[..., K]` rewards, those of the best answers first -> `[...]`.
+
+    `p = Π_k exp(r_k) / Σ_{j ≥ k} exp(r_j)`: the best of what is left is drawn first (Plackett 1975; Rafailov 2023,
+    arXiv:2305.18290, appendix A.3). With two answers it is `bradley_terry`.
+    """
+    of_what_is_left = rewards.flip(-1).logcumsumexp(-1).flip(-1)
+    return (of_what_is_left - rewards)[..., :-1].sum(-1)
+
+
+def off_centre(better: Tensor, worse: Tensor) -> Tensor:
+    """`(r_φ(x, y_w) + r_φ(x, y_l))²` of each pair, as a loss term that centres rewards on zero.
+
+    From section 3 of Eisenstein 2023 (arXiv:2312.09244), as TRL's `center_rewards_coefficient` has it.
+    """
+    return (better + worse).square()
+
+
+@dataclass(frozen=True)
+class RewardModelling:
+    """The objective over batches of `ranked_batches`; the outputs are the scalars of the scored tokens.
+
+    loss_type: `bradley_terry` is the mean over all pairs of a list, `plackett_luce` the whole ranking.
+    center_rewards_coefficient: weight of `off_centre`, averaged over the pairs of a list.
+
+    The metrics have TRL's names; `accuracy` is the share of pairs in the right order.
+    """
+
+    loss_type: RewardLoss = "bradley_terry"
+    center_rewards_coefficient: float = 0.0
+
+    def __call__(self, scalars: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        losses: list[Tensor] = []
+        metrics = dict.fromkeys(("accuracy", "margin", "mean_reward"), scalars.new_zeros(()))
+        for rewards, margins in _lists(scalars[batch.entries], batch):
+            first, second = torch.triu_indices(rewards.shape[1], rewards.shape[1], 1, device=rewards.device)
+            better, worse = rewards[:, first], rewards[:, second]
+            if self.loss_type == "bradley_terry":
+                losses.append(bradley_terry(better, worse, margins[:, None]).mean(1).sum())
+            else:
+                losses.append(plackett_luce(rewards).sum())
+            if self.center_rewards_coefficient:
+                losses.append(self.center_rewards_coefficient * off_centre(better, worse).mean(1).sum())
+            with torch.no_grad():
+                metrics["accuracy"] = metrics["accuracy"] + (better > worse).float().mean(1).sum()
+                metrics["margin"] = metrics["margin"] + (better - worse).mean(1).sum()
+                metrics["mean_reward"] = metrics["mean_reward"] + rewards.mean(1).sum()
+        return torch.stack(losses).sum(), metrics
+
+
+def _lists(rewards: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+    """Lists of equal length together: their rewards `[lists, K]`, best answer first, and their margins `[lists]`."""
+    sizes = batch.columns["list_sizes"]
+    starts = sizes.cumsum(0) - sizes
+    for size in sizes.unique().tolist():
+        chosen = sizes == size
+        rows = starts[chosen, None] + torch.arange(size, device=rewards.device)
+        yield rewards[rows], batch.columns["margins"][chosen]
