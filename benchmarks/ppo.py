@@ -1,0 +1,150 @@
+"""Steps of proximal policy optimization, beside TRL's PPOTrainer.
+
+    python -m benchmarks.ppo prepare|ours|peer '{"folder": ..., "threads": 2, ...}'
+
+A step is all of it: the completions of its prompts are sampled by the policy as it is, exactly so many tokens each
+(neither side stops earlier); a cheap function scores them; policy, reference and critic evaluate their tokens;
+several epochs of one update each follow. Policy and critic are networks of their own on both sides, and all their
+weights train. The first step is not timed. TRL dropped its PPOTrainer in 1.13, so the peer is the last release with
+one, which `make bench` keeps beside the environment.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import material, our_rollouts, our_training, worker
+from benchmarks.row import BenchmarkError, Config, Row, Target
+
+_TRL = "trl-1.12.0"
+_LOSSES = ("loss/policy_avg", "loss/value_avg")
+ROWS = (
+    Row(
+        name="ppo",
+        work="steps of PPO: 128 new tokens for each of 8 GSM8K questions, scores, values and reference, 4 epochs",
+        module="benchmarks.ppo",
+        peer="TRL 1.12 PPOTrainer",
+        unit="completions/s",
+        target=Target(ratio=3),
+        parameters={"prompts": 8, "samples": 1, "new_tokens": 128, "epochs": 4, "timed_steps": 1},
+        quick={"prompts": 2, "new_tokens": 16, "epochs": 2},
+        axes={"precision": ("float32", "bfloat16"), "micro_batches": (4, 2), "keep_freed_memory": (True, False)},
+        check={"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
+        packages=("transformers", "accelerate", "datasets"),
+    ),
+)
+
+
+def prepare(config: Config) -> Config:
+    from burnish.checkpoints import save_reward_model
+    from burnish.nn.actor_critic import make_critic
+
+    folder = Path(config["folder"])
+    decoder, tokenizer = material.load_model()
+    save_reward_model(make_critic(decoder, "head"), tokenizer, folder / "critic")
+    return {
+        "models": material.save_folders(decoder, tokenizer, folder, "float32") | {"critic": str(folder / "critic")},
+        "work": material.write_work(folder, material.gsm8k_prompts(tokenizer, n=config["prompts"])),
+    }
+
+
+def ours(config: Config) -> Config:
+    actor, tokenizer = our_training.load(config)
+    from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
+    from burnish.objectives.ppo import PPO
+    from burnish.training.ppo import PPOSettings, PPOSteps, rollout_columns
+
+    training = our_training.settings(config)
+    settings = PPOSettings(num_ppo_epochs=config["epochs"])
+    model = ActorCritic(actor, make_critic(actor, "network"), kl_coef=settings.kl_coef)
+    columns = rollout_columns(model, Reference(actor))
+    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
+        rollouts = our_rollouts.rollouts(config, actor, tokenizer, _prompts(config), training, columns, Path(folder))
+        steps = PPOSteps(model, rollouts, settings, n_rollouts=1 + config["timed_steps"], seed=0)
+        n = steps.per_rollout
+        watch, history = our_training.train(
+            config,
+            model,
+            PPO(),
+            steps,
+            training,
+            warm_up=n,
+            outputs=lambda batch: model(batch.forest, batch.scored),
+            step_metrics=steps.metrics,
+        )
+    return _answer(config, watch, [_mean(history[i : i + n]) for i in range(0, len(history), n)]) | {
+        "configuration": our_training.configuration(actor, training)
+    }
+
+
+def peer(config: Config) -> Config:
+    worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
+    _put_first(Path(sys.prefix) / "peers" / _TRL)
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+    import datasets
+    from benchmarks import trl_training
+    from benchmarks.trl_scores import Parity
+
+    datasets.disable_progress_bars()
+    clock = trl_training.Clock()
+    parts = min(config["prompts"], config["micro_batches"])
+    sizes = {"per_device_train_batch_size": config["prompts"] // parts, "gradient_accumulation_steps": parts}
+    arguments = trl_training.arguments(config)
+    del arguments["model_init_kwargs"]
+    folder = config["models"]["float32"]
+    policy, reference = (AutoModelForCausalLM.from_pretrained(folder, dtype="float32") for _ in range(2))
+    # A token that is never sampled: PPOTrainer takes the padding token in an answer for its end.
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", pad_token="<reponame>")
+    trainer = PPOTrainer(
+        args=PPOConfig(
+            **arguments,
+            **sizes,
+            response_length=config["new_tokens"],
+            num_ppo_epochs=config["epochs"],
+            total_episodes=config["prompts"] * (1 + config["timed_steps"]),
+            temperature=1.0,
+            num_sample_generations=0,
+        ),
+        processing_class=tokenizer,
+        model=policy,
+        ref_model=reference,
+        reward_model=Parity(),
+        value_model=AutoModelForSequenceClassification.from_pretrained(config["models"]["critic"], dtype="float32"),
+        train_dataset=datasets.Dataset.from_list([{"input_ids": tokens} for tokens in _prompts(config)]),
+        callbacks=[clock],
+    )
+    trainer.train()
+    return _answer(config, clock.watch, clock.history) | {
+        "configuration": sizes | {"optimizer": type(trainer.optimizer.optimizer).__name__}
+    }
+
+
+def _put_first(folder: Path) -> None:
+    if not folder.is_dir():
+        raise BenchmarkError(
+            f"TRL with PPO is not installed: pip install --no-deps --target {folder} {_TRL.replace('-', '==')}"
+        )
+    sys.path.insert(0, str(folder))
+
+
+def _prompts(config: Config) -> list[list[int]]:
+    """The prompts of every step: TRL shuffles them, so a step holds all."""
+    return [list(tokens) for tokens in material.read_work(config["work"])]
+
+
+def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
+    """The losses of a rollout as TRL logs them: the means over its updates."""
+    return {name: sum(one[name] for one in updates) / len(updates) for name in _LOSSES}
+
+
+def _answer(config: Config, watch: worker.Stopwatch, history: list[dict[str, float]]) -> Config:
+    return watch.answer(config["timed_steps"] * config["prompts"]) | {
+        "losses": [[step[name] for name in _LOSSES] for step in history],
+        "evidence": {"steps": len(history)},
+    }
+
+
+if __name__ == "__main__":
+    worker.main(prepare=prepare, ours=ours, peer=peer)
