@@ -1,6 +1,6 @@
-"""Line charts as plain numbers: the geometry that the report's template draws as SVG.
+"""Charts as plain numbers: the geometry of lines and points that the report's template draws as SVG.
 
-Drawn by hand rather than with a plotting library: the report needs one kind of chart, in the page's own colours
+Drawn by hand rather than with a plotting library: the report needs two kinds of chart, in the page's own colours
 (light and dark), with text that stays sharp and selectable, and no dependency.
 """
 
@@ -93,6 +93,55 @@ def line_chart(title: str, series: Sequence[tuple[str, Points]]) -> LineChart:
     )
 
 
+@dataclass(frozen=True)
+class Point:
+    """Where a point lies, and the ends of its two intervals, in the units of the viewBox."""
+
+    label: str
+    x: float
+    y: float
+    x_interval: tuple[float, float]
+    y_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PointChart:
+    """Points with an interval in both directions. Built by `point_chart`, in a `LineChart`'s viewBox."""
+
+    title: str
+    x_name: str
+    points: Sequence[Point]
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+
+
+Range = tuple[float, tuple[float, float]]
+"""A value and its interval."""
+
+
+def point_chart(title: str, x_name: str, points: Sequence[tuple[str, Range, Range]]) -> PointChart:
+    """Lay out labelled points, each with the value and interval of x and of y."""
+    x_low, x_high = _padded([end for _, (x, ends), _ in points for end in (x, *ends)])
+    y_low, y_high = _padded([end for _, _, (y, ends) in points for end in (y, *ends)])
+
+    def across(x: float) -> float:
+        return LineChart.LEFT + (x - x_low) / (x_high - x_low) * (LineChart.RIGHT - LineChart.LEFT)
+
+    def down(y: float) -> float:
+        return LineChart.BOTTOM - (y - y_low) / (y_high - y_low) * (LineChart.BOTTOM - LineChart.TOP)
+
+    return PointChart(
+        title=title,
+        x_name=x_name,
+        points=[
+            Point(label, across(x), down(y), (across(xs[0]), across(xs[1])), (down(ys[0]), down(ys[1])))
+            for label, (x, xs), (y, ys) in points
+        ],
+        x_ticks=[Tick(across(x), axis_label(x)) for x in ticks(x_low, x_high)],
+        y_ticks=[Tick(down(y), axis_label(y)) for y in ticks(y_low, y_high)],
+    )
+
+
 def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     """About `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / count
@@ -140,6 +189,13 @@ def thinned(points: Points) -> Points:
         return points
     last = len(points) - 1
     return [points[round(index * last / (MAX_POINTS - 1))] for index in range(MAX_POINTS)]
+
+
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """A range with room around its values, so that no point lies on the frame."""
+    low, high = _widened(min(values), max(values))
+    margin = 0.06 * (high - low)
+    return low - margin, high + margin
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

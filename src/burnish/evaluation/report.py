@@ -19,16 +19,18 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from burnish.evaluation import formatting
+from burnish.evaluation.bars import SERIES_COLOURS, Bar
 from burnish.evaluation.charts import LineChart, line_chart
+from burnish.evaluation.report_comparison import comparison
 from burnish.evaluation.run_record import Answer, RunRecord, StageRecord, read_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
 
 REPORT = "report.html"
 TEMPLATE = "report.html.jinja"
+COMPARE = "compare"
+"""The type of the stages that compare models on prompts without a verifier."""
 
-SERIES_COLOURS = 6
-"""Colours that the stylesheet defines; models beyond that start again."""
 MAX_TEXT = 2_000
 """Characters of one answer that are shown."""
 MAX_REASONS = 8
@@ -49,16 +51,6 @@ OUTCOMES = (
     ("Unlearned", (True, False), 3),
     ("Right before and after", (True, True), 2),
 )
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A score with its interval, all in shares of 1."""
-
-    label: str
-    colour: int
-    score: float
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -162,6 +154,7 @@ def render(run: RunRecord) -> str:
         summary=summary,
         scores=list(scores(summary)),
         evaluations=evaluations,
+        comparisons=[comparison(stage) for stage in run.stages if stage.type == COMPARE],
         perplexities=list(perplexities(summary)),
         perplexity_by_model=summary.get("perplexity_by_model", {}),
         curves=[(stage, *charts(stage)) for stage in run.stages if stage.curves],

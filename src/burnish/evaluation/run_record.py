@@ -1,8 +1,8 @@
 """What a run folder says about itself, read back into typed values for the report.
 
-A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl` and perhaps
-`answers-<model>.jsonl`. Only what is there is read: a run without preference training has no reward curves, one
-without an evaluation no answers.
+A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl`, perhaps
+`answers-<model>.jsonl`, which a verifier judged, or `samples-<model>.jsonl`, which rewards scored. Only what is there
+is read: a run without preference training has no reward curves, one without an evaluation no answers.
 """
 
 import json
@@ -18,6 +18,7 @@ SUMMARY = "summary.json"
 STAGE = "stage.json"
 EVENTS = "events.jsonl"
 ANSWERS_PREFIX = "answers-"
+SAMPLES_PREFIX = "samples-"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,22 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class ScoredSample:
+    """A model's answer to one prompt and its rewards, by name."""
+
+    prompt: str
+    completion: str
+    rewards: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage of a run.
 
     record: the whole of `stage.json`.
     curves: each metric of `events.jsonl` as `(step, value)` in order of steps; only finite numbers.
     answers: each evaluated model's answers, all models in the same order of questions.
+    samples: each compared model's answers.
     """
 
     name: str
@@ -50,6 +61,7 @@ class StageRecord:
     record: Mapping[str, Any]
     curves: Mapping[str, Sequence[tuple[float, float]]]
     answers: Mapping[str, Sequence[Answer]]
+    samples: Mapping[str, Sequence[ScoredSample]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class RunRecord:
 
 def read_run(folder: Path) -> RunRecord:
     """Read a run folder. Raises DataError naming file, line and reason when something in it is damaged."""
-    summary = _read_object(folder / SUMMARY)
+    summary = read_object(folder / SUMMARY)
     try:
         stages = [_read_stage(folder, entry) for entry in summary.get("stages", [])]
     except (KeyError, TypeError, ValueError) as error:
@@ -73,7 +85,7 @@ def read_run(folder: Path) -> RunRecord:
 
 def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
     folder = run / entry["folder"]
-    record = _read_object(folder / STAGE) if (folder / STAGE).is_file() else {}
+    record = read_object(folder / STAGE) if (folder / STAGE).is_file() else {}
     return StageRecord(
         name=str(entry["name"]),
         type=str(entry["type"]),
@@ -83,10 +95,12 @@ def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
         record=record,
         curves=_read_curves(folder / EVENTS),
         answers=_read_answers(folder, record),
+        samples={label: list(_samples(file)) for label, file in _files_by_model(folder, record, SAMPLES_PREFIX)},
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that a run wrote. Raises DataError naming file and reason."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -134,10 +148,9 @@ def _is_number(value: object) -> bool:
 
 def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Answer]]:
     """Answers by model, in the order in which the stage's configuration names the models."""
-    files = {path.stem.removeprefix(ANSWERS_PREFIX): path for path in sorted(folder.glob(f"{ANSWERS_PREFIX}*.jsonl"))}
-    models = record.get("configuration", {}).get("models") or {}
-    order = [label for label in models if label in files] + [label for label in files if label not in models]
-    answers = {label: [_answer(files[label], *row) for row in _read_rows(files[label])] for label in order}
+    files = dict(_files_by_model(folder, record, ANSWERS_PREFIX))
+    order = list(files)
+    answers = {label: [_answer(file, *row) for row in _read_rows(file)] for label, file in files.items()}
     for label in order[1:]:
         first = order[0]
         if [answer.prompt for answer in answers[label]] != [answer.prompt for answer in answers[first]]:
@@ -146,6 +159,23 @@ def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Ans
                 "compared; delete the stage's folder and run the recipe again"
             )
     return answers
+
+
+def _files_by_model(folder: Path, record: Mapping[str, Any], prefix: str) -> list[tuple[str, Path]]:
+    """The files `<prefix><model>.jsonl`, in the order in which the stage's configuration names the models."""
+    files = {path.stem.removeprefix(prefix): path for path in sorted(folder.glob(f"{prefix}*.jsonl"))}
+    models = record.get("configuration", {}).get("models") or {}
+    order = [label for label in models if label in files] + [label for label in files if label not in models]
+    return [(label, files[label]) for label in order]
+
+
+def _samples(path: Path) -> Iterator[ScoredSample]:
+    for line, row in _read_rows(path):
+        try:
+            rewards = {str(name): float(value) for name, value in row.get("rewards", {}).items()}
+            yield ScoredSample(_question(row["prompt"]), str(row["completion"]), rewards)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{path}:{line}: a sample needs prompt, completion and rewards; {error!r}") from error
 
 
 def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:

@@ -1,7 +1,8 @@
-"""Answers to many tasks, judged, in chunks that a killed run does not lose."""
+"""Answers to many tasks, judged or as they are, in chunks that a killed run does not lose."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from burnish.recipes.verifiers import VerifierConfig
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.generation.engine import GenerationProgress
+    from burnish.generation.engine import Completion, GenerationProgress
     from burnish.generation.sampling import Sampling
 
 CHUNK_COMPLETIONS = 160
@@ -23,12 +24,22 @@ CHUNK_COMPLETIONS = 160
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One completion and its verdict.
+class Sampled:
+    """One completion as it was drawn.
 
-    logp: log-probability of the whole completion under the model itself, in nats.
+    tokens: with the token that ended it. logp: log-probability of the whole completion under the model itself, in nats.
     finished: whether the model ended it, rather than the limit on its length.
     """
+
+    text: str
+    tokens: list[int]
+    logp: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One completion and its verdict; `logp` and `finished` as for `Sampled`."""
 
     text: str
     logp: float
@@ -71,11 +82,60 @@ def answer(
     *,
     n: int = 1,
 ) -> list[list[Judged]]:
-    """`n` judged completions of each task's prompt, by the model that a reference names.
+    """`n` judged completions of each task's prompt; otherwise as `sample`."""
 
-    Each chunk draws from (seed, chunk) alone and is kept as soon as it is judged: the result does not depend on where a
+    @contextmanager
+    def judging() -> Iterator[_Keep]:
+        with verifier.open(context.path) as judge:
+
+            def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
+                verdicts = judge.verify_many([one.text for one in sampled], [task.row for task in chunk])
+                return [
+                    asdict(Judged(one.text, one.logp, one.finished, **asdict(verdict)))
+                    for one, verdict in zip(sampled, verdicts, strict=True)
+                ]
+
+            yield keep
+
+    rows = _in_chunks(context, label, model, tasks, sampling, judging(), n)
+    return [[Judged(**row) for row in group] for group in rows]
+
+
+def sample(
+    context: StageContext,
+    label: str,
+    model: str | None,
+    tasks: "Sequence[Task]",
+    sampling: "Sampling",
+    *,
+    n: int = 1,
+) -> list[list[Sampled]]:
+    """`n` completions of each task's prompt, by the model that a reference names.
+
+    Each chunk draws from (seed, chunk) alone and is kept as soon as it is done: the result does not depend on where a
     run was interrupted. A prompt that leaves no room for an answer in the model's context is a DataError.
     """
+
+    def keep(sampled: Sequence[Sampled], _: "Sequence[Task]") -> list[dict[str, Any]]:
+        return [asdict(one) for one in sampled]
+
+    rows = _in_chunks(context, label, model, tasks, sampling, nullcontext(keep), n)
+    return [[Sampled(**row) for row in group] for group in rows]
+
+
+_Keep = Callable[[Sequence[Sampled], "Sequence[Task]"], list[dict[str, Any]]]
+"""What is kept of a chunk's completions, as JSON objects; the tasks are theirs, one for each completion."""
+
+
+def _in_chunks(
+    context: StageContext,
+    label: str,
+    model: str | None,
+    tasks: "Sequence[Task]",
+    sampling: "Sampling",
+    keeping: AbstractContextManager[_Keep],
+    n: int,
+) -> list[list[dict[str, Any]]]:
     from burnish.datasets.examples import task_prompts
     from burnish.generation.engine import generate
 
@@ -88,7 +148,7 @@ def answer(
         prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
         if report.dropped:
             raise DataError(f"prompts too long for the model's context and max_new_tokens: {report.summary()}")
-        with verifier.open(context.path) as judge, context.display.bar(label, n * len(tasks), "answers") as bar:
+        with keeping as keep, context.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in zip(starts, files, strict=True):
                 if file.exists():
                     continue
@@ -105,18 +165,22 @@ def answer(
                     batch_size=CHUNK_COMPLETIONS,
                     on_progress=show,
                 )
-                flat = [completion for group in completions for completion in group]
-                texts = [tokenizer.decode(completion.tokens) for completion in flat]
-                rows = [task.row for task in tasks[start : start + per_chunk] for _ in range(n)]
-                verdicts = judge.verify_many(texts, rows)
-                judged = [
-                    Judged(text, completion.logp, completion.finish_reason == "stop", **asdict(verdict))
-                    for text, completion, verdict in zip(texts, flat, verdicts, strict=True)
+                sampled = [
+                    _sampled(completion, tokenizer.decode(completion.tokens))
+                    for group in completions
+                    for completion in group
                 ]
-                atomic_write_text(file, json.dumps([asdict(one) for one in judged]))
-    flat_judged = [one for file in files for one in _read(file)]
-    return [flat_judged[first : first + n] for first in range(0, len(flat_judged), n)]
+                chunk = [task for task in tasks[start : start + per_chunk] for _ in range(n)]
+                atomic_write_text(file, json.dumps(keep(sampled, chunk)))
+    rows = [row for file in files for row in _read(file)]
+    return [rows[first : first + n] for first in range(0, len(rows), n)]
 
 
-def _read(file: Path) -> list[Judged]:
-    return [Judged(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+def _sampled(completion: "Completion", text: str) -> Sampled:
+    tokens = completion.tokens if completion.stop is None else [*completion.tokens, completion.stop]
+    return Sampled(text, tokens, completion.logp, completion.stop is not None)
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return rows

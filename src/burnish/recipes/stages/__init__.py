@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from burnish.recipes.stages.compare import CompareStage
 from burnish.recipes.stages.convert import ConvertStage
 from burnish.recipes.stages.corpus import CorpusStage
 from burnish.recipes.stages.cpt import CptStage
@@ -24,6 +25,7 @@ Stage = Annotated[
     | DpoStage
     | ConvertStage
     | EvaluateStage
+    | CompareStage
     | PerplexityStage
     | ExportStage,
     Field(discriminator="type"),

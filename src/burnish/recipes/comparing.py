@@ -1,0 +1,159 @@
+"""Held-out prompts and pairs as tokens, and what models say of answers to them; kept, so that a kill loses little."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish.errors import DataError
+from burnish.recipes.answering import Sampled
+from burnish.recipes.stage import StageContext
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from burnish.datasets.examples import PreferenceExample
+    from burnish.datasets.rows import Preference, Task
+    from burnish.nn.decoder import Decoder
+    from burnish.nn.scalar import ScalarModel
+    from burnish.text.tokenizer import Tokenizer
+
+PAIRS_REPORT_FILE = "pairs_report.jsonl"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Answers as tokens, each with its prompt."""
+
+    prompts: list[list[int]]
+    answers: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Held-out prompts that fit the model, and the pairs that they came with, if they did.
+
+    prompts: the tokens of each task. chosen, rejected: the answers of each pair.
+    """
+
+    tasks: "list[Task]"
+    prompts: list[list[int]]
+    chosen: Given
+    rejected: Given
+
+    @property
+    def n_pairs(self) -> int:
+        return len(self.chosen.answers)
+
+    def answered(self, sampled: Sequence[Sampled], n: int) -> Given:
+        """What was sampled, `n` answers to each prompt in a row."""
+        return Given([prompt for prompt in self.prompts for _ in range(n)], [one.tokens for one in sampled])
+
+
+def read_held_out(paths: Sequence[Path], columns: Mapping[str, str]) -> "tuple[list[Task], list[Preference]]":
+    """The tasks of a file; of preferences their prompts as tasks, and the preferences themselves.
+
+    A task's row is the row as it stands in the file. Raises DataError naming file and line.
+    """
+    from burnish.datasets.formats import PAIR_KEYS, present
+    from burnish.datasets.rows import Task, read_preferences, read_rows, read_tasks
+
+    rows = [row for path in paths for row in read_rows(path)]
+    if not rows:
+        raise DataError(f"{', '.join(map(str, paths))}: has no row")
+    if not all(present(rows[0].value, columns.get(key, key)) for key in PAIR_KEYS):
+        return read_tasks(paths, columns=columns), []
+    pairs = read_preferences(paths, columns=columns)
+    tasks = [Task(pair.prompt, row.value, pair.tools, pair.place) for pair, row in zip(pairs, rows, strict=True)]
+    return tasks, pairs
+
+
+def encode_held_out(
+    context: StageContext,
+    tokenizer: "Tokenizer",
+    tasks: "Sequence[Task]",
+    pairs: "Sequence[Preference]",
+    *,
+    max_length: int,
+    max_new_tokens: int,
+) -> Questions:
+    """Prompts with room for an answer, and pairs with their answers cut where they are too long.
+
+    What became of the rows is shown and written. Raises DataError where no prompt is left.
+    """
+    from burnish.datasets.examples import preference_examples, task_prompts
+
+    prompts, report = task_prompts(tasks, tokenizer, max_length=max_length - max_new_tokens)
+    context.report(report)
+    if not prompts:
+        raise DataError(
+            f"no prompt leaves room for an answer of {max_new_tokens} tokens; raise max_length ({max_length})"
+        )
+    dropped = {(file, line) for file, line, _ in report.dropped}
+    kept = [task for task in tasks if (task.place.file, task.place.line) not in dropped]
+    encoded: list[PreferenceExample] = []
+    if pairs:
+        encoded, of_pairs = preference_examples(pairs, tokenizer, max_length=max_length, on_long="cut")
+        context.report(of_pairs, PAIRS_REPORT_FILE)
+    asked = [pair.prompt for pair in encoded]
+    return Questions(
+        kept,
+        [prompt.tokens for prompt in prompts],
+        Given(asked, [pair.chosen for pair in encoded]),
+        Given(asked, [pair.rejected for pair in encoded]),
+    )
+
+
+class Scorer:
+    """What models say of given answers. Each result is kept under a name until the stage is done."""
+
+    def __init__(self, context: StageContext, tokenizer: "Tokenizer", micro_batch_tokens: int) -> None:
+        self._context, self._vocab_size, self._micro_batch_tokens = context, tokenizer.vocab_size, micro_batch_tokens
+        # One model at a time: the next answers are often scored by the same.
+        self._policy = lru_cache(1)(self._load)
+        self._reward_model = lru_cache(1)(self._load_reward_model)
+
+    def logps(self, name: str, model: str, given: Given) -> "list[Tensor]":
+        """log p of every answer's tokens under a policy, in nats."""
+        import torch
+
+        from burnish.evaluation.sequences import answer_logps
+
+        def compute() -> list[list[float]]:
+            found = answer_logps(
+                self._policy(model), given.prompts, given.answers, micro_batch_tokens=self._micro_batch_tokens
+            )
+            return [values.tolist() for values in found]
+
+        return [torch.tensor(values) for values in self._context.remembered(f"logps-{name}", compute)]
+
+    def rewards(self, name: str, model: str, given: Given) -> list[float]:
+        """The reward of every answer under a reward model."""
+        from burnish.evaluation.sequences import answer_rewards
+
+        def compute() -> list[float]:
+            return answer_rewards(
+                self._reward_model(model), given.prompts, given.answers, micro_batch_tokens=self._micro_batch_tokens
+            )
+
+        rewards: list[float] = self._context.remembered(f"rewards-{name}", compute)
+        return rewards
+
+    def _load(self, model: str) -> "Decoder":
+        decoder, tokenizer = self._context.load(model)
+        self._check(model, tokenizer)
+        return decoder
+
+    def _load_reward_model(self, model: str) -> "ScalarModel":
+        reward_model, tokenizer = self._context.load_reward_model(model)
+        self._check(model, tokenizer)
+        return reward_model
+
+    def _check(self, model: str, tokenizer: "Tokenizer") -> None:
+        """Answers are compared as tokens, so all models must mean the same by them."""
+        if tokenizer.vocab_size != self._vocab_size:
+            raise DataError(
+                f"{model} has a vocabulary of {tokenizer.vocab_size} tokens, the reference one of {self._vocab_size}; "
+                "compare models with one tokenizer"
+            )

@@ -1,0 +1,214 @@
+"""compare: several models answer the same prompts, and are measured by reward, divergence, length, wins and cost."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.files import atomic_write_text
+from burnish.recipes.answering import Sampled, sample
+from burnish.recipes.comparing import Given, Questions, Scorer, encode_held_out, read_held_out
+from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.stage import (
+    FileReference,
+    Metrics,
+    ModelReference,
+    Name,
+    RewardModelReference,
+    StageConfig,
+    StageContext,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from burnish.datasets.rows import Task
+
+COMPARISON_FILE = "comparison.json"
+SAMPLES_PREFIX = "samples-"
+REWARD_MODEL = "reward_model"
+"""The reward model's name among the rewards."""
+
+
+class CompareStage(StageConfig):
+    """Samples answers of each model, at temperature 1, and measures them on the same held-out prompts.
+
+    For each model: mean reward, KL from the reference, length, share of answers cut off, win rate against a baseline,
+    and time and memory of the stages that made it. Where the prompts are preferences, also how often the reward model
+    and each model's implicit reward rank a pair right. Writes `comparison.json` and `samples-LABEL.jsonl`.
+    """
+
+    type: Literal["compare"] = Field("compare", description="compare")
+    prompts: FileReference = Field(description="held-out tasks, or preferences, whose pairs are then ranked as well")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    models: dict[Name, ModelReference] = Field(
+        min_length=1, description="label: model, for example {sft: '@sft', dpo: '@dpo'}; all with one tokenizer"
+    )
+    reference: ModelReference = Field(description="model that the divergence is measured from, for example @sft")
+    baseline: Name | None = Field(None, description="label of the model to win against; the first if left out")
+    reward_model: RewardModelReference | None = Field(None, description="reward model that scores answers: @STAGE")
+    samples: int = Field(1, ge=1, description="answers of each model to each prompt")
+    max_new_tokens: int = Field(256, ge=1, description="longest answer, in tokens")
+    max_length: int = Field(
+        2048, ge=2, description="longest prompt with its answer, in tokens: longer prompts are left out, pairs cut"
+    )
+    micro_batch_tokens: int = Field(4096, ge=1, description="tokens in one forward pass that scores answers")
+
+    resumable: ClassVar[bool] = True
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        if self.baseline is not None and self.baseline not in self.models:
+            hint = did_you_mean(self.baseline, self.models) or "."
+            yield (
+                ("baseline",),
+                f"got '{self.baseline}'; not a label of `models`{hint} Expected one of: {', '.join(self.models)}",
+            )
+        if REWARD_MODEL in self.models:
+            yield ("models", REWARD_MODEL), "is what the results call the reward model; choose another label"
+        if self.max_new_tokens >= self.max_length:
+            yield (
+                ("max_new_tokens",),
+                f"got {self.max_new_tokens}; leaves no room for a prompt: expected less than max_length "
+                f"({self.max_length})",
+            )
+
+    def check(self, context: StageContext) -> None:
+        read_held_out(context.paths(self.prompts), self.columns)
+
+    def run(self, context: StageContext) -> Metrics:
+        from burnish.generation.sampling import Sampling
+        from burnish.recipes.models import load_tokenizer
+
+        tokenizer = load_tokenizer(context.path(self.reference))
+        questions = encode_held_out(
+            context,
+            tokenizer,
+            *read_held_out(context.paths(self.prompts), self.columns),
+            max_length=self.max_length,
+            max_new_tokens=self.max_new_tokens,
+        )
+        sampling = Sampling(temperature=1.0, max_new_tokens=self.max_new_tokens)
+        answers: dict[str, Answers] = {}
+        for label, model in self.models.items():
+            groups = sample(context, f"samples-{label}", model, questions.tasks, sampling, n=self.samples)
+            sampled = [one for group in groups for one in group]
+            answers[label] = Answers(sampled, questions.answered(sampled, self.samples))
+        scorer = Scorer(context, tokenizer, self.micro_batch_tokens)
+        self._score(scorer, answers)
+        metrics: Metrics = {
+            "prompts": len(questions.tasks),
+            "pairs": questions.n_pairs,
+            "samples": self.samples,
+            "reference": self.reference,
+            "baseline": self._baseline,
+            "models": {label: self._measured(context, label, answers) for label in answers},
+        }
+        if questions.n_pairs:
+            metrics["pairs_ranked_right"] = self._pairs_ranked_right(context, scorer, questions)
+        asked = [task for task in questions.tasks for _ in range(self.samples)]
+        for label, of_model in answers.items():
+            lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in of_model.rows(asked))
+            atomic_write_text(context.folder / f"{SAMPLES_PREFIX}{label}.jsonl", "".join(lines))
+        atomic_write_text(context.folder / COMPARISON_FILE, json.dumps(metrics, indent=2) + "\n")
+        return metrics
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        found: dict[str, Any] = {"kl": {}, "answer_tokens": {}}
+        for label, row in metrics["models"].items():
+            found["kl"][label] = row["kl"]["k1"]["value"]
+            found["answer_tokens"][label] = row["tokens"]["value"]
+            for key in ("reward", "win_rate"):
+                for name, measured in row[key].items():
+                    found.setdefault(key, {}).setdefault(name, {})[label] = measured["value"]
+        if "pairs_ranked_right" in metrics:
+            found["pairs_ranked_right"] = {name: one["value"] for name, one in metrics["pairs_ranked_right"].items()}
+        return found
+
+    @property
+    def _baseline(self) -> str:
+        return self.baseline or next(iter(self.models))
+
+    def _score(self, scorer: Scorer, answers: "Mapping[str, Answers]") -> None:
+        """Fill in rewards and log-ratios: all answers by one model before the next is loaded."""
+        for label, of_model in answers.items():
+            of_model.logps = scorer.logps(label, self.models[label], of_model.given)
+        for label, of_model in answers.items():
+            of_model.reference_logps = scorer.logps(f"{label}@reference", self.reference, of_model.given)
+        if self.reward_model is not None:
+            for label, of_model in answers.items():
+                of_model.rewards[REWARD_MODEL] = scorer.rewards(label, self.reward_model, of_model.given)
+
+    def _measured(self, context: StageContext, label: str, answers: "Mapping[str, Answers]") -> dict[str, Any]:
+        """What `comparison.json` says of a model."""
+        from burnish.evaluation.comparison import answer_divergences, measured, training_cost, wins
+        from burnish.evaluation.lineage import stages_behind
+        from burnish.objectives.kl import ESTIMATORS
+
+        own, baseline = answers[label], answers[self._baseline]
+
+        def mean(values: Sequence[float]) -> dict[str, Any]:
+            return measured(values, n=self.samples, seed=context.seed).row()
+
+        return {
+            "reward": {name: mean(values) for name, values in own.rewards.items()},
+            "kl": {
+                name: mean(answer_divergences(own.logps, own.reference_logps, name))
+                for name in ESTIMATORS
+                if name != "k2"  # biased where the models are far apart, as trained ones are
+            },
+            "tokens": mean([float(len(one.tokens)) for one in own.sampled]),
+            "cut_off": sum(not one.finished for one in own.sampled) / len(own.sampled),
+            "win_rate": {
+                name: mean(wins(values, baseline.rewards[name]))
+                for name, values in own.rewards.items()
+                if label != self._baseline
+            },
+            "training": training_cost(stages_behind(context.path(self.models[label]))),
+        }
+
+    def _pairs_ranked_right(self, context: StageContext, scorer: Scorer, questions: Questions) -> dict[str, Any]:
+        """Of the held-out pairs, the share that the reward model and each implicit reward rank right."""
+        from burnish.evaluation.comparison import implicit_rewards, pairs_ranked_right
+
+        sides = {"chosen": questions.chosen, "rejected": questions.rejected}
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        reference = [scorer.logps(f"@{side}", self.reference, given) for side, given in sides.items()]
+        for label, model in self.models.items():
+            if context.path(model) == context.path(self.reference):
+                continue  # its implicit reward is 0 for every answer
+            own = [scorer.logps(f"{label}@{side}", model, given) for side, given in sides.items()]
+            chosen, rejected = (implicit_rewards(*both) for both in zip(own, reference, strict=True))
+            found[label] = chosen, rejected
+        if self.reward_model is not None:
+            chosen, rejected = (scorer.rewards(f"@{side}", self.reward_model, given) for side, given in sides.items())
+            found[REWARD_MODEL] = chosen, rejected
+        return {name: pairs_ranked_right(*scores, seed=context.seed).row() for name, scores in found.items()}
+
+
+@dataclass
+class Answers:
+    """A model's answers, in the order of the prompts, and what was found out about them.
+
+    rewards: by the reward's name, a number an answer.
+    """
+
+    sampled: list[Sampled]
+    given: Given
+    rewards: dict[str, list[float]] = field(default_factory=dict)
+    logps: "list[Tensor]" = field(default_factory=list)
+    reference_logps: "list[Tensor]" = field(default_factory=list)
+
+    def rows(self, tasks: "Sequence[Task]") -> Iterator[dict[str, Any]]:
+        """What is written of each answer, as values that JSON can hold."""
+        for i, (task, one) in enumerate(zip(tasks, self.sampled, strict=True)):
+            yield {
+                "prompt": task.prompt,
+                "completion": one.text,
+                "tokens": len(one.tokens),
+                "finished": one.finished,
+                "rewards": {name: values[i] for name, values in self.rewards.items()},
+                "log_ratio": (self.logps[i] - self.reference_logps[i]).sum().item(),
+            }
