@@ -37,7 +37,7 @@ def page() -> str:
 
 def _stage_names(schema: dict[str, Any]) -> list[str]:
     mapping: dict[str, str] = schema["properties"]["stages"]["items"]["discriminator"]["mapping"]
-    order = ["prepare", "corpus", "convert", "cpt", "sft", "sample", "dpo", "evaluate", "perplexity", "export"]
+    order = ["prepare", "corpus", "convert", "cpt", "sft", "sample", "dpo", "kto", "evaluate", "perplexity", "export"]
     by_place = sorted(mapping, key=lambda name: order.index(name) if name in order else len(order))
     return [mapping[name].rpartition("/")[2] for name in by_place]
 

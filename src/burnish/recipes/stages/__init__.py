@@ -11,7 +11,10 @@ from burnish.recipes.stages.cpt import CptStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
+from burnish.recipes.stages.grpo import GrpoStage
+from burnish.recipes.stages.kto import KtoStage
 from burnish.recipes.stages.perplexity import PerplexityStage
+from burnish.recipes.stages.ppo import PpoStage
 from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
@@ -23,6 +26,9 @@ Stage = Annotated[
     | SftStage
     | SampleStage
     | DpoStage
+    | PpoStage
+    | GrpoStage
+    | KtoStage
     | ConvertStage
     | EvaluateStage
     | CompareStage

@@ -1,118 +1,175 @@
-"""dpo: direct preference optimization (Rafailov 2023, arXiv:2305.18290) on pairs of answers."""
+"""dpo: direct preference optimization (Rafailov 2023, arXiv:2305.18290) and its family on pairs of answers."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.hashes import digest
-from burnish.recipes.stage import Metrics, PreferencesReference, StageContext
+from burnish.recipes.heldout import HELDOUT_REPORT_FILE, comparison, objective_metrics, split_last
+from burnish.recipes.problems import KeyPath
+from burnish.recipes.reference_logps import reference_logps
+from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
+    from burnish.datasets.batches import Batch
     from burnish.datasets.examples import PreferenceExample
+    from burnish.datasets.report import Report
+    from burnish.datasets.rows import Preference
     from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.loop import Objective
 
-REFERENCE_CHUNK = 64
-"""Pairs whose reference log-probabilities are computed between two saves."""
+READS: dict[str, set[str]] = {
+    "sigmoid": {"label_smoothing", "length_normalized", "rpo_alpha"},
+    "hinge": {"length_normalized", "rpo_alpha"},
+    "ipo": {"rpo_alpha"},
+    "robust": {"label_smoothing", "length_normalized", "rpo_alpha"},
+    "simpo": {"simpo_gamma"},
+    "orpo": set(),
+    "cpo": {"label_smoothing", "cpo_alpha"},
+}
+"""The settings that each loss reads besides `beta`."""
+REFERENCE_FREE = ("simpo", "orpo", "cpo")
 
 
 class DpoStage(TrainingStage):
-    """Prefers the chosen answers; the model that training starts from is the reference.
+    """Prefers the chosen answers; the model that training starts from is the reference, where the loss has one.
 
-    The reference's log-probabilities are computed once and kept in the run's `cache/`, so that another `beta` or
+    The reference's log-probabilities are computed once and kept in the run's `cache/`, so that another `beta`, loss or
     learning rate finds them there.
     """
 
     type: Literal["dpo"] = Field("dpo", description="dpo")
     pairs: PreferencesReference = Field(description="preferences: prompt, chosen, rejected; for example @sample")
     columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
-    beta: float = Field(0.1, gt=0, description="how much a departure from the reference costs")
+    loss_type: Literal["sigmoid", "hinge", "ipo", "robust", "simpo", "orpo", "cpo"] = Field(
+        "sigmoid", description="the loss; simpo, orpo and cpo need no reference"
+    )
+    beta: float = Field(
+        0.1, gt=0, description="how much a departure from the reference costs; for ipo τ, for orpo λ, for simpo about 2"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="share of wrong labels to expect: for sigmoid (conservative DPO), robust and cpo"
+    )
+    length_normalized: bool = Field(
+        False, description="mean log-ratio of an answer's tokens instead of the sum: for sigmoid, hinge and robust"
+    )
+    rpo_alpha: float = Field(
+        0.0, ge=0, description="weight of imitating the chosen answers (RPO): for sigmoid, hinge, ipo and robust"
+    )
+    simpo_gamma: float = Field(0.5, ge=0, description="target reward margin γ: for simpo")
+    cpo_alpha: float = Field(1.0, ge=0, description="weight of imitating the chosen answers: for cpo")
     max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
     on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer pairs")
+    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        yield from super().problems(folder)
+        unread = set[str]().union(*READS.values()) - READS[self.loss_type]
+        for key in sorted(unread & self.model_fields_set):
+            readers = ", ".join(name for name, keys in READS.items() if key in keys)
+            hint = "; ipo is always length-normalized" if (self.loss_type, key) == ("ipo", "length_normalized") else ""
+            yield (
+                (key,),
+                f"got {getattr(self, key)}; loss_type '{self.loss_type}' does not read it, only {readers} do{hint}: "
+                "remove it",
+            )
+        if self.loss_type == "robust" and not self.label_smoothing:
+            yield (
+                ("loss_type",),
+                "got 'robust' without label_smoothing, the share of labels that are wrong: set it, for example 0.1",
+            )
+        if self.loss_type == "simpo" and "beta" not in self.model_fields_set:
+            yield (
+                ("loss_type",),
+                f"got 'simpo' without beta; the default of {self.beta} is for sums over an answer, simpo reads means: "
+                "set beta, for example 2.0",
+            )
 
     def check(self, context: StageContext) -> None:
         from burnish.datasets.rows import read_preferences
 
-        read_preferences(context.paths(self.pairs), columns=self.columns)
+        split_last(read_preferences(context.paths(self.pairs), columns=self.columns), self.heldout, self.pairs)
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.datasets.batches import Steps, preference_batches, shuffled_steps
-        from burnish.datasets.examples import preference_examples
+        from burnish.datasets.batches import Steps, shuffled_steps
         from burnish.datasets.rows import read_preferences
-        from burnish.objectives.dpo import DPO
 
         decoder, tokenizer = context.load(self.model)
         preferences = read_preferences(context.paths(self.pairs), columns=self.columns)
-        pairs, kept = preference_examples(preferences, tokenizer, max_length=self.max_length, on_long=self.on_long)
-        context.display.say("  " + kept.summary().replace("\n", "\n  "))
-        if not pairs:
-            raise DataError(
-                f"{self.pairs}: no usable pair; raise max_length ({self.max_length}) or sample more answers"
-            )
-        reference = self.reference_logps(context, decoder, pairs)
+        rows, heldout_rows = split_last(preferences, self.heldout, self.pairs)
+        pairs, kept = self.examples(context, rows, tokenizer, DATA_REPORT_FILE)
+        build = self.batch_builder(context, decoder, pairs)
+        objective = self.objective()
+        heldout_pairs: list[PreferenceExample] = []
+        heldout: list[Batch] = []
+        if heldout_rows:
+            heldout_pairs, _ = self.examples(context, heldout_rows, tokenizer, HELDOUT_REPORT_FILE)
+            heldout = self.batch_builder(context, decoder, heldout_pairs)(range(len(heldout_pairs)))
+        before = context.remembered("heldout-before", lambda: objective_metrics(decoder, objective, heldout))
         plan = shuffled_steps(
             len(pairs), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
         )
-        steps = Steps(
-            plan,
-            lambda numbers: preference_batches(
-                [pairs[number] for number in numbers],
-                micro_batch_tokens=self.training.micro_batch_tokens,
-                reference_logps=[reference[number] for number in numbers],
-            ),
-        )
         self.make_trainable(context, decoder)
-        report = self.fit(context, decoder, DPO(self.beta), steps)
+        shown = ("loss", "rewards/accuracies", "tokens_per_second")
+        report = self.fit(context, decoder, objective, Steps(plan, build), shown=shown)
         self.save(context, decoder, tokenizer)
-        return {"steps": report.steps, "pairs": len(pairs), "dropped": len(kept.dropped), **report.metrics}
+        return {
+            "steps": report.steps,
+            "pairs": len(pairs),
+            "dropped": len(kept.dropped),
+            "cut": len(kept.cut),
+            **report.metrics,
+            **comparison(before, objective_metrics(decoder, objective, heldout), len(heldout_pairs)),
+        }
 
-    def reference_logps(
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        return {"heldout": {self.name or self.type: metrics["heldout"]}} if "heldout" in metrics else {}
+
+    def objective(self) -> "Objective":
+        from burnish.objectives.cpo import CPO
+        from burnish.objectives.dpo import DPO
+        from burnish.objectives.orpo import ORPO
+        from burnish.objectives.simpo import SimPO
+
+        if self.loss_type == "simpo":
+            return SimPO(self.beta, self.simpo_gamma)
+        if self.loss_type == "orpo":
+            return ORPO(self.beta)
+        if self.loss_type == "cpo":
+            return CPO(self.beta, self.cpo_alpha, self.label_smoothing)
+        return DPO(self.beta, self.loss_type, self.label_smoothing, self.length_normalized, self.rpo_alpha)
+
+    def examples(
+        self, context: StageContext, rows: "Sequence[Preference]", tokenizer: "Tokenizer", report_file: str
+    ) -> "tuple[list[PreferenceExample], Report]":
+        """The rows that can be used, and what became of all of them, which is also written down."""
+        from burnish.datasets.examples import preference_examples
+
+        pairs, report = preference_examples(rows, tokenizer, max_length=self.max_length, on_long=self.on_long)
+        context.report(report, report_file)
+        if not pairs:
+            raise DataError(
+                f"{self.pairs}: none of {len(rows)} pairs is usable; raise max_length ({self.max_length}) or sample "
+                "more answers"
+            )
+        return pairs, report
+
+    def batch_builder(
         self, context: StageContext, decoder: "Decoder", pairs: "Sequence[PreferenceExample]"
-    ) -> "list[Tensor]":
-        """For each pair the log-probabilities of both answers' tokens under `decoder`, chosen first."""
-        from safetensors.torch import load_file, save_file
+    ) -> "Callable[[Sequence[int]], list[Batch]]":
+        """Makes micro-batches of pairs, given by number; `decoder` is the reference where the loss has one."""
+        from burnish.datasets.batches import preference_batches
 
-        from burnish.files import atomic_file
-
-        assert self.model is not None
-        folder = context.folder.parent / "cache" / "reference_logps"
-        found: list[Tensor] = []
-        with context.display.bar("reference", len(pairs), "pairs") as bar:
-            for start in range(0, len(pairs), REFERENCE_CHUNK):
-                chunk = pairs[start : start + REFERENCE_CHUNK]
-                content = [[list(part) for part in (pair.prompt, pair.chosen, pair.rejected)] for pair in chunk]
-                dtype = str(decoder.compute_dtype)
-                file = folder / f"{digest([context.input_keys[self.model], dtype, content])[:32]}.safetensors"
-                if not file.exists():
-                    logps = answer_logps(decoder, chunk, self.training.micro_batch_tokens)
-                    with atomic_file(file) as temporary:
-                        save_file({str(number): values for number, values in enumerate(logps)}, temporary)
-                stored = load_file(file)
-                found += [stored[str(number)] for number in range(len(chunk))]
-                bar.update(start + len(chunk))
-        return found
-
-
-def answer_logps(decoder: "Decoder", pairs: "Sequence[PreferenceExample]", micro_batch_tokens: int) -> "list[Tensor]":
-    """For each pair log p of its answers' tokens, in nats, chosen first: float32 `[n_chosen + n_rejected]`."""
-    import torch
-
-    from burnish.datasets.batches import Batch, micro_batches
-
-    result = [torch.empty(0)] * len(pairs)
-    with torch.inference_mode():
-        for group in micro_batches([pair.sequences for pair in pairs], micro_batch_tokens):
-            batch = Batch.from_rows(
-                [sequence for number in group for sequence in pairs[number].sequences],
-                [mask for number in group for mask in pairs[number].masks],
-            ).to(decoder.device)
-            logps = decoder.logps(batch.forest, batch.scored)[batch.entries].cpu()
-            sizes = [len(pairs[number].chosen) + len(pairs[number].rejected) for number in group]
-            for number, values in zip(group, logps.split(sizes), strict=True):
-                result[number] = values.clone()
-    return result
+        size = self.training.micro_batch_tokens
+        reference = None
+        if self.loss_type not in REFERENCE_FREE:
+            reference = reference_logps(context, self.model, decoder, pairs, size)
+        return lambda numbers: preference_batches(
+            [pairs[number] for number in numbers],
+            micro_batch_tokens=size,
+            reference_logps=None if reference is None else [reference[number] for number in numbers],
+        )
