@@ -41,7 +41,7 @@ def plackett_luce(rewards: Tensor) -> Tensor:
 def off_centre(better: Tensor, worse: Tensor) -> Tensor:
     """`(r_φ(x, y_w) + r_φ(x, y_l))²` of each pair, as a loss term that centres rewards on zero.
 
-    From section 3 of Eisenstein 2023 (arXiv:2312.09244), as TRL's `center_rewards_coefficient` has it.
+    Equation 2 of Eisenstein 2023 (arXiv:2312.09244); TRL calls its weight `center_rewards_coefficient` too.
     """
     return (better + worse).square()
 

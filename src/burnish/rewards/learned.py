@@ -1,4 +1,4 @@
-"""A learned reward: the score that a reward model gives to an answer at its last token."""
+"""A learned reward: the score that a reward model gives to a conversation at its last token."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from burnish.text.tokenizer import Tokenizer
 
 
 def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tokens: int = 4096) -> RewardFunction:
-    """Prompt and completion in the reward model's own chat template, scored where the answer ends.
+    """Prompt and completion in the reward model's own chat template, scored at its end, as transformers would.
 
     The answers to one prompt share it. A completion that was cut is scored as if it had ended there.
     """
@@ -35,8 +35,6 @@ def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tok
 
 
 def _encoded(tokenizer: Tokenizer, sample: Sample) -> list[int]:
-    """The conversation up to the last token that the assistant would have to generate."""
+    """The whole conversation as the chat template writes it: reward models are trained to be read at its last token."""
     messages = [*sample.prompt, {"role": "assistant", "content": sample.completion}]
-    tokens, mask = encode_conversation(tokenizer, messages)  # type: ignore[arg-type]
-    length = next((place for place in range(len(mask), 0, -1) if mask[place - 1]), len(mask))
-    return tokens[:length]
+    return encode_conversation(tokenizer, messages)[0]  # type: ignore[arg-type]
