@@ -1,0 +1,279 @@
+"""The grpo stage: rewards rise, a killed run ends with the same bits, options do what they say, mistakes are named."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+from workshop import make_workshop
+
+from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.objectives.grpo import GRPO, group_advantages
+from burnish.recipes.display import Bar, Display
+from burnish.recipes.runner import run
+from burnish.recipes.stages.grpo import GrpoStage
+from burnish.training.events import read_events
+from burnish.training.rollout import Rollout
+
+REWARD = """
+from pathlib import Path
+
+def vowels(prompt, completion, row):
+    if (Path(__file__).parent / "fail").exists():
+        raise RuntimeError("the power failed")
+    assert prompt[-1]["content"].startswith("word") and row["n"] >= 0
+    return sum(letter in "aeiou" for letter in completion) / 8
+
+def nothing(prompt, completion, row):
+    return 0.25
+"""
+STAGE: dict[str, Any] = {
+    "type": "grpo",
+    "tasks": "tasks.jsonl",
+    "rewards": [
+        {"type": "python", "file": "reward.py", "function": "vowels", "name": "vowels"},
+        {"type": "format", "weight": 0.01},
+    ],
+    "num_generations": 4,
+    "max_new_tokens": 8,
+    "rollouts": 3,
+    "training": {"learning_rate": 5e-3, "batch_size": 2, "micro_batch_tokens": 100, "checkpoint_seconds": 0},
+}
+
+
+def workshop(folder: Path, **changes: Any) -> Path:
+    """A folder with a recipe of one stage, and its tasks and rewards."""
+    training = STAGE["training"] | changes.pop("training", {})
+    recipe = {
+        "name": "numbers",
+        "seed": 3,
+        "model": "model",
+        "device": "cpu",
+        "compute_dtype": "float32",
+        "threads": 1,
+        "stages": [STAGE | {"training": training} | changes],
+    }
+    file = make_workshop(folder, yaml.safe_dump(recipe))
+    (folder / "reward.py").write_text(REWARD)
+    rows = ({"prompt": f"word {n}", "n": n, "answer": n, "sql": "SELECT 1"} for n in range(6))
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def trained(recipe: Path, display: Display | None = None) -> Path:
+    """Run the recipe; the stage's folder."""
+    run(recipe, runs=recipe.parent / "runs", display=display or Display(quiet=True))
+    return recipe.parent / "runs" / "numbers" / "01-grpo"
+
+
+def products(folder: Path) -> dict[str, str]:
+    """Content hash of all that the stage leaves and that does not tell the time."""
+    files = [*folder.glob("model/*.safetensors"), *folder.glob("adapter/*.safetensors"), *folder.glob("rollouts/*")]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+class Killed(BaseException):
+    """Ends the process as far as the stage can tell: nothing catches it."""
+
+
+class KillingDisplay(Display):
+    """Kills the run when a step has been computed, before the state after it is saved."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(quiet=True)
+        self.step = step
+
+    @contextmanager
+    def bar(self, title: str, total: int, unit: str) -> Iterator[Bar]:
+        step = self.step
+
+        class Killing:
+            def update(self, completed: int, **_numbers: float) -> None:
+                if completed == step:
+                    raise Killed
+
+        yield Killing()
+
+
+def test_the_reward_rises_and_everything_is_kept(tmp_path: Path) -> None:
+    recipe = workshop(tmp_path, rollouts=30, num_generations=8, log_entropy=True, beta=0.01)
+    folder = trained(recipe)
+    events = read_events(folder)
+    assert len(events) == 30
+    first, last = (sum(event["reward"] for event in part) / 5 for part in (events[:5], events[-5:]))
+    assert last > 1.5 * first
+    record = json.loads((folder / "stage.json").read_text())
+    assert record["metrics"]["rewards_by_time"]["last"] > record["metrics"]["rewards_by_time"]["first"]
+    summary = json.loads((folder.parent / "summary.json").read_text())
+    assert summary["reward"]["grpo"] == record["metrics"]["rewards_by_time"]
+    assert events[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert events[-1]["kl"] > 0
+    for name in ("entropy", "rewards/vowels/mean", "rewards/format/mean", "completions/mean_length", "reward_std"):
+        assert name in events[0]
+    lines = [json.loads(line) for line in (folder / "rollouts" / "00007.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 8
+    assert events[7]["reward"] == pytest.approx(sum(line["reward"] for line in lines) / 16, abs=1e-5)
+    for line in lines:
+        assert line["reward"] == pytest.approx(line["rewards"]["vowels"] + 0.01 * line["rewards"]["format"], abs=1e-5)
+    assert not (folder / "partial").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_iterations": 2, "steps_per_generation": 2, "beta": 0.1},
+        {"num_iterations": 3, "lora": {"rank": 2, "dropout": 0.2}, "beta": 0.1, "kl_in": "reward"},
+        {"num_iterations": 2, "dynamic_sampling": 2, "temperature": 0.7, "freeze_layers": 1},
+    ],
+    ids=["full", "lora", "dynamic"],
+)
+def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Killed in the middle of a rollout, after its first step, between two of them, and while one is being rewarded."""
+    expected = products(trained(workshop(tmp_path / "whole", **options)))
+    assert len(expected) >= 4
+    recipe = workshop(tmp_path / "cut", **options)
+    updates = options["num_iterations"] * options.get("steps_per_generation", 1)
+    for step in (1, updates, updates + 1, updates + 2, 2 * updates):
+        with pytest.raises(Killed):
+            trained(recipe, KillingDisplay(step))
+    (tmp_path / "cut" / "fail").touch()
+    with pytest.raises(BurnishError, match=r"reward\.py: vowels fails for .*: RuntimeError: the power failed"):
+        trained(recipe)
+    (tmp_path / "cut" / "fail").unlink()
+    assert products(trained(recipe)) == expected
+
+
+def a_rollout() -> Rollout:
+    """Two groups of three, the first of which earned the same; a completion of each was cut."""
+    generator = torch.Generator().manual_seed(0)
+    answers = [[9] * length for length in (3, 1, 4, 2, 5, 2)]
+    columns = {
+        name: [-torch.rand(len(answer), generator=generator) for answer in answers]
+        for name in ("old_logps", "reference_logps")
+    }
+    finished = torch.tensor([True, False, True, True, True, False])
+    rewards = torch.tensor([[0.7, 0.7, 0.7, 0.0, 1.0, 0.2]])
+    return Rollout([0, 1], [list(range(20)), [5, 6]], answers, finished, rewards, {"sql": 1.0}, columns)
+
+
+def stage(**changes: Any) -> GrpoStage:
+    training = {"batch_size": 2, "micro_batch_tokens": 8} | changes.pop("training", {})
+    reward = {"type": "format"}
+    options = {"tasks": "t", "rewards": [reward], "num_generations": 3, "max_new_tokens": 6}
+    return GrpoStage.model_validate(options | {"training": training} | changes)
+
+
+def losses(config: GrpoStage, rollout: Rollout, update: int = 0) -> tuple[float, int]:
+    """The loss of a step with made-up log-probabilities, and how many completions it computes."""
+    batches = config.updates(rollout, update)
+    objective = GRPO(config.beta, config.epsilon)
+    total = sum(objective(made_up(batch.forest.tokens, batch.scored), batch)[0].item() for batch in batches)
+    return total / sum(batch.weight for batch in batches), sum(batch.n_rows for batch in batches)
+
+
+def made_up(tokens: Tensor, scored: Tensor) -> Tensor:
+    return -0.5 - 0.01 * tokens[scored]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dapo", "dr_grpo"])
+def test_leaving_out_what_has_no_gradient_changes_no_loss(loss_type: str, masked: bool, beta: float) -> None:
+    rollout = a_rollout()
+    config = stage(loss_type=loss_type, mask_truncated_completions=masked, beta=beta)
+    advantages = group_advantages(rollout.totals).flatten()
+    sums, counts = [], []
+    for number, answer in enumerate(rollout.answers):
+        counts.append(0 if masked and not rollout.finished[number] else len(answer))
+        ratio = (torch.tensor(-0.5 - 0.09) - rollout.columns["old_logps"][number]).exp()
+        gain = torch.minimum(ratio * advantages[number], ratio.clamp(0.8, 1.2) * advantages[number])
+        log_r = rollout.columns["reference_logps"][number] + 0.59
+        token_losses = beta * (log_r.exp() - 1 - log_r) - gain
+        sums.append(token_losses.sum().item() if counts[-1] else 0.0)
+    if loss_type == "grpo":
+        expected = sum(total / max(1, count) for total, count in zip(sums, counts, strict=True)) / 6
+    elif loss_type == "dr_grpo":
+        expected = sum(sums) / (6 * 6)
+    else:
+        expected = sum(sums) / sum(counts)
+    found, computed = losses(config, rollout)
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    # With no price on leaving the reference, the group that earned the same has no gradient.
+    assert computed == {(0.0, False): 3, (0.0, True): 2, (0.3, False): 6, (0.3, True): 4}[beta, masked]
+
+
+def test_a_step_in_which_nothing_has_a_gradient_has_a_loss_of_zero() -> None:
+    rollout = a_rollout()
+    config = stage(training={"batch_size": 1}, steps_per_generation=2)
+    assert losses(config, rollout, 0) == (0.0, 1)
+    assert losses(config, rollout, 1)[1] == 3
+
+
+def test_steps_share_a_rollout_in_parts_and_pass_over_it_again() -> None:
+    rollout = a_rollout()
+    config = stage(beta=0.1, training={"batch_size": 1}, steps_per_generation=2, num_iterations=2)
+
+    def rows(update: int) -> list[float]:
+        return sorted(v for b in config.updates(rollout, update) for v in b.columns["old_logps"].tolist())
+
+    parts = [sorted(torch.cat(rollout.columns["old_logps"][part]).tolist()) for part in (slice(3), slice(3, 6))]
+    assert [rows(update) for update in range(4)] == [parts[0], parts[1], parts[0], parts[1]]
+
+
+def test_the_divergence_as_a_reward_comes_off_each_completion() -> None:
+    rollout = a_rollout()
+    config = stage(beta=0.5, kl_in="reward", kl_estimator="k1", scale_rewards="none")
+    pairs = zip(rollout.columns["old_logps"], rollout.columns["reference_logps"], strict=True)
+    paid = torch.stack([(old - reference).sum() for old, reference in pairs])
+    expected = group_advantages(rollout.totals - 0.5 * paid.view(2, 3), "none").flatten()
+    torch.testing.assert_close(config.advantages(rollout), expected)
+
+
+def test_a_reward_that_never_varies_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = workshop(tmp_path, rewards=[{"type": "python", "file": "reward.py", "function": "nothing"}])
+    folder = trained(recipe, Display())
+    assert "earned the same, so nothing was learned" in " ".join(capsys.readouterr().out.split())
+    assert all(event["frac_reward_zero_std"] == 1 for event in read_events(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_generations": 1}, r"num_generations.*greater than or equal to 2|num_generations.*at least 2"),
+        ({"rewards": []}, "rewards"),
+        ({"rewards": [{"type": "format"}, {"type": "format"}]}, "there is a reward 'format' already"),
+        ({"rewards": [{"type": "sqll"}]}, "sqll"),
+        ({"rewards": [{"type": "python", "file": "rewards.py"}]}, r"no such file.*reward\.py"),
+        ({"kl_in": "reward"}, "beta is 0"),
+        ({"beta": 0.1, "kl_in": "reward", "use_bias_correction_kl": True}, "divergence in the loss"),
+    ],
+)
+def test_mistakes_in_the_recipe_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=f"(?s){message}"):
+        trained(workshop(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ({"type": "numbers", "key": "total"}, r"tasks\.jsonl:1: 'total': no number in None"),
+        ({"type": "python", "file": "reward.py"}, r"has no function 'reward'; it has: Path, nothing, vowels"),
+        ({"type": "python", "file": "broken.py"}, r"broken\.py: fails when it is loaded: SyntaxError"),
+    ],
+)
+def test_rewards_that_do_not_fit_are_named(tmp_path: Path, reward: dict[str, Any], message: str) -> None:
+    recipe = workshop(tmp_path, rewards=[reward])
+    (tmp_path / "broken.py").write_text("def reward(:")
+    with pytest.raises((DataError, BurnishError), match=message):
+        trained(recipe)
+
+
+def test_prompts_that_leave_no_room_are_dropped_or_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no prompt leaves room for 250 new tokens"):
+        trained(workshop(tmp_path, max_new_tokens=250))

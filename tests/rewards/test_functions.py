@@ -1,0 +1,92 @@
+"""Rewards by cases: the graded format, the price of length, functions of one sample, and a reward model's scores."""
+
+import pytest
+import torch
+
+from burnish.rewards.format import Grade, answer_block, grade_format
+from burnish.rewards.functions import Reward, Sample, by_verifier, each, reward_samples
+from burnish.rewards.learned import by_reward_model
+from burnish.rewards.length import by_length, overlong_punishment
+from burnish.rewards.numbers import NumberVerifier
+
+
+@pytest.mark.parametrize(
+    ("completion", "grade"),
+    [
+        ("<think>2 + 3</think><answer>5</answer>", "full"),
+        ("\n<think>\n2 + 3\n</think>\n\n<answer>5</answer>\n", "full"),
+        ("<think>2 + 3</think>5", "partial"),
+        ("<answer>5</answer>", "partial"),
+        ("<think>2 + 3</think><answer>5</answer> as I said", "partial"),
+        ("Well. <think>2 + 3</think><answer>5</answer>", "partial"),
+        ("<answer>5</answer><think>2 + 3</think>", "partial"),
+        ("<think>2 + 3</think><answer></answer>", "partial"),
+        ("<think> </think><answer>5</answer>", "partial"),
+        ("<think>a<think>b</think></think><answer>5</answer>", "partial"),
+        ("<think>a</think><think>b</think>", "none"),
+        ("<think>2 + 3", "none"),
+        ("</think>2<think>", "none"),
+        ("<Think>2</Think>", "none"),
+        ("5", "none"),
+        ("", "none"),
+    ],
+)
+def test_the_format_is_graded(completion: str, grade: Grade) -> None:
+    assert grade_format(completion) == grade
+
+
+def test_a_thought_that_the_template_opened_need_not_be_opened_again() -> None:
+    assert grade_format("2 + 3</think><answer>5</answer>", think_opened=True) == "full"
+    assert grade_format("2 + 3</think><answer>5</answer>") == "partial"
+    assert grade_format("<think>2 + 3</think><answer>5</answer>", think_opened=True) == "partial"
+
+
+def test_the_answer_block() -> None:
+    assert answer_block("<answer>4</answer> or <answer> 5</answer>") == " 5"
+    assert answer_block("<answer>5") == "5"
+    assert answer_block("5</answer>") is None
+
+
+def test_length_costs_from_the_cache_on() -> None:
+    """Equation 13 of the DAPO paper, with L_max = 20 and L_cache = 5."""
+    found = [overlong_punishment(n, max_length=20, cache=5) for n in (1, 15, 16, 18, 20, 21, 500)]
+    assert found == pytest.approx([0, 0, -0.2, -0.6, -1, -1, -1])
+    samples = [Sample([], "", {}, n_tokens=n) for n in (15, 18)]
+    assert by_length(max_length=20, cache=5)(samples) == pytest.approx([0, -0.6])
+
+
+def test_functions_see_prompt_completion_and_row() -> None:
+    prompt = [{"role": "user", "content": "2 + 3?"}]
+    samples = [Sample(prompt, text, {"answer": "5"}) for text in ("5", "6", "")]
+    rewards = [
+        Reward("number", by_verifier(NumberVerifier())),
+        Reward("echo", each(lambda asked, text, row: len(asked[0]["content"]) + len(text) + len(row)), 0.1),
+    ]
+    assert reward_samples(rewards, samples) == [[1.0, 0.0, 0.0], [8.0, 8.0, 7.0]]
+
+
+def test_a_reward_model_scores_each_answer_at_its_end() -> None:
+    from burnish.forest import Forest
+    from burnish.nn.config import DecoderConfig
+    from burnish.nn.decoder import Decoder
+    from burnish.nn.scalar import ScalarModel
+    from burnish.text.chat import encode_conversation
+    from recipes.workshop import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer()
+    config = DecoderConfig(
+        vocab_size=tokenizer.vocab_size, d_model=24, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=8, d_ff=32
+    )
+    model = ScalarModel(Decoder(config), seed=1)
+    prompts = [[{"role": "user", "content": text}] for text in ("What is two and three?", "And four?")]
+    samples = [Sample(prompt, text, {}) for prompt in prompts for text in ("five", "", "I cannot say that")]
+    found = by_reward_model(model, tokenizer, micro_batch_tokens=90)(samples)
+    for sample, score in zip(samples, found, strict=True):
+        answer = {"role": "assistant", "content": sample.completion}
+        tokens, _ = encode_conversation(tokenizer, [*sample.prompt, answer])
+        end = max(place for place, token in enumerate(tokens) if token in tokenizer.stop_ids)
+        sequence = torch.tensor(tokens[: end + 1])
+        with torch.no_grad():
+            expected = model(Forest(sequence, (len(sequence),), (-1,)), torch.tensor([end])).item()
+        assert score == pytest.approx(expected, abs=1e-5)
+    assert len({round(score, 4) for score in found}) == 6

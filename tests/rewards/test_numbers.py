@@ -1,0 +1,113 @@
+"""Numbers are read as people write them, and compared exactly; real GSM8K answers are the cases."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.errors import DataError
+from burnish.rewards.numbers import NumberVerifier, answer_number, last_number
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is 18.", "18"),
+        ("She makes 9 * 2 = $18 every day.", "18"),
+        ("that is $1,234.50 a year", "2469/2"),
+        ("#### -5", "-5"),
+        ("it fell by −3", "-3"),
+        ("a loss of -$5.25", "-21/4"),
+        ("a loss of $-5", "-5"),
+        ("5-3=2", "2"),
+        ("between 10-20", "20"),
+        (".5", "1/2"),
+        ("3/4 of a cup", "3/4"),
+        (r"\boxed{\frac{3}{4}}", "3/4"),
+        (r"\boxed{1{,}200}", "1200"),
+        ("**72**", "72"),
+        ("(5)", "5"),
+        ("18kg", "18"),
+        ("room a1 has 7 beds in b2", "7"),
+        ("no number", None),
+        ("", None),
+        ("1/0", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_the_last_number_of_a_text(text: str, expected: str | None) -> None:
+    found = last_number(text)
+    assert (None if found is None else str(found.value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer", "right"),
+    [
+        ("#### 18", "18", True),
+        ("So 18 eggs.\n#### 18", "The answer\n#### 18", True),
+        ("#### 18 because 2 + 16", "18", True),
+        ("#### 18\n#### 19", "18", False),
+        ("It is 18, or 19", "18", False),
+        ("<think>2 + 3 = 5</think><answer>$5</answer> and 7", "5", True),
+        ("<think>it is 5</think><answer>none</answer>", "5", False),
+        ("<answer>5", "5", True),
+        ("<answer>4</answer> <answer>5</answer>", "5", True),
+        ("1,000", "1000", True),
+        ("1000.00", "1,000", True),
+        ("1000.01", "1000", False),
+        ("0.5", "1/2", True),
+        ("50%", "0.5", True),
+        ("50%", "50", True),
+        ("50", "50%", True),
+        ("5%", "50", False),
+        ("-5", "5", False),
+        ("0.333", "1/3", False),
+        ("18", 18, True),
+        ("18.5", 18.5, True),
+        ("nothing", "18", False),
+    ],
+)
+def test_a_completion_is_right_if_its_answer_is_the_number_of_the_row(
+    completion: str, answer: object, right: bool
+) -> None:
+    verdict = NumberVerifier()(completion, {"answer": answer})
+    assert verdict.correct == right
+    assert (verdict.reason == "correct") == right
+
+
+def test_the_key_of_the_row_can_be_named_and_must_hold_a_number() -> None:
+    assert NumberVerifier("target")("is 5", {"target": 5}).correct
+    for row in ({}, {"answer": None}, {"answer": True}, {"answer": "none"}, {"answer": [5]}):
+        with pytest.raises(DataError, match=r"'answer': no number in"):
+            NumberVerifier()("5", row)
+
+
+def test_real_gsm8k_answers(shared_data: Path) -> None:
+    """Every answer is read as the number behind its mark, and its worked solution is right by itself."""
+    rows = [json.loads(line) for line in (shared_data / "gsm8k_test.jsonl").read_text(encoding="utf-8").splitlines()]
+    verifier = NumberVerifier()
+    assert len(rows) == 1000
+    for row in rows:
+        written = row["answer"].rpartition("#### ")[2].replace(",", "")
+        assert verifier.gold(row).value == Fraction(written)
+        assert verifier(f"The answer is ${written}.", row).correct
+        assert verifier(f"<think>{row['answer']}</think>\n<answer>{written}</answer>", row).correct
+        assert not verifier(f"#### {Fraction(written) + 1}", row).correct
+    # A worked solution mostly ends with its result, which is then also found without the mark.
+    assert sum(verifier(row["answer"].rpartition("####")[0], row).correct for row in rows) > 950
+
+
+@given(st.fractions(max_denominator=1).filter(lambda value: abs(value) < 10**12), st.sampled_from(["{}", "{:,}"]))
+def test_whole_numbers_are_read_back(value: Fraction, style: str) -> None:
+    found = answer_number(f"It is {style.format(int(value))}.")
+    assert found is not None
+    assert found.value == value
+
+
+@given(st.text(alphabet="0123456789.,-/%$ #<>answer\\{}", max_size=60))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    found = answer_number(text)
+    assert found is None or isinstance(found.value, Fraction)
