@@ -28,14 +28,14 @@ def _batch() -> Batch:
     )
 
 
-def _separately(actor: Decoder, critic: ScalarModel) -> list[Tensor]:
+def _separately(actor: Decoder, critic: ScalarModel, temperature: float) -> list[Tensor]:
     """Log-probabilities, values and entropies, one sequence at a time, each model by itself."""
     found: list[list[Tensor]] = [[], [], []]
     for prompt, answer in zip(PROMPTS, ANSWERS, strict=True):
         sequence = torch.tensor(prompt + answer)
         forest = Forest(sequence, (len(sequence),), (-1,))
         before = slice(len(prompt) - 1, -1)
-        log_p = actor.logits(actor(forest)).log_softmax(-1)[before]
+        log_p = (actor.logits(actor(forest)) / temperature).log_softmax(-1)[before]
         found[0].append(log_p.gather(1, torch.tensor(answer)[:, None]).squeeze(1))
         found[1].append((critic.decoder(forest) @ critic.score.T).squeeze(1)[before])
         found[2].append(-(log_p.exp() * log_p).sum(-1))
@@ -56,13 +56,13 @@ def _change(parameters: Iterable[Tensor]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("entropies", [True, False])
-def test_one_forward_equals_separate_models(kind: CriticKind, entropies: bool) -> None:
+@pytest.mark.parametrize(("entropies", "temperature"), [(True, 1.0), (False, 1.0), (True, 0.7)])
+def test_one_forward_equals_separate_models(kind: CriticKind, entropies: bool, temperature: float) -> None:
     actor = tiny_decoder(0, 5)
     critic = ScalarModel(actor if kind == "head" else tiny_decoder(1, 5), seed=3)
-    model, batch = ActorCritic(actor, critic, kl_coef=0.1), _batch()
+    model, batch = ActorCritic(actor, critic, kl_coef=0.1, temperature=temperature), _batch()
     found = model(batch.forest, batch.scored, entropies=entropies)
-    expected = _separately(actor, critic)
+    expected = _separately(actor, critic, temperature)
     assert (found.entropies is not None) == entropies
     parts = [found.logps, found.values, *([found.entropies] if entropies else [])]
     assert_agree(

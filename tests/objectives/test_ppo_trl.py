@@ -16,7 +16,8 @@ from burnish.objectives.ppo import PPO
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 from burnish.training.loop import train
-from burnish.training.ppo import PPOSettings, PPOSteps, rollout_columns
+from burnish.training.ppo import PPOSteps, rollout_columns
+from burnish.training.ppo_settings import PPOSettings
 from burnish.training.rollout import Rollout
 from burnish.training.rollouts import sample_batches
 from tiny_models import tiny_decoder

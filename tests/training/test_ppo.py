@@ -20,7 +20,8 @@ from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 from burnish.training.interrupt import Interrupted
 from burnish.training.loop import Progress, train
-from burnish.training.ppo import PPOSettings, PPOSteps, rollout_columns
+from burnish.training.ppo import PPOSteps, rollout_columns
+from burnish.training.ppo_settings import PPOSettings
 from burnish.training.rollouts import RolloutConfig, Rollouts
 from tiny_models import tiny_decoder
 

@@ -26,7 +26,7 @@ CriticKind = Literal["head", "network"]
 
 
 class Evaluation(NamedTuple):
-    """Of each scored token: log π_θ(token | before), V_ψ(before), and where asked for the policy's entropy; `[n]`."""
+    """Of each scored token: log π_θ(token | before), V_ψ(before), and where asked for the entropy of π_θ; `[n]`."""
 
     logps: Tensor
     values: Tensor
@@ -38,6 +38,7 @@ class ActorCritic(nn.Module):
 
     critic: a `ScalarModel` of `actor` (`head`: one forward pass serves both) or of another decoder (`network`).
     kl_coef: the coefficient β that training begins with.
+    temperature: π_θ is the actor at this temperature, the policy that samples at it. Not for capped logits.
 
     Buffers: `kl_coef` is β for the rollout that is being learned from, `next_kl_coef` for the one after it;
     `score_moments` are count, mean and sum of squared deviations of all scores seen. All float64.
@@ -47,8 +48,9 @@ class ActorCritic(nn.Module):
     next_kl_coef: Tensor
     score_moments: Tensor
 
-    def __init__(self, actor: Decoder, critic: ScalarModel, *, kl_coef: float) -> None:
+    def __init__(self, actor: Decoder, critic: ScalarModel, *, kl_coef: float, temperature: float = 1.0) -> None:
         super().__init__()
+        self.temperature = temperature
         self.actor, self.critic = actor, critic
         self.register_buffer("kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
         self.register_buffer("next_kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
@@ -64,10 +66,12 @@ class ActorCritic(nn.Module):
         Raises ValueError where a root's first token is scored: nothing comes before it.
         """
         hidden = self.actor(forest)
+        # The output layer is linear: it turns this into the logits divided by the temperature.
+        cooled = hidden if self.temperature == 1 else hidden / self.temperature
         if entropies:
-            logps, spread = self.actor.scores_of(hidden, forest, scored)
+            logps, spread = self.actor.scores_of(cooled, forest, scored)
         else:
-            logps, spread = self.actor.logps_of(hidden, forest, scored), None
+            logps, spread = self.actor.logps_of(cooled, forest, scored), None
         before = forest.predecessors[scored]
         if self.critic.decoder is self.actor:
             values = self.critic.scalars(hidden.index_select(0, before))

@@ -9,37 +9,16 @@ Notable choices:
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
 from burnish.nn.actor_critic import ActorCritic, Reference
 from burnish.objectives.advantages import generalized_advantages, whitened
-from burnish.objectives.kl import Estimator, kl_estimate
+from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import adapted_kl_coef, penalized_rewards, scaled_scores, updated_moments
+from burnish.training.ppo_settings import PPOSettings
 from burnish.training.rollout import Rollout
 from burnish.training.rollouts import Columns, Rollouts, sample_batches
-
-
-class PPOSettings(BaseModel):
-    """What the scores of a rollout become, and how often it is learned from; names are TRL's."""
-
-    num_ppo_epochs: int = Field(4, ge=1, description="passes over each rollout")
-    num_mini_batches: int = Field(1, ge=1, description="optimizer steps of each pass")
-    gamma: float = Field(1.0, ge=0, le=1, description="γ, what a reward one token later counts")
-    lam: float = Field(0.95, ge=0, le=1, description="λ of the advantages: 1 trusts rewards, 0 the critic")
-    kl_coef: float = Field(0.05, ge=0, description="β, the price of a nat of departure from the reference")
-    kl_estimator: Estimator = Field("k1", description="how a token's departure is estimated")
-    target_kl: float | None = Field(
-        None, gt=0, description="nats an answer that β adapts to (Ziegler 2019); β stays if left out"
-    )
-    kl_gain: float = Field(0.1, gt=0, le=1, description="how fast β adapts: by up to a fifth of this each rollout")
-    missing_eos_penalty: float | None = Field(None, gt=0, description="taken off the score of a cut answer")
-    score_clip: float | None = Field(None, gt=0, description="scores beyond ± this count as this")
-    use_score_scaling: bool = Field(False, description="divide scores by the deviation of all so far")
-    use_score_norm: bool = Field(False, description="with use_score_scaling: take off their mean too")
-    whiten_rewards: bool = Field(False, description="scale a rollout's rewards to deviation 1")
-    whiten_advantages: bool = Field(True, description="shift and scale a rollout's advantages to mean 0, deviation 1")
 
 
 def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
@@ -49,7 +28,8 @@ def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
         model.eval()
         of_policy = model(batch.forest, batch.scored)
         with reference.decoder() as decoder:
-            reference_logps = decoder.logps(batch.forest, batch.scored)
+            hidden = decoder(batch.forest) / model.temperature
+            reference_logps = decoder.logps_of(hidden, batch.forest, batch.scored)
         return {"old_logps": of_policy.logps, "old_values": of_policy.values, "reference_logps": reference_logps}
 
     return columns
