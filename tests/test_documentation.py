@@ -1,17 +1,16 @@
 """The documentation is true: its commands exist, its code runs, its rows and recipes are accepted."""
 
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from burnish.corpus.documents import read_documents
 from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_tasks
-from burnish.recipes.plan import make_plan
+from burnish.recipes.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -87,28 +86,38 @@ def test_rows_are_read_as_what_their_section_says(tmp_path: Path) -> None:
     assert seen == set(READERS)
 
 
-@pytest.mark.parametrize("recipe", parameters("yaml"))
-@pytest.mark.usefixtures("smollm2_path")
-def test_recipes_are_accepted(recipe: str, tmp_path: Path) -> None:
-    task = {"prompt": "How many?", "completion": "SELECT 1", "sql": "SELECT 1"}
+def plan_of(recipe: str, folder: Path, overrides: Iterable[str] = ()) -> Plan:
+    """The plan of a recipe in a folder that has the files which the pages speak of."""
     for name in (
         "data/general.jsonl",
         "data/train.jsonl",
         "data/test.jsonl",
+        "data/pairs.jsonl",
+        "data/answers.jsonl",
         "data/handbook/leave.md",
         "data/company.duckdb",
     ):
-        file = tmp_path / name
+        file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(task) + "\n")
-    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
-    overrides = [
-        command.split("--set ")[1] for command in commands() if command.startswith("burnish run recipe.yaml --set ")
-    ]
-    plan = make_plan(tmp_path / "recipe.yaml", overrides=overrides, runs=tmp_path / "runs")
-    folders = {stage.folder.name for stage in plan.stages}
+        file.write_text("{}\n")
+    (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    return make_plan(folder / "recipe.yaml", overrides=overrides, runs=folder / "runs")
+
+
+@pytest.mark.parametrize("recipe", parameters("yaml"))
+@pytest.mark.usefixtures("smollm2_path")
+def test_recipes_are_accepted(recipe: str, tmp_path: Path) -> None:
+    assert plan_of(recipe, tmp_path).stages
+
+
+@pytest.mark.usefixtures("smollm2_path")
+def test_the_page_on_recipes_speaks_of_its_own_recipe(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\b\d\d-\w+", page)) <= folders
+    (recipe,) = (content for name, content in blocks("yaml") if name.startswith("recipes.md"))
+    overrides = re.findall(r"^burnish run recipe.yaml --set (\S+)", page, re.MULTILINE)
+    assert overrides
+    plan = plan_of(recipe, tmp_path, overrides)
+    assert set(re.findall(r"\b\d\d-\w+", page)) <= {stage.folder.name for stage in plan.stages}
     assert f"runs/{plan.recipe.name}/" in page
 
 
