@@ -37,7 +37,20 @@ def page() -> str:
 
 def _stage_names(schema: dict[str, Any]) -> list[str]:
     mapping: dict[str, str] = schema["properties"]["stages"]["items"]["discriminator"]["mapping"]
-    order = ["prepare", "corpus", "convert", "cpt", "sft", "sample", "dpo", "kto", "evaluate", "perplexity", "export"]
+    order = [
+        "prepare",
+        "corpus",
+        "convert",
+        "cpt",
+        "sft",
+        "sample",
+        "dpo",
+        "kto",
+        "grpo",
+        "evaluate",
+        "perplexity",
+        "export",
+    ]
     by_place = sorted(mapping, key=lambda name: order.index(name) if name in order else len(order))
     return [mapping[name].rpartition("/")[2] for name in by_place]
 
@@ -69,7 +82,7 @@ def _kind(field: dict[str, Any]) -> str:
     for several in ("anyOf", "oneOf"):
         if several in field:
             if "discriminator" in field:
-                return "stages"
+                return "stages" if "sft" in field["discriminator"]["mapping"] else "rewards"
             return " or ".join(dict.fromkeys(_kind(option) for option in field[several]))
     if field.get("type") == "array":
         return f"list of {_kind(field['items'])}" if "items" in field else "list"
