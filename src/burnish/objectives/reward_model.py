@@ -62,9 +62,8 @@ class RewardModelling:
     def __call__(self, scalars: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         losses: list[Tensor] = []
         metrics = dict.fromkeys(("accuracy", "margin", "mean_reward"), scalars.new_zeros(()))
-        for rewards, margins in _lists(scalars[batch.entries], batch):
-            first, second = torch.triu_indices(rewards.shape[1], rewards.shape[1], 1, device=rewards.device)
-            better, worse = rewards[:, first], rewards[:, second]
+        for rewards, margins in ranked_lists(scalars[batch.entries], batch):
+            better, worse = all_pairs(rewards)
             if self.loss_type == "bradley_terry":
                 losses.append(bradley_terry(better, worse, margins[:, None]).mean(1).sum())
             else:
@@ -78,11 +77,21 @@ class RewardModelling:
         return torch.stack(losses).sum(), metrics
 
 
-def _lists(rewards: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
-    """Lists of equal length together: their rewards `[lists, K]`, best answer first, and their margins `[lists]`."""
+def ranked_lists(rewards: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+    """Lists of equal length together: their rewards `[lists, K]`, best answer first, and their margins `[lists]`.
+
+    rewards: `[n_rows]`, of the batch's rows.
+    """
     sizes = batch.columns["list_sizes"]
     starts = sizes.cumsum(0) - sizes
     for size in sizes.unique().tolist():
         chosen = sizes == size
         rows = starts[chosen, None] + torch.arange(size, device=rewards.device)
         yield rewards[rows], batch.columns["margins"][chosen]
+
+
+def all_pairs(rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """`[lists, K]` -> the rewards of the better and of the worse answer of every pair, `[lists, K (K - 1) / 2]`."""
+    size = rewards.shape[1]
+    better, worse = torch.triu_indices(size, size, 1, device=rewards.device)
+    return rewards[:, better], rewards[:, worse]

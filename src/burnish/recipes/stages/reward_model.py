@@ -1,0 +1,207 @@
+"""reward_model: a scalar for prompt and answer, larger for what people prefer (Ouyang 2022, arXiv:2203.02155)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.errors import DataError
+from burnish.recipes.heldout import HELDOUT_REPORT_FILE, comparison, split_last
+from burnish.recipes.problems import KeyPath
+from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, ReferenceKind, StageContext
+from burnish.recipes.training_stage import MODEL_FOLDER, TrainingStage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.rankings import RankedExample
+    from burnish.datasets.report import Report
+    from burnish.datasets.rows import Ranking
+    from burnish.nn.scalar import ScalarModel
+    from burnish.objectives.reward_model import RewardModelling
+    from burnish.text.tokenizer import Tokenizer
+
+
+class RewardModelStage(TrainingStage):
+    """Learns which answers people prefer, on pairs or ranked lists.
+
+    The product is `model/`, which transformers loads as `AutoModelForSequenceClassification`, with LoRA's adapters
+    merged into it. It is no policy: stages that take a reward model refer to it.
+    """
+
+    type: Literal["reward_model"] = Field("reward_model", description="reward_model")
+    pairs: PreferencesReference = Field(
+        description="preferences (prompt, chosen, rejected) or ranked lists (prompt, responses); for example @sample"
+    )
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    loss_type: Literal["bradley_terry", "plackett_luce"] = Field(
+        "bradley_terry", description="of a ranked list all pairs, or the ranking as a whole; the same for a pair"
+    )
+    margin_weight: float = Field(
+        0.0, ge=0, description="rewards are to differ by this times the row's margin; 0 reads no margins"
+    )
+    center_rewards_coefficient: float = Field(0.0, ge=0, description="weight of keeping rewards around zero")
+    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
+    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
+    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
+    heldout_pairs: PreferencesReference | None = Field(None, description="a file to measure on instead")
+
+    produces: ClassVar[dict[ReferenceKind, str]] = {"reward_model": MODEL_FOLDER}
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        yield from super().problems(folder)
+        if self.margin_weight and self.loss_type == "plackett_luce":
+            yield ("margin_weight",), f"got {self.margin_weight}; plackett_luce has no margin: remove one of them"
+        if self.heldout and self.heldout_pairs is not None:
+            yield ("heldout",), f"got {self.heldout} besides heldout_pairs, which is measured on instead: remove one"
+
+    def check(self, context: StageContext) -> None:
+        self.read(context)
+
+    def read(self, context: StageContext) -> "tuple[list[Ranking], list[Ranking]]":
+        """The rows to train on and those to measure on. Raises DataError naming rows that lack a margin."""
+        from burnish.datasets.rows import read_rankings
+
+        rows = read_rankings(context.paths(self.pairs), columns=self.columns)
+        unsaid = [row for row in rows if row.fault is None and (row.margin is None or len(row.answers) > 2)]
+        if self.margin_weight and unsaid:
+            raise DataError(
+                f"{unsaid[0].place}: the pair has no 'margin' and no 'score_chosen' and 'score_rejected' "
+                f"({len(unsaid)} such rows); add them or remove margin_weight"
+            )
+        if self.heldout_pairs is not None:
+            return rows, read_rankings(context.paths(self.heldout_pairs), columns=self.columns)
+        return split_last(rows, self.heldout, self.pairs)
+
+    def run(self, context: StageContext) -> Metrics:
+        import burnish
+        from burnish.datasets.batches import Steps, shuffled_steps
+        from burnish.nn.lora import merge_lora
+        from burnish.nn.scalar import ScalarModel
+        from burnish.objectives.reward_model import RewardModelling
+
+        decoder, tokenizer = context.load(self.model)
+        rows, heldout_rows = self.read(context)
+        examples, kept = self.examples(context, rows, tokenizer, DATA_REPORT_FILE)
+        heldout: list[RankedExample] = []
+        if heldout_rows:
+            heldout, _ = self.examples(context, heldout_rows, tokenizer, HELDOUT_REPORT_FILE)
+        model = ScalarModel(decoder, seed=context.seed)
+        objective = RewardModelling(self.loss_type, self.center_rewards_coefficient)
+
+        def measured() -> Metrics:
+            return measure(model, objective, self.batches(heldout)) if heldout else {}
+
+        before = context.remembered("heldout-before", measured)
+        plan = shuffled_steps(
+            len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
+        )
+        self.make_trainable(context, decoder)
+        watched = Watched(model)
+        report = self.fit(
+            context,
+            model,
+            objective,
+            Steps(plan, lambda numbers: self.batches([examples[number] for number in numbers])),
+            outputs=watched.rewards,
+            step_metrics=watched.extremes,
+            shown=("loss", "accuracy", "tokens_per_second"),
+        )
+        if self.lora is not None:
+            merge_lora(decoder)
+        burnish.save_reward_model(model, tokenizer, context.folder / MODEL_FOLDER)
+        return {
+            "steps": report.steps,
+            "pairs": len(examples),
+            "dropped": len(kept.dropped),
+            "cut": len(kept.cut),
+            **report.metrics,
+            **comparison(before, measured(), len(heldout)),
+        }
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        if "heldout" not in metrics:
+            return {}
+        found = {
+            when: {name: value for name, value in metrics["heldout"][when].items() if name != "calibration"}
+            for when in ("before", "after")
+        }
+        return {"heldout": {self.name or self.type: {"rows": metrics["heldout"]["rows"], **found}}}
+
+    def examples(
+        self, context: StageContext, rows: "Sequence[Ranking]", tokenizer: "Tokenizer", file: str
+    ) -> "tuple[list[RankedExample], Report]":
+        """Rows as tokens, with a report of what was dropped or changed; DataError where nothing is left."""
+        from burnish.datasets.rankings import ranked_examples
+
+        examples, report = ranked_examples(rows, tokenizer, max_length=self.max_length, on_long=self.on_long)
+        context.report(report, file)
+        if not examples:
+            raise DataError(
+                f"{rows[0].place.file}: no usable row; raise max_length ({self.max_length}) or see why they were "
+                f"dropped:\n{report.summary()}"
+            )
+        return examples, report
+
+    def batches(self, examples: "Sequence[RankedExample]") -> "list[Batch]":
+        from burnish.datasets.rankings import ranked_batches
+
+        return ranked_batches(
+            examples, micro_batch_tokens=self.training.micro_batch_tokens, margin_weight=self.margin_weight
+        )
+
+
+class Watched:
+    """Keeps the rewards of a step's answers: their extremes are no sum that micro-batches could share."""
+
+    def __init__(self, model: "ScalarModel") -> None:
+        self._model = model
+        self._seen: list[Tensor] = []
+
+    def rewards(self, batch: "Batch") -> "Tensor":
+        """The scalars at the ends of the batch's answers."""
+        scalars = self._model(batch.forest, batch.scored)
+        self._seen.append(scalars.detach())
+        return scalars
+
+    def extremes(self, _step: int) -> Mapping[str, float]:
+        """TRL's `min_reward` and `max_reward` of the step that ends."""
+        import torch
+
+        rewards = torch.cat(self._seen)
+        self._seen.clear()
+        return {"min_reward": rewards.min().item(), "max_reward": rewards.max().item()}
+
+
+def measure(model: "ScalarModel", objective: "RewardModelling", batches: "Sequence[Batch]") -> Metrics:
+    """What the model says of rows that it did not train on: the objective's metrics, and calibration over all pairs."""
+    import torch
+
+    from burnish.evaluation.calibration import calibration
+    from burnish.objectives.reward_model import all_pairs, ranked_lists
+
+    totals: dict[str, float] = {}
+    rewards: list[float] = []
+    margins: list[float] = []
+    model.eval()
+    with torch.inference_mode():
+        for batch in (batch.to(model.device) for batch in batches):
+            scalars = model(batch.forest, batch.scored)
+            loss, metrics = objective(scalars, batch)
+            for name, value in {"loss": loss, **metrics}.items():
+                totals[name] = totals.get(name, 0.0) + value.item()
+            rewards += scalars.tolist()
+            for of_lists, _ in ranked_lists(scalars[batch.entries], batch):
+                better, worse = all_pairs(of_lists)
+                margins += (better - worse).flatten().tolist()
+    weight = sum(batch.weight for batch in batches)
+    found = calibration(margins)
+    return {
+        **{name: value / weight for name, value in totals.items()},
+        "min_reward": min(rewards),
+        "max_reward": max(rewards),
+        "calibration_error": found.error,
+        "calibration": found.as_json()["bins"],
+    }
