@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,9 @@ def test_the_reward_rises_and_everything_is_kept(tmp_path: Path) -> None:
     for line in lines:
         assert line["reward"] == pytest.approx(line["rewards"]["vowels"] + 0.01 * line["rewards"]["format"], abs=1e-5)
     assert not (folder / "partial").exists()
+    drawn = re.findall(r'aria-label="([^"]+)"', (folder.parent / "report.html").read_text())
+    names = [label.partition(",")[0].split()[0] for label in drawn]
+    assert names[:2] == ["reward", "loss"]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ DRAWN_TOGETHER = (
     ("log-probabilities", ("logps/chosen", "logps/rejected")),
 )
 """Metrics that only say something side by side, under the name of their common chart."""
-DRAWN_FIRST = ("loss", "rewards", "rewards/margins", "rewards/accuracies", "kl", "log-probabilities")
+DRAWN_FIRST = ("reward", "loss", "rewards", "rewards/margins", "rewards/accuracies", "kl", "log-probabilities")
 DRAWN_LAST = ("grad_norm", "learning_rate", "tokens", "tokens_per_second")
 
 # How the answers of the first and the last model compare: heading, (right before, right after), examples shown.
@@ -276,7 +276,7 @@ def _outcomes(answers: Mapping[str, Sequence[Answer]], models: Sequence[Bar]) ->
 
 
 def charts(stage: StageRecord) -> tuple[list[LineChart], list[tuple[str, float]]]:
-    """One chart a metric, losses first, where those of DRAWN_TOGETHER share one; and the metrics that never changed."""
+    """One chart a metric, reward first, where those of DRAWN_TOGETHER share one; and the metrics that never changed."""
     constants = [(name, points[0][1]) for name, points in stage.curves.items() if len({y for _, y in points}) == 1]
     curves = {name: points for name, points in stage.curves.items() if name not in dict(constants)}
     panels: dict[str, list[tuple[str, Sequence[tuple[float, float]]]]] = {}
