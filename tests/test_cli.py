@@ -31,6 +31,7 @@ COMMANDS = [
     ("doctor",),
     ("data", "check"),
     ("lab", "attention"),
+    ("lab", "frontier"),
     ("lab", "kl"),
     ("lab", "norm"),
 ]

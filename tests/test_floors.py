@@ -54,6 +54,7 @@ EXTRAS = {
     "fastapi",
     "uvicorn",
     "matplotlib",
+    "vaderSentiment",
 }  # imported where needed
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}

@@ -305,6 +305,43 @@ def lab_attention(
     )
 
 
+@lab_app.command("frontier", epilog="Example: burnish lab frontier --minutes 60")
+def lab_frontier(
+    runs: _LabRuns = Path("runs"),
+    minutes: _Minutes = 60,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One short training a method, half a minute: to see that it works.")
+    ] = False,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Text whose sentences are continued, instead of the standard library's.", show_default=False),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Model to train; SmolLM2-135M where it is installed.", show_default=False)
+    ] = None,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
+) -> None:
+    """Compare DPO, IPO, PPO, best-of-N and SFT by reward against KL, where the reward is known: sentiment."""
+    from burnish.lab import frontier
+    from burnish.recipes.chat import find_target
+
+    _in_lab(
+        lambda display: frontier.run(
+            runs / "lab",
+            minutes=frontier.QUICK_MINUTES if quick else minutes,
+            seed=seed,
+            scale=frontier.QUICK if quick else frontier.FULL,
+            text_file=text,
+            model=None if model is None else find_target(model).model,
+            threads=threads,
+            again=again,
+            display=display,
+        )
+    )
+
+
 @lab_app.command("kl", epilog="Example: burnish lab kl")
 def lab_kl(
     runs: _LabRuns = Path("runs"),

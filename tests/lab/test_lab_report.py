@@ -60,6 +60,19 @@ def test_the_plot_is_svg_and_a_function_of_the_numbers(tmp_path: Path) -> None:
         assert re.search(f">[^<]*{text}", one)
 
 
+def test_error_bars_are_drawn_and_kept(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    bars = [(0.1, 0.2), (0.0, 0.3)]
+    sizes = []
+    for errors in ({}, {"a": bars}):
+        panel = Panel("Bars", "x", "y", {"a": [(1, 2.0), (2, 3.0)]}, errors=errors)
+        write(tmp_path, "bars", [], [panel], console, seed=0, settings={})
+        sizes.append((tmp_path / "bars.svg").read_text().count("<path"))
+    assert sizes[1] > sizes[0]
+    document = json.loads((tmp_path / "bars.json").read_text())
+    assert document["panels"][0]["errors"] == {"a": [list(bar) for bar in bars]}
+
+
 def test_without_matplotlib_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "find_spec", lambda _: None)
     with pytest.raises(BurnishError, match=r"pip install 'burnish\[lab\]'"):

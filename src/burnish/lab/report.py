@@ -52,7 +52,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: `(x, y)` points by label, and horizontal `references`; points that are not finite are left out."""
+    """One plot: `(x, y)` points by label, and horizontal `references`; points that are not finite are left out.
+
+    errors: by label, for each of its points the half-lengths `(x, y)` of its error bars.
+    """
 
     title: str
     x_label: str
@@ -61,6 +64,7 @@ class Panel:
     log_x: bool = False
     log_y: bool = False
     references: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 def require_plots() -> None:
@@ -204,7 +208,11 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     for (label, points), marker in zip(panel.series.items(), cycle(_MARKERS), strict=False):
         finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
         few = len(finite) <= 3 * _FEW
-        axes.plot(*zip(*finite, strict=True), label=label, marker=marker if few else None, markersize=4, linewidth=1.3)
+        (line,) = axes.plot(
+            *zip(*finite, strict=True), label=label, marker=marker if few else None, markersize=4, linewidth=1.3
+        )
+        for (x, y), (x_error, y_error) in zip(points, panel.errors.get(label, ()), strict=False):
+            axes.errorbar(x, y, xerr=x_error, yerr=y_error, color=line.get_color(), linewidth=0.8, capsize=2)
     for label, value in panel.references.items():
         axes.axhline(value, linestyle="--", linewidth=1, color="0.4")
         axes.annotate(label, (0.01, value), xycoords=("axes fraction", "data"), fontsize=7, va="bottom", color="0.3")

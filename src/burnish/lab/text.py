@@ -19,6 +19,9 @@ VOCAB_SIZE = 256
 START = 0
 """The byte before every document."""
 
+STANDARD_LIBRARY = "Python's standard library"
+"""What the text is called where no file is given."""
+
 _HELDOUT = 1 / 16
 _MIN_BYTES = 65_536
 _PART_BYTES = 4_096
@@ -64,16 +67,21 @@ def load_text(file: Path | None = None) -> LabText:
     A hash of each document decides its side, so that the split never depends on order. Raises DataError for a file
     that is not text, or too short to hold anything out.
     """
-    documents = list(_of_file(file) if file else _of_standard_library())
+    documents = list(read_documents(file))
     sides: dict[bool, list[bytes]] = {False: [], True: []}
     for document in documents:
         first = int.from_bytes(hashlib.sha256(document).digest()[:4], "big")
         sides[first < _HELDOUT * 2**32].append(bytes([START]) + document)
-    source = str(file) if file else "Python's standard library"
+    source = str(file) if file else STANDARD_LIBRARY
     if not sides[True] or not sides[False]:
         raise DataError(f"{source}: all of its {len(documents)} parts fell on one side; give a longer text")
     train, heldout = (np.frombuffer(b"".join(sides[side]), dtype=np.uint8) for side in (False, True))
     return LabText(train, heldout, source)
+
+
+def read_documents(file: Path | None = None) -> Iterator[bytes]:
+    """The documents of `load_text`, each as it stands. Raises DataError as that does."""
+    return _of_file(file) if file else _of_standard_library()
 
 
 def _of_standard_library() -> Iterator[bytes]:
