@@ -29,7 +29,8 @@ _COMMON: dict[str, Any] = {
     "search": {"timed_steps": 1},
     "packages": ("trl", "transformers", "accelerate", "datasets"),
 }
-_SIZES: dict[str, Any] = {"prompts": 4, "samples": 8, "new_tokens": 64, "timed_steps": 2}
+_SIZES: dict[str, Any] = {"prompts": 4, "samples": 8, "new_tokens": 64, "updates": 1, "timed_steps": 2, "fixed": False}
+"""fixed: the completions are given, for a comparison of losses (`benchmarks.curves`). updates: of each rollout."""
 _BETA = 0.04
 
 ROWS = (
@@ -61,9 +62,10 @@ def prepare(config: Config) -> Config:
         prompts = material.gsm8k_prompts(tokenizer, n=n)
     else:
         prompts = material.wiki_prompts(tokenizer, n=n, length=config["prompt_tokens"])
+    fixed = our_rollouts.completions(decoder, prompts, config, ragged=True) if config["fixed"] else []
     return {
         "models": material.save_folders(decoder, tokenizer, folder, "float32"),
-        "work": material.write_work(folder, prompts),
+        "work": material.write_work(folder, [prompts, fixed]),
     }
 
 
@@ -77,19 +79,22 @@ def ours(config: Config) -> Config:
     reference = Reference(decoder)
 
     def columns(batch: "Batch") -> "dict[str, Tensor]":
+        found = {}
+        if config["updates"] > 1:
+            found["old_logps"] = decoder.logps(batch.forest, batch.scored)
         with reference.decoder() as frozen:
-            return {"reference_logps": frozen.logps(batch.forest, batch.scored)}
+            return found | {"reference_logps": frozen.logps(batch.forest, batch.scored)}
 
     def updates(rollout: "Rollout", _: int) -> "list[Batch]":
-        # All completions are of one length, so the mean over tokens is also the mean over completions of their means.
+        # The loss is the mean over the tokens of the step (`dapo`), TRL's default.
         rows = {"advantages": group_advantages(rollout.totals).flatten()}
         numbers = range(len(rollout.answers))
         found = sample_batches(rollout, numbers, micro_batch_tokens=training.micro_batch_tokens, rows=rows)
         return [batch for _, batch in found]
 
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
-        rollouts = our_rollouts.rollouts(config, decoder, tokenizer, _prompts(config), training, columns, Path(folder))
-        steps = RolloutSteps(rollouts, 1 + config["timed_steps"], 1, updates)
+        rollouts = our_rollouts.rollouts(config, decoder, tokenizer, *_work(config), training, columns, Path(folder))
+        steps = RolloutSteps(rollouts, 1 + config["timed_steps"], config["updates"], updates)
         watch, history = our_training.train(
             config, decoder, GRPO(beta=_BETA), steps, training, step_metrics=steps.metrics
         )
@@ -105,13 +110,19 @@ def peer(config: Config) -> Config:
     from benchmarks import trl_training
 
     datasets.disable_progress_bars()
-    prompts = _prompts(config)
+    prompts, fixed = _work(config)
 
     class Encoded(GRPOTrainer):
-        """Takes a prompt's number for its token ids."""
+        """Takes a prompt's number for its token ids, and its completions as given where they are."""
 
         def _tokenize_prompts(self, numbers: list[str]) -> Any:
-            return [prompts[int(number)] for number in numbers], None, {}
+            self.numbers = [int(number) for number in numbers]
+            return [prompts[number] for number in self.numbers], None, {}
+
+        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+            if not fixed:
+                return super()._generate_single_turn(*args, **kwargs)
+            return [one for number in self.numbers[:: config["samples"]] for one in fixed[number]], None
 
     model = config["models"]["float32"]
     clock = trl_training.Clock()
@@ -128,28 +139,31 @@ def peer(config: Config) -> Config:
             generation_kwargs={"min_new_tokens": config["new_tokens"]},
             temperature=1.0,
             beta=_BETA,
+            num_iterations=config["updates"],
             shuffle_dataset=False,
         ),
         processing_class=AutoTokenizer.from_pretrained(model),
-        reward_funcs=lambda completion_ids, **_: [len(set(ids)) / len(ids) for ids in completion_ids],
+        reward_funcs=lambda completion_ids, **_: our_rollouts.distinct(completion_ids),
         train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
         callbacks=[clock],
     )
-    trainer.args.max_steps = 1 + config["timed_steps"]
+    trainer.args.max_steps = (1 + config["timed_steps"]) * config["updates"]
     trainer.train()
     return _answer(config, clock.watch, clock.history) | {"configuration": sizes | trl_training.configuration(trainer)}
 
 
-def _prompts(config: Config) -> list[list[int]]:
-    """The prompts of the first step and of the timed ones, in order."""
-    return material.read_work(config["work"])[: config["prompts"] * (1 + config["timed_steps"])]
+def _work(config: Config) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """The prompts of the first step and of the timed ones, in order, and their completions where they are given."""
+    prompts, fixed = material.read_work(config["work"])
+    return prompts[: config["prompts"] * (1 + config["timed_steps"])], fixed
 
 
 def _answer(config: Config, watch: worker.Stopwatch, history: list[dict[str, float]]) -> Config:
     lengths = ("completions/min_length", "completions/max_length")
     return watch.answer(config["timed_steps"] * config["prompts"] * config["samples"]) | {
         "losses": [step["loss"] for step in history],
-        "evidence": {name: [int(step[name]) for step in history] for name in lengths},
+        "kl": [step["kl"] for step in history],
+        "evidence": {name: [int(step[name]) for step in history[:: config["updates"]]] for name in lengths},
     }
 
 

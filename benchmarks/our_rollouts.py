@@ -20,27 +20,50 @@ def rollouts(
     policy: "Decoder",
     tokenizer: "Tokenizer",
     prompts: Sequence[Sequence[int]],
+    fixed: Sequence[Sequence[list[int]]],
     training: "TrainingConfig",
     columns: "Columns",
     folder: Path,
 ) -> "Rollouts":
-    """Rollout r takes the prompts `r * config["prompts"]` and following, `config["samples"]` completions of each."""
+    """Rollout r takes the prompts `r * config["prompts"]` and following, `config["samples"]` completions of each.
+
+    fixed: the completions of each prompt where they are given instead of sampled.
+    """
+    import torch
+
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
     from burnish.generation.sampling import Sampling
     from burnish.rewards.functions import Reward
+    from burnish.training.rollout import Rollout
     from burnish.training.rollouts import RolloutConfig, Rollouts, chosen_tasks
 
     seed = 0
-    tasks = [Prompt([], {})] * len(prompts)
-    for place, task in enumerate(chosen_tasks(len(prompts), 0, len(prompts), seed)):
-        tasks[task] = Prompt(list(prompts[place]), {})
-    return Rollouts(
+    order = chosen_tasks(len(prompts), 0, len(prompts), seed)
+    tasks = [Prompt(list(prompts[order.index(task)]), {}) for task in range(len(prompts))]
+
+    class Given(Rollouts):
+        def _sample(self, tasks: Sequence[int], seeds: Sequence[int]) -> Rollout:
+            if not fixed:
+                return super()._sample(tasks, seeds)
+            places = [order.index(task) for task in tasks]
+            answers = [answer for place in places for answer in fixed[place]]
+            return Rollout(
+                list(tasks),
+                [list(prompts[place]) for place in places],
+                answers,
+                torch.zeros(len(answers), dtype=torch.bool),
+                torch.tensor([distinct(answers)]),
+                {"distinct": 1.0},
+                n_sampled=len(tasks),
+            )
+
+    return Given(
         policy,
         replace(tokenizer, stop_ids=frozenset()),
         [Task([], {})] * len(prompts),
         tasks,
-        [Reward("distinct", _distinct)],
+        [Reward("distinct", _distinct_characters)],
         RolloutConfig(
             sampling=Sampling(temperature=1.0, max_new_tokens=config["new_tokens"]),
             prompts=config["prompts"],
@@ -55,6 +78,23 @@ def rollouts(
     )
 
 
-def _distinct(samples: "Sequence[Sample]") -> list[float]:
-    """A reward that costs nothing and varies: the share of different characters."""
+def completions(
+    decoder: "Decoder", prompts: Sequence[Sequence[int]], config: Config, *, ragged: bool
+) -> list[list[list[int]]]:
+    """Completions for both sides to learn from, sampled once; ragged: each a token shorter than the one before."""
+    from burnish.generation.engine import generate
+    from burnish.generation.sampling import Sampling
+
+    sampling = Sampling(temperature=1.0, max_new_tokens=config["new_tokens"])
+    groups = generate(decoder, prompts, sampling, n=config["samples"], seed=0)
+    return [[one.tokens[: len(one.tokens) - ragged * i] for i, one in enumerate(group)] for group in groups]
+
+
+def distinct(completions: Sequence[Sequence[int]]) -> list[float]:
+    """A reward that costs nothing and varies: the share of a completion's tokens that are different."""
+    return [len(set(tokens)) / len(tokens) for tokens in completions]
+
+
+def _distinct_characters(samples: "Sequence[Sample]") -> list[float]:
+    """As `distinct`, of what a reward of Burnish sees."""
     return [len(set(sample.completion)) / max(1, len(sample.completion)) for sample in samples]

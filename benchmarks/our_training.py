@@ -28,7 +28,7 @@ def load(config: Config) -> "tuple[Decoder, Tokenizer]":
     return burnish.load(config["models"]["float32"], compute_dtype=config.get("compute_dtype", "auto"), device="cpu")
 
 
-def settings(config: Config) -> "TrainingConfig":
+def settings(config: Config, *, max_grad_norm: float = 1.0) -> "TrainingConfig":
     """AdamW at a constant rate, no state saved meanwhile; everything else as a recipe has it by default."""
     from burnish.training.config import TrainingConfig
 
@@ -38,6 +38,7 @@ def settings(config: Config) -> "TrainingConfig":
         warmup_fraction=0.0,
         betas=BETAS,
         batch_size=config.get("batch_size", 1),
+        max_grad_norm=max_grad_norm,
         checkpoint_seconds=math.inf,
     )
 

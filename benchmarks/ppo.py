@@ -26,7 +26,7 @@ ROWS = (
         peer="TRL 1.12 PPOTrainer",
         unit="completions/s",
         target=Target(ratio=3),
-        parameters={"prompts": 8, "samples": 1, "new_tokens": 128, "epochs": 4, "timed_steps": 1},
+        parameters={"prompts": 8, "samples": 1, "new_tokens": 128, "epochs": 4, "timed_steps": 1, "fixed": False},
         quick={"prompts": 2, "new_tokens": 16, "epochs": 2},
         axes={"precision": ("float32", "bfloat16"), "micro_batches": (4, 2), "keep_freed_memory": (True, False)},
         check={"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
@@ -42,9 +42,11 @@ def prepare(config: Config) -> Config:
     folder = Path(config["folder"])
     decoder, tokenizer = material.load_model()
     save_reward_model(make_critic(decoder, "head"), tokenizer, folder / "critic")
+    prompts = material.gsm8k_prompts(tokenizer, n=config["prompts"])
+    fixed = our_rollouts.completions(decoder, prompts, config, ragged=False) if config["fixed"] else []
     return {
         "models": material.save_folders(decoder, tokenizer, folder, "float32") | {"critic": str(folder / "critic")},
-        "work": material.write_work(folder, material.gsm8k_prompts(tokenizer, n=config["prompts"])),
+        "work": material.write_work(folder, [prompts, fixed]),
     }
 
 
@@ -54,12 +56,13 @@ def ours(config: Config) -> Config:
     from burnish.objectives.ppo import PPO
     from burnish.training.ppo import PPOSettings, PPOSteps, rollout_columns
 
-    training = our_training.settings(config)
+    # TRL's PPOTrainer clips no gradient.
+    training = our_training.settings(config, max_grad_norm=1e9)
     settings = PPOSettings(num_ppo_epochs=config["epochs"])
     model = ActorCritic(actor, make_critic(actor, "network"), kl_coef=settings.kl_coef)
     columns = rollout_columns(model, Reference(actor))
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
-        rollouts = our_rollouts.rollouts(config, actor, tokenizer, _prompts(config), training, columns, Path(folder))
+        rollouts = our_rollouts.rollouts(config, actor, tokenizer, *_work(config), training, columns, Path(folder))
         steps = PPOSteps(model, rollouts, settings, n_rollouts=1 + config["timed_steps"], seed=0)
         n = steps.per_rollout
         watch, history = our_training.train(
@@ -81,13 +84,14 @@ def peer(config: Config) -> Config:
     worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
     _put_first(Path(sys.prefix) / "peers" / _TRL)
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-    from trl.experimental.ppo import PPOConfig, PPOTrainer
+    from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
     import datasets
     from benchmarks import trl_training
-    from benchmarks.trl_scores import Parity
+    from benchmarks.trl_stand_ins import Distinct, given_generation
 
     datasets.disable_progress_bars()
+    prompts, fixed = _work(config)
     clock = trl_training.Clock()
     parts = min(config["prompts"], config["micro_batches"])
     sizes = {"per_device_train_batch_size": config["prompts"] // parts, "gradient_accumulation_steps": parts}
@@ -110,11 +114,13 @@ def peer(config: Config) -> Config:
         processing_class=tokenizer,
         model=policy,
         ref_model=reference,
-        reward_model=Parity(),
+        reward_model=Distinct(config["new_tokens"]),
         value_model=AutoModelForSequenceClassification.from_pretrained(config["models"]["critic"], dtype="float32"),
-        train_dataset=datasets.Dataset.from_list([{"input_ids": tokens} for tokens in _prompts(config)]),
+        train_dataset=datasets.Dataset.from_list([{"input_ids": tokens} for tokens in prompts]),
         callbacks=[clock],
     )
+    if fixed:
+        ppo_trainer.batch_generation = given_generation(prompts, fixed)
     trainer.train()
     return _answer(config, clock.watch, clock.history) | {
         "configuration": sizes | {"optimizer": type(trainer.optimizer.optimizer).__name__}
@@ -129,9 +135,10 @@ def _put_first(folder: Path) -> None:
     sys.path.insert(0, str(folder))
 
 
-def _prompts(config: Config) -> list[list[int]]:
-    """The prompts of every step: TRL shuffles them, so a step holds all."""
-    return [list(tokens) for tokens in material.read_work(config["work"])]
+def _work(config: Config) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """The prompts of every step (TRL shuffles them, so a step holds all), and their completions where given."""
+    prompts, fixed = material.read_work(config["work"])
+    return prompts, fixed
 
 
 def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
