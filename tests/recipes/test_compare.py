@@ -18,6 +18,7 @@ from burnish.recipes import comparing
 from burnish.recipes.display import Display
 from burnish.recipes.plan import make_plan
 from burnish.recipes.runner import run
+from chat_server import chat_server
 
 RECIPE = """
 name: compared
@@ -108,25 +109,27 @@ def test_everything_is_measured(recipe: Path) -> None:
 
 def test_rewards_and_ratios_are_those_of_the_models(recipe: Path) -> None:
     """Against each answer computed alone, from what the stage wrote down."""
-    _, folder = compared(recipe, "compare.samples=1")
+    metrics, folder = compared(recipe, "compare.samples=1")
     from burnish.checkpoints import load_reward_model
     from burnish.forest import Forest
-    from burnish.text.chat import encode_prompt
+    from burnish.text.chat import encode_conversation
 
     tokenizer = tiny_tokenizer()
     model, _ = load_reward_model(recipe.parent / "reward", compute_dtype="float32", device="cpu")
-    checked = 0
-    for row in rows(folder / "samples-sft.jsonl"):
-        if not row["finished"]:
-            continue
-        tokens = [*encode_prompt(tokenizer, row["prompt"]), *tokenizer.encode(row["completion"]), tokenizer.eos_id]
-        if len(tokens) - len(encode_prompt(tokenizer, row["prompt"])) != row["tokens"]:
-            continue  # sampled in other pieces than the tokenizer would cut
+
+    def reward(prompt: list[dict[str, str]], answer: str) -> float:
+        tokens, _ = encode_conversation(tokenizer, [*prompt, {"role": "assistant", "content": answer}])  # type: ignore[arg-type, list-item]
         with torch.no_grad():
-            reward = model(Forest.from_segments([(tokens, -1)]), torch.tensor([len(tokens) - 1]))
-        assert row["rewards"]["reward_model"] == pytest.approx(reward.item(), rel=1e-4)
-        checked += 1
-    assert checked > 0
+            return model(Forest.from_segments([(tokens, -1)]), torch.tensor([len(tokens) - 1])).item()
+
+    for row in rows(folder / "samples-sft.jsonl"):
+        assert row["rewards"]["reward_model"] == pytest.approx(reward(row["prompt"], row["completion"]), rel=1e-4)
+    right = [
+        reward([{"role": "user", "content": pair["prompt"]}], pair["chosen"])
+        > reward([{"role": "user", "content": pair["prompt"]}], pair["rejected"])
+        for pair in rows(recipe.parent / "pairs.jsonl")[:6]
+    ]
+    assert metrics["pairs_ranked_right"]["reward_model"]["value"] == sum(right) / 6
 
 
 def test_tasks_have_no_pairs_to_rank(recipe: Path) -> None:
@@ -161,6 +164,8 @@ def test_a_stopped_stage_goes_on_to_the_same(recipe: Path, monkeypatch: pytest.M
         ("compare.baseline=sftt", r"compare.*baseline.*got 'sftt'.*did you mean 'sft'"),
         ("compare.max_new_tokens=64", r"max_new_tokens.*got 64; leaves no room for a prompt"),
         ("compare.models={reward_model: base}", "what the results call the reward model"),
+        ("compare.rewards=[{type: format}, {type: format}]", "there is a 'format' already"),
+        ("compare.rewards=[{type: numbers}]", r"pairs\.jsonl:1: .*answer"),
         ("compare.reward_model=@sft", r"stage 'sft' \(sft\) makes no reward_model"),
         ("compare.reward_model=nowhere", "got 'nowhere'; no such file"),
         ("compare.max_length=9", "no prompt leaves room for an answer of 8 tokens"),
@@ -189,3 +194,23 @@ def test_the_lineage_is_found_in_another_run(recipe: Path) -> None:
     plan = make_plan(elsewhere, runs=recipe.parent / "runs")
     assert plan.stages[1].inputs[2].producer is None
     assert math.prod(len(item.paths) for item in plan.stages[1].inputs) == 1
+
+
+def test_a_judge_model_and_further_rewards_decide_wins(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge here prefers the answer it sees first: in both orders that is a tie."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (recipe.parent / "short.py").write_text("def reward(prompt, completion, row):\n    return -len(completion)\n")
+    with chat_server(lambda _: "[[A]]") as server:
+        metrics, folder = compared(
+            recipe,
+            f"compare.judge={{type: chat, address: '{server.address}', model: big}}",
+            "compare.rewards=[{type: python, file: short.py, name: short}, {type: format, name: form}]",
+        )
+        assert server.requests
+    sft, base = metrics["models"]["sft"], metrics["models"]["base"]
+    assert sft["win_rate"]["judge"] == {"value": 0.5, "interval": [0.5, 0.5], "count": 6}
+    assert list(sft["win_rate"]) == ["reward_model", "short", "form", "judge"]
+    lengths = [-len(row["completion"]) for row in rows(folder / "samples-base.jsonl")]
+    assert base["reward"]["short"]["value"] == pytest.approx(sum(lengths) / 12)
+    assert "by judge, ties half" in (folder.parent / "report.html").read_text()

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from burnish.errors import DataError
 from burnish.recipes.answering import Sampled
+from burnish.recipes.judges import ChatJudge
+from burnish.recipes.rewards import RewardConfig, open_rewards
 from burnish.recipes.stage import StageContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from burnish.datasets.examples import PreferenceExample
     from burnish.datasets.rows import Preference, Task
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
@@ -34,17 +35,14 @@ class Given:
 class Questions:
     """Held-out prompts that fit the model, and the pairs that they came with, if they did.
 
-    prompts: the tokens of each task. chosen, rejected: the answers of each pair.
+    prompts: the tokens of each task. pairs: the chosen and the rejected answers, as policies write them. ranked: the
+    same as reward models read them, to the end of the chat template.
     """
 
     tasks: "list[Task]"
     prompts: list[list[int]]
-    chosen: Given
-    rejected: Given
-
-    @property
-    def n_pairs(self) -> int:
-        return len(self.chosen.answers)
+    pairs: Mapping[str, Given]
+    ranked: Mapping[str, Given]
 
     def answered(self, sampled: Sequence[Sampled], n: int) -> Given:
         """What was sampled, `n` answers to each prompt in a row."""
@@ -83,6 +81,8 @@ def encode_held_out(
     What became of the rows is shown and written. Raises DataError where no prompt is left.
     """
     from burnish.datasets.examples import preference_examples, task_prompts
+    from burnish.datasets.rankings import ranked_examples
+    from burnish.datasets.rows import Ranking
 
     prompts, report = task_prompts(tasks, tokenizer, max_length=max_length - max_new_tokens)
     context.report(report)
@@ -92,17 +92,66 @@ def encode_held_out(
         )
     dropped = {(file, line) for file, line, _ in report.dropped}
     kept = [task for task in tasks if (task.place.file, task.place.line) not in dropped]
-    encoded: list[PreferenceExample] = []
-    if pairs:
-        encoded, of_pairs = preference_examples(pairs, tokenizer, max_length=max_length, on_long="cut")
-        context.report(of_pairs, PAIRS_REPORT_FILE)
-    asked = [pair.prompt for pair in encoded]
+    tokens = [prompt.tokens for prompt in prompts]
+    if not pairs:
+        return Questions(kept, tokens, {}, {})
+    examples, of_pairs = preference_examples(pairs, tokenizer, max_length=max_length, on_long="cut")
+    context.report(of_pairs, PAIRS_REPORT_FILE)
+    rankings = [Ranking(p.prompt, [p.chosen, p.rejected], None, p.tools, p.place, p.fault) for p in pairs]
+    ranked, _ = ranked_examples(rankings, tokenizer, max_length=max_length, on_long="cut")
     return Questions(
         kept,
-        [prompt.tokens for prompt in prompts],
-        Given(asked, [pair.chosen for pair in encoded]),
-        Given(asked, [pair.rejected for pair in encoded]),
+        tokens,
+        _both([one.prompt for one in examples], [(one.chosen, one.rejected) for one in examples]),
+        _both([one.prompt for one in ranked], [(one.answers[0], one.answers[1]) for one in ranked]),
     )
+
+
+def _both(prompts: list[list[int]], answers: Sequence[tuple[list[int], list[int]]]) -> dict[str, Given]:
+    chosen, rejected = ([pair[side] for pair in answers] for side in (0, 1))
+    return {"chosen": Given(prompts, chosen), "rejected": Given(prompts, rejected)} if prompts else {}
+
+
+def score_answers(
+    context: StageContext,
+    rewards: "Sequence[RewardConfig]",
+    asked: "Sequence[Task]",
+    answers: Mapping[str, Sequence[Sampled]],
+) -> dict[str, dict[str, list[float]]]:
+    """For each model and each reward a number an answer. asked: the task of each answer."""
+    from burnish.rewards.functions import Sample, reward_samples
+
+    def compute() -> dict[str, dict[str, list[float]]]:
+        found = {}
+        with open_rewards(context, rewards) as functions:
+            for label, sampled in answers.items():
+                samples = [
+                    Sample(task.prompt, one.text, task.row, len(one.tokens), one.finished)
+                    for task, one in zip(asked, sampled, strict=True)
+                ]
+                values = reward_samples(functions, samples)
+                found[label] = {reward.name: row for reward, row in zip(functions, values, strict=True)}
+        return found
+
+    scores: dict[str, dict[str, list[float]]] = context.remembered("scores", compute)
+    return scores
+
+
+def judged_wins(
+    context: StageContext,
+    judge: ChatJudge,
+    asked: "Sequence[Task]",
+    answers: Sequence[Sampled],
+    baseline: Sequence[Sampled],
+    label: str,
+) -> list[float]:
+    """For each answer how it fares against the baseline's by a judge model: 1 where it wins, a half for a tie."""
+    from burnish.rewards.judge import Comparison
+
+    comparisons = [
+        Comparison(task.prompt, one.text, other.text) for task, one, other in zip(asked, answers, baseline, strict=True)
+    ]
+    return [judgement.share for judgement in judge.compare(context, comparisons, label)]
 
 
 class Scorer:

@@ -174,13 +174,18 @@ def read_rewarded_tasks(
     from burnish.datasets.rows import read_tasks
 
     tasks = read_tasks(context.paths(reference), columns=columns)
+    check_rows(tasks, rewards)
+    return tasks
+
+
+def check_rows(tasks: "Sequence[Task]", rewards: "Sequence[RewardConfig]") -> None:
+    """Raise DataError naming file and line of the tasks that lack what a reward reads."""
     problems = [
         f"{task.place}: {problem}" for task in tasks for reward in rewards if (problem := reward.row_problem(task.row))
     ]
     if problems:
         more = [f"and {len(problems) - _SHOWN_ROWS} more"] if len(problems) > _SHOWN_ROWS else []
         raise DataError("\n".join(problems[:_SHOWN_ROWS] + more))
-    return tasks
 
 
 def load_function(file: Path, name: str) -> Any:

@@ -10,8 +10,18 @@ from pydantic import Field
 
 from burnish.files import atomic_write_text
 from burnish.recipes.answering import Sampled, sample
-from burnish.recipes.comparing import Given, Questions, Scorer, encode_held_out, read_held_out
+from burnish.recipes.comparing import (
+    Given,
+    Questions,
+    Scorer,
+    encode_held_out,
+    judged_wins,
+    read_held_out,
+    score_answers,
+)
+from burnish.recipes.judges import ChatJudge
 from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.rewards import LearnedReward, RewardConfig, check_rows, reward_names
 from burnish.recipes.stage import (
     FileReference,
     Metrics,
@@ -31,6 +41,8 @@ COMPARISON_FILE = "comparison.json"
 SAMPLES_PREFIX = "samples-"
 REWARD_MODEL = "reward_model"
 """The reward model's name among the rewards."""
+JUDGE = "judge"
+"""The judge's name among what decides who wins."""
 
 
 class CompareStage(StageConfig):
@@ -49,7 +61,11 @@ class CompareStage(StageConfig):
     )
     reference: ModelReference = Field(description="model that the divergence is measured from, for example @sft")
     baseline: Name | None = Field(None, description="label of the model to win against; the first if left out")
-    reward_model: RewardModelReference | None = Field(None, description="reward model that scores answers: @STAGE")
+    reward_model: RewardModelReference | None = Field(
+        None, description="reward model that scores answers and ranks held-out pairs: @STAGE or a folder"
+    )
+    rewards: list[RewardConfig] = Field([], description="further rewards of the answers")
+    judge: ChatJudge | None = Field(None, description="judge model that compares answers with the baseline's")
     samples: int = Field(1, ge=1, description="answers of each model to each prompt")
     max_new_tokens: int = Field(256, ge=1, description="longest answer, in tokens")
     max_length: int = Field(
@@ -66,6 +82,11 @@ class CompareStage(StageConfig):
                 ("baseline",),
                 f"got '{self.baseline}'; not a label of `models`{hint} Expected one of: {', '.join(self.models)}",
             )
+        names = reward_names(self._rewards)
+        for index, name in enumerate(names):
+            if name in (*names[:index], JUDGE):
+                place = index - (self.reward_model is not None)
+                yield ("rewards", place), f"there is a '{name}' already; give this one a `name` of its own"
         if REWARD_MODEL in self.models:
             yield ("models", REWARD_MODEL), "is what the results call the reward model; choose another label"
         if self.max_new_tokens >= self.max_length:
@@ -76,7 +97,10 @@ class CompareStage(StageConfig):
             )
 
     def check(self, context: StageContext) -> None:
-        read_held_out(context.paths(self.prompts), self.columns)
+        if self.judge is not None:
+            self.judge.check()
+        tasks, _ = read_held_out(context.paths(self.prompts), self.columns)
+        check_rows(tasks, self.rewards)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling
@@ -97,18 +121,18 @@ class CompareStage(StageConfig):
             sampled = [one for group in groups for one in group]
             answers[label] = Answers(sampled, questions.answered(sampled, self.samples))
         scorer = Scorer(context, tokenizer, self.micro_batch_tokens)
-        self._score(scorer, answers)
+        asked = [task for task in questions.tasks for _ in range(self.samples)]
+        self._score(context, scorer, asked, answers)
         metrics: Metrics = {
             "prompts": len(questions.tasks),
-            "pairs": questions.n_pairs,
+            "pairs": len(questions.pairs["chosen"].answers) if questions.pairs else 0,
             "samples": self.samples,
             "reference": self.reference,
             "baseline": self._baseline,
             "models": {label: self._measured(context, label, answers) for label in answers},
         }
-        if questions.n_pairs:
+        if questions.pairs:
             metrics["pairs_ranked_right"] = self._pairs_ranked_right(context, scorer, questions)
-        asked = [task for task in questions.tasks for _ in range(self.samples)]
         for label, of_model in answers.items():
             lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in of_model.rows(asked))
             atomic_write_text(context.folder / f"{SAMPLES_PREFIX}{label}.jsonl", "".join(lines))
@@ -131,23 +155,44 @@ class CompareStage(StageConfig):
     def _baseline(self) -> str:
         return self.baseline or next(iter(self.models))
 
-    def _score(self, scorer: Scorer, answers: "Mapping[str, Answers]") -> None:
-        """Fill in rewards and log-ratios: all answers by one model before the next is loaded."""
+    @property
+    def _rewards(self) -> list[RewardConfig]:
+        """All rewards, that of the reward model first."""
+        if self.reward_model is None:
+            return self.rewards
+        return [LearnedReward.model_validate({"type": REWARD_MODEL, "model": self.reward_model}), *self.rewards]
+
+    def _score(
+        self, context: StageContext, scorer: Scorer, asked: "Sequence[Task]", answers: "Mapping[str, Answers]"
+    ) -> None:
+        """Fill in log-ratios, rewards and wins: all answers by one model before the next is loaded."""
+        from burnish.evaluation.comparison import wins
+
         for label, of_model in answers.items():
             of_model.logps = scorer.logps(label, self.models[label], of_model.given)
         for label, of_model in answers.items():
             of_model.reference_logps = scorer.logps(f"{label}@reference", self.reference, of_model.given)
-        if self.reward_model is not None:
-            for label, of_model in answers.items():
-                of_model.rewards[REWARD_MODEL] = scorer.rewards(label, self.reward_model, of_model.given)
+        sampled = {label: of_model.sampled for label, of_model in answers.items()}
+        for label, by_name in score_answers(context, self._rewards, asked, sampled).items():
+            answers[label].rewards = by_name
+        baseline = answers[self._baseline]
+        for label, of_model in answers.items():
+            if of_model is not baseline:
+                of_model.wins = {
+                    name: wins(values, baseline.rewards[name]) for name, values in of_model.rewards.items()
+                }
+                if self.judge is not None:
+                    of_model.wins[JUDGE] = judged_wins(
+                        context, self.judge, asked, of_model.sampled, baseline.sampled, f"judge {label}"
+                    )
 
     def _measured(self, context: StageContext, label: str, answers: "Mapping[str, Answers]") -> dict[str, Any]:
         """What `comparison.json` says of a model."""
-        from burnish.evaluation.comparison import answer_divergences, measured, training_cost, wins
+        from burnish.evaluation.comparison import answer_divergences, measured, training_cost
         from burnish.evaluation.lineage import stages_behind
         from burnish.objectives.kl import ESTIMATORS
 
-        own, baseline = answers[label], answers[self._baseline]
+        own = answers[label]
 
         def mean(values: Sequence[float]) -> dict[str, Any]:
             return measured(values, n=self.samples, seed=context.seed).row()
@@ -161,11 +206,7 @@ class CompareStage(StageConfig):
             },
             "tokens": mean([float(len(one.tokens)) for one in own.sampled]),
             "cut_off": sum(not one.finished for one in own.sampled) / len(own.sampled),
-            "win_rate": {
-                name: mean(wins(values, baseline.rewards[name]))
-                for name, values in own.rewards.items()
-                if label != self._baseline
-            },
+            "win_rate": {name: mean(values) for name, values in own.wins.items()},
             "training": training_cost(stages_behind(context.path(self.models[label]))),
         }
 
@@ -173,7 +214,7 @@ class CompareStage(StageConfig):
         """Of the held-out pairs, the share that the reward model and each implicit reward rank right."""
         from burnish.evaluation.comparison import implicit_rewards, pairs_ranked_right
 
-        sides = {"chosen": questions.chosen, "rejected": questions.rejected}
+        sides = questions.pairs
         found: dict[str, tuple[list[float], list[float]]] = {}
         reference = [scorer.logps(f"@{side}", self.reference, given) for side, given in sides.items()]
         for label, model in self.models.items():
@@ -182,8 +223,10 @@ class CompareStage(StageConfig):
             own = [scorer.logps(f"{label}@{side}", model, given) for side, given in sides.items()]
             chosen, rejected = (implicit_rewards(*both) for both in zip(own, reference, strict=True))
             found[label] = chosen, rejected
-        if self.reward_model is not None:
-            chosen, rejected = (scorer.rewards(f"@{side}", self.reward_model, given) for side, given in sides.items())
+        if self.reward_model is not None and questions.ranked:
+            chosen, rejected = (
+                scorer.rewards(f"@{side}", self.reward_model, given) for side, given in questions.ranked.items()
+            )
             found[REWARD_MODEL] = chosen, rejected
         return {name: pairs_ranked_right(*scores, seed=context.seed).row() for name, scores in found.items()}
 
@@ -192,12 +235,13 @@ class CompareStage(StageConfig):
 class Answers:
     """A model's answers, in the order of the prompts, and what was found out about them.
 
-    rewards: by the reward's name, a number an answer.
+    rewards and wins: by the reward's or judge's name, a number an answer.
     """
 
     sampled: list[Sampled]
     given: Given
     rewards: dict[str, list[float]] = field(default_factory=dict)
+    wins: dict[str, list[float]] = field(default_factory=dict)
     logps: "list[Tensor]" = field(default_factory=list)
     reference_logps: "list[Tensor]" = field(default_factory=list)
 

@@ -1,0 +1,138 @@
+"""A model behind an OpenAI-compatible address: one request, one answer, kept on disk.
+
+Notable choices:
+- only the address that the user wrote is spoken to: a redirect is refused, since it would take the key elsewhere;
+- an answer is kept under a hash of all that was asked, so what was answered once is never asked again;
+- the standard library suffices: a request is one POST, and threads wait for several at once.
+"""
+
+import hashlib
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import BurnishError
+from burnish.files import atomic_write_text
+
+BACKOFF_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+_SHOWN_CHARACTERS = 300
+_WORTH_RETRYING = (408, 409, 425, 429, 500, 502, 503, 504)
+_ADVICE = {
+    401: "the key is missing or wrong: set `api_key_env` to the environment variable that holds it",
+    403: "the key may not use this model",
+    404: "no such address or model: the address ends in /v1 as a rule, and GET /v1/models lists the models",
+}
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_arguments: Any, **_options: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class ChatEndpoint:
+    """Where to ask, and how patiently.
+
+    address: what comes before `/chat/completions`, for example `http://localhost:8000/v1`.
+    api_key: sent as a bearer token. cache: folder for the answers.
+    timeout_seconds: for one attempt. retries: further attempts after a time-out, a lost connection or a busy server.
+    """
+
+    address: str
+    model: str
+    cache: Path
+    api_key: str | None = field(default=None, repr=False)
+    timeout_seconds: float = 120.0
+    retries: int = 4
+
+    def ask(self, messages: Messages, *, max_tokens: int) -> str:
+        """The answer at temperature 0; from the cache where it is there.
+
+        Raises BurnishError naming the address, what went wrong and what to do.
+        """
+        body = {"model": self.model, "messages": list(messages), "temperature": 0, "max_tokens": max_tokens}
+        key = hashlib.sha256(json.dumps([self._url, body], sort_keys=True).encode()).hexdigest()
+        file = self.cache / f"{key}.json"
+        kept = _read(file)
+        if kept is not None:
+            return kept
+        text = self._content(self._post(json.dumps(body).encode()))
+        atomic_write_text(file, json.dumps({"model": self.model, "answer": text}, ensure_ascii=False))
+        return text
+
+    @property
+    def _url(self) -> str:
+        return f"{self.address.rstrip('/')}/chat/completions"
+
+    def _post(self, body: bytes) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        if self.api_key is not None:
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        opener = urllib.request.build_opener(_NoRedirect)
+        for attempt in range(self.retries + 1):
+            request = urllib.request.Request(self._url, data=body, headers=headers)
+            try:
+                with opener.open(request, timeout=self.timeout_seconds) as response:
+                    data: bytes = response.read()
+                    return data
+            except urllib.error.HTTPError as error:
+                problem = f"HTTP {error.code} {error.reason}"
+                wait = _retry_after(error.headers.get("Retry-After"))
+                if error.code not in _WORTH_RETRYING:
+                    raise BurnishError(self._refused(error)) from error
+            except (OSError, http.client.HTTPException) as error:
+                problem, wait = _reason(error), None
+            if attempt < self.retries:
+                time.sleep(min(LONGEST_WAIT_SECONDS, wait if wait is not None else BACKOFF_SECONDS * 2**attempt))
+        raise BurnishError(
+            f"{self._url}: no answer after {self.retries + 1} attempts ({problem}); is the server running, and is the "
+            f"address right? What was answered so far is kept: run the same command to go on"
+        )
+
+    def _refused(self, error: urllib.error.HTTPError) -> str:
+        if 300 <= error.code < 400:
+            return f"{self._url}: redirects to {error.headers.get('Location')}; write that address if you trust it"
+        said = error.read(_SHOWN_CHARACTERS).decode(errors="replace").strip()
+        advice = f"; {_ADVICE[error.code]}" if error.code in _ADVICE else ""
+        return f"{self._url}: HTTP {error.code} {error.reason}{f': {said}' if said else ''}{advice}"
+
+    def _content(self, data: bytes) -> str:
+        try:
+            content = json.loads(data)["choices"][0]["message"]["content"]
+            if not isinstance(content, str):
+                raise TypeError(f"the content is {type(content).__name__}")
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            shown = data[:_SHOWN_CHARACTERS].decode(errors="replace")
+            raise BurnishError(f"{self._url}: not an answer in OpenAI's format ({error!r}): {shown}") from error
+        return content
+
+
+def _read(file: Path) -> str | None:
+    """A kept answer; None where there is none that can be read, which is then asked for again."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["answer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a server asks to wait, where it says them as a number."""
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:
+        return None
+
+
+def _reason(error: BaseException) -> str:
+    """What happened, without urllib's wrapping."""
+    inner = getattr(error, "reason", error)
+    return "timed out" if isinstance(inner, TimeoutError) else str(inner) or type(inner).__name__

@@ -1,0 +1,213 @@
+"""The sample stage with a judge, and rounds of it with dpo: best against worst, nothing asked twice."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import make_workshop
+
+import burnish
+from burnish.checkpoints import save_reward_model
+from burnish.errors import BurnishError
+from burnish.nn.scalar import ScalarModel
+from burnish.recipes.answering import Sampled
+from burnish.recipes.display import Display
+from burnish.recipes.plan import make_plan
+from burnish.recipes.runner import preview, run
+from burnish.recipes.stages.sample import SampleStage
+from chat_server import ChatServer, chat_server
+
+RECIPE = """
+name: online
+seed: 3
+model: model
+device: cpu
+compute_dtype: float32
+threads: 1
+stages:
+  - &sample
+    type: sample
+    tasks: tasks.jsonl
+    judge: {type: reward_model, model: reward}
+    samples: 4
+    max_new_tokens: 24
+  - &dpo
+    type: dpo
+    pairs: "@sample"
+    training: {learning_rate: 1e-4, batch_size: 4, micro_batch_tokens: 256}
+  - {<<: *sample, name: sample2}
+  - {<<: *dpo, name: dpo2, pairs: "@sample2"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe whose model ends its answers: the token that does is made likely."""
+    file = make_workshop(tmp_path, RECIPE)
+    rows = [{"prompt": f"{i} mod 3?"} for i in range(6)]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    decoder, tokenizer = burnish.load(tmp_path / "model", device="cpu", compute_dtype="float32")
+    save_reward_model(ScalarModel(decoder, seed=5), tokenizer, tmp_path / "reward")
+    decoder.embedding.weight.data[2] *= 1.5
+    decoder.embedding.weight.data[3:] *= 0.3
+    burnish.save(decoder, tokenizer, tmp_path / "model")
+    return file
+
+
+def longer_is_better(body: dict[str, Any]) -> str:
+    text = body["messages"][1]["content"]
+    a, b = (text.split(f"<answer_{name}>\n")[1].split(f"\n</answer_{name}>")[0] for name in "AB")
+    return "[[A]]" if len(a) > len(b) else "[[B]]" if len(b) > len(a) else "[[C]]"
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with chat_server(longer_is_better) as running:
+        yield running
+
+
+def sampled(recipe: Path, *overrides: str) -> tuple[Path, dict[str, Any]]:
+    """The run's folder and summary."""
+    runs = recipe.parent / "runs"
+    summary = run(recipe, overrides=overrides, runs=runs, display=Display(quiet=True))
+    return runs / "online", summary
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().split("\n") if line]
+
+
+def check_pairs(folder: Path) -> None:
+    """Every pair is the best and the worst of its prompt's whole answers, and every prompt with two has one."""
+    samples, pairs = rows(folder / "samples.jsonl"), rows(folder / "pairs.jsonl")
+    assert len(samples) == 24
+    by_prompt: dict[str, list[dict[str, Any]]] = {}
+    for one in samples:
+        assert (one["score"] is not None) == (one["finished"] and bool(one["completion"].strip()))
+        if one["score"] is not None:
+            by_prompt.setdefault(json.dumps(one["prompt"]), []).append(one)
+    expected = {prompt for prompt, ones in by_prompt.items() if len({one["score"] for one in ones}) > 1}
+    assert {json.dumps(pair["prompt"]) for pair in pairs} == expected
+    assert len(expected) >= 3
+    for pair in pairs:
+        scores = {one["completion"]: one["score"] for one in by_prompt[json.dumps(pair["prompt"])]}
+        assert pair["chosen_score"] == scores[pair["chosen"]] == max(scores.values())
+        assert pair["rejected_score"] == scores[pair["rejected"]] == min(scores.values())
+
+
+def test_rounds_of_sampling_and_training_follow_from_each_other(recipe: Path) -> None:
+    plan = make_plan(recipe, runs=recipe.parent / "runs")
+    assert [stage.config.model for stage in plan.stages] == ["base", "base", "@dpo", "@dpo"]  # type: ignore[union-attr]
+    folder, _ = sampled(recipe)
+    check_pairs(folder / "01-sample")
+    check_pairs(folder / "03-sample2")
+    assert rows(folder / "01-sample" / "samples.jsonl") != rows(folder / "03-sample2" / "samples.jsonl")
+    changed = make_plan(recipe, overrides=["dpo.beta=0.2"], runs=recipe.parent / "runs")
+    again = [stage.name for stage, status in preview(changed) if not status.cached]
+    assert again == ["dpo", "sample2", "dpo2"]
+
+
+def only_sampling(recipe: Path, judge: str) -> None:
+    """Leave the first stage alone, with another judge."""
+    head = RECIPE.split("  - &dpo")[0].replace("{type: reward_model, model: reward}", judge)
+    recipe.write_text(head)
+
+
+def test_a_judge_model_is_asked_in_both_orders_and_once(recipe: Path, server: ChatServer) -> None:
+    only_sampling(recipe, f"{{type: chat, address: '{server.address}', model: big}}")
+    folder, summary = sampled(recipe)
+    check_pairs(folder / "01-sample")
+    for pair in rows(folder / "01-sample" / "pairs.jsonl"):
+        assert len(pair["chosen"]) > len(pair["rejected"])
+    assert summary["pairs"] == len(rows(folder / "01-sample" / "pairs.jsonl"))
+    asked = [json.dumps(body["messages"]) for body in server.requests]
+    assert len(asked) == len(set(asked))
+    assert len(asked) % 2 == 0
+    before = (folder / "01-sample" / "pairs.jsonl").read_bytes()
+    (folder / "01-sample" / "stage.json").unlink()
+    sampled(recipe)
+    assert len(server.requests) == len(asked), "what was answered is not asked again"
+    assert (folder / "01-sample" / "pairs.jsonl").read_bytes() == before
+
+
+def test_a_server_that_dies_leaves_what_it_answered(recipe: Path) -> None:
+    answered = 0
+
+    def dying(body: dict[str, Any]) -> Any:
+        nonlocal answered
+        answered += 1
+        return longer_is_better(body) if answered <= 5 or answered > 6 else (400, {}, b"out of memory")
+
+    with chat_server(dying) as server:
+        only_sampling(recipe, f"{{type: chat, address: '{server.address}', model: big, concurrency: 1}}")
+        with pytest.raises(BurnishError, match=r"stage sample: .*HTTP 400 .*out of memory"):
+            sampled(recipe)
+        folder, _ = sampled(recipe)
+        asked = [json.dumps(body["messages"]) for body in server.requests]
+    check_pairs(folder / "01-sample")
+    assert len(asked) - len(set(asked)) == 1, "only the refused question comes again"
+
+
+def test_the_best_meets_the_worst() -> None:
+    from burnish.datasets.rows import Task
+
+    task = Task([{"role": "user", "content": "?"}], {"prompt": "?"})
+    answers = [Sampled(text, [1], -1.0, True) for text in "abcde"]
+
+    def pairs(limit: int, *scores: float) -> list[tuple[str, str]]:
+        stage = SampleStage.model_validate(
+            {"type": "sample", "tasks": "t", "max_pairs_per_prompt": limit}
+            | {"judge": {"type": "reward_model", "model": "r"}}
+        )
+        found = stage.scored_pairs(task, answers[: len(scores)], scores)
+        return [(pair["chosen"], pair["rejected"]) for pair in found]
+
+    assert pairs(1, 0.3, 0.9, 0.1, 0.5, 0.7) == [("b", "c")]
+    assert pairs(9, 0.3, 0.9, 0.1, 0.5, 0.7) == [("b", "c"), ("e", "a")]
+    assert pairs(9, 1.0, 1.0, 1.0) == []
+    assert pairs(9, 2.0, 1.0, 1.0, 1.0) == [("a", "d")]
+    assert pairs(9, 1.0) == []
+    assert pairs(9) == []
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        ("{type: chat, address: 'localhost:8000/v1', model: m}", r"address.*localhost:8000/v1"),
+        ("{type: chat, address: 'http://key@host/v1', model: m}", "address"),
+        ("{type: chat, address: 'http://localhost/v1'}", "model"),
+        ("{type: chatt, model: m}", "did you mean 'chat'"),
+        ("{type: reward_model, model: nowhere}", "got 'nowhere'; no such file"),
+        ("null", "neither `verifier` nor `judge`"),
+        (
+            "{type: reward_model, model: reward}\n    verifier: {type: sql, database: tasks.jsonl}",
+            "both `verifier` and",
+        ),
+        (
+            "{type: chat, address: 'http://localhost/v1', model: m, api_key_env: BURNISH_NO_SUCH_KEY}",
+            "environment variable BURNISH_NO_SUCH_KEY is not set",
+        ),
+    ],
+)
+def test_judges_are_checked_before_anything_runs(judge: str, message: str, recipe: Path) -> None:
+    only_sampling(recipe, judge)
+    with pytest.raises(BurnishError, match=message):
+        sampled(recipe)
+    assert not (recipe.parent / "runs" / "online" / "01-sample").exists()
+
+
+def test_the_key_is_sent_and_written_nowhere(recipe: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_TEST_KEY", "very-secret")
+    only_sampling(recipe, f"{{type: chat, address: '{server.address}', model: big, api_key_env: BURNISH_TEST_KEY}}")
+    folder, _ = sampled(recipe)
+    assert set(server.keys) == {"Bearer very-secret"}
+    for file in folder.rglob("*"):
+        assert not file.is_file() or b"very-secret" not in file.read_bytes(), file
