@@ -44,6 +44,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
         "cpt",
         "sft",
         "sample",
+        "reward_model",
         "dpo",
         "kto",
         "grpo",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from burnish.corpus.documents import read_documents
-from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_tasks
+from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_rankings, read_tasks
 from burnish.recipes.plan import Plan, make_plan
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +20,7 @@ READERS = {
     "Documents": read_documents,
     "Conversations": read_conversations,
     "Preferences": read_preferences,
+    "Ranked lists": read_rankings,
     "Labelled answers": read_labelled,
     "Tasks": read_tasks,
 }
@@ -78,7 +79,7 @@ def test_rows_are_read_as_what_their_section_says(tmp_path: Path) -> None:
     seen = set()
     for section in page.split("\n## ")[1:]:
         title, _, text = section.partition("\n")
-        for number, (_, row) in enumerate(FENCE.findall(text)):
+        for number, row in enumerate(row for language, row in FENCE.findall(text) if language == "json"):
             file = tmp_path / f"{title.replace(' ', '-')}-{number}.jsonl"
             file.write_text(row, encoding="utf-8")
             assert len(READERS[title](file)) == 1, row

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from burnish.datasets.examples import preference_examples
-from burnish.datasets.rows import read_conversations, read_preferences, read_tasks
+from burnish.datasets.rankings import ranked_examples
+from burnish.datasets.rows import read_conversations, read_preferences, read_rankings, read_tasks
 from burnish.errors import DataError
+from burnish.recipes.models import load_tokenizer
 from burnish.text.tokenizer import Tokenizer
 
 
@@ -17,6 +19,24 @@ def test_pairwise_sharegpt(shared_data: Path, tokenizer: Tokenizer) -> None:
     examples, report = preference_examples(preferences[:50], tokenizer, max_length=2000)
     assert report.kept == len(examples)
     assert report.kept + len(report.dropped) == 50
+
+
+def test_ranked_answers_are_the_tokens_that_trl_trains_on(
+    shared_data: Path, smollm2_path: Path, tmp_path: Path
+) -> None:
+    """TRL applies the chat template of the saved tokenizer to prompt and answer; no pair is left out silently."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = load_tokenizer(smollm2_path)
+    tokenizer.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    rankings = read_rankings(shared_data / "dpo_en_demo.json")[:20]
+    for row in rankings:
+        ((example,), _) = ranked_examples([row], tokenizer, max_length=100_000)
+        for sequence, answer in zip(example.sequences, row.answers, strict=True):
+            assert sequence == theirs.apply_chat_template([*row.prompt, *answer])["input_ids"]
+    examples, report = ranked_examples(rankings, tokenizer, max_length=1024)
+    assert len(examples) + len(report.dropped) == len(rankings)
+    assert len(examples) > 5
 
 
 def test_alpaca(shared_data: Path) -> None:
