@@ -11,13 +11,17 @@ from test_kill import kill_often, products, run_to_the_end, server, steps_done  
 from workshop import make_workshop
 
 import burnish
+from burnish.datasets.rankings import RankedExample, ranked_batches
 from burnish.errors import CheckpointError, DataError, RecipeError
+from burnish.nn.scalar import ScalarModel
+from burnish.objectives.reward_model import RewardModelling
 from burnish.recipes.display import Display
 from burnish.recipes.plan import make_plan
 from burnish.recipes.runner import run
 from burnish.recipes.stages.reward_model import measure
 from burnish.rewards.functions import Sample
 from burnish.rewards.learned import by_reward_model
+from tiny_models import tiny_decoder
 
 HEAD = """\
 name: numbers
@@ -158,6 +162,27 @@ def test_a_reward_model_is_no_policy(later: str, message: str, tmp_path: Path) -
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nowhere", "expected @STAGE of a reward_model stage, or the folder of a reward model"),
+        ("'@dpo'", "stage 'dpo' (dpo) makes no reward_model; stages that make one: reward_model"),
+        ("'@reward_model'", None),
+    ],
+)
+def test_who_takes_a_reward_model_takes_nothing_else(reference: str, message: str | None, tmp_path: Path) -> None:
+    compare = "type: compare\n    prompts: pairs.jsonl\n    models: {tuned: '@dpo'}\n    reference: base"
+    stages = f"{STAGE}  - {{type: dpo, pairs: pairs.jsonl}}\n  - {compare}\n    reward_model: {reference}\n"
+    recipe = make(tmp_path, stages)
+    if message is None:
+        producers = {item.field: item.producer for item in make_plan(recipe, runs=tmp_path / "runs").stages[2].inputs}
+        assert producers["reward_model"] == "reward_model"
+        return
+    with pytest.raises(RecipeError) as caught:
+        make_plan(recipe, runs=tmp_path / "runs")
+    assert message in str(caught.value)
+
+
 def test_later_stages_start_from_the_latest_policy(tmp_path: Path) -> None:
     recipe = make(tmp_path, STAGE + "  - type: dpo\n    pairs: pairs.jsonl\n")
     plan = make_plan(recipe, runs=tmp_path / "runs")
@@ -219,11 +244,6 @@ def test_a_killed_run_ends_with_the_same_bits(
 
 
 def test_measuring_is_the_same_in_one_batch_or_several(tmp_path: Path) -> None:
-    from burnish.datasets.rankings import RankedExample, ranked_batches
-    from burnish.nn.scalar import ScalarModel
-    from burnish.objectives.reward_model import RewardModelling
-    from tiny_models import tiny_decoder
-
     model = ScalarModel(tiny_decoder(scale=5))
     examples = [RankedExample([1, 2, i], [[i, 9], [7, i, 6], [8, 8]][: 2 + i % 2]) for i in range(10, 19)]
     whole, parts = (
