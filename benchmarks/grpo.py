@@ -24,7 +24,7 @@ _COMMON: dict[str, Any] = {
     "module": "benchmarks.grpo",
     "peer": "TRL GRPOTrainer",
     "unit": "completions/s",
-    "axes": {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8), "keep_freed_memory": (True, False)},
+    "axes": {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8), "keep_freed_memory": (False, True)},
     "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
     "search": {"timed_steps": 1},
     "packages": ("trl", "transformers", "accelerate", "datasets"),

@@ -1,5 +1,6 @@
 """Our side of the rows that train: Burnish's own loop, each optimizer step timed as a whole."""
 
+import json
 import math
 import tempfile
 from pathlib import Path
@@ -55,22 +56,29 @@ def train(
 ) -> tuple[worker.Stopwatch, list[dict[str, float]]]:
     """Train; the watch ran from the end of step `warm_up` to that of the last. Also returns each step's metrics.
 
-    options: the loop's own, such as `outputs`.
+    options: the loop's own, such as `outputs`. With the path of a file as `profile` in the configuration, what the
+    watch measures is recorded operation by operation and summed up there (`benchmarks.profile`).
     """
+    from benchmarks.profile_steps import Recorder, marked_generation
     from burnish.training import loop
 
     watch = worker.Stopwatch()
     history: list[dict[str, float]] = []
+    recorder = Recorder(model) if "profile" in config else None
 
     def after_step(progress: "Progress") -> None:
         history.append(progress.metrics)
         if progress.step == progress.n_steps:
             watch.stop()
+            if recorder is not None:
+                Path(config["profile"]).write_text(json.dumps(recorder.stop(watch.seconds)), encoding="utf-8")
         elif progress.step == warm_up:
+            if recorder is not None:
+                recorder.start()
             watch.start()
 
     watch.start()  # for a run of one step, which is a check and not timed
-    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
+    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder, marked_generation():
         loop.train(
             model,
             objective,

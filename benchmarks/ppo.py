@@ -28,7 +28,7 @@ ROWS = (
         target=Target(ratio=3),
         parameters={"prompts": 8, "samples": 1, "new_tokens": 128, "epochs": 4, "timed_steps": 1, "fixed": False},
         quick={"prompts": 2, "new_tokens": 16, "epochs": 2},
-        axes={"precision": ("float32", "bfloat16"), "micro_batches": (4, 2), "keep_freed_memory": (True, False)},
+        axes={"precision": ("float32", "bfloat16"), "micro_batches": (1, 4), "keep_freed_memory": (False, True)},
         check={"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
         packages=("transformers", "accelerate", "datasets"),
     ),
