@@ -65,7 +65,7 @@ def test_functions_see_prompt_completion_and_row() -> None:
     assert reward_samples(rewards, samples) == [[1.0, 0.0, 0.0], [8.0, 8.0, 7.0]]
 
 
-def test_a_reward_model_scores_each_answer_at_its_end() -> None:
+def test_a_reward_model_scores_each_conversation_at_its_end() -> None:
     from burnish.forest import Forest
     from burnish.nn.config import DecoderConfig
     from burnish.nn.decoder import Decoder
@@ -84,9 +84,9 @@ def test_a_reward_model_scores_each_answer_at_its_end() -> None:
     for sample, score in zip(samples, found, strict=True):
         answer = {"role": "assistant", "content": sample.completion}
         tokens, _ = encode_conversation(tokenizer, [*sample.prompt, answer])
-        end = max(place for place, token in enumerate(tokens) if token in tokenizer.stop_ids)
-        sequence = torch.tensor(tokens[: end + 1])
+        assert tokens[-1] not in tokenizer.stop_ids  # ChatML goes on with a newline, and so does what is scored
+        sequence = torch.tensor(tokens)
         with torch.no_grad():
-            expected = model(Forest(sequence, (len(sequence),), (-1,)), torch.tensor([end])).item()
+            expected = model(Forest(sequence, (len(sequence),), (-1,)), torch.tensor([len(tokens) - 1])).item()
         assert score == pytest.approx(expected, abs=1e-5)
     assert len({round(score, 4) for score in found}) == 6
