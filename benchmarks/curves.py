@@ -6,6 +6,7 @@ sampling would make differ is given: GRPO and PPO learn from the same completion
 """
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -87,7 +88,8 @@ def departure(ours: Sequence[Any], peer: Sequence[Any], *, scaled: bool) -> floa
         curves = zip(zip(*ours, strict=True), zip(*peer, strict=True), strict=True)
         return max(departure(a, b, scaled=scaled) for a, b in curves)
     mean = sum(map(abs, peer)) / len(peer)
-    return max(abs(a - b) / (mean if scaled else abs(b)) for a, b in zip(ours, peer, strict=True))
+    apart = [abs(a - b) / (mean if scaled else abs(b)) for a, b in zip(ours, peer, strict=True)]
+    return float("inf") if any(map(math.isnan, apart)) else max(apart)
 
 
 def main(

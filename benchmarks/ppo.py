@@ -54,7 +54,8 @@ def ours(config: Config) -> Config:
     actor, tokenizer = our_training.load(config)
     from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
     from burnish.objectives.ppo import PPO
-    from burnish.training.ppo import PPOSettings, PPOSteps, rollout_columns
+    from burnish.training.ppo import PPOSteps, rollout_columns
+    from burnish.training.ppo_settings import PPOSettings
 
     # TRL's PPOTrainer clips no gradient.
     training = our_training.settings(config, max_grad_norm=1e9)
@@ -75,7 +76,7 @@ def ours(config: Config) -> Config:
             outputs=lambda batch: model(batch.forest, batch.scored),
             step_metrics=steps.metrics,
         )
-    return _answer(config, watch, [_mean(history[i : i + n]) for i in range(0, len(history), n)]) | {
+    return _answer(config, watch, [mean_losses(history[i : i + n]) for i in range(0, len(history), n)]) | {
         "configuration": our_training.configuration(actor, training)
     }
 
@@ -141,7 +142,7 @@ def _work(config: Config) -> tuple[list[list[int]], list[list[list[int]]]]:
     return prompts, fixed
 
 
-def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
+def mean_losses(updates: list[dict[str, float]]) -> dict[str, float]:
     """The losses of a rollout as TRL logs them: the means over its updates."""
     return {name: sum(one[name] for one in updates) / len(updates) for name in _LOSSES}
 

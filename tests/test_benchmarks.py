@@ -1,15 +1,24 @@
 """The benchmarks' harness: what it records, how it finds a peer's configuration, and that failures speak. No timing."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import harness
+import torch
+from benchmarks import curves, harness, material, our_rollouts, pairs, ppo
 from benchmarks.__main__ import ROWS
 from benchmarks.process import call
+from benchmarks.profile_steps import Recorder
 from benchmarks.row import BenchmarkError, Config, Row, Target
 from benchmarks.table import ratio_table
+from benchmarks.worker import Stopwatch
+
+from burnish.forest import Forest
+from burnish.lab.roofline import matrix_parameters
+from burnish.training.config import TrainingConfig
+from tiny_models import tiny_decoder
 
 GIB = 2**30
 WORKER = """
@@ -181,3 +190,89 @@ def test_what_a_row_overrides_is_known(name: str) -> None:
     assert one.name == name
     known = {*one.parameters, *one.axes, "compute_dtype", "temperature", "prompt_tokens"}
     assert {*one.quick, *one.search, *one.check} <= known
+
+
+def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> None:
+    work = material.write_work(tmp_path, [{"prompt": [1] * 5, "chosen": [2] * n, "rejected": [3]} for n in range(1, 9)])
+    config: Config = {"work": work, "batch_size": 2, "timed_steps": 2, "micro_batches": 4}
+    assert [len(pair["chosen"]) for pair in pairs.read(config)] == [1, 2, 3, 4, 5, 6]
+    watch = Stopwatch()
+    watch.seconds, watch.busy_elsewhere = 8.0, 0.0
+    found = pairs.answer(config, watch, [{"loss": 0.7}, {"loss": 0.6}, {"loss": 0.5}], {"loss_first_step": 0.7})
+    assert (found["value"], found["losses"]) == (4 / 8, [0.7, 0.6, 0.5])
+    assert found["tokens"] == 4 * 2 * 5 + (3 + 4 + 5 + 6) + 4
+    assert pairs.micro_batch_sizes(config) == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    steps = pairs.steps(config, lambda numbers: list(numbers))  # type: ignore[arg-type]
+    assert [steps[step] for step in range(len(steps))] == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(BenchmarkError, match="the sample data has 8 such pairs, fewer than 18"):
+        pairs.read(config | {"timed_steps": 8})
+
+
+def test_curves_are_compared_step_by_step() -> None:
+    assert curves.departure([0.7, 0.5], [0.7, 0.5005], scaled=False) == pytest.approx(0.0005 / 0.5005)
+    assert curves.departure([0.7, 0.0], [0.7, 0.001], scaled=True) == pytest.approx(0.001 / 0.3505)
+    assert curves.departure([[1.0, 3.0], [1.0, 3.0]], [[1.0, 3.0], [1.0, 2.0]], scaled=False) == pytest.approx(0.5)
+    assert curves.departure([0.7], [0.7, 0.5], scaled=False) == float("inf")
+    assert curves.departure([], [], scaled=False) == float("inf")
+    assert curves.departure([float("nan"), 0.5], [0.7, 0.5], scaled=False) == float("inf")
+
+
+@pytest.mark.parametrize("name", curves.CURVES)
+def test_a_curve_gives_the_sizes_that_its_module_knows(name: str) -> None:
+    curve = curves.CURVES[name]
+    known = [{*row.parameters, *row.axes} for row in ROWS.values() if row.module == curve.module]
+    assert any(curve.parameters.keys() <= keys for keys in known)
+
+
+def test_a_rollouts_losses_are_the_means_over_its_updates() -> None:
+    updates = [{"loss/policy_avg": 0.2, "loss/value_avg": 1.0}, {"loss/policy_avg": 0.4, "loss/value_avg": 3.0}]
+    assert ppo.mean_losses(updates) == pytest.approx({"loss/policy_avg": 0.3, "loss/value_avg": 2.0})
+
+
+@dataclass(frozen=True)
+class Words:
+    """A tokenizer whose text is the numbers of the tokens."""
+
+    stop_ids: frozenset[int] = frozenset({7, 8})
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+def test_rollouts_take_the_prompts_in_order(tmp_path: Path) -> None:
+    prompts = [[number] * 20 for number in range(6)]
+    fixed = [[[number, 7], [number, 8, 8]] for number in range(6)]
+    decoder = tiny_decoder(0)
+    taken = our_rollouts.rollouts(
+        {"prompts": 2, "samples": 2, "new_tokens": 3},
+        decoder,
+        Words(),
+        prompts,
+        fixed,
+        TrainingConfig.model_validate({}),
+        lambda batch: {"reference_logps": decoder.logps(batch.forest, batch.scored)},
+        tmp_path,
+    )
+    assert [taken[number].prompts for number in range(3)] == [prompts[:2], prompts[2:4], prompts[4:]]
+    assert taken[1].answers == [*fixed[2], *fixed[3]]
+    assert taken[1].totals.tolist() == [[1.0, pytest.approx(2 / 3)]] * 2
+    assert [len(values) for values in taken[1].columns["reference_logps"]] == [2, 3, 2, 3]
+
+
+def test_a_profile_knows_the_operations_of_a_training_step() -> None:
+    """All products of a forward and a backward pass, counted by hand, each of its kind."""
+    decoder = tiny_decoder(0)
+    config = decoder.config
+    forest, _ = Forest.from_sequences([list(range(12))])
+    recorder = Recorder(decoder)
+    recorder.start()
+    decoder.logps(forest, torch.arange(1, 12)).sum().backward()
+    found = recorder.stop(1.0)["kinds"]
+    blocks, vocabulary = matrix_parameters(config)
+    assert found["products of the layers"]["flops"] == pytest.approx(3 * 2 * 12 * blocks, rel=0.02)
+    assert found["products with the vocabulary"]["flops"] == 2 * 2 * 2 * 11 * vocabulary
+    pairs_seen = 12 * 13 / 2
+    products = 2 * (2 + 5) * config.n_layers * config.n_heads * config.head_dim
+    assert found["attention"]["flops"] == products * pairs_seen
+    assert all(found[kind]["seconds"] > 0 for kind in ("attention", "log-softmax", "element-wise, norms, rotation"))
+    assert sum(one["seconds"] for one in found.values()) == pytest.approx(1.0)
