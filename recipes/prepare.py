@@ -19,7 +19,7 @@ from burnish.errors import BurnishError
 def main() -> None:
     arguments, parser = _arguments()
     if arguments.pairs is None:
-        parser.error("name your file of preferences: burnish run RECIPE --set prepare.arguments=[PAIRS]")
+        parser.error("name your file of preferences: burnish run RECIPE --set 'prepare.arguments=[PAIRS]'")
     try:
         rows = read_preferences(arguments.pairs)
     except BurnishError as error:

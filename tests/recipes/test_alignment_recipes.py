@@ -75,7 +75,7 @@ def test_the_last_rows_are_held_out_and_long_prompts_are_not_trained_on(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name your file of preferences: burnish run RECIPE --set prepare.arguments=[PAIRS]"),
+        ([], "name your file of preferences: burnish run RECIPE --set 'prepare.arguments=[PAIRS]'"),
         (["nowhere.jsonl"], "nowhere.jsonl"),
         (["few.jsonl"], "3 rows, of which --heldout 50 leaves none"),
         (
