@@ -49,6 +49,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
         "kto",
         "grpo",
         "evaluate",
+        "compare",
         "perplexity",
         "export",
     ]
@@ -82,8 +83,11 @@ def _kind(field: dict[str, Any]) -> str:
         return " or ".join(f"`{value}`" for value in field["enum"])
     for several in ("anyOf", "oneOf"):
         if several in field:
-            if "discriminator" in field:
-                return "stages" if "sft" in field["discriminator"]["mapping"] else "rewards"
+            # Long lists of kinds are named; a short one is spelled out.
+            kinds = field.get("discriminator", {}).get("mapping", ())
+            for member, name in (("sft", "stages"), ("numbers", "rewards")):
+                if member in kinds:
+                    return name
             return " or ".join(dict.fromkeys(_kind(option) for option in field[several]))
     if field.get("type") == "array":
         return f"list of {_kind(field['items'])}" if "items" in field else "list"
