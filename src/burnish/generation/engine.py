@@ -48,7 +48,7 @@ class GenerationProgress:
     new_tokens: int
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
@@ -79,7 +79,7 @@ def generate(
     return [completions[start : start + n] for start in range(0, len(completions), n)]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def stream(decoder: Decoder, prompt: Sequence[int], sampling: Sampling, *, seed: int = 0) -> Iterator[int]:
     """The tokens of one completion, each as soon as it is chosen."""
     wave = _Wave(decoder, [prompt], sampling, torch.Generator().manual_seed(_wave_seed(seed, 0)))
