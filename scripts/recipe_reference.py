@@ -47,6 +47,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
         "reward_model",
         "dpo",
         "kto",
+        "ppo",
         "grpo",
         "evaluate",
         "compare",
