@@ -202,17 +202,18 @@ def test_a_divergence_below_zero_counts_as_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "differences", "verdict"),
+    ("above", "below", "differences", "verdict"),
     [
-        ((1.0, 0.97), (0.1, 0.2), "dominates"),
-        ((0.0, 0.01), (-0.1, -0.2), "is dominated"),
-        ((1.0, 0.6), (0.1, 0.01), "is higher on average"),
-        ((0.0, 0.4), (-0.1, -0.01), "is lower on average"),
-        ((1.0, 0.0), (0.1, -0.1), "cannot be told apart: the seeds disagree"),
+        ((1.0, 0.97), (0.0, 0.03), (0.1, 0.2), "dominates"),
+        ((0.0, 0.01), (1.0, 0.99), (-0.1, -0.2), "is dominated"),
+        ((1.0, 0.6), (0.0, 0.4), (0.1, 0.01), "is higher on average"),
+        ((0.0, 0.4), (1.0, 0.6), (-0.1, -0.01), "is lower on average"),
+        ((1.0, 0.0), (0.0, 1.0), (0.1, -0.1), "cannot be told apart"),
+        ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), "cannot be told apart"),
     ],
 )
-def test_verdicts_are_what_every_seed_says(shares: Any, differences: Any, verdict: str) -> None:
-    assert Comparison("other", (1.0, 1.0), shares, differences).verdict == verdict
+def test_verdicts_are_what_every_seed_says(above: Any, below: Any, differences: Any, verdict: str) -> None:
+    assert Comparison("other", (1.0, 1.0), above, below, differences).verdict == verdict
 
 
 def outcome(kl: float, reward: float) -> Outcome:
@@ -230,6 +231,7 @@ def test_what_is_said_follows_from_the_numbers(lift: float, held: str) -> None:
     comparison = results.comparison("PPO, true reward")
     assert comparison.difference == pytest.approx([lift, lift], rel=0.02)  # the mean of lift · kl up to 2 nats
     assert comparison.reach == [2.0, 2.0]
+    assert (comparison.above, comparison.below) == (([1.0] * 2, [0.0] * 2) if lift > 0 else ([0.0] * 2, [1.0] * 2))
     lines = findings(results)
     assert held in lines[0]
     assert "2 seeds" in lines[0]

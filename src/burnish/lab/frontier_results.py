@@ -92,25 +92,30 @@ def _slope(first: Point, second: Point) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """DPO beside another method, seed by seed: up to which divergence, how often above, and by how much on average."""
+    """DPO beside another method, seed by seed.
+
+    reach: up to which divergence, in nats. above, below: on which share of that range DPO's frontier is higher, and
+    lower. difference: of the rewards, its mean over the range.
+    """
 
     other: str
     reach: Sequence[float]
-    share_above: Sequence[float]
+    above: Sequence[float]
+    below: Sequence[float]
     difference: Sequence[float]
 
     @property
     def verdict(self) -> str:
         """What every seed agrees on, said of DPO."""
-        if all(share >= NEARLY_ALL for share in self.share_above):
+        if all(share >= NEARLY_ALL for share in self.above):
             return "dominates"
-        if all(share <= 1 - NEARLY_ALL for share in self.share_above):
+        if all(share >= NEARLY_ALL for share in self.below):
             return "is dominated"
         if all(difference > 0 for difference in self.difference):
             return "is higher on average"
         if all(difference < 0 for difference in self.difference):
             return "is lower on average"
-        return "cannot be told apart: the seeds disagree"
+        return "cannot be told apart"
 
 
 @dataclass(frozen=True)
@@ -147,16 +152,17 @@ class Results:
 
     def comparison(self, other: str) -> Comparison:
         """DPO beside `other`, over the divergences that both have reached."""
-        reaches, shares, differences = [], [], []
+        reaches, above, below, differences = [], [], [], []
         for seed in self.seeds:
             own, others = self.frontier("DPO", seed), self.frontier(other, seed)
-            reach = min(max(kl for kl, _ in self.points(method, seed)) for method in ("DPO", other))
-            grid = np.linspace(0, max(reach, 0.0), GRID + 1)[1:]
+            reach = max(0.0, min(max(kl for kl, _ in self.points(method, seed)) for method in ("DPO", other)))
+            grid = np.linspace(0, reach, GRID + 1)[1:]
             gaps = np.array([own(kl) - others(kl) for kl in grid])
             reaches.append(reach)
-            shares.append(float((gaps > 0).mean()))
+            above.append(float((gaps > 0).mean()))
+            below.append(float((gaps < 0).mean()))
             differences.append(float(gaps.mean()))
-        return Comparison(other, reaches, shares, differences)
+        return Comparison(other, reaches, above, below, differences)
 
     def comparisons(self) -> list[Comparison]:
         return [self.comparison(method) for method in (*self.methods, BEST_OF) if method != "DPO"]
@@ -176,7 +182,7 @@ def findings(results: Results) -> list[str]:
     lines = []
     for comparison in results.comparisons():
         reach, _ = mean_and_deviation(comparison.reach)
-        share, _ = mean_and_deviation(comparison.share_above)
+        share, _ = mean_and_deviation(comparison.above)
         difference, deviation = mean_and_deviation(comparison.difference)
         spread = "" if deviation is None else f" (deviation over seeds {deviation:.3f})"
         lines.append(

@@ -67,7 +67,7 @@ def comparison_table(results: Results) -> Table:
     rows: list[list[Cell]] = []
     for comparison in results.comparisons():
         reach, _ = mean_and_deviation(comparison.reach)
-        share, _ = mean_and_deviation(comparison.share_above)
+        share, _ = mean_and_deviation(comparison.above)
         rows.append(
             [
                 comparison.other,
