@@ -46,11 +46,12 @@ class KVCache:
         if not decoder.config.causal:
             raise ValueError("a bidirectional model cannot generate: what it computed of a token changes with the next")
         self._decoder, self._first_block = decoder, first_block or _BLOCK
+        self._rules = [decoder.config.attention_rule(layer) for layer in range(decoder.config.n_layers)]
         attention = backend_for(decoder.device)
         stored: Layers = []
 
         def store_and_attend(layer: int) -> Attend:
-            rule = decoder.config.attention_rule(layer)
+            rule = self._rules[layer]
 
             def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
                 stored.append((k.to(decoder.compute_dtype), v.to(decoder.compute_dtype)))
@@ -144,14 +145,9 @@ class KVCache:
         return self._biases[window]
 
     def _attend(self, layer: int) -> Attend:
-        rule = self._decoder.config.attention_rule(layer)
-
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            own = self._own[-1]
-            keys, values = own.layers[layer]
-            at = own.length - 1
-            keys[:, at], values[:, at] = k.transpose(0, 1).flatten(0, 1), v.transpose(0, 1).flatten(0, 1)
-            return self._attention(q, layer, rule)
+            self._own[-1].write(layer, k, v)
+            return self._attention(q, layer, self._rules[layer])
 
         return attend
 
@@ -169,15 +165,16 @@ class KVCache:
     def _attention(self, q: Tensor, layer: int, rule: AttentionRule) -> Tensor:
         """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
         n_kv_heads = self._decoder.config.n_kv_heads
-        scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
-        # [n_kv_heads, rows, group, head_dim]
-        by_head = (q.unflatten(1, (n_kv_heads, -1)).transpose(0, 1) * scale).contiguous()
+        n_rows, n_heads, head_dim = q.shape
+        scale = head_dim**-0.5 if rule.scale is None else rule.scale
+        by_head = q.new_empty(n_kv_heads, n_rows, n_heads // n_kv_heads, head_dim)
+        torch.mul(q.view(n_rows, n_kv_heads, -1, head_dim).transpose(0, 1), scale, out=by_head)
         scores = self._scores(by_head, layer)
         if rule.softcap is not None:
             scores = scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
         bias = self._bias(rule.window)
         if bias is not None:
-            scores[..., : bias.shape[1]] += bias[:, None]
+            scores[..., : bias.shape[1]].add_(bias[:, None])
         probabilities = torch.softmax(scores, -1)
         out = torch.zeros_like(by_head)
         for stack in self._stacks:

@@ -27,7 +27,8 @@ _PADDING_BYTES = 2**20
 class Stack:
     """Neighbouring segments that are read in one batched product, padded to the longest of them.
 
-    layers: keys and values `[n_kv_heads · segments, capacity, head_dim]`, of which `length` tokens are filled.
+    layers: keys and values `[n_kv_heads · segments, capacity, head_dim]`, of which `length` tokens are filled. The keys
+        of prompts lie in memory with the tokens last, as the product with queries reads them fastest.
     n_segments: K/V heads come first, so head h of segment i is entry `h · n_segments + i`.
     first_row, width: segment i is read by the `width` rows from `first_row + i · width` on.
     column: where this stack's scores begin in a row of the score matrix.
@@ -55,6 +56,12 @@ class Stack:
     def capacity(self) -> int:
         return self.layers[0][0].shape[1]
 
+    def write(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Put k and v `[rows, n_kv_heads, head_dim]` in the last place, in a stack of one segment a row."""
+        for block, new in zip(self.layers[layer], (k, v), strict=True):
+            by_head = block.view(-1, self.n_segments, *block.shape[1:])
+            by_head.select(2, self.length - 1).copy_(new.transpose(0, 1))
+
     def scores(self, layer: int, q: Tensor) -> Tensor:
         """`[n_kv_heads, rows below, group, length]` from q `[n_kv_heads, rows, group, head_dim]`, unmasked."""
         keys = _readable(self.layers[layer][0][:, : self.length]).transpose(1, 2)
@@ -67,8 +74,8 @@ class Stack:
         if self.is_whole(out) and values.dtype == out.dtype:
             self._by_segment(out).baddbmm_(self._by_segment(probabilities)[:, :, self.columns], values)
             return
-        mine = self._by_segment(probabilities[:, self.rows, :, self.columns])
-        out[:, self.rows] += _product(mine, values).view(out[:, self.rows].shape)
+        mine = out[:, self.rows]
+        mine.add_(_product(self._by_segment(probabilities[:, self.rows, :, self.columns]), values).view(mine.shape))
 
     def keep(self, kept_rows: Tensor) -> "list[Stack]":
         """The stacks that serve the rows that stay (ascending), numbered anew; segments without rows are gone."""
@@ -158,7 +165,7 @@ def _stack(prompts: Forest, group: list[int], stored: Layers, first_row: int, wi
             stack[:, i, :length] = flat[start : start + length].transpose(0, 1)
         return stack.flatten(0, 1)
 
-    layers = [(padded(keys), padded(values)) for keys, values in stored]
+    layers = [(padded(keys).mT.contiguous().mT, padded(values)) for keys, values in stored]
     device = layers[0][0].device
     starts = torch.tensor([prompts.first_positions[segment] for segment in group], device=device)
     return Stack(

@@ -42,6 +42,7 @@ class _MklWeight:
     def __init__(self, weight: Tensor, rows: int) -> None:
         self._weight, self._rows = weight, rows
         self._packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
+        self._product = torch.ops.mkl._mkl_linear.default
 
     def serves(self, rows: int) -> bool:
         return self._rows // 2 < rows <= self._rows
@@ -52,7 +53,8 @@ class _MklWeight:
             return F.linear(x, self._weight, bias)
         if rows < self._rows:
             x = F.pad(x, (0, 0, 0, self._rows - rows))
-        return torch.ops.mkl._mkl_linear(x, self._packed, self._weight, bias, self._rows)[:rows]
+        y = self._product(x, self._packed, self._weight, bias, self._rows)
+        return y if rows == self._rows else y[:rows]
 
 
 class _OneDnnWeight:
@@ -60,10 +62,11 @@ class _OneDnnWeight:
 
     def __init__(self, weight: Tensor, rows: int) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        self._product = torch.ops.mkldnn._linear_pointwise.default
 
     def serves(self, rows: int) -> bool:
         return True
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, bias, "none", [], "")
+        return self._product(x, self._packed, bias, "none", [], "")
