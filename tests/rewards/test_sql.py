@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
-from burnish.rewards import sql_worker
+from burnish.rewards import sql, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql, results_equal
 
 duckdb = pytest.importorskip("duckdb")
@@ -160,13 +160,42 @@ class TestAttacks:
         assert sandbox.execute("select count(*), sum(i) from t").rows == ((1000, 499500),)
         assert not list(Path("/tmp").glob("stolen*"))
 
-    def test_a_worker_that_dies_is_replaced(self, database: Path) -> None:
+    def test_a_worker_that_died_while_it_was_idle_is_replaced(self, database: Path) -> None:
         with SqlSandbox(database) as sandbox:
             assert sandbox.execute("select 1").error is None
             assert sandbox._worker is not None
             sandbox._worker._process.kill()
-            assert "crashed" in (sandbox.execute("select 1").error or "")
             assert sandbox.execute("select 1").rows == ((1,),)
+
+    def test_a_query_that_kills_a_fresh_worker_too_is_at_fault(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+
+        class Dying(sql._Worker):
+            def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
+                if request.get("sql") == "select 'fatal'":
+                    asked.append(request)
+                    self._process.kill()
+                    self._process.wait()
+                return super().ask(request, timeout_seconds)
+
+        monkeypatch.setattr(sql, "_Worker", Dying)
+        with SqlSandbox(database) as sandbox:
+            assert sandbox.execute("select 1").rows == ((1,),)
+            assert "crashed" in (sandbox.execute("select 'fatal'").error or "")
+            assert len(asked) == 2
+            assert sandbox.execute("select 1").rows == ((1,),)
+
+    def test_idle_processor_time_is_not_a_querys(self, database: Path) -> None:
+        with SqlSandbox(database, timeout_seconds=0.2) as sandbox:
+            sandbox.execute("select 1")
+            assert sandbox._worker is not None
+            limits = Path(f"/proc/{sandbox._worker._process.pid}/limits")
+            if not limits.exists():
+                pytest.skip("needs /proc")
+            (line,) = [line for line in limits.read_text().splitlines() if line.startswith("Max cpu time")]
+            assert line.split()[3] == line.split()[4]
 
     @pytest.mark.skipif(not hasattr(os, "kill") or sys.platform == "win32", reason="needs SIGSTOP")
     def test_a_worker_that_hangs_is_killed(self, database: Path) -> None:

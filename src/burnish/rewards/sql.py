@@ -65,13 +65,11 @@ class SqlSandbox:
     def execute(self, sql: str) -> Result:
         """Run one read statement. A refused, failing, slow or crashing one gives a Result with `error`."""
         with self._lock:
-            if self._worker is None:
-                self._worker = self._start()
-            started = time.perf_counter()
-            reply = self._worker.ask({"sql": sql}, self.timeout_seconds + _GRACE_SECONDS)
-            if reply is None or reply.get("last"):
-                self._stop()
-        seconds = time.perf_counter() - started
+            idle = self._worker is not None
+            reply, seconds = self._ask(sql)
+            if idle and reply is None and seconds <= self.timeout_seconds:
+                # It may have ended while it was idle: what a fresh one does says whether the query is at fault.
+                reply, seconds = self._ask(sql)
         if reply is None and seconds > self.timeout_seconds:
             return Result(error=f"the time limit of {self.timeout_seconds:g} s was reached", seconds=seconds)
         if reply is None:
@@ -90,6 +88,16 @@ class SqlSandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _ask(self, sql: str) -> tuple[dict[str, Any] | None, float]:
+        """The worker's reply, None where it ended or took too long, and the seconds that it took."""
+        if self._worker is None:
+            self._worker = self._start()
+        started = time.perf_counter()
+        reply = self._worker.ask({"sql": sql}, self.timeout_seconds + _GRACE_SECONDS)
+        if reply is None or reply.get("last"):
+            self._stop()
+        return reply, time.perf_counter() - started
 
     def _start(self) -> "_Worker":
         worker = _Worker()

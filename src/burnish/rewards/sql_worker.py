@@ -140,6 +140,7 @@ def main() -> None:
     while (request := read_frame(requests)) is not None:
         _limit_processor_time(settings["timeout_seconds"])
         reply = _answer(connection, request["sql"], settings)
+        _limit_processor_time(None)  # minutes may pass until the next query, and DuckDB's threads do not sleep for free
         write_frame(replies, reply)
         if reply["last"]:
             return
@@ -186,13 +187,16 @@ def _limit_resources(memory_limit: int) -> None:
             continue  # a system that cannot limit this still has DuckDB's limits and the parent's clock
 
 
-def _limit_processor_time(timeout_seconds: float) -> None:
-    """Let the kernel end this process if a query runs on although nobody is left to kill it."""
+def _limit_processor_time(timeout_seconds: float | None) -> None:
+    """Let the kernel end this process if a query runs on although nobody is left to kill it; None: no longer."""
     try:
         import resource
     except ImportError:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if timeout_seconds is None:
+        resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+        return
     seconds = math.ceil(time.process_time() + timeout_seconds) + 5
     if hard == resource.RLIM_INFINITY or seconds < hard:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
