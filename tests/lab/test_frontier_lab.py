@@ -137,10 +137,10 @@ def test_a_text_without_prose_is_refused(tmp_path: Path, setting: Setting) -> No
         load_openings(tmp_path / "numbers.txt", setting.tokenizer, lengths=(4, 6), seed=0)
 
 
-def test_pairs_are_all_that_differ_by_more_than_the_gap_the_better_first() -> None:
-    samples = Samples([[[1], [2], [3]], [[4], [5], [6]]], [[0.0] * 3] * 2, [[0.0, 0.5, 0.55], [0.2, 0.2, 0.2]])
-    found = {(tuple(p.prompt), tuple(p.chosen), tuple(p.rejected)) for p in samples.pairs([[7], [8]], gap=0.1)}
-    assert found == {((7,), (2,), (1,)), ((7,), (3,), (1,))}
+def test_a_pair_is_the_best_and_the_worst_that_differ_by_more_than_the_gap() -> None:
+    samples = Samples([[[1], [2], [3]], [[4], [5], [6]]], [[0.0] * 3] * 2, [[0.5, -0.1, 0.55], [0.2, 0.3, 0.25]])
+    (found,) = samples.pairs([[7], [8]], gap=0.15)
+    assert (found.prompt, found.chosen, found.rejected) == ([7], [3], [2])
 
 
 def test_reward_and_divergence_are_those_of_the_samples(setting: Setting) -> None:

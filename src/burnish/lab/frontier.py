@@ -31,8 +31,8 @@ class Scale:
     """How large the experiment is; the minutes decide the rest, within `shares`.
 
     opening_tokens: least and most. trained_layers: the last blocks, which alone train. samples: continuations of an
-    opening that pairs are made of, where their rewards differ by more than `gap`. values: of each method, its β or KL
-    coefficients; evaluations: of each of its trainings. best_of: N, the largest is drawn.
+    opening, of which the best and the worst are a pair where their rewards differ by more than `gap`. values: of each
+    method, its β or KL coefficients; evaluations: of each of its trainings. best_of: N, the largest is drawn.
     """
 
     opening_tokens: tuple[int, int]
@@ -52,17 +52,17 @@ class Scale:
 
 
 FULL = Scale(
-    opening_tokens=(8, 12),
-    new_tokens=16,
+    opening_tokens=(6, 8),
+    new_tokens=12,
     trained_layers=6,
     samples=4,
     gap=0.1,
-    seeds=3,
+    seeds=2,
     values={
         "DPO": (0.03, 0.1, 0.3, 1.0),
         "IPO": (0.3, 1.0, 3.0),
-        "PPO, true reward": (0.02, 0.1, 0.3),
-        "PPO, learned reward": (0.02, 0.1, 0.3),
+        "PPO, true reward": (0.03, 0.3),
+        "PPO, learned reward": (0.03, 0.3),
         "SFT on the preferred": (0.0,),
     },
     evaluations={

@@ -49,7 +49,7 @@ class Learning:
 
     batch_size: int = 16
     learning_rate: float = 1e-4
-    rollout_prompts: int = 48
+    rollout_prompts: int = 64
     ppo_epochs: int = 2
     ppo_learning_rate: float = 1e-4
     micro_batch_tokens: int = 4096

@@ -21,11 +21,11 @@ from burnish.objectives.dpo import DPO
 class Shares:
     """Of the minutes, what each part may take; the rest is for what is not planned. And the fewest of each."""
 
-    sampling: float = 0.05
-    best_of: float = 0.04
-    evaluating: float = 0.2
-    pairs: float = 0.25
-    ppo: float = 0.38
+    sampling: float = 0.04
+    best_of: float = 0.02
+    evaluating: float = 0.11
+    pairs: float = 0.3
+    ppo: float = 0.43
     least_prompts: int = 64
     least_heldout: int = 16
     least_answers: int = 32

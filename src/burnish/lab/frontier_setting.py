@@ -108,14 +108,12 @@ class Samples:
     rewards: list[list[float]]
 
     def pairs(self, prompts: Sequence[list[int]], *, gap: float) -> list[PreferenceExample]:
-        """All pairs of an opening's continuations whose rewards differ by more than `gap`, the better one first."""
+        """Of each opening the continuations of the highest and the lowest reward, if they differ by more than `gap`."""
         found = []
         for prompt, answers, rewards in zip(prompts, self.answers, self.rewards, strict=True):
-            for first in range(len(answers)):
-                for second in range(first):
-                    better, worse = (first, second) if rewards[first] > rewards[second] else (second, first)
-                    if rewards[better] - rewards[worse] > gap:
-                        found.append(PreferenceExample(prompt, answers[better], answers[worse]))
+            best, worst = rewards.index(max(rewards)), rewards.index(min(rewards))
+            if rewards[best] - rewards[worst] > gap:
+                found.append(PreferenceExample(prompt, answers[best], answers[worst]))
         return found
 
 
