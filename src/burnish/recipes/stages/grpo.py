@@ -151,14 +151,14 @@ class GrpoStage(TrainingStage):
                 "`temperature`, take easier tasks, or start from a model that is sometimes right",
                 style="yellow",
             )
-        tenth = max(1, len(events) // 10)
+        fifth = max(1, len(events) // 5)
         return {
             "steps": report.steps,
             "rollouts": n_rollouts,
             "tasks": len(tasks),
             "rewards_by_time": {
-                "first": sum(event["reward"] for event in events[:tenth]) / tenth,
-                "last": sum(event["reward"] for event in events[-tenth:]) / tenth,
+                "first": sum(event["reward"] for event in events[:fifth]) / fifth,
+                "last": sum(event["reward"] for event in events[-fifth:]) / fifth,
             },
             **report.metrics,
         }
