@@ -202,22 +202,34 @@ def test_a_divergence_below_zero_counts_as_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("above", "below", "differences", "verdict"),
+    ("above", "below", "differences", "error", "verdict"),
     [
-        ((1.0, 0.97), (0.0, 0.03), (0.1, 0.2), "dominates"),
-        ((0.0, 0.01), (1.0, 0.99), (-0.1, -0.2), "is dominated"),
-        ((1.0, 0.6), (0.0, 0.4), (0.1, 0.01), "is higher on average"),
-        ((0.0, 0.4), (1.0, 0.6), (-0.1, -0.01), "is lower on average"),
-        ((1.0, 0.0), (0.0, 1.0), (0.1, -0.1), "cannot be told apart"),
-        ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), "cannot be told apart"),
+        ((1.0, 0.97), (0.0, 0.03), (0.1, 0.2), 0.01, "dominates"),
+        ((0.0, 0.01), (1.0, 0.99), (-0.1, -0.2), 0.01, "is dominated"),
+        ((1.0, 0.6), (0.0, 0.4), (0.1, 0.01), 0.01, "is higher on average"),
+        ((0.0, 0.4), (1.0, 0.6), (-0.1, -0.01), 0.01, "is lower on average"),
+        ((1.0, 0.0), (0.0, 1.0), (0.3, -0.1), 0.01, "cannot be told apart"),
+        ((1.0, 1.0), (0.0, 0.0), (0.1, 0.2), 0.1, "cannot be told apart"),
+        ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), 0.0, "cannot be told apart"),
     ],
 )
-def test_verdicts_are_what_every_seed_says(above: Any, below: Any, differences: Any, verdict: str) -> None:
-    assert Comparison("other", (1.0, 1.0), above, below, differences).verdict == verdict
+def test_verdicts_are_what_every_seed_says_beyond_the_errors(
+    above: Any, below: Any, differences: Any, error: float, verdict: str
+) -> None:
+    assert Comparison("other", (1.0, 1.0), above, below, differences, error).verdict == verdict
 
 
-def outcome(kl: float, reward: float) -> Outcome:
-    return Outcome(reward, 0.01, kl, 0.1, 0.5, 10.0, "text")
+def outcome(kl: float, reward: float, error: float = 0.01) -> Outcome:
+    return Outcome(reward, error, kl, 0.0, 0.5, 10.0, "text")
+
+
+def test_the_error_of_a_difference_is_that_of_its_points() -> None:
+    """Between two lines from one reference the mean difference is half of that at the end."""
+    ends = {"DPO": outcome(2.0, 1.0, 0.03), "PPO, true reward": outcome(2.0, 0.9, 0.04)}
+    outcomes = {Run(method, 0.1, seed): [end] for method, end in ends.items() for seed in (0, 1)}
+    results = Results(outcomes, best_of(Samples([], [], [[0.1] * 2] * 2), (1, 2)), (0, 1))
+    expected = math.hypot(0.03, 0.04) / 2 / 2**0.5
+    assert results.comparison("PPO, true reward").error == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize(("lift", "held"), [(0.2, "holds here"), (-0.2, "is reversed here")])
@@ -284,6 +296,7 @@ def test_everything_is_in_the_tables(whole: dict[str, Any]) -> None:
     assert [row[2] for row in points["rows"] if row[0] == "PPO, true reward"] == ["2 of 4 steps", "4 of 4 steps"]
     assert {row[0] for row in frontiers["rows"]} == {*methods, BEST_OF}
     assert {row[0] for row in comparisons["rows"]} == {*methods, BEST_OF} - {"DPO"}
+    assert all(row[5] > 0 for row in comparisons["rows"] if row[1] > 0)
     assert {row[0] for row in examples["rows"]} == set(methods)
     plotted = whole["panels"][0]
     assert {name: len(line) for name, line in plotted["series"].items()} == {

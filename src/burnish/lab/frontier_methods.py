@@ -51,7 +51,7 @@ class Learning:
     learning_rate: float = 1e-4
     rollout_prompts: int = 64
     ppo_epochs: int = 2
-    ppo_learning_rate: float = 1e-4
+    ppo_learning_rate: float = 2e-4
     micro_batch_tokens: int = 4096
 
 

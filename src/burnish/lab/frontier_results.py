@@ -3,7 +3,7 @@
 Notable choices:
 - a method's frontier is the concave hull of its points and the reference's: answering by one of two policies at random
   has the mean of their rewards and at most the mean of their divergences, so what lies between is reached too;
-- methods are compared seed by seed, over the divergences that both have reached;
+- methods are compared seed by seed, over the divergences that both have reached, and against the errors of the points;
 - what is said of a method is computed from these numbers.
 """
 
@@ -13,18 +13,23 @@ from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from burnish.evaluation.formatting import percent, signed
 from burnish.lab.frontier_methods import Method, Run
 from burnish.lab.frontier_setting import Outcome, Samples
 from burnish.lab.pretraining import mean_and_deviation
 
+Floats = npt.NDArray[np.float64]
 Point = tuple[float, float]
 """KL(π ∥ π_ref) in nats, and the expected reward."""
 
 BEST_OF = "best of N"
 
 GRID = 200
+_RESAMPLES = 200
+ERRORS = 2.0
+"""A difference counts from so many of its standard errors on."""
 NEARLY_ALL = 0.95
 """Above on this share of the range is above everywhere: the last bit is noise."""
 
@@ -68,8 +73,12 @@ class Frontier:
         return self.corners[-1][0]
 
     def __call__(self, kl: float) -> float:
+        return float(self.at(np.array(kl)))
+
+    def at(self, kls: Floats) -> Floats:
+        """The rewards at many divergences."""
         x, y = zip(*self.corners, strict=True)
-        return float(np.interp(kl, x, y))
+        return np.interp(kls, x, y)
 
 
 def frontier(points: Sequence[Point]) -> Frontier:
@@ -95,7 +104,8 @@ class Comparison:
     """DPO beside another method, seed by seed.
 
     reach: up to which divergence, in nats. above, below: on which share of that range DPO's frontier is higher, and
-    lower. difference: of the rewards, its mean over the range.
+    lower. difference: of the rewards, its mean over the range. error: of the mean of these, from the standard errors of
+    all points.
     """
 
     other: str
@@ -103,10 +113,14 @@ class Comparison:
     above: Sequence[float]
     below: Sequence[float]
     difference: Sequence[float]
+    error: float
 
     @property
     def verdict(self) -> str:
-        """What every seed agrees on, said of DPO."""
+        """What every seed agrees on and chance does not explain, said of DPO."""
+        mean, _ = mean_and_deviation(self.difference)
+        if abs(mean) <= ERRORS * self.error:
+            return "cannot be told apart"
         if all(share >= NEARLY_ALL for share in self.above):
             return "dominates"
         if all(share >= NEARLY_ALL for share in self.below):
@@ -136,33 +150,59 @@ class Results:
         """The best of one."""
         return next(best for best in self.best if best.n == 1)
 
+    def measured(self, method: str, seed: int) -> Floats:
+        """KL, reward, and the standard errors of both, of all points of a method without the reference: `[n, 4]`."""
+        if method == BEST_OF:
+            rows = [(best.kl, best.reward, 0.0, best.reward_error) for best in self.best]
+        else:
+            rows = [
+                (outcome.kl, outcome.reward, outcome.kl_error, outcome.reward_error)
+                for run, outcomes in self.outcomes.items()
+                if (run.method, run.seed) == (method, seed)
+                for outcome in outcomes
+            ]
+        return np.array(rows)
+
     def points(self, method: str, seed: int) -> list[Point]:
         """All points of a method, without the reference's."""
-        if method == BEST_OF:
-            return [(best.kl, best.reward) for best in self.best]
-        return [
-            (outcome.kl, outcome.reward)
-            for run, outcomes in self.outcomes.items()
-            if (run.method, run.seed) == (method, seed)
-            for outcome in outcomes
-        ]
+        return [(kl, reward) for kl, reward, _, _ in self.measured(method, seed).tolist()]
 
     def frontier(self, method: str, seed: int) -> Frontier:
         return frontier([(0.0, self.reference.reward), *self.points(method, seed)])
 
     def comparison(self, other: str) -> Comparison:
         """DPO beside `other`, over the divergences that both have reached."""
-        reaches, above, below, differences = [], [], [], []
+        reaches, gaps = [], []
         for seed in self.seeds:
-            own, others = self.frontier("DPO", seed), self.frontier(other, seed)
             reach = max(0.0, min(max(kl for kl, _ in self.points(method, seed)) for method in ("DPO", other)))
-            grid = np.linspace(0, reach, GRID + 1)[1:]
-            gaps = np.array([own(kl) - others(kl) for kl in grid])
             reaches.append(reach)
-            above.append(float((gaps > 0).mean()))
-            below.append(float((gaps < 0).mean()))
-            differences.append(float(gaps.mean()))
-        return Comparison(other, reaches, above, below, differences)
+            grid = np.linspace(0, reach, GRID + 1)[1:]
+            gaps.append(self.frontier("DPO", seed).at(grid) - self.frontier(other, seed).at(grid))
+        return Comparison(
+            other,
+            reaches,
+            [float((gap > 0).mean()) for gap in gaps],
+            [float((gap < 0).mean()) for gap in gaps],
+            [float(gap.mean()) for gap in gaps],
+            self._error(other, reaches),
+        )
+
+    def _error(self, other: str, reaches: Sequence[float]) -> float:
+        """The deviation of the mean difference where every point is moved by chance, as far as its errors say."""
+        rng = np.random.default_rng(0)
+        differences = []
+        for _ in range(_RESAMPLES):
+            reference = (0.0, rng.normal(self.reference.reward, self.reference.reward_error))
+            of_seeds = []
+            for seed, reach in zip(self.seeds, reaches, strict=True):
+                grid = np.linspace(0, reach, GRID + 1)[1:]
+                own, others = (
+                    frontier([reference, *map(tuple, rng.normal(values[:, :2], values[:, 2:]).tolist())]).at(grid)
+                    for values in (self.measured(method, seed) for method in ("DPO", other))
+                )
+                of_seeds.append(float((own - others).mean()))
+            differences.append(sum(of_seeds) / len(of_seeds))
+        return float(np.std(differences))
 
     def comparisons(self) -> list[Comparison]:
         return [self.comparison(method) for method in (*self.methods, BEST_OF) if method != "DPO"]
@@ -180,16 +220,16 @@ def findings(results: Results) -> list[str]:
     """In words, from the numbers alone."""
     seeds = f"{len(results.seeds)} seeds" if len(results.seeds) > 1 else "one seed"
     lines = []
-    for comparison in results.comparisons():
+    comparisons = results.comparisons()
+    for comparison in comparisons:
         reach, _ = mean_and_deviation(comparison.reach)
         share, _ = mean_and_deviation(comparison.above)
-        difference, deviation = mean_and_deviation(comparison.difference)
-        spread = "" if deviation is None else f" (deviation over seeds {deviation:.3f})"
+        difference, _ = mean_and_deviation(comparison.difference)
         lines.append(
             f"DPO beside {comparison.other}: DPO {comparison.verdict}. Up to {reach:.2f} nats its frontier is above on "
-            f"{percent(share, 0)} of the range; mean difference of reward {signed(difference, 3)}{spread}."
+            f"{percent(share, 0)} of the range; mean difference {signed(difference, 3)} ± {comparison.error:.3f}."
         )
-    claim = {c.other: c for c in results.comparisons()}.get("PPO, true reward")
+    claim = {comparison.other: comparison for comparison in comparisons}.get("PPO, true reward")
     if claim is not None:
         held = {
             "dominates": "holds here",
