@@ -46,7 +46,14 @@ CURVES = {
         Curve(
             "grpo",
             "benchmarks.grpo",
-            {"prompt_tokens": 24, "prompts": 2, "samples": 4, "new_tokens": 16, "updates": 2, "timed_steps": 9},
+            {
+                "prompt_tokens": 24,
+                "prompts": 2,
+                "samples": 4,
+                "new_tokens": 16,
+                "updates": 2,
+                "timed_steps": 9,
+            },
             ("losses", "kl"),
             scaled=True,
         ),
@@ -88,8 +95,12 @@ def departure(ours: Sequence[Any], peer: Sequence[Any], *, scaled: bool) -> floa
         curves = zip(zip(*ours, strict=True), zip(*peer, strict=True), strict=True)
         return max(departure(a, b, scaled=scaled) for a, b in curves)
     mean = sum(map(abs, peer)) / len(peer)
-    apart = [abs(a - b) / (mean if scaled else abs(b)) for a, b in zip(ours, peer, strict=True)]
+    apart = [_relative(a - b, mean if scaled else b) for a, b in zip(ours, peer, strict=True)]
     return float("inf") if any(map(math.isnan, apart)) else max(apart)
+
+
+def _relative(difference: float, size: float) -> float:
+    return 0.0 if difference == 0 else abs(difference / size) if size else float("inf")
 
 
 def main(

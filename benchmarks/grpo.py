@@ -139,11 +139,12 @@ def peer(config: Config) -> Config:
             generation_kwargs={"min_new_tokens": config["new_tokens"]},
             temperature=1.0,
             beta=_BETA,
+            use_bias_correction_kl=False,  # equation 3 of the GRPO paper, as on our side
             num_iterations=config["updates"],
             shuffle_dataset=False,
         ),
         processing_class=AutoTokenizer.from_pretrained(model),
-        reward_funcs=lambda completion_ids, **_: our_rollouts.distinct(completion_ids),
+        reward_funcs=lambda completion_ids, **_: our_rollouts.odd_share(completion_ids),
         train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
         callbacks=[clock],
     )

@@ -53,8 +53,8 @@ def rollouts(
                 [list(prompts[place]) for place in places],
                 answers,
                 torch.zeros(len(answers), dtype=torch.bool),
-                torch.tensor([distinct(answers)]),
-                {"distinct": 1.0},
+                torch.tensor([odd_share(answers)]),
+                {"odd": 1.0},
                 n_sampled=len(tasks),
             )
 
@@ -90,11 +90,11 @@ def completions(
     return [[one.tokens[: len(one.tokens) - ragged * i] for i, one in enumerate(group)] for group in groups]
 
 
-def distinct(completions: Sequence[Sequence[int]]) -> list[float]:
-    """A reward that costs nothing and varies: the share of a completion's tokens that are different."""
-    return [len(set(tokens)) / len(tokens) for tokens in completions]
+def odd_share(completions: Sequence[Sequence[int]]) -> list[float]:
+    """A reward that costs nothing and varies: the share of a completion's tokens whose number is odd."""
+    return [sum(token % 2 for token in tokens) / len(tokens) for tokens in completions]
 
 
 def _distinct_characters(samples: "Sequence[Sample]") -> list[float]:
-    """As `distinct`, of what a reward of Burnish sees."""
+    """Another one, of what a reward of Burnish sees: the share of different characters."""
     return [len(set(sample.completion)) / max(1, len(sample.completion)) for sample in samples]

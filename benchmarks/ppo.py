@@ -89,7 +89,7 @@ def peer(config: Config) -> Config:
 
     import datasets
     from benchmarks import trl_training
-    from benchmarks.trl_stand_ins import Distinct, given_generation
+    from benchmarks.trl_stand_ins import OddShare, given_generation
 
     datasets.disable_progress_bars()
     prompts, fixed = _work(config)
@@ -99,7 +99,7 @@ def peer(config: Config) -> Config:
     arguments = trl_training.arguments(config)
     del arguments["model_init_kwargs"]
     folder = config["models"]["float32"]
-    policy, reference = (AutoModelForCausalLM.from_pretrained(folder, dtype="float32") for _ in range(2))
+    policy, reference = (AutoModelForCausalLM.from_pretrained(folder, **trl_training.MODEL) for _ in range(2))
     # A token that is never sampled: PPOTrainer takes the padding token in an answer for its end.
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", pad_token="<reponame>")
     trainer = PPOTrainer(
@@ -115,8 +115,10 @@ def peer(config: Config) -> Config:
         processing_class=tokenizer,
         model=policy,
         ref_model=reference,
-        reward_model=Distinct(config["new_tokens"]),
-        value_model=AutoModelForSequenceClassification.from_pretrained(config["models"]["critic"], dtype="float32"),
+        reward_model=OddShare(config["new_tokens"]),
+        value_model=AutoModelForSequenceClassification.from_pretrained(
+            config["models"]["critic"], **trl_training.MODEL
+        ),
         train_dataset=datasets.Dataset.from_list([{"input_ids": tokens} for tokens in prompts]),
         callbacks=[clock],
     )

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.our_rollouts import odd_share
+
 
 class _Backbone(nn.Module):
     def __init__(self, new_tokens: int) -> None:
@@ -14,12 +16,12 @@ class _Backbone(nn.Module):
         self.new_tokens = new_tokens
 
     def forward(self, *, input_ids: Tensor, **_: Any) -> SimpleNamespace:
-        share = [len(set(row)) / len(row) for row in input_ids[:, -self.new_tokens :].tolist()]
-        return SimpleNamespace(hidden_states=(torch.tensor(share)[:, None, None].expand(*input_ids.shape, 1),))
+        share = torch.tensor(odd_share(input_ids[:, -self.new_tokens :].tolist()))
+        return SimpleNamespace(hidden_states=(share[:, None, None].expand(*input_ids.shape, 1),))
 
 
-class Distinct(nn.Module):
-    """The share of a completion's tokens that are different, as the score of all tokens `[rows, tokens, 1]`."""
+class OddShare(nn.Module):
+    """`our_rollouts.odd_share` of a completion, as the score of all its tokens `[rows, tokens, 1]`."""
 
     base_model_prefix = "backbone"
 

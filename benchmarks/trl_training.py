@@ -9,6 +9,10 @@ from benchmarks import worker
 from benchmarks.our_training import BETAS, LEARNING_RATE
 from benchmarks.row import Config
 
+MODEL: dict[str, Any] = {"dtype": "float32", "pad_token_id": None}
+"""How transformers loads a model. It gives a padding token's embedding no gradient where it is read, but this model's
+padding token also ends every turn, so that both sides compute the same only where it knows of none."""
+
 
 class Clock(TrainerCallback):
     """Times from the end of the first optimizer step to that of the last, as on our side; keeps the metrics of each."""
@@ -37,7 +41,7 @@ def arguments(config: Config) -> dict[str, Any]:
     """
     return {
         "output_dir": str(Path(config["folder"]) / "trl"),
-        "model_init_kwargs": {"dtype": "float32"},
+        "model_init_kwargs": MODEL,
         "bf16": config["precision"] == "bfloat16",
         "gradient_checkpointing": config.get("gradient_checkpointing", False),
         "learning_rate": LEARNING_RATE,

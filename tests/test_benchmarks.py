@@ -241,7 +241,7 @@ class Words:
 
 def test_rollouts_take_the_prompts_in_order(tmp_path: Path) -> None:
     prompts = [[number] * 20 for number in range(6)]
-    fixed = [[[number, 7], [number, 8, 8]] for number in range(6)]
+    fixed = [[[number, 7], [number, 8, 7]] for number in range(6)]
     decoder = tiny_decoder(0)
     taken = our_rollouts.rollouts(
         {"prompts": 2, "samples": 2, "new_tokens": 3},
@@ -255,7 +255,7 @@ def test_rollouts_take_the_prompts_in_order(tmp_path: Path) -> None:
     )
     assert [taken[number].prompts for number in range(3)] == [prompts[:2], prompts[2:4], prompts[4:]]
     assert taken[1].answers == [*fixed[2], *fixed[3]]
-    assert taken[1].totals.tolist() == [[1.0, pytest.approx(2 / 3)]] * 2
+    assert taken[1].totals.tolist() == [[0.5, pytest.approx(1 / 3)], [1.0, pytest.approx(2 / 3)]]
     assert [len(values) for values in taken[1].columns["reference_logps"]] == [2, 3, 2, 3]
 
 
