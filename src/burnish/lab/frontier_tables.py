@@ -103,7 +103,7 @@ def example_table(results: Results) -> Table:
 
 
 def panels(results: Results) -> list[Panel]:
-    """Figure 2 of the paper: means over the seeds with deviations as error bars; and the seeds' frontiers."""
+    """Figure 2 of the paper: means over the seeds, their deviations as error bars (of one seed the errors); and frontiers."""
     series: dict[str, list[Point]] = {}
     errors: dict[str, list[Point]] = {}
     for (method, _, _), outcomes in sorted(
@@ -111,7 +111,10 @@ def panels(results: Results) -> list[Panel]:
     ):
         kl, reward = (mean_and_deviation([getattr(o, name) for o in outcomes]) for name in ("kl", "reward"))
         series.setdefault(method, []).append((kl[0], reward[0]))
-        errors.setdefault(method, []).append((kl[1] or 0.0, reward[1] or 0.0))
+        first = outcomes[0]
+        errors.setdefault(method, []).append(
+            (first.kl_error if kl[1] is None else kl[1], first.reward_error if reward[1] is None else reward[1])
+        )
     series[BEST_OF] = [(best.kl, best.reward) for best in results.best]
     errors[BEST_OF] = [(0.0, best.reward_error) for best in results.best]
     x, y = "KL(π ∥ π_ref), nats", "expected reward"
