@@ -103,7 +103,7 @@ def example_table(results: Results) -> Table:
 
 
 def panels(results: Results) -> list[Panel]:
-    """Figure 2 of the paper: means over the seeds, with their deviations (of one seed, the errors); and the frontiers."""
+    """Figure 2 of the paper: means over the seeds, with their deviations (of one seed, the errors); and frontiers."""
     series: dict[str, list[Point]] = {}
     errors: dict[str, list[Point]] = {}
     for (method, _, _), outcomes in sorted(
