@@ -24,11 +24,11 @@ _COMMON: dict[str, Any] = {
     "module": "benchmarks.grpo",
     "peer": "TRL GRPOTrainer",
     "unit": "completions/s",
-    "axes": {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8), "keep_freed_memory": (False, True)},
     "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
     "search": {"timed_steps": 1},
     "packages": ("trl", "transformers", "accelerate", "datasets"),
 }
+_AXES: dict[str, Any] = {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8)}
 _SIZES: dict[str, Any] = {"prompts": 4, "samples": 8, "new_tokens": 64, "updates": 1, "timed_steps": 2, "fixed": False}
 """fixed: the completions are given, for a comparison of losses (`benchmarks.curves`). updates: of each rollout."""
 _BETA = 0.04
@@ -41,14 +41,16 @@ ROWS = (
         target=Target(ratio=4, peak_rss_ratio=0.5),
         parameters={"prompt_tokens": None, **_SIZES},
         quick={"prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
+        axes=_AXES | {"keep_freed_memory": (False, True)},
         **_COMMON,
     ),
     Row(
         name="grpo_long_prompt",
         work="the same with prompts of 512 tokens of Wikipedia",
         target=Target(ratio=8),
-        parameters={"prompt_tokens": 512, **_SIZES},
+        parameters={"prompt_tokens": 512, **_SIZES, "timed_steps": 1},
         quick={"prompt_tokens": 128, "prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
+        axes=_AXES | {"keep_freed_memory": (True,)},  # a step of TRL takes minutes here, so one setting less
         **_COMMON,
     ),
 )
