@@ -88,10 +88,8 @@ def keep_freed_memory() -> None:
     """Let the C allocator keep freed memory for the next tensor instead of returning it to the system.
 
     Each training step frees and takes the same gigabytes again; the page faults of taking them anew cost up to a
-    quarter of a step on two cores. Large tensors ask for huge pages too, a fifteenth of the faults, where PyTorch has
-    not made a large tensor yet. Only glibc and Linux have these settings; elsewhere nothing happens.
+    quarter of a step on two cores. Only glibc has these settings; elsewhere nothing happens.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by PyTorch's CPU allocator
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
