@@ -66,7 +66,7 @@ ROWS = (
         work="steps of full fine-tuning on 32 short real conversations each, under one system prompt of 166 tokens",
         unit="examples/s",
         target=Target(ratio=10),
-        parameters={"system_tokens": 166, "longest": 166 + 48, "batch_size": 32, "timed_steps": 4},
+        parameters={"system_tokens": 166, "longest": 166 + 48, "batch_size": 32, "timed_steps": 2},
         quick={"timed_steps": 1, "batch_size": 4},
         axes=_TUNED,
         **_COMMON,

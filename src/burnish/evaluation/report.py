@@ -192,9 +192,7 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
     right = {label: [answer.correct for answer in answers] for label, answers in stage.answers.items()}
     recorded: Mapping[str, Any] = stage.record.get("metrics", {}).get("scores", {})
     models = _bars(right, recorded, seed)
-    pairs = list(pairwise(labels))
-    if len(labels) > 2:
-        pairs.append((labels[0], labels[-1]))
+    pairs = [*pairwise(labels), *((earlier, labels[-1]) for earlier in labels[:-2])]
     return Evaluation(
         stage=stage.name,
         count=len(right[labels[0]]),
