@@ -17,16 +17,12 @@ from burnish.recipes.runner import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 
-from workshop import make_workshop
+from workshop import SAME_BITS, make_workshop
 
-RECIPE = """
-name: fewer
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+RECIPE = (
+    "name: fewer"
+    + SAME_BITS
+    + """stages:
   - type: prepare
     script: prepare.py
   - type: corpus
@@ -42,6 +38,7 @@ stages:
     corpus: "@corpus"
     models: {original: base, converted: "@convert", uptrained: "@cpt"}
 """
+)
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from workshop import make_workshop, tiny_tokenizer
+from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
 from burnish.checkpoints import save_reward_model
@@ -20,14 +20,10 @@ from burnish.recipes.plan import make_plan
 from burnish.recipes.runner import run
 from chat_server import chat_server
 
-RECIPE = """
-name: compared
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+RECIPE = (
+    "name: compared"
+    + SAME_BITS
+    + """stages:
   - type: sft
     data: sft.jsonl
     heldout: 0
@@ -41,6 +37,7 @@ stages:
     max_new_tokens: 8
     max_length: 64
 """
+)
 
 
 def write(file: Path, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import make_workshop
+from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.checkpoints import save_reward_model
@@ -19,14 +19,10 @@ from burnish.recipes.runner import preview, run
 from burnish.recipes.stages.sample import SampleStage
 from chat_server import ChatServer, chat_server
 
-RECIPE = """
-name: online
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+RECIPE = (
+    "name: online"
+    + SAME_BITS
+    + """stages:
   - &sample
     type: sample
     tasks: tasks.jsonl
@@ -40,6 +36,7 @@ stages:
   - {<<: *sample, name: sample2}
   - {<<: *dpo, name: dpo2, pairs: "@sample2"}
 """
+)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from test_kill import products, run_and_kill, run_to_the_end, server, steps_done
-from workshop import make_workshop, tiny_tokenizer
+from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
 from burnish.errors import BurnishError, RecipeError
@@ -22,14 +22,10 @@ from burnish.training.events import read_events
 
 __all__ = ["server"]
 
-RECIPE = """
-name: numbers
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+RECIPE = (
+    "name: numbers"
+    + SAME_BITS
+    + """stages:
   - type: prepare
     script: prepare.py
   - type: ppo
@@ -48,6 +44,7 @@ stages:
     use_score_scaling: true
     training: {learning_rate: 3e-3, batch_size: 8, micro_batch_tokens: 256, checkpoint_seconds: 0}
 """
+)
 REWARD = """
 def reward(prompt, completion, row):
     return sum(character.isdigit() for character in completion) / max(1, len(completion))
@@ -136,7 +133,7 @@ def test_a_critic_may_start_as_a_reward_model_of_another_size(tmp_path: Path) ->
     [
         (["critic.model=model"], r"critic\.model: got 'model'; a head has no model of its own"),
         (["use_score_norm=true", "use_score_scaling=false"], r"use_score_norm: got true without use_score_scaling"),
-        (["rewards=[{type: format}, {type: format}]"], r"rewards\[1\]: a reward named 'format' is there already"),
+        (["rewards=[{type: format}, {type: format}]"], r"rewards\[1\]: there is a reward 'format' already"),
         (["cliprange=1.5"], r"cliprange: got 1.5"),
         (["kl_estimator=k4"], r"kl_estimator: got 'k4'"),
         (["kl_coeff=0.1"], r"kl_coeff.*did you mean 'kl_coef'"),

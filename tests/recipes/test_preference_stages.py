@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_kill import kill_often, products, run_to_the_end, server, steps_done  # noqa: F401
 from torch import Tensor
-from workshop import make_workshop
+from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.datasets.examples import LabelledExample
@@ -25,15 +25,12 @@ from burnish.text.chat import encode_conversation
 from burnish.text.tokenizer import Tokenizer
 from tiny_models import tiny_decoder
 
-HEAD = """\
-name: numbers
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+HEAD = (
+    "name: numbers"
+    + SAME_BITS
+    + """stages:
 """
+)
 TRAINING = "{learning_rate: 2e-3, batch_size: 6, epochs: 1, micro_batch_tokens: 200, checkpoint_seconds: 0}"
 DPO = f"""\
   - type: dpo

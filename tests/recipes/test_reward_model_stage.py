@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from test_kill import kill_often, products, run_to_the_end, server, steps_done  # noqa: F401
-from workshop import make_workshop
+from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.datasets.rankings import RankedExample, ranked_batches
@@ -23,15 +23,12 @@ from burnish.rewards.functions import Sample
 from burnish.rewards.learned import by_reward_model
 from tiny_models import tiny_decoder
 
-HEAD = """\
-name: numbers
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-stages:
+HEAD = (
+    "name: numbers"
+    + SAME_BITS
+    + """stages:
 """
+)
 TRAINING = "{learning_rate: 5e-3, batch_size: 6, epochs: 6, micro_batch_tokens: 200, checkpoint_seconds: 0}"
 STAGE = f"""\
   - type: reward_model

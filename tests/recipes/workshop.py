@@ -17,6 +17,15 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+SAME_BITS = """
+seed: 3
+model: model
+device: cpu
+compute_dtype: float32
+threads: 1
+"""
+"""What the recipes of tests say besides their name and stages: a run gives the same bits on every machine."""
+
 # Every question has one of three answers, so that a model of two layers soon gets some right and some wrong.
 PREPARE = """
 import argparse, json
@@ -47,14 +56,10 @@ for name, word in (("documents", "SELECT"), ("general", "prose")):
 print("prepared")
 """
 
-RECIPE = """
-name: numbers
-seed: 3
-model: model
-device: cpu
-compute_dtype: float32
-threads: 1
-chat:
+RECIPE = (
+    "name: numbers"
+    + SAME_BITS
+    + """chat:
   system: "@prepare/system.txt"
   max_new_tokens: 8
   verifier: &verifier {type: sql, database: "@prepare/numbers.duckdb"}
@@ -95,6 +100,7 @@ stages:
     model: "@dpo"
     gguf: [F16, Q8_0]
 """
+)
 
 
 def tiny_tokenizer() -> Tokenizer:

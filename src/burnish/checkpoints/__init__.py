@@ -11,6 +11,7 @@ import torch
 
 from burnish.checkpoints import gguf, huggingface, peft, reward_models
 from burnish.checkpoints.gguf_file import open_gguf
+from burnish.checkpoints.reward_models import save_reward_model
 from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
@@ -93,18 +94,6 @@ def load_reward_model(
     """
     where, dtype = _place(device, compute_dtype)
     return reward_models.read(Path(path), compute_dtype=dtype, device=where)
-
-
-def save_reward_model(
-    model: ScalarModel,
-    tokenizer: Tokenizer,
-    folder: Path | str,
-    *,
-    card: str | None = None,
-    dtype: torch.dtype | None = None,
-) -> None:
-    """Writes a folder that transformers loads as `AutoModelForSequenceClassification`. Arguments as for `save`."""
-    reward_models.write(model, tokenizer, folder, card=card, dtype=dtype)
 
 
 def _place(device: str | torch.device, compute_dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:

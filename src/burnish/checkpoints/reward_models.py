@@ -23,7 +23,7 @@ from burnish.text.tokenizer import Tokenizer
 SCORE = "score.weight"
 
 
-def write(
+def save_reward_model(
     model: ScalarModel,
     tokenizer: Tokenizer,
     folder: Path | str,
@@ -31,7 +31,10 @@ def write(
     card: str | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Writes a reward model; an existing folder is replaced whole, or left alone if anything fails."""
+    """Writes a folder that transformers loads as `AutoModelForSequenceClassification`. Arguments as for `save`.
+
+    An existing folder is replaced whole, or left alone if anything fails.
+    """
     decoder = model.decoder
     check_vocabulary(decoder, tokenizer)
     tokenizer = replace(tokenizer, pad_id=padding_id(tokenizer))

@@ -1,10 +1,13 @@
 """Rows that a training leaves out, and what its objective says of them before and after."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.recipes.stage import Metrics
+from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
@@ -15,6 +18,27 @@ HELDOUT_REPORT_FILE = "heldout_report.jsonl"
 """As a stage's `data_report.jsonl`, for the rows held out."""
 
 Row = TypeVar("Row")
+
+
+class JudgedDataStage(TrainingStage):
+    """Base of the stages that learn from judged answers: pairs, ranked lists, single answers."""
+
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
+    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
+    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        """The figures of the held-out rows; a table, such as that of calibration, stays in `stage.json`."""
+        if "heldout" not in metrics:
+            return {}
+        found = {
+            name: {key: value for key, value in part.items() if not isinstance(value, list)}
+            if isinstance(part, dict)
+            else part
+            for name, part in metrics["heldout"].items()
+        }
+        return {"heldout": {self.name or self.type_name(): found}}
 
 
 def split_last(rows: Sequence[Row], heldout: int, source: str) -> tuple[list[Row], list[Row]]:

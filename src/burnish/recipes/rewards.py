@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from burnish.errors import BurnishError, DataError
+from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import FileReference, Name, RewardModelReference, StageContext, StrictModel
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -153,6 +154,14 @@ RewardConfig = Annotated[
 def reward_names(rewards: "Sequence[RewardConfig]") -> list[str]:
     """The name of each in the metrics."""
     return [reward.name or reward.type for reward in rewards]
+
+
+def reward_problems(rewards: "Sequence[RewardConfig]") -> Iterator[tuple[KeyPath, str]]:
+    """Rewards that would have one name in the metrics."""
+    names = reward_names(rewards)
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("rewards", index), f"there is a reward '{name}' already; give this one a `name` of its own"
 
 
 @contextmanager

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, comparison, objective_metrics, split_last
+from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.reference_logps import reference_logps
 from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, StageContext
-from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
@@ -35,7 +34,7 @@ READS: dict[str, set[str]] = {
 REFERENCE_FREE = ("simpo", "orpo", "cpo")
 
 
-class DpoStage(TrainingStage):
+class DpoStage(JudgedDataStage):
     """Prefers the chosen answers; the model that training starts from is the reference, where the loss has one.
 
     The reference's log-probabilities are computed once and kept in the run's `cache/`, so that another `beta`, loss or
@@ -44,7 +43,6 @@ class DpoStage(TrainingStage):
 
     type: Literal["dpo"] = Field("dpo", description="dpo")
     pairs: PreferencesReference = Field(description="preferences: prompt, chosen, rejected; for example @sample")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     loss_type: Literal["sigmoid", "hinge", "ipo", "robust", "simpo", "orpo", "cpo"] = Field(
         "sigmoid", description="the loss; simpo, orpo and cpo need no reference"
     )
@@ -62,9 +60,6 @@ class DpoStage(TrainingStage):
     )
     simpo_gamma: float = Field(0.5, ge=0, description="target reward margin γ: for simpo")
     cpo_alpha: float = Field(1.0, ge=0, description="weight of imitating the chosen answers: for cpo")
-    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
-    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer pairs")
-    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from super().problems(folder)
@@ -125,9 +120,6 @@ class DpoStage(TrainingStage):
             **report.metrics,
             **comparison(before, objective_metrics(decoder, objective, heldout), len(heldout_pairs)),
         }
-
-    def summary(self, metrics: Metrics) -> dict[str, Any]:
-        return {"heldout": {self.name or self.type: metrics["heldout"]}} if "heldout" in metrics else {}
 
     def objective(self) -> "Objective":
         from burnish.objectives.cpo import CPO

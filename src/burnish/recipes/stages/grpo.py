@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from burnish.errors import DataError, RecipeError
-from burnish.nn.config import DecoderConfig
 from burnish.recipes.problems import KeyPath
-from burnish.recipes.rewards import RewardConfig, open_rewards, read_rewarded_tasks, reward_names
-from burnish.recipes.stage import PARTIAL_FOLDER, FileReference, Metrics, StageContext
-from burnish.recipes.training_stage import TrainingStage
+from burnish.recipes.rollout_stage import RolloutStage
+from burnish.recipes.stage import Metrics, StageContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,43 +16,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.batches import Batch
-    from burnish.datasets.examples import Prompt
-    from burnish.datasets.rows import Task
     from burnish.nn.actor_critic import Reference
     from burnish.nn.decoder import Decoder
     from burnish.nn.log_probabilities import Scores
-    from burnish.text.tokenizer import Tokenizer
     from burnish.training.rollout import Rollout
     from burnish.training.rollouts import Columns, RolloutConfig
 
-ROLLOUTS_FOLDER = "rollouts"
 
-
-class GrpoStage(TrainingStage):
+class GrpoStage(RolloutStage):
     """Samples groups of completions to each prompt and makes the better ones of a group more probable.
 
-    `rollouts/` has all that was sampled, with the rewards, one file for each rollout. An optimizer step learns from
-    `training.batch_size` prompts, `num_generations` completions each.
+    An optimizer step learns from `training.batch_size` prompts, `num_generations` completions each. `rollouts/` has all
+    that was sampled, with the rewards, one file for each rollout.
     """
 
     type: Literal["grpo"] = Field("grpo", description="grpo")
-    tasks: FileReference = Field(description="tasks: prompts with all that the rewards read")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
-    rewards: list[RewardConfig] = Field(min_length=1, description="what a completion earns: the weighted sum of these")
-
     num_generations: int = Field(8, ge=2, description="completions of each prompt: the group")
-    rollouts: int | None = Field(
-        None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
-    )
     steps_per_generation: int = Field(1, ge=1, description="optimizer steps that share the prompts of a rollout")
     num_iterations: int = Field(1, ge=1, description="passes over a rollout")
     dynamic_sampling: int = Field(
         0, ge=0, description="so many times, groups that all earned the same are replaced by further prompts (DAPO)"
     )
-    temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
     top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")
-    max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
     mask_truncated_completions: bool = Field(False, description="learn nothing from completions that were cut (DAPO)")
 
     loss_type: Literal["grpo", "bnpo", "dapo", "dr_grpo"] = Field(
@@ -80,52 +63,23 @@ class GrpoStage(TrainingStage):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from super().problems(folder)
-        names = reward_names(self.rewards)
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                yield ("rewards", index), f"there is a reward '{name}' already; give this one a `name` of its own"
         if self.kl_in == "reward" and not self.beta:
             yield ("kl_in",), "got 'reward', but beta is 0; set `beta`, the price"
         if self.kl_in == "reward" and self.use_bias_correction_kl:
             yield ("use_bias_correction_kl",), "is about the divergence in the loss; set `kl_in: loss` or remove it"
 
-    def check(self, context: StageContext) -> None:
-        read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
-
-    def check_model(self, model: DecoderConfig) -> None:
-        super().check_model(model)
-        if model.logits_softcap is not None and self.temperature != 1:
-            raise RecipeError(
-                f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
-                "and its log-probabilities are computed at temperature 1 only: expected 1"
-            )
-
     def run(self, context: StageContext) -> Metrics:
         from burnish.nn.actor_critic import Reference
         from burnish.objectives.grpo import GRPO
         from burnish.training.events import read_events
-        from burnish.training.rollouts import Rollouts, RolloutSteps
+        from burnish.training.rollouts import RolloutSteps
 
         decoder, tokenizer = context.load(self.model)
-        tasks, prompts = self._read(context, decoder, tokenizer)
+        tasks, prompts, n_dropped = self.read(context, decoder, tokenizer)
         self.make_trainable(context, decoder)
-        reference = Reference(decoder) if self.beta else None
-        config = self._rollout_config()
-        n_rollouts = self.rollouts or max(1, round(self.training.epochs * len(tasks) / config.prompts))
-        with open_rewards(context, self.rewards) as rewards:
-            rollouts = Rollouts(
-                decoder,
-                tokenizer,
-                tasks,
-                prompts,
-                rewards,
-                config,
-                columns=self._columns(decoder, reference),
-                folder=context.folder / ROLLOUTS_FOLDER,
-                store=context.folder / PARTIAL_FOLDER / ROLLOUTS_FOLDER,
-                seed=context.seed,
-                identity=context.key,
-            )
+        columns = self._columns(decoder, Reference(decoder) if self.beta else None)
+        with self.sampling(context, decoder, tokenizer, tasks, prompts, self._rollout_config(), columns) as sampled:
+            rollouts, n_rollouts = sampled
             steps = RolloutSteps(rollouts, n_rollouts, self.steps_per_generation * self.num_iterations, self.updates)
             report = self.fit(
                 context,
@@ -156,6 +110,7 @@ class GrpoStage(TrainingStage):
             "steps": report.steps,
             "rollouts": n_rollouts,
             "tasks": len(tasks),
+            "dropped": n_dropped,
             "rewards_by_time": {
                 "first": sum(event["reward"] for event in events[:fifth]) / fifth,
                 "last": sum(event["reward"] for event in events[-fifth:]) / fifth,
@@ -219,23 +174,6 @@ class GrpoStage(TrainingStage):
 
         pairs = zip(rollout.columns["old_logps"], rollout.columns["reference_logps"], strict=True)
         return torch.stack([kl_estimate(old, reference, self.kl_estimator).sum() for old, reference in pairs])
-
-    def _read(
-        self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer"
-    ) -> "tuple[list[Task], list[Prompt]]":
-        """The tasks whose prompts leave room for a completion, and the prompts."""
-        from burnish.datasets.examples import task_prompts
-
-        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
-        room = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
-        prompts, kept = task_prompts(tasks, tokenizer, max_length=room)
-        context.report(kept)
-        if not prompts:
-            raise DataError(
-                f"{self.tasks}: no prompt leaves room for {self.max_new_tokens} new tokens; lower max_new_tokens"
-            )
-        dropped = {(file, line) for file, line, _ in kept.dropped}
-        return [task for task in tasks if (task.place.file, task.place.line) not in dropped], prompts
 
     def _rollout_config(self) -> "RolloutConfig":
         from burnish.generation.sampling import Sampling

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, comparison, objective_metrics, split_last
+from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
 from burnish.recipes.reference_logps import reference_logps, scored_logps
 from burnish.recipes.stage import DATA_REPORT_FILE, FileReference, Metrics, StageContext
-from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +25,7 @@ Plan = Sequence[Sequence[int]]
 """The rows of each step, by number."""
 
 
-class KtoStage(TrainingStage):
+class KtoStage(JudgedDataStage):
     """Makes desired answers likelier and the others less likely; the model that training starts from is the reference.
 
     Its log-probabilities are kept in the run's `cache/`, as those of `dpo`.
@@ -34,13 +33,9 @@ class KtoStage(TrainingStage):
 
     type: Literal["kto"] = Field("kto", description="kto")
     data: FileReference = Field(description="answers with a label: prompt, completion and label true or false, ...")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {label: correct}")
     beta: float = Field(0.1, gt=0, description="how much a departure from the reference costs")
     desirable_weight: float = Field(1.0, gt=0, description="weight λ_D of the desired answers")
     undesirable_weight: float = Field(1.0, gt=0, description="weight λ_U of the others")
-    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
-    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
-    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
 
     def check(self, context: StageContext) -> None:
         from burnish.datasets.rows import read_labelled
@@ -82,9 +77,6 @@ class KtoStage(TrainingStage):
             **report.metrics,
             **comparison(before, measured(), len(heldout_examples) if heldout else 0),
         }
-
-    def summary(self, metrics: Metrics) -> dict[str, Any]:
-        return {"heldout": {self.name or self.type: metrics["heldout"]}} if "heldout" in metrics else {}
 
     def examples(
         self, context: StageContext, rows: "Sequence[Labelled]", tokenizer: "Tokenizer", report_file: str

@@ -6,30 +6,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.errors import DataError, RecipeError
-from burnish.nn.config import DecoderConfig
+from burnish.errors import RecipeError
 from burnish.recipes.problems import KeyPath
-from burnish.recipes.rewards import RewardConfig, open_rewards, read_rewarded_tasks, reward_names
-from burnish.recipes.stage import (
-    PARTIAL_FOLDER,
-    FileReference,
-    Metrics,
-    RewardModelReference,
-    StageContext,
-    StrictModel,
-)
-from burnish.recipes.training_stage import TrainingStage
+from burnish.recipes.rollout_stage import RolloutStage
+from burnish.recipes.stage import Metrics, RewardModelReference, StageContext, StrictModel
 from burnish.training.ppo_settings import PPOSettings
 
 if TYPE_CHECKING:
-    from burnish.datasets.examples import Prompt
-    from burnish.datasets.rows import Task
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.rollouts import RolloutConfig
-
-ROLLOUTS_FOLDER = "rollouts"
 
 
 class CriticConfig(StrictModel):
@@ -44,7 +31,7 @@ class CriticConfig(StrictModel):
     )
 
 
-class PpoStage(PPOSettings, TrainingStage):
+class PpoStage(PPOSettings, RolloutStage):
     """Raises the reward of the answers that the model samples, at a price for leaving the model it started from.
 
     An optimizer step learns from the answers to `training.batch_size` prompts; a rollout has `num_mini_batches` times
@@ -52,16 +39,8 @@ class PpoStage(PPOSettings, TrainingStage):
     """
 
     type: Literal["ppo"] = Field("ppo", description="ppo")
-    tasks: FileReference = Field(description="tasks: prompts with all that the rewards read")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
-    rewards: list[RewardConfig] = Field(min_length=1, description="what an answer earns: the weighted sum of these")
     critic: CriticConfig = Field(CriticConfig.model_validate({}), description="the critic")
-    rollouts: int | None = Field(
-        None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
-    )
     num_generations: int = Field(1, ge=1, description="answers to each prompt of a rollout")
-    temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; all losses are of this policy")
-    max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
     cliprange: float = Field(0.2, gt=0, lt=1, description="ε, how far the ratio to the sampling policy is followed")
     cliprange_value: float | None = Field(
         0.2, gt=0, description="how far values may move from those of the rollout; null: any distance"
@@ -78,21 +57,6 @@ class PpoStage(PPOSettings, TrainingStage):
             )
         if self.use_score_norm and not self.use_score_scaling:
             yield ("use_score_norm",), "got true without use_score_scaling: set that too, or remove it"
-        names = reward_names(self.rewards)
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                yield ("rewards", index), f"a reward named '{name}' is there already: give one of them another `name`"
-
-    def check(self, context: StageContext) -> None:
-        read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
-
-    def check_model(self, model: DecoderConfig) -> None:
-        super().check_model(model)
-        if model.logits_softcap is not None and self.temperature != 1:
-            raise RecipeError(
-                f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
-                "and its log-probabilities are computed at temperature 1 only: expected 1"
-            )
 
     def disk_bytes(self, n_parameters: int) -> int:
         """As every training, and once more the state of a critic that is a network of its own."""
@@ -102,7 +66,6 @@ class PpoStage(PPOSettings, TrainingStage):
         from burnish.nn.actor_critic import ActorCritic, Reference
         from burnish.objectives.ppo import PPO
         from burnish.training.ppo import PPOSteps, rollout_columns
-        from burnish.training.rollouts import Rollouts
 
         decoder, tokenizer = context.load(self.model)
         tasks, prompts, n_dropped = self.read(context, decoder, tokenizer)
@@ -110,21 +73,9 @@ class PpoStage(PPOSettings, TrainingStage):
         reference = Reference(decoder)
         critic = self.make_critic(context, decoder, tokenizer)
         model = ActorCritic(decoder, critic, kl_coef=self.kl_coef, temperature=self.temperature)
-        with open_rewards(context, self.rewards) as rewards:
-            rollouts = Rollouts(
-                decoder,
-                tokenizer,
-                tasks,
-                prompts,
-                rewards,
-                self.rollout_config(),
-                columns=rollout_columns(model, reference),
-                folder=context.folder / ROLLOUTS_FOLDER,
-                store=context.folder / PARTIAL_FOLDER / ROLLOUTS_FOLDER,
-                seed=context.seed,
-                identity=context.key,
-            )
-            n_rollouts = self.rollouts or max(1, round(self.training.epochs * len(tasks) / rollouts.config.prompts))
+        config, columns = self.rollout_config(), rollout_columns(model, reference)
+        with self.sampling(context, decoder, tokenizer, tasks, prompts, config, columns) as sampled:
+            rollouts, n_rollouts = sampled
             steps = PPOSteps(model, rollouts, self, n_rollouts=n_rollouts, seed=context.seed)
             objective = PPO(self.cliprange, self.cliprange_value, self.vf_coef, self.entropy_coef)
             report = self.fit(
@@ -143,24 +94,6 @@ class PpoStage(PPOSettings, TrainingStage):
             "tasks": len(tasks),
             "dropped": n_dropped,
         } | report.metrics
-
-    def read(
-        self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer"
-    ) -> "tuple[list[Task], list[Prompt], int]":
-        """The tasks whose prompts leave room for an answer, these prompts, and how many tasks were dropped."""
-        from burnish.datasets.examples import task_prompts
-
-        limit = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
-        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
-        prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
-        context.report(report)
-        if not prompts:
-            raise DataError(
-                f"{self.tasks}: no prompt leaves room for an answer in the model's context; lower max_new_tokens "
-                f"({self.max_new_tokens})"
-            )
-        dropped = {(file, line) for file, line, _ in report.dropped}
-        return [task for task in tasks if (task.place.file, task.place.line) not in dropped], prompts, len(dropped)
 
     def make_critic(self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer") -> "ScalarModel":
         """The critic that the stage asks for; one from a reward model trains as the policy does."""

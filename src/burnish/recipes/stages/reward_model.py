@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, comparison, split_last
+from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, split_last
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, ReferenceKind, StageContext
-from burnish.recipes.training_stage import MODEL_FOLDER, TrainingStage
+from burnish.recipes.training_stage import MODEL_FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from burnish.text.tokenizer import Tokenizer
 
 
-class RewardModelStage(TrainingStage):
+class RewardModelStage(JudgedDataStage):
     """Learns which answers people prefer, on pairs or ranked lists.
 
     The product is `model/`, which transformers loads as `AutoModelForSequenceClassification`, with LoRA's adapters
@@ -35,7 +35,6 @@ class RewardModelStage(TrainingStage):
     pairs: PreferencesReference = Field(
         description="preferences (prompt, chosen, rejected) or ranked lists (prompt, responses); for example @sample"
     )
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     loss_type: Literal["bradley_terry", "plackett_luce"] = Field(
         "bradley_terry", description="of a ranked list all pairs, or the ranking as a whole; the same for a pair"
     )
@@ -43,9 +42,6 @@ class RewardModelStage(TrainingStage):
         0.0, ge=0, description="rewards are to differ by this times the row's margin; 0 reads no margins"
     )
     center_rewards_coefficient: float = Field(0.0, ge=0, description="weight of keeping rewards around zero")
-    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
-    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
-    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
     heldout_pairs: PreferencesReference | None = Field(None, description="a file to measure on instead")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"reward_model": MODEL_FOLDER}
@@ -120,15 +116,6 @@ class RewardModelStage(TrainingStage):
             **report.metrics,
             **comparison(before, measured(), len(heldout)),
         }
-
-    def summary(self, metrics: Metrics) -> dict[str, Any]:
-        if "heldout" not in metrics:
-            return {}
-        found = {
-            when: {name: value for name, value in metrics["heldout"][when].items() if name != "calibration"}
-            for when in ("before", "after")
-        }
-        return {"heldout": {self.name or self.type: {"rows": metrics["heldout"]["rows"], **found}}}
 
     def examples(
         self, context: StageContext, rows: "Sequence[Ranking]", tokenizer: "Tokenizer", file: str

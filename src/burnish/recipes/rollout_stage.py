@@ -1,0 +1,103 @@
+"""What the stages that learn from samples of their own have in common: tasks, rewards, and the rollouts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from burnish.errors import DataError, RecipeError
+from burnish.nn.config import DecoderConfig
+from burnish.recipes.problems import KeyPath
+from burnish.recipes.rewards import RewardConfig, open_rewards, read_rewarded_tasks, reward_problems
+from burnish.recipes.stage import PARTIAL_FOLDER, FileReference, StageContext
+from burnish.recipes.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from burnish.datasets.examples import Prompt
+    from burnish.datasets.rows import Task
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.rollouts import Columns, RolloutConfig, Rollouts
+
+ROLLOUTS_FOLDER = "rollouts"
+
+
+class RolloutStage(TrainingStage):
+    """Base of the stages that sample from the policy and reward what it says.
+
+    `rollouts/` has all that was sampled, with the rewards, one file for each rollout.
+    """
+
+    tasks: FileReference = Field(description="tasks: prompts with all that the rewards read")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    rewards: list[RewardConfig] = Field(min_length=1, description="what a completion earns: the weighted sum of these")
+    rollouts: int | None = Field(
+        None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
+    )
+    temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
+    max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        yield from super().problems(folder)
+        yield from reward_problems(self.rewards)
+
+    def check(self, context: StageContext) -> None:
+        read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+
+    def check_model(self, model: DecoderConfig) -> None:
+        super().check_model(model)
+        if model.logits_softcap is not None and self.temperature != 1:
+            raise RecipeError(
+                f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
+                "and its log-probabilities are computed at temperature 1 only: expected 1"
+            )
+
+    def read(
+        self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer"
+    ) -> "tuple[list[Task], list[Prompt], int]":
+        """The tasks whose prompts leave room for a completion, these prompts, and how many tasks were dropped."""
+        from burnish.datasets.examples import task_prompts
+
+        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        room = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
+        prompts, report = task_prompts(tasks, tokenizer, max_length=room)
+        context.report(report)
+        if not prompts:
+            raise DataError(
+                f"{self.tasks}: no prompt leaves room for {self.max_new_tokens} new tokens in the model's context; "
+                f"lower max_new_tokens ({self.max_new_tokens})"
+            )
+        dropped = {(file, line) for file, line, _ in report.dropped}
+        return [task for task in tasks if (task.place.file, task.place.line) not in dropped], prompts, len(dropped)
+
+    @contextmanager
+    def sampling(
+        self,
+        context: StageContext,
+        decoder: "Decoder",
+        tokenizer: "Tokenizer",
+        tasks: "list[Task]",
+        prompts: "list[Prompt]",
+        config: "RolloutConfig",
+        columns: "Columns",
+    ) -> "Iterator[tuple[Rollouts, int]]":
+        """The rollouts, with the rewards open, and how many there will be."""
+        from burnish.training.rollouts import Rollouts
+
+        with open_rewards(context, self.rewards) as rewards:
+            rollouts = Rollouts(
+                decoder,
+                tokenizer,
+                tasks,
+                prompts,
+                rewards,
+                config,
+                columns=columns,
+                folder=context.folder / ROLLOUTS_FOLDER,
+                store=context.folder / PARTIAL_FOLDER / ROLLOUTS_FOLDER,
+                seed=context.seed,
+                identity=context.key,
+            )
+            yield rollouts, self.rollouts or max(1, round(self.training.epochs * len(tasks) / config.prompts))
