@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, Reply, chat_server, completion
 
 from burnish.errors import BurnishError
 from burnish.rewards import chat_endpoint
 from burnish.rewards.chat_endpoint import ChatEndpoint
+from chat_server import ChatServer, Reply, chat_server, completion
 
 QUESTION = [{"role": "user", "content": "Which?"}]
 
