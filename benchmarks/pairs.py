@@ -19,8 +19,8 @@ COMMON: dict[str, Any] = {
     "unit": "pairs/s",
     "axes": {
         "precision": ("float32", "bfloat16"),
-        "micro_batches": (1, 2),
-        "keep_freed_memory": (False, True),
+        "micro_batches": (2, 1),
+        "keep_freed_memory": (True, False),
     },
     "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
     "search": {"timed_steps": 1},

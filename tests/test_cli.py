@@ -88,7 +88,7 @@ def test_a_mistake_is_one_message_without_a_traceback(tmp_path: Path, capsys: py
     status, out, err = call(capsys, "run", recipe)
     assert status == 1
     assert out == ""
-    assert err.startswith(f"error: {recipe}:3: sed: unknown key; did you mean 'seed'?")
+    assert err.startswith(f"error: {recipe}:2: sed: unknown key; did you mean 'seed'?")
     assert "Traceback" not in err
 
 

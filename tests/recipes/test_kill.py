@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import random
+import signal
 import time
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -46,8 +47,8 @@ def products(recipe: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def run_and_kill(recipe: Path, server: ForkServerContext, *, step: int, delay: float) -> None:
-    """Start the run, and kill it `delay` seconds after it reached a step."""
+def run_and_kill(recipe: Path, server: ForkServerContext, *, step: int, delay: float) -> bool:
+    """Start the run, and kill it `delay` seconds after it reached a step; returns whether it was still running."""
     process = server.Process(target=run_quietly, args=(recipe,))
     process.start()
     while process.is_alive() and steps_done(recipe) < step:
@@ -55,6 +56,7 @@ def run_and_kill(recipe: Path, server: ForkServerContext, *, step: int, delay: f
     process.join(delay)
     process.kill()
     process.join()
+    return process.exitcode == -signal.SIGKILL
 
 
 def run_to_the_end(recipe: Path, server: ForkServerContext) -> None:
@@ -75,10 +77,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, server: ForkServerCont
 
 
 def kill_often(recipe: Path, server: ForkServerContext, n_steps: int, *, seed: int, kills: int) -> None:
-    """Kill at random points, from the start to after the last step, each time going on from where the last kill was."""
+    """Kill at random points, from the start to after the last step, each time going on from where the last kill was.
+
+    The last kills may find that the run has ended, but at most half of them.
+    """
     draw = random.Random(seed)
-    for step in sorted(draw.randrange(n_steps + 1) for _ in range(kills)):
-        run_and_kill(recipe, server, step=step, delay=draw.uniform(0, 0.3))
+    steps = sorted(draw.randrange(n_steps + 1) for _ in range(kills))
+    killed = [run_and_kill(recipe, server, step=step, delay=draw.uniform(0, 0.3)) for step in steps]
+    assert 2 * sum(killed) >= kills, "the kills came too late"
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -88,7 +94,6 @@ def test_a_killed_run_ends_with_the_same_bits(
     expected, n_steps = undisturbed
     recipe = make_workshop(tmp_path)
     kill_often(recipe, server, n_steps, seed=seed, kills=4)
-    assert not (run_folder(recipe) / "summary.json").exists(), "the kills came too late"
     run_to_the_end(recipe, server)
     assert products(recipe) == expected
 
