@@ -28,12 +28,21 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Little work and one repetition, to see that it runs; into OUTPUT/quick.")
     ] = False,
+    keep_search: Annotated[
+        bool,
+        typer.Option(
+            "--keep-search",
+            help="Do not search for a peer's fastest configuration again where OUTPUT has a search of the same row, "
+            "machine and versions.",
+        ),
+    ] = False,
 ) -> None:
     """Measure Burnish beside its peers. Leave the machine alone meanwhile."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the worker, removes the folder
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     if unknown := [name for name in rows or () if name not in ROWS]:
         raise typer.BadParameter(f"no row {unknown[0]}; expected one of: {', '.join(ROWS)}", param_hint="--rows")
+    folder = output / "quick" if quick else output
     records, failed = [], []
     for name in rows or ROWS:
         try:
@@ -43,12 +52,13 @@ def main(
                 threads=threads,
                 quick=quick,
                 say=lambda text: console.print(text, style="dim", markup=False, soft_wrap=True),
+                earlier=harness.read(folder, ROWS[name]) if keep_search else None,
             )
         except BenchmarkError as error:
             failed.append(name)
             console.print(f"{name}: {error}", style="red", markup=False, soft_wrap=True)
             continue
-        harness.write(output / "quick" if quick else output, record)
+        harness.write(folder, record)
         records.append(record)
     if records:
         console.print(ratio_table(records))

@@ -10,7 +10,7 @@ import json
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -28,13 +28,25 @@ NOISE = 0.1
 Say = Callable[[str], None]
 
 
-def measure(row: Row, *, repetitions: int, threads: int, quick: bool, say: Say) -> Config:
-    """The record of a row, as it is written to `<row>.json`."""
+def measure(
+    row: Row, *, repetitions: int, threads: int, quick: bool, say: Say, earlier: Config | None = None
+) -> Config:
+    """The record of a row, as it is written to `<row>.json`.
+
+    earlier: a record whose search for the peer's configuration is not done again, where it was of the same work, on
+    the same machine, with the same versions.
+    """
     with tempfile.TemporaryDirectory(prefix="burnish-bench-") as folder:
         sizes = {**row.parameters, **(row.quick if quick else {})}
         config: Config = {"folder": folder, "threads": threads, "unit": row.unit, **sizes}
         config |= _without_memory(call(row.module, "prepare", config))
-        chosen, candidates = fastest_configuration(row, config | (row.quick if quick else row.search), say)
+        if earlier is not None and _circumstances(earlier) == _circumstances(_facts(row, config)):
+            candidates = earlier["candidates"]
+            say(f"{row.name}: the search of {earlier['searched']} is taken over")
+        else:
+            earlier = None
+            candidates = search(row, config | (row.quick if quick else row.search), say)
+        chosen = fastest(candidates)
         say(f"{row.name}: {row.peer} with {_shown(chosen)}")
         check = config | row.check
         evidence = agreed(
@@ -45,11 +57,24 @@ def measure(row: Row, *, repetitions: int, threads: int, quick: bool, say: Say) 
             for side, answers in runs.items():
                 answers.append(call(row.module, side, config) if side == "ours" else _peer(row, config, chosen))
                 say(f"{row.name}: {side} {number}/{repetitions}: {_outcome(row, answers[-1])}")
-    return record(row, config, chosen, candidates, evidence, runs) | {"quick": quick}
+    found = record(row, config, chosen, candidates, evidence, runs) | {"quick": quick}
+    return found | {"searched": earlier["searched"] if earlier else found["measured"]}
 
 
-def fastest_configuration(row: Row, config: Config, say: Say) -> tuple[Config, list[Config]]:
-    """The peer's settings with the highest rate, and all that were tried, in order.
+def read(folder: Path, row: Row) -> Config | None:
+    """What `write` left of a row; None where there is nothing."""
+    path = folder / f"{row.name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def fastest(candidates: Sequence[Config]) -> Config:
+    """The settings of the candidate with the highest rate."""
+    best: Config = max(candidates, key=lambda one: one.get("value", float("-inf")))["configuration"]
+    return best
+
+
+def search(row: Row, config: Config, say: Say) -> list[Config]:
+    """The peer's settings that were tried, in order, each with its rate.
 
     One run for each candidate: along each axis in turn the values beside the best so far, and round again until no
     change of a single setting is faster. A candidate that fails is recorded and passed over. Raises BenchmarkError
@@ -69,7 +94,7 @@ def fastest_configuration(row: Row, config: Config, say: Say) -> tuple[Config, l
                     best, rate = candidate, tried[-1]["value"]
     if rate == float("-inf"):
         raise BenchmarkError(f"no configuration of {row.peer} works; the first failure: {tried[0]['error']}")
-    return best, tried
+    return tried
 
 
 def agreed(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> Config:
@@ -120,9 +145,7 @@ def record(
             for side, answers in runs.items()
         },
         "noisy": any(one.get("busy_elsewhere", 0.0) > NOISE for one in (*candidates, *runs["ours"], *runs["peer"])),
-        "parameters": {key: config[key] for key in row.parameters},
-        "machine": _machine(config["threads"]),
-        "versions": _versions(row),
+        **_facts(row, config),
         "commit": _commit(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -135,6 +158,19 @@ def write(folder: Path, result: Config) -> Path:
     path = folder / f"{result['row']}.json"
     atomic_write_text(path, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def _facts(row: Row, config: Config) -> Config:
+    """What a peer's fastest configuration depends on."""
+    return {
+        "parameters": {key: config[key] for key in row.parameters},
+        "machine": _machine(config["threads"]),
+        "versions": _versions(row),
+    }
+
+
+def _circumstances(record: Config) -> Config:
+    return {key: record[key] for key in ("parameters", "machine", "versions")}
 
 
 def _peer(row: Row, config: Config, chosen: Config, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -124,6 +124,31 @@ def test_a_row_is_measured_in_turn_and_its_medians_are_recorded(
     assert ratio_table([record]).row_count == 1
 
 
+def test_an_earlier_search_serves_the_same_circumstances_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple[str, str | None]] = []
+
+    def fake(_module: str, side: str, config: Config) -> Config:
+        calls.append((side, config.get("dtype")))
+        return answer(2.0 if config.get("dtype") == "bfloat16" else 1.0)
+
+    def measure(measured: Row, earlier: Config | None) -> Config:
+        calls.clear()
+        return harness.measure(measured, repetitions=1, threads=1, quick=False, say=lambda _: None, earlier=earlier)
+
+    monkeypatch.setattr(harness, "call", fake)
+    small = row(axes={"dtype": ("float32", "bfloat16")}, check={})
+    assert harness.read(tmp_path, small) is None
+    harness.write(tmp_path, measure(small, None))
+    kept = harness.read(tmp_path, small)
+    assert kept is not None
+    again = measure(small, kept)
+    assert calls == [("prepare", None), ("ours", None), ("peer", "bfloat16"), ("ours", None), ("peer", "bfloat16")]
+    assert (again["candidates"], again["searched"]) == (kept["candidates"], kept["searched"])
+    other = measure(row(axes=small.axes, check={}, parameters={"size": 65}), kept)
+    assert [side for side, _ in calls].count("peer") == 4, "searched again"
+    assert other["searched"] == other["measured"]
+
+
 def test_a_target_is_missed_by_either_ratio() -> None:
     target = Target(ratio=3, peak_rss_ratio=0.5)
     assert target.met(3.0, 0.5)
@@ -142,8 +167,8 @@ def test_the_search_ends_where_no_single_setting_is_faster(monkeypatch: pytest.M
         return answer(rates[setting])
 
     monkeypatch.setattr(harness, "call", fake)
-    best, tried = harness.fastest_configuration(row(), {"threads": 1}, lambda _: None)
-    assert best == {"dtype": "float32", "split": 4}
+    tried = harness.search(row(), {"threads": 1}, lambda _: None)
+    assert harness.fastest(tried) == {"dtype": "float32", "split": 4}
     assert [(one["configuration"]["dtype"], one["configuration"]["split"]) for one in tried] == [
         ("float32", 1),
         ("bfloat16", 1),
@@ -161,7 +186,7 @@ def test_a_peer_that_never_works_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(harness, "call", fake)
     with pytest.raises(BenchmarkError, match="no configuration of Peer works; the first failure: no such module"):
-        harness.fastest_configuration(row(), {"threads": 1}, lambda _: None)
+        harness.search(row(), {"threads": 1}, lambda _: None)
 
 
 @pytest.mark.parametrize(

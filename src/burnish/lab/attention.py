@@ -20,7 +20,7 @@ from burnish.lab.attention_quality import (
 from burnish.lab.attention_speed import Grid, measure_speeds, name_of, variants
 from burnish.lab.checkpoint import installed_checkpoint as installed_checkpoint
 from burnish.lab.checkpoint import tokenized
-from burnish.lab.notebook import Notebook
+from burnish.lab.notebook import command_line, open_notebook
 from burnish.lab.pretraining import Pretraining
 from burnish.lab.report import Panel, Table, require_plots, write
 from burnish.lab.text import VOCAB_SIZE, load_text
@@ -28,7 +28,6 @@ from burnish.nn.config import DecoderConfig
 from burnish.nn.conversion import with_kv_heads
 from burnish.nn.decoder import Decoder
 from burnish.recipes.display import Display
-from burnish.recipes.lock import run_lock
 
 NAME = "attention"
 
@@ -146,17 +145,14 @@ def run(
     device = choose_device()
     dtype = choose_compute_dtype("auto", device)
     settings = {
-        "command": f"burnish lab attention{' --quick' if scale is QUICK else f' --minutes {minutes:g}'}",
+        "command": command_line(NAME, minutes, quick=scale is QUICK),
         "minutes": minutes,
         "scale": asdict(scale),
         "text": [text.source, text.identity],
         "compute_dtype": str(dtype).removeprefix("torch."),
         "checkpoint": None if checkpoint is None else checkpoint.name,
     }
-    notebook = Notebook(folder / NAME, settings | {"seed": seed})
-    with run_lock(folder):  # Two experiments at a time would time each other.
-        if again:
-            notebook.discard()
+    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
         bench = Bench(text, notebook, display, device, dtype, scale.heldout_tokens)
         display.say("speed and memory", style="bold")
         parts = [_speed(bench, scale)]
@@ -253,7 +249,7 @@ def _checkpoint(bench: Bench, scale: Scale, seconds: float, seed: int, file: Pat
     uptraining = Uptraining(bench, decoder, settings, shares, seed=seed, first=0, name="checkpoint")
     conversions = uptraining.run([1])
     original = conversions[0].converted
-    title = f"Conversion of {file.stem}, {heads} -> 1 KV heads"
+    title = f"Conversion of {file.stem}"
     note = (
         f"{scale.checkpoint_heldout_tokens:,} tokens of the lab's held-out text. The first row is the model itself, "
         f"trained on likewise at {settings.learning_rate:g}. Models of its kind are trained on trillions of tokens, of "

@@ -18,10 +18,9 @@ from burnish.lab.frontier_plan import Plan, Shares, measure_costs
 from burnish.lab.frontier_results import Results, best_of
 from burnish.lab.frontier_setting import Samples, Sentiment, Setting, load_openings, require_sentiment
 from burnish.lab.frontier_tables import panels, tables
-from burnish.lab.notebook import Notebook
+from burnish.lab.notebook import Notebook, command_line, open_notebook
 from burnish.lab.report import require_plots, write
 from burnish.recipes.display import Display
-from burnish.recipes.lock import run_lock
 
 NAME = "frontier"
 
@@ -118,17 +117,14 @@ def run(
     device = choose_device()
     setting = make_setting(file, text_file, scale, seed=seed, device=device)
     settings = {
-        "command": f"burnish lab frontier{' --quick' if scale is QUICK else f' --minutes {minutes:g}'}",
+        "command": command_line(NAME, minutes, quick=scale is QUICK),
         "minutes": minutes,
         "scale": asdict(scale),
         "model": file.name,
         "compute_dtype": str(setting.reference.compute_dtype).removeprefix("torch."),
         "text": [setting.openings.source, setting.openings.identity],
     }
-    notebook = Notebook(folder / NAME, settings | {"seed": seed})
-    with run_lock(folder):  # Its sizes come from its speed, which another experiment would change.
-        if again:
-            notebook.discard()
+    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
         results, plan, evaluated = experiment(setting, notebook, scale, minutes * 60, seed=seed, display=display)
     note = (
         f"{plan.answers} continuations of up to {scale.new_tokens} tokens for each policy and seed; ± is the deviation "

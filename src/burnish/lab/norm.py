@@ -20,13 +20,12 @@ from burnish.lab.norm_gradients import (
 )
 from burnish.lab.norm_time import TimedStep, alone_table, step_table, time_alone, time_steps
 from burnish.lab.norm_training import Trainer, Training, unigram_loss
-from burnish.lab.notebook import Notebook, affordable
+from burnish.lab.notebook import Notebook, affordable, command_line, open_notebook
 from burnish.lab.pretraining import Pretraining, seconds_per_step
 from burnish.lab.report import Panel, Table, require_plots, write
 from burnish.lab.text import LabText, load_text
 from burnish.nn.config import DecoderConfig
 from burnish.recipes.display import Display
-from burnish.recipes.lock import run_lock
 
 NAME = "norm"
 
@@ -135,15 +134,12 @@ def run(
     set_threads(threads)
     keep_freed_memory()
     settings = {
-        "command": f"burnish lab norm{' --quick' if scale is QUICK else f' --minutes {minutes:g}'}",
+        "command": command_line(NAME, minutes, quick=scale is QUICK),
         "minutes": minutes,
         "scale": asdict(scale),
         "text": [text.source, text.identity],
     }
-    notebook = Notebook(folder / NAME, settings | {"seed": seed})
-    with run_lock(folder):  # Two experiments at a time would time each other.
-        if again:
-            notebook.discard()
+    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
         display.say("time of the norms", style="bold")
         parts = [_time(notebook, display, scale, minutes * 60)]
         display.say("gradients at initialisation", style="bold")

@@ -5,7 +5,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import torch
 from burnish import __version__
 from burnish.files import atomic_write_text, reported
 from burnish.hardware import device_name
+from burnish.recipes.lock import run_lock
 
 T = TypeVar("T")
 
@@ -52,6 +54,24 @@ class Notebook:
         with reported("write", folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+@contextmanager
+def open_notebook(
+    folder: Path, name: str, settings: Mapping[str, Any], *, seed: int, again: bool
+) -> Iterator[Notebook]:
+    """The notebook in `folder/name`, emptied where it is done `again`. No other experiment runs in `folder` meanwhile,
+    since each sizes itself by its speed. Raises BurnishError where one does."""
+    notebook = Notebook(folder / name, {**settings, "seed": seed})
+    with run_lock(folder):
+        if again:
+            notebook.discard()
+        yield notebook
+
+
+def command_line(name: str, minutes: float, *, quick: bool) -> str:
+    """How a user asks for an experiment of this size."""
+    return f"burnish lab {name} {'--quick' if quick else f'--minutes {minutes:g}'}"
 
 
 def affordable(seconds: float, unit_seconds: float, *, least: int, most: int, multiple: int = 1) -> int:
