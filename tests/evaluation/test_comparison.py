@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from burnish.evaluation.comparison import (
     answer_divergences,
     implicit_rewards,
+    length_correlation,
     measured,
     pairs_ranked_right,
     training_cost,
@@ -63,6 +64,14 @@ def test_the_implicit_reward_is_the_log_ratio_of_the_whole_answer() -> None:
     own = [torch.tensor([-1.0, -2.0]), torch.tensor([-0.5])]
     reference = [torch.tensor([-1.5, -2.5]), torch.tensor([-0.25])]
     assert implicit_rewards(own, reference) == [1.0, -0.25]
+    assert implicit_rewards(own, reference, per_token=True) == [0.5, -0.25]
+
+
+def test_a_score_that_falls_with_length_shows() -> None:
+    chosen, rejected, tokens = [3.0, 1.0, 2.0], [2.0, 2.0, 2.0], ([5, 15, 10], [10, 10, 10])
+    assert length_correlation(chosen, rejected, *tokens) == pytest.approx(-1)
+    assert length_correlation(chosen, rejected, [10, 10, 10], [10, 10, 10]) == 0, "no answer is longer"
+    assert length_correlation([1.0], [0.0], [5], [6]) == 0, "one pair"
 
 
 def test_the_cost_is_that_of_all_stages() -> None:

@@ -45,7 +45,11 @@ METRICS = {
         "dpo": model(0.52, 6.1, 148.0, 201.0, 0.68),
         "ppo": model(0.83, 9.7, 190.0, 411.0, 0.74),
     },
-    "pairs_ranked_right": {"dpo": value(0.64, 0.13), "ppo": value(0.58, 0.13), "reward_model": value(0.66, 0.13)},
+    "pairs_ranked_right": {
+        "dpo": value(0.64, 0.13) | {"per_token": value(0.71, 0.12), "length_correlation": -0.42},
+        "ppo": value(0.58, 0.13),
+        "reward_model": value(0.66, 0.13),
+    },
 }
 
 
@@ -82,6 +86,8 @@ def test_every_figure_is_there(compared: Path) -> None:
     assert "Wins against sft by reward model, ties half" in page.words
     assert "74.0 % 64.0 to 84.0" in page.words
     assert "reward model 66.0 %" in page.words
+    assert "dpo, a token 71.0 %" in page.words
+    assert "Correlation of dpo's margin with how much longer the chosen answer is: −0.42." in page.words
     charts = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert [chart["aria-label"] for chart in charts] == ["reward model against KL, by model"]
     assert sum(tag == "circle" for tag, _ in page.tags) == 3

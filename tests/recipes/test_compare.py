@@ -99,6 +99,8 @@ def test_everything_is_measured(recipe: Path) -> None:
 
     assert list(metrics["pairs_ranked_right"]) == ["sft", "reward_model"], "the reference ranks nothing"
     assert metrics["pairs_ranked_right"]["sft"]["value"] == 1.0, "trained on the chosen answers"
+    assert metrics["pairs_ranked_right"]["sft"]["per_token"]["value"] == 1.0
+    assert -1 <= metrics["pairs_ranked_right"]["sft"]["length_correlation"] <= 1
     summary = json.loads((folder.parent / "summary.json").read_text())
     assert summary["kl"]["sft"] == sft["kl"]["k1"]["value"]
     assert "Models on 6 held-out prompts" in (folder.parent / "report.html").read_text()

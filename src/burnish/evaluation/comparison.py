@@ -8,6 +8,7 @@ Notable choices:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import correlation
 from typing import Any
 
 from torch import Tensor
@@ -52,11 +53,27 @@ def pairs_ranked_right(chosen: Sequence[float], rejected: Sequence[float], *, se
     return measured(wins(chosen, rejected), seed=seed)
 
 
-def implicit_rewards(logps: Sequence[Tensor], reference_logps: Sequence[Tensor]) -> list[float]:
-    """`log π(y|x) / π_ref(y|x)` of whole answers: DPO's implicit reward (Rafailov 2023, section 4) without its β."""
-    return [
-        (own.double() - reference.double()).sum().item() for own, reference in zip(logps, reference_logps, strict=True)
-    ]
+def implicit_rewards(
+    logps: Sequence[Tensor], reference_logps: Sequence[Tensor], *, per_token: bool = False
+) -> list[float]:
+    """`log π(y|x) / π_ref(y|x)` of whole answers: DPO's implicit reward (Rafailov 2023, section 4) without its β.
+
+    per_token: the mean over an answer's tokens instead of the sum.
+    """
+    ratios = (own.double() - reference.double() for own, reference in zip(logps, reference_logps, strict=True))
+    return [(ratio.mean() if per_token else ratio.sum()).item() for ratio in ratios]
+
+
+def length_correlation(
+    chosen: Sequence[float], rejected: Sequence[float], chosen_tokens: Sequence[int], rejected_tokens: Sequence[int]
+) -> float:
+    """Pearson's r, over pairs, between the margin of the scores and how many tokens longer the chosen answer is.
+
+    Far from 0 the score tells long from short more than good from bad. 0 where margins or differences are all alike.
+    """
+    margins = [one - other for one, other in zip(chosen, rejected, strict=True)]
+    longer = [float(one - other) for one, other in zip(chosen_tokens, rejected_tokens, strict=True)]
+    return correlation(margins, longer) if len(set(margins)) > 1 and len(set(longer)) > 1 else 0.0
 
 
 def training_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

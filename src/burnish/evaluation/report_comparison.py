@@ -44,7 +44,8 @@ class Comparison:
     """Everything the report shows of a comparing stage.
 
     wins: by the reward that decides, a bar for each model but the baseline. ranked: share of held-out pairs that are
-    ranked right. charts: each reward against the divergence. examples: a prompt and every model's answer to it.
+    ranked right. length_correlations: of each policy's implicit reward. charts: each reward against the divergence.
+    examples: a prompt and every model's answer to it.
     """
 
     stage: str
@@ -56,6 +57,7 @@ class Comparison:
     models: Sequence[Compared]
     wins: Mapping[str, Sequence[Bar]]
     ranked: Sequence[Bar]
+    length_correlations: Mapping[str, float]
     charts: Sequence[PointChart]
     examples: Sequence[tuple[str, Sequence[ShownAnswer]]]
 
@@ -93,8 +95,14 @@ def _comparison(stage: StageRecord, metrics: Mapping[str, Any]) -> Comparison:
             for name in judges
         },
         ranked=[
-            _bar(words(name), colours.get(name, len(colours) % SERIES_COLOURS), one) for name, one in ranked.items()
+            _bar(words(name) + label, colours.get(name, len(colours) % SERIES_COLOURS), one)
+            for name, whole in ranked.items()
+            for label, one in (("", whole), (", a token", whole.get("per_token")))
+            if one
         ],
+        length_correlations={
+            name: float(one["length_correlation"]) for name, one in ranked.items() if "length_correlation" in one
+        },
         charts=[
             point_chart(
                 f"{words(name)} against KL",

@@ -211,24 +211,31 @@ class CompareStage(StageConfig):
         }
 
     def _pairs_ranked_right(self, context: StageContext, scorer: Scorer, questions: Questions) -> dict[str, Any]:
-        """Of the held-out pairs, the share that the reward model and each implicit reward rank right."""
-        from burnish.evaluation.comparison import implicit_rewards, pairs_ranked_right
+        """Of the held-out pairs, the share that the reward model and each implicit reward rank right.
 
-        sides = questions.pairs
-        found: dict[str, tuple[list[float], list[float]]] = {}
+        An implicit reward is a sum over tokens: what it owes to length is told by its mean and by the correlation.
+        """
+        from burnish.evaluation.comparison import implicit_rewards, length_correlation, pairs_ranked_right
+
+        sides, seed = questions.pairs, context.seed
+        tokens = [[len(answer) for answer in given.answers] for given in sides.values()]
+        found: dict[str, Any] = {}
         reference = [scorer.logps(f"@{side}", self.reference, given) for side, given in sides.items()]
         for label, model in self.models.items():
             if context.path(model) == context.path(self.reference):
                 continue  # its implicit reward is 0 for every answer
             own = [scorer.logps(f"{label}@{side}", model, given) for side, given in sides.items()]
-            chosen, rejected = (implicit_rewards(*both) for both in zip(own, reference, strict=True))
-            found[label] = chosen, rejected
+            both = list(zip(own, reference, strict=True))
+            rewards = [implicit_rewards(*side) for side in both]
+            means = [implicit_rewards(*side, per_token=True) for side in both]
+            found[label] = pairs_ranked_right(*rewards, seed=seed).row() | {
+                "per_token": pairs_ranked_right(*means, seed=seed).row(),
+                "length_correlation": length_correlation(*rewards, *tokens),
+            }
         if self.reward_model is not None and questions.ranked:
-            chosen, rejected = (
-                scorer.rewards(f"@{side}", self.reward_model, given) for side, given in questions.ranked.items()
-            )
-            found[REWARD_MODEL] = chosen, rejected
-        return {name: pairs_ranked_right(*scores, seed=context.seed).row() for name, scores in found.items()}
+            rewards = [scorer.rewards(f"@{side}", self.reward_model, given) for side, given in questions.ranked.items()]
+            found[REWARD_MODEL] = pairs_ranked_right(*rewards, seed=seed).row()
+        return found
 
 
 @dataclass
