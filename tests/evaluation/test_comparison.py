@@ -68,10 +68,10 @@ def test_the_implicit_reward_is_the_log_ratio_of_the_whole_answer() -> None:
 
 
 def test_a_score_that_falls_with_length_shows() -> None:
-    chosen, rejected, tokens = [3.0, 1.0, 2.0], [2.0, 2.0, 2.0], ([5, 15, 10], [10, 10, 10])
-    assert length_correlation(chosen, rejected, *tokens) == pytest.approx(-1)
-    assert length_correlation(chosen, rejected, [10, 10, 10], [10, 10, 10]) == 0, "no answer is longer"
-    assert length_correlation([1.0], [0.0], [5], [6]) == 0, "one pair"
+    chosen, rejected = [3.0, 1.0, 2.0], [2.0, 2.0, 2.0]
+    assert length_correlation(chosen, rejected, [-5, 5, 0]) == pytest.approx(-1)
+    assert length_correlation(chosen, rejected, [0, 0, 0]) == 0, "no answer is longer"
+    assert length_correlation([1.0], [0.0], [-1]) == 0, "one pair"
 
 
 def test_the_cost_is_that_of_all_stages() -> None:

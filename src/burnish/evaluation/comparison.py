@@ -64,15 +64,12 @@ def implicit_rewards(
     return [(ratio.mean() if per_token else ratio.sum()).item() for ratio in ratios]
 
 
-def length_correlation(
-    chosen: Sequence[float], rejected: Sequence[float], chosen_tokens: Sequence[int], rejected_tokens: Sequence[int]
-) -> float:
+def length_correlation(chosen: Sequence[float], rejected: Sequence[float], longer: Sequence[int]) -> float:
     """Pearson's r, over pairs, between the margin of the scores and how many tokens longer the chosen answer is.
 
     Far from 0 the score tells long from short more than good from bad. 0 where margins or differences are all alike.
     """
     margins = [one - other for one, other in zip(chosen, rejected, strict=True)]
-    longer = [float(one - other) for one, other in zip(chosen_tokens, rejected_tokens, strict=True)]
     return correlation(margins, longer) if len(set(margins)) > 1 and len(set(longer)) > 1 else 0.0
 
 

@@ -218,7 +218,7 @@ class CompareStage(StageConfig):
         from burnish.evaluation.comparison import implicit_rewards, length_correlation, pairs_ranked_right
 
         sides, seed = questions.pairs, context.seed
-        tokens = [[len(answer) for answer in given.answers] for given in sides.values()]
+        longer = [len(a) - len(b) for a, b in zip(*(given.answers for given in sides.values()), strict=True)]
         found: dict[str, Any] = {}
         reference = [scorer.logps(f"@{side}", self.reference, given) for side, given in sides.items()]
         for label, model in self.models.items():
@@ -226,11 +226,11 @@ class CompareStage(StageConfig):
                 continue  # its implicit reward is 0 for every answer
             own = [scorer.logps(f"{label}@{side}", model, given) for side, given in sides.items()]
             both = list(zip(own, reference, strict=True))
-            rewards = [implicit_rewards(*side) for side in both]
+            chosen, rejected = (implicit_rewards(*side) for side in both)
             means = [implicit_rewards(*side, per_token=True) for side in both]
-            found[label] = pairs_ranked_right(*rewards, seed=seed).row() | {
+            found[label] = pairs_ranked_right(chosen, rejected, seed=seed).row() | {
                 "per_token": pairs_ranked_right(*means, seed=seed).row(),
-                "length_correlation": length_correlation(*rewards, *tokens),
+                "length_correlation": length_correlation(chosen, rejected, longer),
             }
         if self.reward_model is not None and questions.ranked:
             rewards = [scorer.rewards(f"@{side}", self.reward_model, given) for side, given in questions.ranked.items()]
