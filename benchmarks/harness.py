@@ -25,6 +25,9 @@ LOSS_TOLERANCE = 0.01
 NOISE = 0.1
 """A run is called noisy where other processes used more than so many cores meanwhile."""
 
+_CIRCUMSTANCES = ("parameters", "machine", "versions")
+"""The keys of a record that its search was for."""
+
 Say = Callable[[str], None]
 
 
@@ -62,9 +65,17 @@ def measure(
 
 
 def read(folder: Path, row: Row) -> Config | None:
-    """What `write` left of a row; None where there is nothing."""
+    """What `write` left of a row; None where there is nothing. Raises BenchmarkError where it is something else."""
     path = folder / f"{row.name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {*_CIRCUMSTANCES, "candidates", "searched"} <= found.keys():
+        raise BenchmarkError(f"{path} is not the record of a search: run without --keep-search")
+    return found
 
 
 def fastest(candidates: Sequence[Config]) -> Config:
@@ -170,7 +181,7 @@ def _facts(row: Row, config: Config) -> Config:
 
 
 def _circumstances(record: Config) -> Config:
-    return {key: record[key] for key in ("parameters", "machine", "versions")}
+    return {key: record[key] for key in _CIRCUMSTANCES}
 
 
 def _peer(row: Row, config: Config, chosen: Config, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -144,6 +144,10 @@ def test_an_earlier_search_serves_the_same_circumstances_only(monkeypatch: pytes
     again = measure(small, kept)
     assert calls == [("prepare", None), ("ours", None), ("peer", "bfloat16"), ("ours", None), ("peer", "bfloat16")]
     assert (again["candidates"], again["searched"]) == (kept["candidates"], kept["searched"])
+    for damaged in ("{", "[]", json.dumps({key: value for key, value in kept.items() if key != "searched"})):
+        (tmp_path / "other.json").write_text(damaged)
+        with pytest.raises(BenchmarkError, match="run without --keep-search"):
+            harness.read(tmp_path, row(name="other"))
     other = measure(row(axes=small.axes, check={}, parameters={"size": 65}), kept)
     assert [side for side, _ in calls].count("peer") == 4, "searched again"
     assert other["searched"] == other["measured"]
