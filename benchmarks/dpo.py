@@ -4,7 +4,7 @@
 
 A step is an optimizer step with everything in it, over all weights. The reference's log-probabilities of the pairs
 are computed before, by both sides: it is what `burnish run` does, and what makes TRL's steps fastest and smallest
-(`precompute_ref_log_probs`). The first step is not timed.
+(`precompute_ref_log_probs`). The first steps are not timed.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def peer(config: Config) -> Config:
             return dataset
 
     model = config["models"]["float32"]
-    clock = trl_training.Clock()
+    clock = trl_training.Clock(config)
     sizes = pairs.micro_batch_sizes(config)
     trainer = Encoded(
         model=model,
@@ -107,7 +107,7 @@ def peer(config: Config) -> Config:
         ),
         callbacks=[clock],
     )
-    trainer.args.max_steps = 1 + config["timed_steps"]
+    trainer.args.max_steps = our_training.n_steps(config)
     trainer.train()
     return _answer(config, clock.watch, clock.history) | {
         "configuration": sizes | {"precompute_ref_log_probs": True} | trl_training.configuration(trainer)

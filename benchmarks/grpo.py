@@ -4,7 +4,7 @@
 
 A step is all of it: the completions of its prompts are sampled by the policy as it is, exactly so many tokens each
 (neither side stops earlier); a cheap function rewards them; the reference, a frozen copy of the model on both
-sides, scores their tokens; one update of all weights follows. The first step is not timed.
+sides, scores their tokens; one update of all weights follows. The first steps are not timed.
 """
 
 import tempfile
@@ -24,12 +24,20 @@ _COMMON: dict[str, Any] = {
     "module": "benchmarks.grpo",
     "peer": "TRL GRPOTrainer",
     "unit": "completions/s",
-    "check": {"compute_dtype": "float32", "precision": "float32", "timed_steps": 0},
+    "check": {"compute_dtype": "float32", "precision": "float32", "warm_up_steps": 1, "timed_steps": 0},
     "search": {"timed_steps": 1},
     "packages": ("trl", "transformers", "accelerate", "datasets"),
 }
 _AXES: dict[str, Any] = {"precision": ("float32", "bfloat16"), "micro_batches": (4, 8)}
-_SIZES: dict[str, Any] = {"prompts": 4, "samples": 8, "new_tokens": 64, "updates": 1, "timed_steps": 2, "fixed": False}
+_SIZES: dict[str, Any] = {
+    "prompts": 4,
+    "samples": 8,
+    "new_tokens": 64,
+    "updates": 1,
+    "warm_up_steps": 2,
+    "timed_steps": 2,
+    "fixed": False,
+}
 """fixed: the completions are given, for a comparison of losses (`benchmarks.curves`). updates: of each rollout."""
 _BETA = 0.04
 
@@ -48,7 +56,7 @@ ROWS = (
         name="grpo_long_prompt",
         work="the same with prompts of 512 tokens of Wikipedia",
         target=Target(ratio=8),
-        parameters={"prompt_tokens": 512, **_SIZES, "timed_steps": 1},
+        parameters={"prompt_tokens": 512, **_SIZES, "warm_up_steps": 1, "timed_steps": 1},
         quick={"prompt_tokens": 128, "prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
         axes=_AXES | {"keep_freed_memory": (True,)},  # a step of TRL takes minutes here, so one setting less
         **_COMMON,
@@ -59,7 +67,7 @@ ROWS = (
 def prepare(config: Config) -> Config:
     folder = Path(config["folder"])
     decoder, tokenizer = material.load_model()
-    n = config["prompts"] * (1 + config["timed_steps"])
+    n = config["prompts"] * our_training.n_steps(config)
     if config["prompt_tokens"] is None:
         prompts = material.gsm8k_prompts(tokenizer, n=n)
     else:
@@ -96,7 +104,7 @@ def ours(config: Config) -> Config:
 
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
         rollouts = our_rollouts.rollouts(config, decoder, tokenizer, *_work(config), training, columns, Path(folder))
-        steps = RolloutSteps(rollouts, 1 + config["timed_steps"], config["updates"], updates)
+        steps = RolloutSteps(rollouts, our_training.n_steps(config), config["updates"], updates)
         watch, history = our_training.train(
             config, decoder, GRPO(beta=_BETA), steps, training, step_metrics=steps.metrics
         )
@@ -127,7 +135,7 @@ def peer(config: Config) -> Config:
             return [one for number in self.numbers[:: config["samples"]] for one in fixed[number]], None
 
     model = config["models"]["float32"]
-    clock = trl_training.Clock()
+    clock = trl_training.Clock(config)
     rows = config["prompts"] * config["samples"]
     parts = min(rows, config["micro_batches"])
     sizes = {"per_device_train_batch_size": rows // parts, "gradient_accumulation_steps": parts}
@@ -150,15 +158,15 @@ def peer(config: Config) -> Config:
         train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
         callbacks=[clock],
     )
-    trainer.args.max_steps = (1 + config["timed_steps"]) * config["updates"]
+    trainer.args.max_steps = our_training.n_steps(config) * config["updates"]
     trainer.train()
     return _answer(config, clock.watch, clock.history) | {"configuration": sizes | trl_training.configuration(trainer)}
 
 
 def _work(config: Config) -> tuple[list[list[int]], list[list[list[int]]]]:
-    """The prompts of the first step and of the timed ones, in order, and their completions where they are given."""
+    """The prompts of the first steps and of the timed ones, in order, and their completions where they are given."""
     prompts, fixed = material.read_work(config["work"])
-    return prompts[: config["prompts"] * (1 + config["timed_steps"])], fixed
+    return prompts[: config["prompts"] * our_training.n_steps(config)], fixed
 
 
 def _answer(config: Config, watch: worker.Stopwatch, history: list[dict[str, float]]) -> Config:

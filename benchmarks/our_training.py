@@ -21,6 +21,16 @@ LEARNING_RATE = 2e-5
 BETAS = (0.9, 0.95)
 
 
+def warm_up_steps(config: Config) -> int:
+    """Steps before the clock starts. Most of a process' memory is new to it in the first, and some in the second."""
+    return int(config.get("warm_up_steps", 1))
+
+
+def n_steps(config: Config) -> int:
+    """Those and the timed ones."""
+    return warm_up_steps(config) + int(config["timed_steps"])
+
+
 def load(config: Config) -> "tuple[Decoder, Tokenizer]":
     """The model as `burnish run` has it: compute dtype measured, freed memory kept."""
     worker.use_processor(config["threads"], keep_freed_memory=True)
@@ -51,13 +61,14 @@ def train(
     steps: "StepsLike",
     training: "TrainingConfig",
     *,
-    warm_up: int = 1,
+    updates: int = 1,
     **options: Any,
 ) -> tuple[worker.Stopwatch, list[dict[str, float]]]:
-    """Train; the watch ran from the end of step `warm_up` to that of the last. Also returns each step's metrics.
+    """Train; the watch ran from the end of the warm-up to that of the last step. Also returns each update's metrics.
 
-    options: the loop's own, such as `outputs`. With the path of a file as `profile` in the configuration, what the
-    watch measures is recorded operation by operation and summed up there (`benchmarks.profile`).
+    updates: of the loop in each step of the row. options: the loop's own, such as `outputs`. With the path of a file as
+    `profile` in the configuration, what the watch measures is recorded operation by operation and summed up there
+    (`benchmarks.profile`).
     """
     from benchmarks.profile_steps import Recorder, marked_generation
     from burnish.training import loop
@@ -72,7 +83,7 @@ def train(
             watch.stop()
             if recorder is not None:
                 Path(config["profile"]).write_text(json.dumps(recorder.stop(watch.seconds)), encoding="utf-8")
-        elif progress.step == warm_up:
+        elif progress.step == warm_up_steps(config) * updates:
             if recorder is not None:
                 recorder.start()
             watch.start()

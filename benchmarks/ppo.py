@@ -65,7 +65,7 @@ def ours(config: Config) -> Config:
     columns = rollout_columns(model, Reference(actor))
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
         rollouts = our_rollouts.rollouts(config, actor, tokenizer, *_work(config), training, columns, Path(folder))
-        steps = PPOSteps(model, rollouts, settings, n_rollouts=1 + config["timed_steps"], seed=0)
+        steps = PPOSteps(model, rollouts, settings, n_rollouts=our_training.n_steps(config), seed=0)
         n = steps.per_rollout
         watch, history = our_training.train(
             config,
@@ -73,7 +73,7 @@ def ours(config: Config) -> Config:
             PPO(),
             steps,
             training,
-            warm_up=n,
+            updates=n,
             outputs=lambda batch: model(batch.forest, batch.scored),
             step_metrics=steps.metrics,
         )
@@ -94,7 +94,7 @@ def peer(config: Config) -> Config:
 
     datasets.disable_progress_bars()
     prompts, fixed = _work(config)
-    clock = trl_training.Clock()
+    clock = trl_training.Clock(config)
     parts = min(config["prompts"], config["micro_batches"])
     sizes = {"per_device_train_batch_size": config["prompts"] // parts, "gradient_accumulation_steps": parts}
     arguments = trl_training.arguments(config)
@@ -109,7 +109,7 @@ def peer(config: Config) -> Config:
             **sizes,
             response_length=config["new_tokens"],
             num_ppo_epochs=config["epochs"],
-            total_episodes=config["prompts"] * (1 + config["timed_steps"]),
+            total_episodes=config["prompts"] * our_training.n_steps(config),
             temperature=1.0,
             num_sample_generations=0,
         ),

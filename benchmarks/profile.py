@@ -23,7 +23,7 @@ _DEFAULT = ("dpo_demo", "dpo_long_prompt", "reward_model", "ppo", "grpo", "grpo_
 
 
 def profiled(row: Row, *, threads: int, quick: bool) -> Config:
-    """The record of one step of our side, after a step that is not recorded."""
+    """The record of one step of our side, after the steps that warm up."""
     with tempfile.TemporaryDirectory(prefix="burnish-profile-") as folder:
         file = Path(folder) / "profile.json"
         sizes = {**row.parameters, **(row.quick if quick else {}), "timed_steps": 1}

@@ -3,7 +3,7 @@
     python -m benchmarks.reward_model prepare|ours|peer '{"folder": ..., "threads": 2, ...}'
 
 Both sides train all weights and a scalar head, which begins with the same numbers, on the pairs of the row `dpo_demo`.
-A step is an optimizer step with everything in it; the first is not timed.
+A step is an optimizer step with everything in it; the first ones are not timed.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def peer(config: Config) -> Config:
     model = config["models"]["float32"]
     # transformers reads the score at the last token that is not padding, and the usual padding token ends an answer.
     tokenizer = AutoTokenizer.from_pretrained(model, pad_token="<|endoftext|>")
-    clock = trl_training.Clock()
+    clock = trl_training.Clock(config)
     sizes = pairs.micro_batch_sizes(config)
     trainer = RewardTrainer(
         model=model,
@@ -93,7 +93,7 @@ def peer(config: Config) -> Config:
         ),
         callbacks=[clock],
     )
-    trainer.args.max_steps = 1 + config["timed_steps"]
+    trainer.args.max_steps = our_training.n_steps(config)
     trainer.train()
     return _answer(config, clock.watch, clock.history) | {"configuration": sizes | trl_training.configuration(trainer)}
 

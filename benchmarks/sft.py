@@ -146,7 +146,7 @@ def peer(config: Config) -> Config:
     examples = _examples(config)
     layout = _layout(config, examples)
     model = config["models"]["float32"]
-    clock = trl_training.Clock()
+    clock = trl_training.Clock(config)
     trainer = Counting(
         model=model,
         args=SFTConfig(**trl_training.arguments(config), **layout),
@@ -166,7 +166,7 @@ def peer(config: Config) -> Config:
 
 def _examples(config: Config) -> list[dict[str, Any]]:
     """The examples of the first step and of the timed ones."""
-    n = config["batch_size"] * (1 + config["timed_steps"])
+    n = config["batch_size"] * our_training.n_steps(config)
     examples = material.read_work(config["work"])
     if len(examples) < n:
         raise BenchmarkError(f"the sample data has {len(examples)} such examples, fewer than {n}")

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from benchmarks import worker
-from benchmarks.our_training import BETAS, LEARNING_RATE
+from benchmarks.our_training import BETAS, LEARNING_RATE, warm_up_steps
 from benchmarks.row import Config
 
 MODEL: dict[str, Any] = {"dtype": "float32", "pad_token_id": None}
@@ -15,9 +15,10 @@ padding token also ends every turn, so that both sides compute the same only whe
 
 
 class Clock(TrainerCallback):
-    """Times from the end of the first optimizer step to that of the last, as on our side; keeps the metrics of each."""
+    """Times from the end of the steps that warm up to that of the last, as on our side; keeps the metrics of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self._warm_up_steps = warm_up_steps(config)
         self.watch = worker.Stopwatch()
         self.history: list[dict[str, float]] = []
         self.watch.start()  # for a run of one step, which is a check and not timed
@@ -25,7 +26,7 @@ class Clock(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == state.max_steps:
             self.watch.stop()
-        elif state.global_step == 1:
+        elif state.global_step == self._warm_up_steps:
             self.watch.start()
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
