@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.process import call
-from benchmarks.row import Config
+from benchmarks.row import BenchmarkError, Config
 
 TOLERANCE = 1e-3
 """Largest difference between two losses of a step, as a share of the peer's (of the curve's mean where `scaled`)."""
@@ -115,7 +115,10 @@ def main(
         raise typer.BadParameter(f"no curve {unknown[0]}; expected one of: {', '.join(CURVES)}", param_hint="--curves")
     found: Config = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     for name in curves or CURVES:
-        found[name] = measured(CURVES[name], threads=threads)
+        try:
+            found[name] = measured(CURVES[name], threads=threads)
+        except BenchmarkError as error:
+            sys.exit(f"{name}: {error}")
         verdict = "agrees" if found[name]["agrees"] else "DEPARTS"
         print(f"{name}: {verdict}, at most {found[name]['departure']:.1e} apart")
         atomic_write_text(output, json.dumps(found, indent=2) + "\n")

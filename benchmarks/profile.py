@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks import dpo, grpo, ppo, reward_model, sft
 from benchmarks.process import call
-from benchmarks.row import Config, Row
+from benchmarks.row import BenchmarkError, Config, Row
 
 ROWS = {row.name: row for row in (*dpo.ROWS, *reward_model.ROWS, *ppo.ROWS, *grpo.ROWS, *sft.ROWS)}
 _DEFAULT = ("dpo_demo", "dpo_long_prompt", "reward_model", "ppo", "grpo", "grpo_long_prompt")
@@ -66,7 +66,10 @@ def main(
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     found: Config = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     for name in rows or _DEFAULT:
-        found[name] = profiled(ROWS[name], threads=threads, quick=quick)
+        try:
+            found[name] = profiled(ROWS[name], threads=threads, quick=quick)
+        except BenchmarkError as error:
+            sys.exit(f"{name}: {error}")
         console.print(table(name, found[name]))
         atomic_write_text(output, json.dumps(found, indent=2) + "\n")
 

@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from benchmarks import curves, harness, material, our_rollouts, pairs, ppo
+from benchmarks import curves, harness, material, our_rollouts, pairs, ppo, profile
 from benchmarks.__main__ import ROWS
 from benchmarks.process import call
 from benchmarks.profile_steps import Recorder
@@ -233,6 +234,8 @@ def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> N
     assert pairs.micro_batch_sizes(config) == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
     steps = pairs.steps(config, lambda numbers: list(numbers))  # type: ignore[arg-type]
     assert [steps[step] for step in range(len(steps))] == [[0, 1], [2, 3], [4, 5]]
+    found = pairs.answer(config | {"warm_up_steps": 2, "timed_steps": 1}, watch, [{"loss": 0.7}], {})
+    assert (found["value"], found["tokens"]) == (2 / 8, 2 * 2 * 5 + (5 + 6) + 2)
     with pytest.raises(BenchmarkError, match="the sample data has 8 such pairs, fewer than 18"):
         pairs.read(config | {"timed_steps": 8})
 
@@ -244,6 +247,18 @@ def test_curves_are_compared_step_by_step() -> None:
     assert curves.departure([0.7], [0.7, 0.5], scaled=False) == float("inf")
     assert curves.departure([], [], scaled=False) == float("inf")
     assert curves.departure([float("nan"), 0.5], [0.7, 0.5], scaled=False) == float("inf")
+
+
+@pytest.mark.parametrize("command", [curves, profile])
+def test_a_side_that_fails_ends_the_command_with_what_it_said(
+    command: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def failing(*_: Any) -> Config:
+        raise BenchmarkError("the sample data is not there")
+
+    monkeypatch.setattr(command, "call", failing)
+    with pytest.raises(SystemExit, match="^dpo[a-z_]*: the sample data is not there$"):
+        command.main(threads=1, output=tmp_path / "found.json", **({"quick": True} if command is profile else {}))
 
 
 @pytest.mark.parametrize("name", curves.CURVES)
