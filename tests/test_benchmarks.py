@@ -257,7 +257,7 @@ def test_a_side_that_fails_ends_the_command_with_what_it_said(
         raise BenchmarkError("the sample data is not there")
 
     monkeypatch.setattr(command, "call", failing)
-    with pytest.raises(SystemExit, match="^dpo[a-z_]*: the sample data is not there$"):
+    with pytest.raises(SystemExit, match=r"^dpo[a-z_]*: the sample data is not there$"):
         command.main(threads=1, output=tmp_path / "found.json", **({"quick": True} if command is profile else {}))
 
 
