@@ -102,7 +102,7 @@ def answer_logp(decoder: Decoder, prompt: list[int], answer: list[int]) -> float
 
 LOSSES = {
     "sigmoid": ["rpo_alpha=0.5", "label_smoothing=0.1"],
-    "hinge": ["length_normalized=true"],
+    "hinge": ["length_normalized=true", "beta=5.0"],
     "ipo": [],
     "robust": ["label_smoothing=0.1"],
     "simpo": ["beta=2.0", "simpo_gamma=0.3"],
@@ -250,6 +250,10 @@ MISTAKES = {
         ["stages[0].loss_type: got 'robust' without label_smoothing", "for example 0.1"],
     ),
     "simpo without beta": (DPO + "    loss_type: simpo\n", ["stages[0].loss_type: got 'simpo' without beta", "2.0"]),
+    "means without beta": (
+        DPO + "    length_normalized: true\n",
+        ["stages[0].length_normalized: got true without beta", "5.0"],
+    ),
     "unknown loss": (DPO + "    loss_type: simppo\n", ["stages[0].loss_type: got 'simppo'", "did you mean 'simpo'?"]),
     "too much smoothing": (
         DPO + "    label_smoothing: 0.5\n",

@@ -47,7 +47,10 @@ class DpoStage(JudgedDataStage):
         "sigmoid", description="the loss; simpo, orpo and cpo need no reference"
     )
     beta: float = Field(
-        0.1, gt=0, description="how much a departure from the reference costs; for ipo τ, for orpo λ, for simpo about 2"
+        0.1,
+        gt=0,
+        description="how much a departure from the reference costs; for ipo τ, for orpo λ, for simpo about 2, "
+        "with length_normalized about 5",
     )
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="share of wrong labels to expect: for sigmoid (conservative DPO), robust and cpo"
@@ -77,12 +80,12 @@ class DpoStage(JudgedDataStage):
                 ("loss_type",),
                 "got 'robust' without label_smoothing, the share of labels that are wrong: set it, for example 0.1",
             )
-        if self.loss_type == "simpo" and "beta" not in self.model_fields_set:
-            yield (
-                ("loss_type",),
-                f"got 'simpo' without beta; the default of {self.beta} is for sums over an answer, simpo reads means: "
-                "set beta, for example 2.0",
-            )
+        if "beta" not in self.model_fields_set:
+            default = f"without beta; the default of {self.beta} is for sums over an answer"
+            if self.loss_type == "simpo":
+                yield ("loss_type",), f"got 'simpo' {default}, simpo reads means: set beta, for example 2.0"
+            elif self.length_normalized and "length_normalized" in READS[self.loss_type]:
+                yield ("length_normalized",), f"got true {default}, not for means: set beta, for example 5.0"
 
     def check(self, context: StageContext) -> None:
         from burnish.datasets.rows import read_preferences
