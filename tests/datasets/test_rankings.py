@@ -67,7 +67,7 @@ def test_rows_that_cannot_be_used_are_dropped_and_reported(refusing_tokenizer: T
     assert reasons[3] == "57 tokens with its longest answer, more than max_length 40: 1. cut to 15 tokens"
     assert reasons[4] == "left out: answer 3 is empty"
     summary = report.summary().splitlines()
-    assert summary[0] == "3 examples kept, 3 dropped, 1 cut"
+    assert summary[0] == "3 rankings kept, 3 dropped, 1 cut"
     assert summary[-1] == "  kept rows.jsonl:6: left out: answer 3 is empty"
 
 

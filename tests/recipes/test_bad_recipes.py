@@ -437,6 +437,22 @@ def test_the_recipe_without_mistakes_is_accepted(folder: Path) -> None:
     assert not (folder / "runs").exists()
 
 
+def test_paths_are_those_that_a_person_would_write(folder: Path) -> None:
+    def data_of(written: str) -> tuple[Path, ...]:
+        (folder / "recipes").mkdir(exist_ok=True)
+        file = folder / "recipes" / "recipe.yaml"
+        file.write_text(f"name: n\nmodel: ../tiny.gguf\nstages: [{{type: sft, data: {written}}}]\n")
+        (stage,) = make_plan(file, runs=folder / "runs").stages
+        return next(item.paths for item in stage.inputs if item.written == written)
+
+    assert data_of("../train.jsonl") == (folder / "train.jsonl",)
+    (folder / "elsewhere" / "inner").mkdir(parents=True)
+    (folder / "elsewhere" / "train.jsonl").write_text("another")
+    (folder / "recipes" / "link").symlink_to(folder / "elsewhere" / "inner")
+    (behind,) = data_of("link/../train.jsonl")
+    assert behind.read_text() == "another"
+
+
 def paths_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """The path of every value below the root."""
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():

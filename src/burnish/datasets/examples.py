@@ -118,7 +118,7 @@ def preference_examples(
         chosen, rejected = fit_answers(prompt, answers, (chosen, rejected), account, max_length, on_long)
         return PreferenceExample(prompt, chosen, rejected)
 
-    return encode_all(preferences, encode)
+    return encode_all(preferences, encode, "pairs")
 
 
 def labelled_examples(
@@ -144,7 +144,7 @@ def task_prompts(tasks: Iterable[Task], tokenizer: Tokenizer, *, max_length: int
             raise DropError(f"the prompt has {len(tokens)} tokens, more than max_length {max_length}")
         return Prompt(tokens, row.row)
 
-    return encode_all(tasks, encode)
+    return encode_all(tasks, encode, "prompts")
 
 
 def _only_learned(mask: list[bool], learned: tuple[bool, ...] | None) -> list[bool]:

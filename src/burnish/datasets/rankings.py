@@ -49,7 +49,7 @@ def ranked_examples(
             account.note(row.remark)
         return RankedExample(prompt, tokens, row.margin if len(tokens) == 2 else None)
 
-    return encode_all(rankings, encode)
+    return encode_all(rankings, encode, "rankings")
 
 
 def ranked_batches(

@@ -32,9 +32,11 @@ Encoded = TypeVar("Encoded")
 class Report:
     """What became of the rows: how many were kept, and file, line and reason of those that were not kept as they are.
 
-    cut: kept without their end. noted: kept, but the model reads something else than the row says.
+    unit: what the rows become. cut: kept without their end. noted: kept, but the model reads something else than the
+    row says.
     """
 
+    unit: str = "examples"
     kept: int = 0
     dropped: list[tuple[str, int, str]] = field(default_factory=list)
     cut: list[tuple[str, int, str]] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Report:
 
     def summary(self, shown: int = 3) -> str:
         """Return a line on what was kept, and up to `shown` lines on each of what was dropped, cut and changed."""
-        lines = [f"{self.kept} examples kept, {len(self.dropped)} dropped, {len(self.cut)} cut"]
+        lines = [f"{self.kept} {self.unit} kept, {len(self.dropped)} dropped, {len(self.cut)} cut"]
         for verb, rows in (("dropped", self.dropped), ("cut", self.cut), ("kept", self.noted)):
             lines += [f"  {verb} {file}:{line}: {reason}" for file, line, reason in rows[:shown]]
             if len(rows) > shown:
@@ -78,13 +80,15 @@ class Account:
         self.report.noted.append((self.place.file, self.place.line, reason))
 
 
-def encode_all(rows: Iterable[Item], encode: Callable[[Item, Account], Encoded]) -> tuple[list[Encoded], Report]:
-    """Encode every row; keep the account of what was dropped, cut and changed.
+def encode_all(
+    rows: Iterable[Item], encode: Callable[[Item, Account], Encoded], unit: str = "examples"
+) -> tuple[list[Encoded], Report]:
+    """Encode every row; keep the account of what was dropped, cut and changed, in `unit`s.
 
     Raises DataError that lists the rows for which `encode` does.
     """
     examples = []
-    report, problems = Report(), Problems()
+    report, problems = Report(unit), Problems()
     for row in rows:
         place: Place = row.place
         try:

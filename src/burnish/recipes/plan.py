@@ -8,6 +8,7 @@ once in all that depend on it, and in no other.
 import glob
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,9 +274,17 @@ class _Planner:
 
     def _location(self, written: str) -> Path:
         try:
-            return self.recipe_folder / Path(written).expanduser()
+            location = self.recipe_folder / Path(written).expanduser()
         except RuntimeError:  # `~name` of nobody
-            return self.recipe_folder / written
+            location = self.recipe_folder / written
+        if ".." not in location.parts:
+            return location
+        # As a person would write it in a message, unless `..` behind a link leads elsewhere.
+        short = Path(os.path.normpath(location))
+        try:
+            return short if short.resolve() == location.resolve() else location
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a null character
+            return location
 
     def _in_package(self, written: str, path: KeyPath) -> Path | None:
         """The file of `package:NAME/FILE`, found without importing the package."""
