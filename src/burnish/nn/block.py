@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from burnish.nn.attention import Attend, Attention
 from burnish.nn.config import DecoderConfig
 from burnish.nn.feed_forward import FeedForward
-from burnish.nn.norm import make_norm
+from burnish.nn.norm import RMSNorm, make_norm
+from burnish.nn.recompute import recomputed
 from burnish.nn.rotary import Angles
 
 
@@ -44,9 +45,9 @@ class Block(nn.Module):
     def _sublayer(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], name: str) -> Tensor:
         norm = getattr(self, f"{name}_norm")
         if self.placement == "pre":
-            return self._add(x, sublayer(norm(x)))
+            return self._add(x, _of_normed(sublayer, norm, x))
         if self.placement == "sandwich":
-            return self._add(x, getattr(self, f"{name}_output_norm")(sublayer(norm(x))))
+            return self._add(x, getattr(self, f"{name}_output_norm")(_of_normed(sublayer, norm, x)))
         if self.placement == "reordered":
             return self._add(x, norm(sublayer(x)))
         return norm(self._add(x, sublayer(x)))
@@ -55,3 +56,13 @@ class Block(nn.Module):
         if not self.residual:
             return branch.float()
         return x + branch if self.residual_scale == 1.0 else torch.add(branch, x, alpha=self.residual_scale)
+
+
+def _of_normed(sublayer: Callable[[Tensor], Tensor], norm: nn.Module, x: Tensor) -> Tensor:
+    """`sublayer(norm(x))`, keeping `x` alone for the backward pass where normalizing again is one pass."""
+    y = norm(x)
+    if not torch.is_grad_enabled() or not isinstance(norm, RMSNorm):
+        return sublayer(y)
+    kept = x.detach()
+    with recomputed(y, lambda: norm(kept)):
+        return sublayer(y)

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from burnish.nn.config import Activation, DecoderConfig
 from burnish.nn.linear import Linear, WeightNormLinear
+from burnish.nn.recompute import recomputed
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -46,7 +47,11 @@ class FeedForward(nn.Module):
             return self.down(activate(self.up(x)))
         gate_up = self.gate_up(x)
         if self.activation == "silu":
-            return self.down(_SwiGLU.apply(gate_up) if torch.is_grad_enabled() else _swiglu(gate_up))
+            if not torch.is_grad_enabled():
+                return self.down(_swiglu(gate_up))
+            product, kept = _SwiGLU.apply(gate_up), gate_up.detach()
+            with recomputed(product, lambda: _swiglu(kept)):
+                return self.down(product)
         gate, up = gate_up.chunk(2, dim=-1)
         return self.down(activate(gate) * up)
 
