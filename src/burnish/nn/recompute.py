@@ -17,7 +17,8 @@ def recomputed(value: Tensor, make: Callable[[], Tensor]) -> Iterator[None]:
     """Within the context autograd keeps no reference to `value`; its backward pass calls `make()` for the same numbers.
 
     make: must depend on nothing that an optimizer step changes before the backward pass, and must not hold `value`.
-    Of nested contexts the innermost alone is in force.
+    The caller holds `value` until the context ends, since its address is what it is known by; a projection that casts
+    its input keeps the cast, as without the context. Of nested contexts the innermost alone is in force.
     """
     # Only the address: the hooks live as long as the graph, which is not to hold the value.
     address, size, dtype = value.data_ptr(), value.numel(), value.dtype
