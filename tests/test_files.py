@@ -1,12 +1,22 @@
 """Files and folders are complete or absent, and every failure names the path."""
 
 import hashlib
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_file, atomic_folder, atomic_write_bytes, atomic_write_text, sha256
+from burnish.files import (
+    atomic_file,
+    atomic_folder,
+    atomic_write_bytes,
+    atomic_write_text,
+    open_regular,
+    regular_file,
+    sha256,
+)
 
 
 def test_sha256(tmp_path: Path) -> None:
@@ -15,6 +25,35 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
     with pytest.raises(BurnishError, match=r"cannot read .*missing: No such file"):
         sha256(tmp_path / "missing")
+
+
+def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    (tmp_path / "link").symlink_to("file")
+    assert regular_file(str(tmp_path / "link")) == tmp_path / "link"
+    with open_regular(tmp_path / "link") as file:
+        assert file.read() == b"text"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    monkeypatch.chdir(tmp_path)  # a socket's address may not be as long as the path of a test's folder
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind("socket")
+    listening.close()
+    for path, reason in {
+        tmp_path / "folder": "is a folder, not a file",
+        tmp_path / "pipe": "is a pipe, which ends only when its writer says so",
+        tmp_path / "socket": "is a socket, not a file",
+        Path("/dev/zero"): "is a device, not a file",
+        tmp_path / "missing": "No such file",
+        tmp_path / "loop": "(?i)too many",
+        tmp_path / ("x" * 5000): "(?i)too long",
+        tmp_path / "a\0b": "not the name of a file",
+        tmp_path / "a\ud800": "not the name of a file",
+    }.items():
+        for read in (regular_file, open_regular, sha256):
+            with pytest.raises(BurnishError, match=reason):
+                read(path)
 
 
 def test_files_are_replaced_whole(tmp_path: Path) -> None:

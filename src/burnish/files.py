@@ -8,9 +8,11 @@ which a POSIX file system does in one step.
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from burnish.errors import BurnishError
@@ -28,10 +30,54 @@ def reported(action: str, path: Path) -> Iterator[None]:
         raise BurnishError(f"cannot {action} {path}: {error.strerror or error}") from error
 
 
+_KINDS = (
+    (stat.S_ISDIR, "is a folder, not a file"),
+    (stat.S_ISFIFO, "is a pipe, which ends only when its writer says so; save what it gives into a file first"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
+    (stat.S_ISCHR, "is a device, not a file"),
+    (stat.S_ISBLK, "is a device, not a file"),
+)
+
+
+def regular_file(path: Path | str) -> Path:
+    """Return `path`, which is a regular file or a link to one, without opening it.
+
+    What is read to its end must have one: a pipe may never be written to, and `/dev/zero` never ends. Raises
+    `BurnishError` that says what is there instead.
+    """
+    path = Path(path)
+    with reported("read", path):
+        try:
+            _check_regular(path, path.stat().st_mode)
+        except ValueError as error:  # a NUL, or half of a surrogate pair
+            raise BurnishError(f"cannot read {str(path)!r}: not the name of a file ({error})") from None
+    return path
+
+
+def open_regular(path: Path | str) -> BufferedReader:
+    """Open a regular file for reading bytes; anything else raises `BurnishError` and is never waited for."""
+    path = regular_file(path)
+    with reported("read", path):
+        # Another file may have taken the place meanwhile, and without O_NONBLOCK opening a pipe waits for its writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            _check_regular(path, os.fstat(descriptor).st_mode)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return os.fdopen(descriptor, "rb")
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((kind for test, kind in _KINDS if test(mode)), "is not a regular file")
+        raise BurnishError(f"{path}: {kind}")
+
+
 def sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     path = Path(path)
-    with reported("read", path), path.open("rb") as file:
+    with reported("read", path), open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
