@@ -54,20 +54,25 @@ class Conversation:
 
     learned: one entry an assistant message, whether it is imitated or only read; None imitates all.
     tools: the definitions of the tools that the chat template offers.
+    template_kwargs: further variables for the chat template, such as `enable_thinking`.
+    fault: why the row teaches nothing although it is well-formed, such as an empty answer; it is dropped and reported
+    when it is encoded. unused: keys of the row that are not empty and that nothing reads.
     """
 
     messages: list[Message]
     learned: tuple[bool, ...] | None = None
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
+    fault: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
     """Two answers to one prompt; each answer is a list with one assistant message.
 
-    fault: why the row teaches nothing although it is well-formed, such as equal answers; it is dropped and reported
-    when it is encoded.
+    fault: why the row teaches nothing, such as equal answers. Everything else as in a `Conversation`.
     """
 
     prompt: list[Message]
@@ -76,6 +81,8 @@ class Preference:
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
     fault: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Ranking:
     """Answers to one prompt, the best first; each answer is a list with one assistant message.
 
     margin: by how much the first of two is better, in the file's own unit; None if unsaid.
-    fault: as in a `Preference`. remark: which of the file's answers were left out, if any.
+    remark: which of the file's answers were left out, if any. The rest as in a `Conversation`.
     """
 
     prompt: list[Message]
@@ -93,11 +100,13 @@ class Ranking:
     place: Place = MEMORY
     fault: str | None = None
     remark: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One answer to a prompt, desired or not (unpaired preference data). fault: as in a `Preference`."""
+    """One answer to a prompt, desired or not (unpaired preference data). The rest as in a `Conversation`."""
 
     prompt: list[Message]
     answer: list[Message]
@@ -105,16 +114,24 @@ class Labelled:
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
     fault: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A prompt whose answers a verifier judges by reading `row`, the row as it stands in the file."""
+    """A prompt whose answers a verifier judges by reading `row`, the row as it stands in the file.
+
+    unused: only keys of messages: of the row's own any may be read by a verifier. The rest as in a `Conversation`.
+    """
 
     prompt: list[Message]
     row: dict[str, Any]
     tools: list[dict[str, Any]] | None = None
     place: Place = MEMORY
+    fault: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
 
 
 Item = TypeVar("Item")

@@ -43,7 +43,7 @@ class SftStage(TrainingStage):
         examples, kept = conversation_examples(
             conversations, tokenizer, max_length=self.max_length, on_long=self.on_long
         )
-        context.display.say("  " + kept.summary().replace("\n", "\n  "))
+        context.report(kept)
         if len(examples) < 2:
             raise DataError(
                 f"{self.data}: fewer than two usable examples; raise max_length ({self.max_length}) or add data"
