@@ -3,24 +3,44 @@
 A run may be killed, or the disk may fill, at any moment; whoever reads a product afterwards must never meet
 half of one. Everything here is written beside its destination, forced to the disk, then renamed onto it,
 which a POSIX file system does in one step.
+
+Several threads and processes may write at the same time, also the same path: each writes under a name of its own, and
+the last to finish is read. The name says whose it is, so that what a killed writer left is told from what a living one
+is writing.
 """
 
+import errno
 import hashlib
 import os
+import platform
+import re
+import secrets
 import shutil
 import stat
-import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError
 
 from burnish.errors import BurnishError
+
+_LONGEST_NAME = 150
+"""Bytes of a file's name that its temporary names repeat; file systems allow 255 for all of it."""
+_SAME_START_SECONDS = 60
+"""How far two readings of a process's start may lie apart: the system clock they are counted from may be set."""
+_ELSEWHERE_SECONDS = 24 * 3600.0
+"""A writer on another machine, or in another container, cannot be asked; untouched for so long, it is dead."""
+_OWNER = re.compile(r"([0-9a-f]{8})-(\d+)-(\d+)-(\d+)-[0-9a-f]+\.(?:part|old)")
 
 
 @contextmanager
 def reported(action: str, path: Path) -> Iterator[None]:
-    """Turns an `OSError` inside the block into a `BurnishError` that names the path and the reason.
+    """Turns an `OSError` or `SafetensorError` of the block into a `BurnishError` that names the path and the reason.
 
     `action` completes "cannot ...", for example "write".
     """
@@ -28,6 +48,8 @@ def reported(action: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BurnishError(f"cannot {action} {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise BurnishError(f"cannot {action} {path}: {error}") from error
 
 
 _KINDS = (
@@ -86,26 +108,24 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     """A temporary file that takes the place of `path` when the block ends without an exception.
 
     A reader sees the old content or the new, never a part. Makes missing parent folders, and removes what a
-    killed writer of the same path left behind. Raises `BurnishError` naming the path when the disk is full, the
-    folder is read-only and the like; the old content then stays.
+    killed writer of the same path left behind. The file is as readable for others as the umask says, whatever the
+    block made of it. Raises `BurnishError` naming the path when the disk is full, the folder is read-only and the
+    like; the old content then stays.
     """
     path = Path(path)
     with reported("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name}."
-        for left_behind in path.parent.glob(f"{prefix}*.part"):
-            left_behind.unlink(missing_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+        _remove_left_behind(path)
+        temporary = _own_name(path, "part")
+        mode = _create(temporary)
         try:
             yield temporary
+            # Some writers put a private file of their own in its place (safetensors).
+            temporary.chmod(mode)
             _sync_file(temporary)
-            # mkstemp makes files that only their owner can read; a model folder is meant to be shared.
-            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             raise
         _sync_folder(path.parent)
 
@@ -127,43 +147,134 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
     An existing folder at `path` is replaced whole; files of it that the block did not write do not survive, nor does
     what a killed writer of the same path left behind. When the block raises, the temporary folder is removed and
-    `path` stays as it was. An `OSError` of the block itself, such as a full disk, becomes a `BurnishError` naming
-    `path`.
+    `path` stays as it was. Files and folders are as readable for others as the umask says. An `OSError` of the block
+    itself, such as a full disk, becomes a `BurnishError` naming `path`.
     """
     path = Path(path)
     with reported("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left_behind in path.parent.glob(f".{path.name}.*.part"):
-            shutil.rmtree(left_behind, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        _remove_left_behind(path)
+        temporary = _own_name(path, "part")
+        temporary.mkdir()
         try:
+            mode = temporary.stat().st_mode & 0o777
             yield temporary
             for file in sorted(temporary.rglob("*")):
+                if file.is_symlink():
+                    continue
+                file.chmod(stat.S_IMODE(file.stat().st_mode) | (mode if file.is_dir() else mode & 0o666))
                 _sync_folder(file) if file.is_dir() else _sync_file(file)
             _sync_folder(temporary)
-            temporary.chmod(0o777 & ~_umask())
             _replace_folder(temporary, path)
             _sync_folder(path.parent)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
             raise
 
 
 def _replace_folder(new: Path, path: Path) -> None:
     """Renames `new` onto `path`. POSIX replaces only an empty folder, so a full one is first moved aside."""
-    if not path.exists():
-        new.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.rename(old / path.name)
+    while not _renamed(new, path):
+        old = _own_name(path, "old")
+        with suppress(FileNotFoundError):  # Another writer may just have moved it aside.
+            path.rename(old)
+        try:
+            if _renamed(new, path):
+                return
+        except BaseException:
+            if not os.path.lexists(path) and os.path.lexists(old):
+                old.rename(path)
+            raise
+        finally:
+            _remove(old)
+
+
+def _renamed(new: Path, path: Path) -> bool:
+    """Rename `new` to `path`; False where something is there that cannot be renamed onto."""
     try:
         new.rename(path)
-    except BaseException:
-        (old / path.name).rename(path)
-        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
+
+
+def _own_name(path: Path, kind: Literal["part", "old"]) -> Path:
+    """A new hidden name beside `path` that says which thread of which process it belongs to."""
+    import psutil
+
+    started = int(psutil.Process().create_time())
+    owner = f"{_here()}-{os.getpid()}-{started}-{threading.get_native_id()}-{secrets.token_hex(4)}"
+    return path.parent / f"{_prefix(path)}{owner}.{kind}"
+
+
+def _prefix(path: Path) -> str:
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_NAME:
+        return f".{path.name}."
+    return f".{hashlib.blake2b(name, digest_size=16).hexdigest()}."
+
+
+def _here() -> str:
+    """Where process numbers mean the same: the machine, and on Linux the container."""
+    try:
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        numbers = ""
+    return hashlib.blake2b(f"{platform.node()} {numbers}".encode(), digest_size=4).hexdigest()
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what dead writers of `path` have left. What cannot be listed or removed is not in the way."""
+    prefix = _prefix(path)
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if not entry.name.startswith(prefix):
+                continue
+            owner = _OWNER.fullmatch(entry.name.removeprefix(prefix))
+            if owner is not None and not _alive(Path(entry.path), *owner.groups()):
+                _remove(Path(entry.path))
+
+
+def _alive(temporary: Path, place: str, pid: str, started: str, thread: str) -> bool:
+    """Whether the writer of a temporary file or folder may still be at work."""
+    import psutil
+
+    if place != _here():
+        try:
+            return time.time() - temporary.lstat().st_mtime < _ELSEWHERE_SECONDS
+        except OSError:
+            return True
+    try:
+        # A number may have gone to another process since.
+        if abs(psutil.Process(int(pid)).create_time() - int(started)) > _SAME_START_SECONDS:
+            return False
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return False
+    except psutil.Error:
+        return True
+    # A thread that writes a path anew has given up what it wrote before.
+    others = {one.native_id for one in threading.enumerate()} - {threading.get_native_id()}
+    return int(pid) != os.getpid() or int(thread) in others
+
+
+def _create(file: Path) -> int:
+    """Make an empty file; returns the mode that the umask, or the folder's access list, gives a new one."""
+    descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return os.fstat(descriptor).st_mode & 0o777
     finally:
-        for replaced in path.parent.glob(f".{path.name}.*.old"):
-            shutil.rmtree(replaced, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder that nobody is to read; failing that must not hide why it is removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _sync_file(path: Path) -> None:
@@ -179,10 +290,3 @@ def _sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
