@@ -120,6 +120,21 @@ def test_bfloat16_products_stay_close_and_give_float32_gradients() -> None:
         assert (a - b).norm() <= 0.1 * b.norm() + 1e-3
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_logits_are_float32_products_of_the_hidden_states_in_any_compute_dtype(tied: bool, packed: bool) -> None:
+    decoder = Decoder(replace(TINY, tie_embeddings=tied), compute_dtype=torch.bfloat16).eval()
+    decoder.output_projection.weight.data.mul_(100)
+    hidden = torch.randn(5, TINY.d_model, generator=torch.Generator().manual_seed(0))
+    expected = hidden.double() @ decoder.output_projection.weight.double().t()
+    with torch.no_grad():
+        if packed:
+            decoder.pack(5)
+        found = decoder.logits(hidden)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("config", [TINY, replace(TINY, positions="learned", norm="layer", qkv_bias=True)])
 def test_frozen_layers_stay_and_the_others_get_the_same_gradient(config: DecoderConfig) -> None:
     forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)

@@ -52,6 +52,21 @@ def test_bfloat16_logits_give_float32_gradients_near_the_textbooks(softcap: floa
     assert_agree(found, _textbook(hidden, weight, targets, softcap), [hidden, weight], rtol=0.02)
 
 
+@pytest.mark.parametrize("softcap", SOFTCAPS)
+def test_a_compute_dtype_below_float32_rounds_no_log_probability(softcap: float | None) -> None:
+    """Logits of 30 and more, as trained models have them: in bfloat16 they are multiples of 1/8."""
+    generator = torch.Generator().manual_seed(1)
+    hidden, weight = torch.randn(50, 64, generator=generator), 2 * torch.randn(200, 64, generator=generator)
+    targets = torch.randint(200, (50,), generator=generator)
+    exact = _textbook(hidden.double(), weight.double(), targets, softcap)
+    rounded = _textbook(hidden.bfloat16(), weight.bfloat16(), targets, softcap)
+    assert (rounded - exact).abs().max() > 0.01, "the case is not hard enough"
+    found = log_probabilities(hidden, weight, weight.bfloat16(), targets, softcap=softcap)
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4)
+    scores = log_probabilities_and_entropies(hidden, weight, weight.bfloat16(), targets, softcap=softcap)
+    assert torch.equal(scores.logps, found)
+
+
 @pytest.mark.parametrize("trained", ["hidden", "weight"])
 def test_the_one_gradient_that_is_asked_for_is_given(trained: str) -> None:
     hidden, weight, targets = _inputs(20)

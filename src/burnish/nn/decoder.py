@@ -2,7 +2,7 @@
 
 Notable choices:
 - the input is a forest, not a padded batch; activations are `[tokens, d_model]`;
-- parameters and the residual stream are float32, matrix products run in `compute_dtype`;
+- parameters, the residual stream and the logits are float32, the blocks' matrix products run in `compute_dtype`;
 - the vocabulary projection runs only where a token is scored, in chunks;
 - which token sees which is decided outside the blocks, by an `attend` function for each layer, so that training
   over a forest and decoding against a KV cache are the same code.
@@ -20,7 +20,7 @@ from burnish.nn.attention import Attend, Backend, backend_for
 from burnish.nn.block import Block
 from burnish.nn.config import DecoderConfig
 from burnish.nn.initialization import initialize
-from burnish.nn.linear import Embedding, Linear
+from burnish.nn.linear import Embedding, Linear, OutputProjection
 from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
 from burnish.nn.norm import make_norm
 from burnish.nn.rotary import Angles, rotary_angles
@@ -42,9 +42,9 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config, compute_dtype=compute_dtype) for _ in range(config.n_layers))
         # Where every block ends with a norm of the residual stream, another would only repeat it.
         self.norm = nn.Identity() if config.norm_placement in ("post", "deepnorm") else make_norm(config)
-        self.head: Linear | None = None
+        self.head: OutputProjection | None = None
         if not config.tie_embeddings:
-            self.head = Linear(config.d_model, config.vocab_size, compute_dtype=compute_dtype)
+            self.head = OutputProjection(config.d_model, config.vocab_size, compute_dtype=compute_dtype)
         if not self.embedding.weight.is_meta:
             self.initialize(seed=0)
 
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
                     module.requires_grad_(False)
 
     @property
-    def output_projection(self) -> Linear:
+    def output_projection(self) -> OutputProjection:
         """The layer from hidden states to the vocabulary: the embedding where they are tied."""
         return self.embedding if self.head is None else self.head
 
@@ -146,7 +146,7 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` float32."""
-        return soft_capped(self.output_projection(hidden).float(), self.config.logits_softcap)
+        return soft_capped(self.output_projection(hidden), self.config.logits_softcap)
 
     def logps(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Tensor:
         """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`.

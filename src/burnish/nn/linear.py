@@ -5,6 +5,8 @@ Notable choices:
   accumulating several micro-batches, or decoding a thousand tokens, casts once;
 - projections that read the same input are one product with several named `parts` (query, key and value; gate and
   up): checkpoints and adapters see the parts, the machine sees one matrix;
+- the projection to the vocabulary is the exception: its products are float32, since rounded logits are what
+  log-probabilities are made of;
 - for generation the weight can be packed once in the layout of the machine's matrix library (`pack`), which then
   no longer rearranges it for every product of a few rows.
 """
@@ -62,8 +64,13 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         packed = self._packed if x.dim() == 2 and not torch.is_grad_enabled() else None
         if packed is not None and packed[0] == self._fingerprint():
-            return packed[1](x.to(self.compute_dtype), self.bias)
+            return packed[1](x.to(self.product_dtype), self.bias)
         return self._product(x)
+
+    @property
+    def product_dtype(self) -> torch.dtype:
+        """Number format of the product's operands, and of y."""
+        return self.compute_dtype
 
     def rows(self, start: int, stop: int, x: Tensor) -> Tensor:
         """The product with the rows `start` to `stop` of W alone."""
@@ -75,6 +82,10 @@ class Linear(nn.Module):
         """The matrix of the product, with its graph."""
         return self.weight
 
+    def _packable(self) -> Tensor:
+        """The matrix of the product as `pack` takes it, without a graph."""
+        return self.cast_weight()
+
     def _product(self, x: Tensor) -> Tensor:
         if self.compute_dtype == self.weight.dtype:
             return F.linear(x.to(self.compute_dtype), self.weight, self.bias)
@@ -84,7 +95,7 @@ class Linear(nn.Module):
         """Make the products of up to `rows` rows fast until the weight changes or `unpack`; only without gradients."""
         fingerprint = self._fingerprint()
         if self._packed is None or self._packed[0] != fingerprint or not self._packed[1].serves(rows):
-            packed = pack(self.cast_weight(), rows)
+            packed = pack(self._packable(), rows)
             self._packed = None if packed is None else (fingerprint, packed)
 
     def unpack(self) -> None:
@@ -144,7 +155,41 @@ class WeightNormLinear(Linear):
         return *super()._fingerprint(), self.gain.data_ptr(), self.gain._version
 
 
-class Embedding(Linear):
+class OutputProjection(Linear):
+    """The projection to the vocabulary: y is float32, of float32 operands, whatever `compute_dtype` (`float32_product`).
+
+    `compute_dtype` is that of the gradients' products, see `burnish.nn.log_probabilities`.
+    """
+
+    @property
+    def product_dtype(self) -> torch.dtype:
+        return self.weight.dtype
+
+    def _product(self, x: Tensor) -> Tensor:
+        y = float32_product(x.to(self.product_dtype), self.weight, self.compute_dtype)
+        return y if self.bias is None else y + self.bias
+
+    def _packable(self) -> Tensor:
+        return self.weight.detach()
+
+
+def float32_product(x: Tensor, weight: Tensor, compute_dtype: torch.dtype) -> Tensor:
+    """`x weightᵀ` `[..., out]` of float32 operands, accumulated and returned in float32.
+
+    On CUDA below float32 the operands are rounded to TF32, eight times finer than bfloat16 at half of its rate; CUDA's
+    float32 proper would be sixteen times slower. Elsewhere nothing is rounded.
+    """
+    if x.device.type != "cuda" or compute_dtype == torch.float32:
+        return F.linear(x, weight)
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, True
+    try:
+        return F.linear(x, weight)
+    finally:
+        matmul.allow_tf32 = before
+
+
+class Embedding(OutputProjection):
     """Rows of a `[vocab, d_model]` weight by token; as a projection, the tied output layer."""
 
     def __init__(self, vocab_size: int, d_model: int, *, compute_dtype: torch.dtype = torch.float32) -> None:

@@ -2,6 +2,10 @@
 
 The projection to the vocabulary runs in chunks of tokens; the backward pass computes each chunk's logits again
 instead of keeping them. Only the log-sum-exp of each row is stored.
+
+Logits are products of float32 operands whatever the compute dtype (`float32_product`): in bfloat16 a logit of 30 is
+rounded to a multiple of 1/8, 0.03 nats a token in its log-probability and 0.7 in the log-ratio of a pair of answers.
+The products of the gradients stay in the compute dtype.
 """
 
 from typing import Any, NamedTuple
@@ -9,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from burnish.nn.linear import float32_product
 
 CHUNK = 256
 """Rows a chunk: 256 x 49,152 float32 logits are 48 MiB."""
@@ -26,8 +32,8 @@ def log_probabilities(
 ) -> Tensor:
     """log softmax(hidden · weightᵀ)[targets].
 
-    hidden `[n, d_model]`, weight `[vocab, d_model]` float32, `cast` the same in the compute dtype, targets `[n]` int64;
-    returns `[n]` float32. The gradient goes to `hidden` and `weight`. softcap: see `soft_capped`.
+    hidden `[n, d_model]`, weight `[vocab, d_model]` float32, `cast` the same in the compute dtype of the gradients,
+    targets `[n]` int64; returns `[n]` float32. The gradient goes to `hidden` and `weight`. softcap: see `soft_capped`.
     """
     logps, _ = _LogProbabilities.apply(hidden, weight, cast, targets, softcap, False)
     return logps
@@ -56,34 +62,33 @@ class _LogProbabilities(torch.autograd.Function):
         softcap: float | None,
         with_entropies: bool,
     ) -> tuple[Tensor, Tensor]:
-        hidden_cast = hidden.to(cast.dtype)
         logps = hidden.new_empty(len(hidden), dtype=torch.float32)
         lse = torch.empty_like(logps)
         entropies = torch.empty_like(logps) if with_entropies else logps.new_empty(0)
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = soft_capped((hidden_cast[rows] @ cast.t()).float(), softcap)
+            logits = soft_capped(float32_product(hidden[rows], weight, cast.dtype), softcap)
             lse[rows] = logits.logsumexp(-1)
             logps[rows] = logits.gather(-1, targets[rows, None]).squeeze(-1) - lse[rows]
             if with_entropies:
                 log_p = logits.sub_(lse[rows, None])
                 entropies[rows] = -torch.linalg.vecdot(log_p.exp(), log_p)
-        ctx.save_for_backward(hidden_cast, cast, targets, lse, entropies)
-        ctx.hidden_dtype, ctx.weight_dtype, ctx.softcap = hidden.dtype, weight.dtype, softcap
+        ctx.save_for_backward(hidden, weight, cast, targets, lse, entropies)
+        ctx.softcap = softcap
         ctx.set_materialize_grads(False)
         return logps, entropies
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, grad_entropies: Tensor | None) -> tuple[Tensor | None, ...]:
-        hidden, cast, targets, lse, entropies = ctx.saved_tensors
+        hidden, weight, cast, targets, lse, entropies = ctx.saved_tensors
         if grad is None:
             grad = torch.zeros_like(lse)
         grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(cast, dtype=ctx.weight_dtype) if ctx.needs_input_grad[1] else None
+        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = soft_capped((hidden[rows] @ cast.t()).float(), ctx.softcap)
+            logits = soft_capped(float32_product(hidden[rows], weight, cast.dtype), ctx.softcap)
             slope = None if ctx.softcap is None else 1 - (logits / ctx.softcap).square()
             # In place where it can be: this is the largest tensor of the step.
             log_p = logits.sub_(lse[rows, None])
@@ -104,5 +109,5 @@ class _LogProbabilities(torch.autograd.Function):
                 if grad_weight.dtype == scores.dtype:
                     grad_weight.addmm_(scores.t(), hidden[rows])
                 else:
-                    grad_weight.add_(scores.t() @ hidden[rows])
-        return grad_hidden.to(ctx.hidden_dtype), grad_weight, None, None, None, None
+                    grad_weight.add_(scores.t() @ hidden[rows].to(scores.dtype))
+        return grad_hidden, grad_weight, None, None, None, None
