@@ -17,7 +17,7 @@ PPO_PEER := trl-1.12.0
 help:
 	@echo "make demo       teach SmolLM2-135M to answer questions about a real database; writes runs/flights/"
 	@echo "make test       ruff, mypy and the tests"
-	@echo "make test-slow  the tests marked slow; compiles llama.cpp first (needs a C++ compiler, takes minutes)"
+	@echo "make test-slow  the tests marked slow, the others in either number format; compiles llama.cpp (needs a C++ compiler)"
 	@echo "make bench      Burnish beside transformers, TRL and llama.cpp; writes runs/bench/"
 	@echo "make lint       ruff and mypy alone"
 	@echo "make docs       build the site into site/, failing on any broken link"
@@ -31,6 +31,7 @@ test: lint
 
 test-slow: $(VENV)/.installed-slow
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python scripts/each_dtype.py
 
 bench: $(VENV)/.installed-slow
 	$(BIN)/python -m benchmarks

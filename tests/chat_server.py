@@ -1,11 +1,14 @@
 """A server in the test's own process that speaks OpenAI's chat/completions, and remembers what it was asked."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
 
 Reply = tuple[int, dict[str, str], bytes]
 """Status, further headers and body."""
@@ -26,9 +29,18 @@ def completion(text: object) -> bytes:
     return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
 
 
+def require_loopback() -> None:
+    """Skip the test where nothing can connect to this machine itself, as in a bare network namespace."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            socket.create_connection(listening.getsockname(), timeout=5).close()
+    except OSError as error:
+        pytest.skip(f"this machine cannot connect to 127.0.0.1: {error.strerror or error}")
+
+
 @contextmanager
 def chat_server(answer: Callable[[dict[str, Any]], str | Reply]) -> Iterator[ChatServer]:
-    """A server on a free port of this machine; `address` is what a recipe would name."""
+    """A server on a free port of this machine; `address` is what a recipe would name. Skips: see `require_loopback`."""
     state = ChatServer(answer)
     lock = threading.Lock()
 
@@ -57,6 +69,7 @@ def chat_server(answer: Callable[[dict[str, Any]], str | Reply]) -> Iterator[Cha
         def handle_error(self, *_: object) -> None:
             """A client that has given up waiting is no news."""
 
+    require_loopback()
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -119,6 +119,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "burnish"
 
 
+def rates_key(device: torch.device, threads: int) -> str:
+    """What the rates of `auto` are kept under: they depend on the device, on PyTorch and on the number of threads."""
+    return f"{device_name(device)} | torch {torch.__version__} | {threads} threads"
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -130,7 +135,7 @@ def _processor() -> str:
 
 def _measured_rates(device: torch.device) -> dict[str, float]:
     """GFLOP/s of a matrix product in each dtype, from the cache or measured now."""
-    key = f"{device_name(device)} | torch {torch.__version__} | {torch.get_num_threads()} threads"
+    key = rates_key(device, torch.get_num_threads())
     file = cache_folder() / "matmul.json"
     try:
         kept = json.loads(file.read_text())

@@ -85,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def setting(folder: Path) -> Setting:
-    return make_setting(folder / "model", folder / "text.txt", TOY, seed=0, device=torch.device("cpu"))
+    return make_setting(
+        folder / "model", folder / "text.txt", TOY, seed=0, device=torch.device("cpu"), compute_dtype=torch.float32
+    )
 
 
 def run(folder: Path, runs: Path, **options: Any) -> dict[str, Any]:

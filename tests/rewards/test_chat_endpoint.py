@@ -11,7 +11,7 @@ import pytest
 from burnish.errors import BurnishError
 from burnish.rewards import chat_endpoint
 from burnish.rewards.chat_endpoint import ChatEndpoint
-from chat_server import ChatServer, Reply, chat_server, completion
+from chat_server import ChatServer, Reply, chat_server, completion, require_loopback
 
 QUESTION = [{"role": "user", "content": "Which?"}]
 
@@ -99,6 +99,7 @@ def test_a_slow_server_times_out(tmp_path: Path) -> None:
 
 
 def test_no_server_is_said(tmp_path: Path) -> None:
+    require_loopback()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"

@@ -115,13 +115,14 @@ def run(
     set_threads(threads)
     keep_freed_memory()
     device = choose_device()
-    setting = make_setting(file, text_file, scale, seed=seed, device=device)
+    dtype = choose_compute_dtype("auto", device)
+    setting = make_setting(file, text_file, scale, seed=seed, device=device, compute_dtype=dtype)
     settings = {
         "command": command_line(NAME, minutes, quick=scale is QUICK),
         "minutes": minutes,
         "scale": asdict(scale),
         "model": file.name,
-        "compute_dtype": str(setting.reference.compute_dtype).removeprefix("torch."),
+        "compute_dtype": str(dtype).removeprefix("torch."),
         "text": [setting.openings.source, setting.openings.identity],
     }
     with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
@@ -144,9 +145,17 @@ def run(
     )
 
 
-def make_setting(file: Path, text_file: Path | None, scale: Scale, *, seed: int, device: torch.device) -> Setting:
+def make_setting(
+    file: Path,
+    text_file: Path | None,
+    scale: Scale,
+    *,
+    seed: int,
+    device: torch.device,
+    compute_dtype: torch.dtype,
+) -> Setting:
     """The model as the reference, of which only the last blocks are to train in copies; and the openings."""
-    decoder, tokenizer = burnish.load(file, compute_dtype=choose_compute_dtype("auto", device), device=device)
+    decoder, tokenizer = burnish.load(file, compute_dtype=compute_dtype, device=device)
     layers = decoder.config.n_layers
     if not 0 < scale.trained_layers <= layers:
         raise BurnishError(f"{file}: has {layers} layers, of which {scale.trained_layers} should train")

@@ -156,7 +156,7 @@ class WeightNormLinear(Linear):
 
 
 class OutputProjection(Linear):
-    """The projection to the vocabulary: y is float32, of float32 operands, whatever `compute_dtype` (`float32_product`).
+    """The projection to the vocabulary: float32 y of float32 operands in any `compute_dtype` (`float32_product`).
 
     `compute_dtype` is that of the gradients' products, see `burnish.nn.log_probabilities`.
     """
