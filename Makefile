@@ -24,7 +24,7 @@ help:
 	@echo "make clean      remove the environment, caches and site; runs/ stays"
 
 demo: $(VENV)/.installed-demo
-	$(BIN)/burnish run examples/flights/recipe.yaml
+	$(BIN)/burnish run --yes examples/flights/recipe.yaml
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -6,6 +6,7 @@ both read it only once.
 
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# What the tests agree to is not agreed to by the person who runs them, and the other way round.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="burnish-tests-")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers already use every core; more threads in each would only take turns.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

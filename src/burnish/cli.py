@@ -3,6 +3,7 @@
 torch and everything that needs it is imported inside the commands, so that `burnish --help` answers at once.
 """
 
+import io
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from burnish import __version__
 from burnish.errors import BurnishError
+from burnish.terminal import printable
 
 if TYPE_CHECKING:
     from burnish.recipes.display import Display
@@ -67,19 +69,48 @@ class PoolingChoice(StrEnum):
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one message and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file that knows fewer letters gets escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except BurnishError as error:
-        Console(stderr=True, highlight=False).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        message = printable(f"error: {error}")
+        Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except Exception:
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), file=sys.stderr)
         print(
             f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines "
             "above and the output of `burnish doctor`.",
             file=sys.stderr,
         )
         sys.exit(1)
+
+
+def _announce(lines: list[str]) -> bool:
+    """Show what a recipe does besides computing, which --yes has agreed to."""
+    console = Console(stderr=True, highlight=False)
+    console.print("This recipe is new here, or changed. It", style="bold")
+    for line in lines:
+        console.print(printable(f"  {line}"), markup=False, soft_wrap=True)
+    return True
+
+
+def _ask(lines: list[str]) -> bool:
+    """Show what a recipe would do, and return whether the person at the terminal agrees."""
+    _announce(lines)
+    console = Console(stderr=True, highlight=False)
+    console.print("with all that you may do on this machine. Look at it first if you do not know it.")
+    try:
+        return console.input("Trust it? [bold]y[/]es or [bold]n[/]o: ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _say(line: object) -> None:
+    """Print one line for a person or a pipe, unwrapped; names of files and the like cannot steer the terminal."""
+    print(printable(str(line)))
 
 
 @app.callback(invoke_without_command=True)
@@ -103,25 +134,39 @@ def run(
         str | None, typer.Option("--from", metavar="STAGE", help="Run this stage and all after it again.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe and show what would be done.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Trust what the recipe executes, imports and sends; do not ask.")
+    ] = False,
 ) -> None:
-    """Run a recipe: stages that are done are not run again, an interrupted one goes on."""
+    """Run a recipe: stages that are done are not run again, an interrupted one goes on.
+
+    A new or changed recipe that executes scripts, imports functions or sends to other machines is asked about once.
+    """
     from burnish.recipes.plan import make_plan
 
     console = Console(highlight=False)
     if dry_run:
         from burnish.recipes.runner import preview
+        from burnish.recipes.trust import requests
 
-        for stage, status in preview(make_plan(recipe, overrides=overrides or (), runs=runs), start):
+        plan = make_plan(recipe, overrides=overrides or (), runs=runs)
+        for stage, status in preview(plan, start):
             verb = {"cached": "cached", "resume": "go on", "run": "run"}[status.state]
-            console.print(f"{stage.folder}: {verb} ({status.reason})", markup=False, soft_wrap=True)
+            _say(f"{stage.folder}: {verb} ({status.reason})")
+        for request in requests(plan):
+            _say(request.line)
         return
     from burnish.evaluation.report import REPORT
     from burnish.recipes.display import Display
-    from burnish.recipes.runner import SUMMARY_FILE, run
+    from burnish.recipes.runner import SUMMARY_FILE, execute
     from burnish.recipes.tables import result_table, stage_table
+    from burnish.recipes.trust import ask_once
 
     try:
-        summary = run(recipe, overrides=overrides or (), runs=runs, start=start, display=Display(console))
+        plan = make_plan(recipe, overrides=overrides or (), runs=runs)
+        terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        ask_once(plan, _announce if yes else _ask if terminal else None)
+        summary = execute(plan, start=start, display=Display(console))
     except KeyboardInterrupt:
         message = "stopped; nothing that was done is lost. Run the same command again to go on"
         print(f"\n{message}{', without --from' if start else ''}.", file=sys.stderr)
@@ -132,7 +177,7 @@ def run(
         console.print(results)
     folder = runs / summary["name"]
     for name in (SUMMARY_FILE, REPORT):
-        console.print(str(folder / name), markup=False, soft_wrap=True)
+        _say(folder / name)
 
 
 @app.command(epilog="Example: burnish chat runs/flights --ask 'How many flights left JFK in May?'")
@@ -208,7 +253,7 @@ def export(
         folder=folder or not gguf,
     )
     for path in written:
-        print(path)
+        _say(path)
 
 
 @app.command(epilog="Example: burnish convert models/SmolLM2-135M --kv-heads 1 -o models/SmolLM2-135M-mqa")
@@ -240,7 +285,7 @@ def convert(
     numbers = config.n_layers * config.head_dim * 2
     print(f"key/value heads: {config.n_kv_heads} -> {kv_heads} in each of {config.n_layers} layers")
     print(f"KV cache: {numbers * config.n_kv_heads:,} -> {numbers * kv_heads:,} numbers a token")
-    print(output)
+    _say(output)
 
 
 @data_app.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")
@@ -253,7 +298,7 @@ def data_check(
     failures = []
     for file in files:
         try:
-            print(f"{file}: {describe(file)}")
+            _say(f"{file}: {describe(file)}")
         except BurnishError as error:
             failures.append(str(error))
     if failures:
@@ -393,7 +438,7 @@ def _in_lab(experiment: Callable[["Display"], list[Path]]) -> None:
         print("\nstopped; what is finished is kept. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     for file in files:
-        print(file)
+        _say(file)
 
 
 @app.command(epilog="Example: burnish doctor")
@@ -405,5 +450,5 @@ def doctor() -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, finding in findings():
-        table.add_row(name, Text(finding))
+        table.add_row(name, Text(printable(finding)))
     Console(highlight=False).print(table)

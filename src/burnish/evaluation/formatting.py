@@ -1,6 +1,4 @@
-"""Numbers and foreign text as a person reads them; the filters of the report's template."""
-
-import unicodedata
+"""Numbers as a person reads them; the filters of the report's template."""
 
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -62,20 +60,6 @@ def title(name: str) -> str:
     """`words` with a capital; a name of one or two letters is an abbreviation: "kl" -> "KL"."""
     text = words(name)
     return text.upper() if len(text) <= 2 else text[:1].upper() + text[1:]
-
-
-def printable(text: str) -> str:
-    """Foreign text with nothing in it that hides or disguises: what a model writes is not to be trusted.
-
-    Control characters, direction overrides and lone surrogates become their escapes (`\\x1b`, `\\u202e`); line breaks,
-    tabs and every ordinary letter stay. HTML is escaped by the template, not here.
-    """
-    return "".join(
-        letter
-        if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-        else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
 
 
 def shortened(text: str, limit: int) -> str:

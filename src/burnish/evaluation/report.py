@@ -25,6 +25,7 @@ from burnish.evaluation.report_comparison import comparison
 from burnish.evaluation.run_record import Answer, RunRecord, StageRecord, read_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
+from burnish.terminal import printable
 
 REPORT = "report.html"
 TEMPLATE = "report.html.jinja"
@@ -140,7 +141,7 @@ def render(run: RunRecord) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: formatting.printable(value) if type(value) is str else value,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     for function in (formatting.percent, formatting.points, formatting.signed, formatting.number):
         environment.filters[function.__name__] = function

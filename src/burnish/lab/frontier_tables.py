@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from burnish.evaluation.formatting import percent, printable
+from burnish.evaluation.formatting import percent
 from burnish.lab.frontier_methods import Method
 from burnish.lab.frontier_results import BEST_OF, ERRORS, GRID, NEARLY_ALL, Point, Results, findings
 from burnish.lab.pretraining import mean_and_deviation
 from burnish.lab.report import Cell, Panel, Table
+from burnish.terminal import printable
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Divergences, in nats, at which the frontiers are read."""

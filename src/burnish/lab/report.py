@@ -21,6 +21,7 @@ from burnish.errors import BurnishError
 from burnish.evaluation.formatting import MINUS, scientific
 from burnish.files import atomic_file, atomic_write_text, reported
 from burnish.hardware import available_cores, device_name
+from burnish.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,9 +142,9 @@ def _rich(table: Table) -> rich_table.Table:
     drawn = rich_table.Table(title=table.title, caption=table.note or None, box=box.SIMPLE_HEAD, title_justify="left")
     drawn.caption_justify = "left"
     for index, column in enumerate(table.columns):
-        drawn.add_column(Text(column), justify="right" if _numeric(table, index) else "left")
+        drawn.add_column(Text(printable(column)), justify="right" if _numeric(table, index) else "left")
     for row in table.rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
+        drawn.add_row(*(Text(printable(shown(cell))) for cell in row))
     return drawn
 
 

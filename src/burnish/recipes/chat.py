@@ -24,6 +24,7 @@ from burnish.nn.decoder import Decoder
 from burnish.recipes.runner import RUN_FILE
 from burnish.recipes.schema import ChatConfig
 from burnish.rewards.sql import Result, extract_sql
+from burnish.terminal import printable
 from burnish.text.chat import Message, encode_prompt
 from burnish.text.tokenizer import Tokenizer
 
@@ -154,11 +155,6 @@ def hold_chat(
             console.out("")
             if sandbox is not None:
                 console.print(_result_table(sandbox.execute(extract_sql(answer))))
-
-
-def printable(text: str) -> str:
-    """The text without the control characters by which it could take over a terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
 
 
 def _result_table(result: Result) -> Table | Text:

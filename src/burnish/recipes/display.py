@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from burnish.terminal import printable
+
 LOG_SECONDS = 15.0
 """Where the output is not a terminal, a bar becomes one line in so many seconds."""
 
@@ -27,8 +29,8 @@ class Display:
         self.console = console or Console(quiet=quiet, highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print one line of plain text; brackets in it are not markup."""
-        self.console.print(text, style=style, markup=False)
+        """Print plain text; brackets in it are not markup, and what would steer the terminal is shown as escapes."""
+        self.console.print(printable(text), style=style, markup=False)
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator["Bar"]:
@@ -38,7 +40,7 @@ class Display:
             return
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn(unit),
@@ -46,7 +48,7 @@ class Display:
             TextColumn("{task.fields[numbers]}", style="cyan"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            yield _Live(progress, progress.add_task(title, total=total, numbers=""))
+            yield _Live(progress, progress.add_task(printable(title), total=total, numbers=""))
 
 
 class Bar(Protocol):

@@ -5,13 +5,14 @@ A judge behind an address is asked only because the recipe names that address. I
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from burnish.errors import BurnishError
-from burnish.recipes.stage import RewardModelReference, StageContext, StrictModel
+from burnish.recipes.stage import Action, RewardModelReference, StageContext, StrictModel
 from burnish.rewards.judge import CRITERION
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ChatJudge(StrictModel):
 
     type: Literal["chat"] = Field(description="kind of judge: chat")
     address: str = Field(
-        pattern=r"^https?://[^\s/@]+(/\S*)?$",
+        pattern=r"^https?://[^\s/@?#\\]+(/\S*)?$",
         description="what comes before /chat/completions, for example http://localhost:8000/v1; nothing else is asked",
     )
     model: str = Field(min_length=1, description="the model's name at that address")
@@ -38,6 +39,20 @@ class ChatJudge(StrictModel):
     timeout_seconds: float = Field(120.0, gt=0, description="for one attempt")
     retries: int = Field(4, ge=0, description="further attempts where the server is busy or does not answer")
     concurrency: int = Field(4, ge=1, description="requests that wait at the same time")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _no_key_in_the_open(cls, name: str | None, info: ValidationInfo) -> str | None:
+        from burnish.rewards.chat_endpoint import NO_KEY_OVER_HTTP, exposes_key
+
+        address = info.data.get("address")
+        if name is not None and address is not None and exposes_key(address):
+            raise ValueError(f"{NO_KEY_OVER_HTTP} (the address is {address})")
+        return name
+
+    def actions(self, folder: Path) -> Iterator[Action]:
+        key = f", with the key in the environment variable {self.api_key_env}" if self.api_key_env else ""
+        yield Action("sends", f"prompts and answers to {self.address}{key}")
 
     def check(self) -> None:
         """Raise BurnishError where the key's environment variable is not set."""

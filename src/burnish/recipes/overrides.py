@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from burnish.recipes.problems import KeyPath, Place, Problem, Source, did_you_mean
-from burnish.recipes.yaml_source import Loader, Tree, compose, scalar_value
+from burnish.recipes.yaml_source import MAX_DEPTH, Loader, Tree, compose, scalar_text, scalar_value
 
 SECTIONS = ("chat",)
 """Keys of the recipe itself, rather than of a stage, that hold further keys."""
@@ -45,9 +45,11 @@ def apply_override(source: Source, override: str) -> None:
     option = Place(f"--set {override}")
     try:
         target, equals, text = override.partition("=")
-        steps = [step.strip() for step in target.split(".")]
+        steps = [scalar_text(step.strip()) for step in target.split(".")]
         if not equals or not all(steps):
             raise ValueError("write it as stage.key=value, for example --set sft.training.learning_rate=1e-4")
+        if len(steps) > MAX_DEPTH:
+            raise ValueError(f"leads through {len(steps)} keys; a recipe is at most {MAX_DEPTH} deep")
         value = parse_value(text, str(option))
         path = _start(source.data, steps)
         _write(source, path, steps[1:] if path else steps, value, option)

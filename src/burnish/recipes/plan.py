@@ -9,6 +9,7 @@ import glob
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,6 +266,10 @@ class _Planner:
             else:
                 self._problem(path, f"got '{written}'; no such file{_nearest_file(location)}{_hint(written, kind)}")
                 paths = ()
+        strange = next((file for file in paths if not (file.is_file() or file.is_dir())), None)
+        if strange is not None:
+            self._problem(path, f"got '{written}'; {strange} is neither a regular file nor a folder")
+            paths = ()
         if kind == "file" and len(paths) == 1 and paths[0].is_dir():
             self._problem(
                 path, f"got '{written}', which is a folder; name files in it, for example '{written}/*.jsonl'"
@@ -275,7 +280,7 @@ class _Planner:
     def _location(self, written: str) -> Path:
         try:
             location = self.recipe_folder / Path(written).expanduser()
-        except RuntimeError:  # `~name` of nobody
+        except (RuntimeError, ValueError):  # `~name` of nobody
             location = self.recipe_folder / written
         if ".." not in location.parts:
             return location
@@ -292,9 +297,16 @@ class _Planner:
         if not package or not inner:
             self._problem(path, f"got '{written}'; expected package:NAME/FILE")
             return None
+        if not package.isidentifier():
+            # The spec of `a.b` is found by importing `a`.
+            self._problem(path, f"got '{written}'; '{package}' is not the name of a package, which has no dots")
+            return None
+        if not inner.isprintable() or any(part in ("", ".", "..") for part in re.split(r"[/\\]", inner)):
+            self._problem(path, f"got '{written}'; '{inner}' is not a file inside the package '{package}'")
+            return None
         try:
             spec = importlib.util.find_spec(package)
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, OSError):
             spec = None
         if spec is None or not spec.submodule_search_locations:
             distribution = package.replace("_", "-")
@@ -304,6 +316,9 @@ class _Planner:
             return None
         for folder in map(Path, spec.submodule_search_locations):
             if exists(folder / inner):
+                if not (folder / inner).resolve().is_relative_to(folder.resolve()):
+                    self._problem(path, f"got '{written}', a link that leads out of the package's folder {folder}")
+                    return None
                 return folder / inner
         folder = Path(spec.submodule_search_locations[0])
         self._problem(path, f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
@@ -313,7 +328,11 @@ class _Planner:
 def _nearest_file(location: Path) -> str:
     if not exists(location.parent):
         return f" (folder {location.parent} does not exist)"
-    return did_you_mean(location.name, [file.name for file in location.parent.iterdir()])
+    try:
+        there = [file.name for file in location.parent.iterdir()]
+    except OSError:  # not a folder, or not readable
+        return ""
+    return did_you_mean(location.name, there)
 
 
 def _hint(written: str, kind: str) -> str:

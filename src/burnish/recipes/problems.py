@@ -1,11 +1,18 @@
 """What is wrong with a recipe, and where: places, problems, and the one error that lists them all."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.errors import RecipeError
+
+MAX_SHOWN = 20
+"""Problems that one error lists; further ones are counted."""
+_LONGEST_KEY = 80
+_LONGEST_WORD = 300
+_LONGEST_TEXT = 2000
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indices from the root of a recipe: `("stages", 3, "training")`."""
@@ -20,7 +27,7 @@ class Place:
     column: int | None = None
 
     def __str__(self) -> str:
-        return self.source if self.line is None else f"{self.source}:{self.line}"
+        return clipped(self.source, 4 * _LONGEST_KEY) if self.line is None else f"{self.source}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,10 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {dotted(self.path)}: {self.text}" if self.path else f"{self.place}: {self.text}"
+        # A path or name of thousands of characters must not hide what is to be done about it.
+        words = re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda word: clipped(word[0], _LONGEST_KEY) + word[0][-1], self.text)
+        text = clipped(words, _LONGEST_TEXT)
+        return f"{self.place}: {dotted(self.path)}: {text}" if self.path else f"{self.place}: {text}"
 
 
 @dataclass
@@ -68,8 +78,14 @@ def dotted(path: KeyPath) -> str:
     """`("stages", 3, "training")` -> `stages[3].training`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        key = f"[{step}]" if isinstance(step, int) else clipped(step, _LONGEST_KEY)
+        text += f".{key}" if text and isinstance(step, str) else key
     return text
+
+
+def clipped(text: str, limit: int) -> str:
+    """At most `limit` characters of a text."""
+    return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -82,16 +98,28 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing where no known word is close."""
+    if len(word) > _LONGEST_KEY:
+        return ""
     close = nearest(word, known)
     return f"; did you mean '{close}'?" if close else ""
 
 
-def raise_problems(problems: Sequence[Problem], file: str) -> None:
-    """Raise one RecipeError that lists all problems in the order of the file; do nothing when there are none."""
+def in_order(place: Place) -> tuple[bool, int]:
+    """Sorts places as a reader meets them: the file's lines, then options."""
+    return place.line is None, place.line or 0
+
+
+def raise_problems(problems: Sequence[Problem], file: str, *, further: int = 0) -> None:
+    """Raise one RecipeError that lists the first problems in the order of the file; do nothing when there are none.
+
+    further: problems that are only counted.
+    """
     if not problems:
         return
-    ordered = sorted(problems, key=lambda problem: (problem.place.line is None, problem.place.line or 0))
+    ordered = sorted(problems, key=lambda problem: in_order(problem.place))
     lines = list(dict.fromkeys(str(problem) for problem in ordered))
-    if len(lines) == 1:
+    if len(lines) + further == 1:
         raise RecipeError(lines[0])
-    raise RecipeError("\n".join([f"{file}: {len(lines)} problems", *(f"  {line}" for line in lines)]))
+    more = len(lines) - MAX_SHOWN + further if len(lines) > MAX_SHOWN else further
+    shown = [f"  {line}" for line in lines[:MAX_SHOWN]] + ([f"  and {more:,} more"] if more else [])
+    raise RecipeError("\n".join([f"{file}: {len(lines) + further:,} problems", *shown]))

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from burnish.errors import BurnishError, DataError
 from burnish.recipes.problems import KeyPath
-from burnish.recipes.stage import FileReference, Name, RewardModelReference, StageContext, StrictModel
+from burnish.recipes.stage import Action, FileReference, Name, RewardModelReference, StageContext, StrictModel
 from burnish.recipes.verifiers import VerifierConfig
 
 if TYPE_CHECKING:
@@ -127,6 +127,9 @@ class PythonReward(_RewardConfig):
     type: Literal["python"] = Field(description="kind of reward: python")
     file: FileReference = Field(description="Python file, relative to the recipe")
     function: str = Field("reward", description="name of the function in it")
+
+    def actions(self, folder: Path) -> Iterator[Action]:
+        yield Action("imports", f", function {self.function}", self.function, self.file)
 
     @contextmanager
     def reward(self, context: StageContext) -> Iterator["RewardFunction"]:

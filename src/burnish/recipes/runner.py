@@ -39,6 +39,7 @@ from burnish.recipes.state import (
     status_of,
     write_object,
 )
+from burnish.recipes.trust import ask_once
 
 SUMMARY_FILE = "summary.json"
 RUN_FILE = "run.json"
@@ -51,6 +52,7 @@ def run(
     runs: Path | str = "runs",
     start: str | None = None,
     display: Display | None = None,
+    trust: bool = True,
 ) -> dict[str, Any]:
     """Run a recipe to its end and return the content of `summary.json`.
 
@@ -60,12 +62,21 @@ def run(
         runs: the folder of all runs; this one gets `runs/<name of the recipe>`.
         start: name of a stage to run again with all that follow it, even if nothing changed.
         display: where progress is shown.
+        trust: whether the recipe may execute its scripts, import its functions and send to its addresses. Who writes
+            this call trusts what it names; False refuses what nobody has agreed to on the command line.
 
     Raises:
         BurnishError: something to be mended in the recipe, its inputs or the machine.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the same call goes on from there.
     """
     plan = make_plan(Path(recipe), overrides=overrides, runs=Path(runs))
+    if not trust:
+        ask_once(plan)
+    return execute(plan, start=start, display=display)
+
+
+def execute(plan: Plan, *, start: str | None = None, display: Display | None = None) -> dict[str, Any]:
+    """`run`, of a plan that is made already."""
     with run_lock(plan.folder), _terminate_is_interrupt():
         return _Run(plan, display or Display()).execute(start)
 

@@ -76,10 +76,29 @@ PreferencesReference = Annotated[str, Reference("preferences")]
 LatestEvaluation = Annotated[str | None, Reference("evaluation", latest=True)]
 
 
+@dataclass(frozen=True)
+class Action:
+    """What a recipe does besides computing: something to be said, and agreed to, before it happens.
+
+    kind: `runs` code of its own, `imports` code into this process, or `sends` data to another machine.
+    shown: what exactly, as a person reads it. content: hashes of the code, the arguments, the address: a JSON value
+    that changes where the person should be asked again. reference: the reference as written where the code is one.
+    """
+
+    kind: Literal["runs", "imports", "sends"]
+    shown: str
+    content: Any = None
+    reference: str | None = None
+
+
 class StrictModel(BaseModel):
     """Base of everything written in a recipe: no unknown keys, no silent conversion, no change afterwards."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def actions(self, folder: Path) -> "Iterator[Action]":
+        """What this part of the recipe itself executes, imports or sends. `folder` is the recipe's."""
+        yield from ()
 
 
 class StageConfig(StrictModel):
@@ -200,6 +219,19 @@ class FoundReference:
     path: KeyPath
     written: str | None
     marker: Reference
+
+
+def parts(value: Any) -> "Iterator[StrictModel]":
+    """Every part of a validated configuration that is a mapping with keys of its own, outermost first."""
+    if isinstance(value, StrictModel):
+        yield value
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from parts(item)
 
 
 def references(value: Any, marker: Reference | None = None, path: KeyPath = ()) -> Iterator[FoundReference]:

@@ -5,8 +5,10 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from burnish.recipes.display import duration
+from burnish.terminal import printable
 
 _ABOUT_THE_RUN = {
     "name",
@@ -23,12 +25,12 @@ _ABOUT_THE_RUN = {
 
 def stage_table(summary: Mapping[str, Any]) -> Table:
     """One row a stage: time and memory when it really ran, and whether that was now."""
-    table = Table(title=str(summary["name"]), box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=_text(str(summary["name"])), box=box.SIMPLE_HEAD, title_justify="left")
     for column, justify in (("stage", "left"), ("time", "right"), ("peak memory", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for stage in summary["stages"]:
         table.add_row(
-            stage["name"],
+            _text(stage["name"]),
             duration(stage["seconds"]),
             f"{stage['peak_rss_gib']:.1f} GiB",
             "cached" if stage["cached"] else "",
@@ -54,7 +56,7 @@ def result_table(summary: Mapping[str, Any]) -> Table | None:
     table.add_column("95 % interval")
     last = None
     for name, label, value, interval in rows:
-        table.add_row("" if name == last else name, label, value, interval)
+        table.add_row(_text("" if name == last else name), _text(label), _text(value), _text(interval))
         last = name
     return table
 
@@ -79,6 +81,11 @@ def _number(key: str, value: float) -> str:
     if key.endswith("accuracy"):
         return f"{value:.1%}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _text(foreign: str) -> Text:
+    """A cell that shows what it is given: neither markup nor control characters act."""
+    return Text(printable(foreign))
 
 
 def _words(name: str) -> str:

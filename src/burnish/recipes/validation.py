@@ -14,7 +14,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, dotted, raise_problems
+from burnish.recipes.problems import (
+    MAX_SHOWN,
+    KeyPath,
+    Problem,
+    Source,
+    clipped,
+    did_you_mean,
+    dotted,
+    in_order,
+    raise_problems,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,11 +37,35 @@ def validate(model: type[Model], source: Source) -> Model:
             choice, the nearest valid one.
     """
     try:
-        return model.model_validate_json(json.dumps(source.data), strict=True)
+        value = model.model_validate_json(json.dumps(source.data), strict=True)
     except ValidationError as error:
-        problems = [_translate(details, model, source) for details in error.errors(include_url=False)]
-        raise_problems(problems, source.file)
+        # Only what is shown is worded: a file of nonsense has a hundred thousand of them.
+        found = sorted(
+            error.errors(include_url=False),
+            key=lambda details: in_order(source.key_place(_key_path(details, source.data))),
+        )
+        problems = [_translate(details, model, source) for details in found[:MAX_SHOWN]]
+        raise_problems(problems, source.file, further=len(found) - len(found[:MAX_SHOWN]))
         raise
+    raise_problems(
+        [
+            Problem(source.value_place(path), path, f"got {clipped(str(number), 40)}; expected less than 2^63")
+            for path, number in _whole_numbers(source.data)
+            if abs(number) >= 2**63
+        ],
+        source.file,
+    )
+    return value
+
+
+def _whole_numbers(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, int]]:
+    """Every whole number below a value, with its path."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _whole_numbers(item, (*path, key))
+    elif isinstance(value, int):
+        yield path, value
 
 
 def _translate(error: ErrorDetails, model: type[BaseModel], source: Source) -> Problem:

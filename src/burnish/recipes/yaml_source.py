@@ -10,6 +10,7 @@ Notable choices:
 """
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 import yaml
 
 from burnish.errors import RecipeError
-from burnish.recipes.problems import KeyPath, Place, Problem, Source, nearest
+from burnish.recipes.problems import KeyPath, Place, Problem, Source, clipped, nearest
 
+MAX_BYTES = 2**20
 MAX_NODES = 100_000
 MAX_DEPTH = 50
+MAX_WHOLE = 2**1024
+"""Whole numbers are below this in size, as floating-point ones are."""
 _TAG = "tag:yaml.org,2002:"
 _NUMBER_START = list("-+.0123456789")
 
@@ -54,6 +58,13 @@ def read_recipe(file: Path) -> Source:
 
 def _read_text(file: Path) -> str:
     try:
+        status = file.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise RecipeError(f"{file}: not a regular file; a recipe is read more than once, and from beside its data")
+        if status.st_size > MAX_BYTES:
+            raise RecipeError(
+                f"{file}: {status.st_size:,} bytes; a recipe has at most {MAX_BYTES:,}. Is this a data file?"
+            )
         data = file.read_bytes()
     except IsADirectoryError:
         found = sorted(path.name for path in file.glob("*.y*ml"))
@@ -64,8 +75,9 @@ def _read_text(file: Path) -> str:
         close = nearest(file.name, [path.name for path in folder.glob("*")] if folder.is_dir() else [])
         hint = f"; did you mean {folder / close}?" if close else ""
         raise RecipeError(f"{file}: no such recipe file{hint}") from None
-    except OSError as error:
-        raise RecipeError(f"{file}: cannot read the recipe: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RecipeError(f"{clipped(str(file), 200)}: cannot read the recipe: {reason}") from error
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -176,7 +188,11 @@ class Tree:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problem(key_node, path, "a key must be text")
                 continue
-            key = key_node.value
+            try:
+                key = scalar_text(key_node.value)
+            except ValueError as error:
+                self.problem(key_node, path, f"as a key, {error}")
+                continue
             if key in own:
                 self.problem(
                     key_node, (*path, key), f"the key '{key}' is written twice, first on line {lines[key].line}"
@@ -223,19 +239,39 @@ def scalar_value(node: yaml.ScalarNode) -> Any:
     """The value of a scalar node. Raises ValueError with the reason when it has none."""
     text, tag = node.value, node.tag.removeprefix(_TAG)
     if tag in ("str", "merge"):
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
-            raise ValueError(f"{text!a} is not valid Unicode")
-        return text
+        return scalar_text(text)
     if tag == "null":
         return None
+    if tag == "int":
+        return _whole(text)
     try:
         if tag == "bool":
             return {"true": True, "false": False}[text.lower()]
-        if tag == "int":
-            digits = text.replace("_", "")
-            return int(digits, 0) if digits.lower().startswith(("0x", "0o")) else int(digits)
         if tag == "float":
             return float(re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", text.lower()).replace("_", ""))
     except (ValueError, KeyError):
-        raise ValueError(f"'{text[:40]}' is not a {tag}") from None
+        raise ValueError(f"'{clipped(text, 40)}' is not a {tag}") from None
     raise ValueError(f"the tag {_tag(node)} has no meaning in a recipe")
+
+
+def _whole(text: str) -> int:
+    """A whole number below `MAX_WHOLE`. Raises ValueError with the reason for anything else."""
+    digits = text.replace("_", "")
+    try:
+        whole = int(digits, 0) if digits.lower().startswith(("0x", "0o")) else int(digits)
+    except ValueError:
+        if not (digits.isascii() and digits.lstrip("+-").isdecimal()):
+            raise ValueError(f"'{clipped(text, 40)}' is not a int") from None
+        whole = MAX_WHOLE  # more digits than Python reads
+    if abs(whole) >= MAX_WHOLE:
+        raise ValueError(f"'{clipped(text, 40)}' is too large a number")
+    return whole
+
+
+def scalar_text(text: str) -> str:
+    """The text itself. Raises ValueError for half a surrogate pair, and for the null character, which no path holds."""
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise ValueError(f"{clipped(ascii(text), 80)} is not valid Unicode")
+    if "\0" in text:
+        raise ValueError(f"{clipped(ascii(text), 80)} has a null character, which nothing in a recipe may have")
+    return text

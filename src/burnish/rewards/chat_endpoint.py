@@ -8,9 +8,11 @@ Notable choices:
 
 import hashlib
 import http.client
+import ipaddress
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +40,27 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+NO_KEY_OVER_HTTP = "a key would be sent in the open over http; write https, or ask a server on this machine"
+
+
+def is_this_machine(address: str) -> bool:
+    """Whether an address is a loopback name or number of this machine."""
+    try:
+        host = (urllib.parse.urlsplit(address).hostname or "").rstrip(".")
+        if host == "localhost" or host.endswith(".localhost"):
+            return True
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = number.ipv4_mapped if isinstance(number, ipaddress.IPv6Address) else None
+    return (mapped or number).is_loopback
+
+
+def exposes_key(address: str) -> bool:
+    """Whether a key sent to the address could be read on its way: plain http, and not to this machine."""
+    return not address.lower().startswith("https://") and not is_this_machine(address)
+
+
 @dataclass(frozen=True)
 class ChatEndpoint:
     """Where to ask, and how patiently.
@@ -53,6 +76,16 @@ class ChatEndpoint:
     api_key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 120.0
     retries: int = 4
+
+    def __post_init__(self) -> None:
+        if self.api_key is None:
+            return
+        if exposes_key(self.address):
+            raise BurnishError(f"{self.address}: {NO_KEY_OVER_HTTP}")
+        if not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+            raise BurnishError(
+                f"{self.address}: the key has spaces or line breaks, or other characters that no key has"
+            )
 
     def ask(self, messages: Messages, *, max_tokens: int) -> str:
         """The answer at temperature 0; from the cache where it is there.
@@ -77,7 +110,7 @@ class ChatEndpoint:
         headers = {"Content-Type": "application/json"}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
-        opener = urllib.request.build_opener(_NoRedirect)
+        opener = urllib.request.build_opener(_NoRedirect, *self._proxies())
         for attempt in range(self.retries + 1):
             request = urllib.request.Request(self._url, data=body, headers=headers)
             try:
@@ -97,6 +130,10 @@ class ChatEndpoint:
             f"{self._url}: no answer after {self.retries + 1} attempts ({problem}); is the server running, and is the "
             f"address right? What was answered so far is kept: run the same command to go on"
         )
+
+    def _proxies(self) -> list[urllib.request.BaseHandler]:
+        """What is asked of this machine does not go through the proxy that the environment names."""
+        return [urllib.request.ProxyHandler({})] if is_this_machine(self.address) else []
 
     def _refused(self, error: urllib.error.HTTPError) -> str:
         if 300 <= error.code < 400:

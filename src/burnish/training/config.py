@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class TrainingConfig(BaseModel):
     """Optimizer, schedule and batch sizes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
@@ -18,7 +18,7 @@ class TrainingConfig(BaseModel):
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates of the two moments.")
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
     max_grad_norm: float = Field(1.0, gt=0, description="The gradient is scaled down to this norm.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the data; fractions are allowed.")
+    epochs: float = Field(1.0, gt=0, le=100_000, description="Passes over the data; fractions are allowed.")
     batch_size: int = Field(32, ge=1, description="Examples (documents, conversations, pairs) an optimizer step.")
     micro_batch_tokens: int = Field(
         2048, ge=1, description="Tokens in memory at once: a step is split into batches of about this size."

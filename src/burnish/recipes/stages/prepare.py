@@ -1,6 +1,7 @@
 """prepare: runs a Python script that writes the data files of the stages after it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from pydantic import Field
 from burnish.errors import BurnishError
 from burnish.files import reported, sha256
 from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.stage import Metrics, StageConfig, StageContext, exists
+from burnish.recipes.python_files import imported_packages
+from burnish.recipes.stage import Action, Metrics, StageConfig, StageContext, exists
 
 LOG_FILE = "prepare.log"
 SHOWN_LINES = 15
 MAX_WATCHED = 1000
+MAX_PATTERN_STEPS = 20
 GRACE_SECONDS = 5.0
 
 
@@ -43,19 +46,33 @@ class PrepareStage(StageConfig):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         script = folder / self.script
-        if not exists(script) or script.is_dir():
+        if not exists(script) or not script.is_file():
             scripts = [str(path.relative_to(folder)) for path in sorted(folder.glob("*.py"))]
             yield ("script",), f"got '{self.script}'; no such file in {folder}{did_you_mean(self.script, scripts)}"
-        elif len(self._watched(folder)) > MAX_WATCHED:
+            return
+        wrong = [(index, text) for index, pattern in enumerate(self.watch) if (text := _pattern_problem(pattern))]
+        for index, text in wrong:
+            yield ("watch", index), f"got {self.watch[index]!r}; {text}"
+        try:
+            too_many = not wrong and len(self._watched(folder)) > MAX_WATCHED
+        except (OSError, ValueError) as error:
+            yield ("watch",), f"cannot be looked for: {error}"
+            return
+        if too_many:
             yield ("watch",), f"more than {MAX_WATCHED} files match; name fewer, for example ['*.py']"
         for index, package in enumerate(self.packages):
             if _version(package) is None:
                 yield ("packages", index), f"got '{package}'; not installed here: pip install {package}"
 
+    def actions(self, folder: Path) -> Iterator[Action]:
+        script = folder / self.script
+        command = shlex.join([str(script), *self.arguments])
+        packages = sorted({*imported_packages(script), *self.packages})
+        using = f", which uses {', '.join(packages)}" if packages else ""
+        yield Action("runs", command + using, [self.arguments, self._contents(folder)])
+
     def fingerprints(self, folder: Path) -> dict[str, str]:
-        root = (folder / self.script).resolve().parent
-        watched = {str(file.relative_to(root)): sha256(file) for file in self._watched(folder)}
-        return watched | {f"package {package}": str(_version(package)) for package in self.packages}
+        return self._contents(folder) | {f"package {package}": str(_version(package)) for package in self.packages}
 
     def run(self, context: StageContext) -> Metrics:
         script = (context.recipe_folder / self.script).resolve()
@@ -80,6 +97,11 @@ class PrepareStage(StageConfig):
                 shutil.rmtree(out, ignore_errors=True)
         return {"files": len(files), "bytes": size}
 
+    def _contents(self, folder: Path) -> dict[str, str]:
+        """SHA-256 of the watched files, by their path from the script's folder."""
+        root = (folder / self.script).resolve().parent
+        return {str(file.relative_to(root)): sha256(file) for file in self._watched(folder)}
+
     def _watched(self, folder: Path) -> list[Path]:
         """The script and the files matching `watch`, without hidden folders such as .venv."""
         script = (folder / self.script).resolve()
@@ -87,9 +109,23 @@ class PrepareStage(StageConfig):
         found = {script}
         for pattern in self.watch:
             for file in root.glob(pattern):
+                if len(found) > MAX_WATCHED:
+                    break
                 if file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts):
                     found.add(file)
         return sorted(found)
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    """What keeps a text from being a pattern of files below the script's folder."""
+    steps = pattern.split("/")
+    if not pattern.strip() or "" in steps[:1]:
+        return "expected a pattern relative to the script, for example '*.py'"
+    if ".." in steps:
+        return "leads out of the script's folder"
+    if len(steps) > MAX_PATTERN_STEPS or steps.count("**") > 1:
+        return f"expected at most {MAX_PATTERN_STEPS} folders and one '**'"
+    return None
 
 
 def _failure(script: str, status: int, log: Path) -> str:
