@@ -10,11 +10,14 @@ A row that is well-formed but teaches nothing, such as a pair of equal answers, 
 files hold some, and one of them must not stop a run. What encodes the rows drops and reports those.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from burnish.corpus.records import shown
+from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
 from burnish.datasets.dialogues import dialogue_pair, is_dialogue
+from burnish.datasets.fields import present, use
 from burnish.datasets.formats import (
     FORMATS,
     LABEL_KEYS,
@@ -22,15 +25,12 @@ from burnish.datasets.formats import (
     MARGIN_KEYS,
     PAIR_KEYS,
     RANK_KEYS,
-    BadRowError,
     answer,
-    hint,
-    message,
+    answer_hint,
     messages_before_answer,
-    present,
     prompt_key,
-    require_end,
 )
+from burnish.datasets.messages import hint, message, require_end
 from burnish.text.chat import Message
 
 
@@ -60,7 +60,9 @@ def preference(row: Mapping[str, Any]) -> Pair:
     """
     for key in PAIR_KEYS:
         if not present(row, key):
-            raise BadRowError(f'"{key}" is missing{hint(key, row)}; a preference has "chosen" and "rejected"')
+            if key in row:
+                raise NothingToLearnError(f"{key} is null")
+            raise BadRowError(f'"{key}" is missing{answer_hint(key, row)}; a preference has "chosen" and "rejected"')
     if not any(present(row, key) for key in FORMATS) and all(is_dialogue(row[key]) for key in PAIR_KEYS):
         return _pair_of_dialogues(row["chosen"], row["rejected"])
     chosen, rejected = (answer(row[key], key, may_be_empty=True) for key in PAIR_KEYS)
@@ -69,6 +71,7 @@ def preference(row: Mapping[str, Any]) -> Pair:
         stated = row.get("prompt")
         if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
             raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
+        use(row, "prompt")
     else:
         if not any(present(row, key) for key in FORMATS):
             raise BadRowError(f'"prompt" is missing{hint("prompt", row)}; the answers hold no prompt either')
@@ -105,12 +108,12 @@ def is_empty(said: Message) -> bool:
 def margin(row: Mapping[str, Any]) -> float | None:
     """Return by how much the chosen answer is better: `margin`, or the difference of the two scores; None if unsaid."""
     for key in MARGIN_KEYS:
-        if present(row, key) and (isinstance(row[key], bool) or not isinstance(row[key], int | float)):
+        if present(row, key) and not _is_number(row[key]):
             raise BadRowError(f"{key} is {shown(row[key])}; expected a number")
     if present(row, "margin"):
         return float(row["margin"])
     if present(row, "score_chosen") and present(row, "score_rejected"):
-        return float(row["score_chosen"] - row["score_rejected"])
+        return float(row["score_chosen"]) - float(row["score_rejected"])
     return None
 
 
@@ -144,11 +147,19 @@ def _goodness(row: Mapping[str, Any], key: str, n_answers: int) -> list[float]:
     if rank_key is None:
         return [-float(place) for place in range(n_answers)]
     values = row[rank_key]
-    if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+    if not isinstance(values, list) or not all(map(_is_number, values)):
         raise BadRowError(f"{rank_key} is {shown(values)}; expected a list of numbers, one for each of {key}")
     if len(values) != n_answers:
         raise BadRowError(f"{rank_key} has {len(values)} numbers for the {n_answers} answers of {key}")
     return [float(value) if rank_key == "scores" else -float(value) for value in values]
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float can hold: not NaN or infinite, nor a whole one of 400 digits."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _worth_ranking(answers: list[list[Message]], goodness: list[float]) -> tuple[list[list[Message]], str | None]:
@@ -179,6 +190,8 @@ def label(row: Mapping[str, Any]) -> bool:
     """Return whether an unpaired answer is a desired one."""
     key = next((name for name in LABEL_KEYS if present(row, name)), None)
     if key is None:
+        if null := next((name for name in LABEL_KEYS if name in row), None):
+            raise NothingToLearnError(f"{null} is null")
         raise BadRowError(f'"label" is missing{hint("label", row)}; expected true (desired) or false')
     value = row[key]
     if value not in (True, False) or isinstance(value, float):

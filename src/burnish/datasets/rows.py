@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from burnish.corpus.records import Problems, Row, expand, nearest, read_rows
 from burnish.datasets import formats, judged_formats
-from burnish.datasets.formats import BadRowError
+from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
+from burnish.datasets.fields import Fields
+from burnish.datasets.tool_calls import without_foreign_nulls
 from burnish.errors import DataError
 from burnish.text.chat import Message
 
@@ -148,11 +150,13 @@ def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None
         DataError: listing up to ten bad rows by file, line, reason and fix.
     """
 
-    def convert(row: dict[str, Any], place: Place) -> Conversation:
+    def convert(row: Fields, place: Place) -> Conversation:
         messages, learned = formats.conversation(row)
-        return Conversation(messages, learned, formats.tools(row), place)
+        tools, kwargs, unused = formats.around(row)
+        messages = without_foreign_nulls(messages, tools)
+        return Conversation(messages, learned, tools, place, template_kwargs=kwargs, unused=unused)
 
-    return _read(paths, convert, columns)
+    return _read(paths, convert, columns, lambda place, fault: Conversation([], place=place, fault=fault))
 
 
 def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Preference]:
@@ -161,11 +165,13 @@ def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) 
     Arguments as above. Pairs that teach nothing are among them, with their `fault`.
     """
 
-    def convert(row: dict[str, Any], place: Place) -> Preference:
+    def convert(row: Fields, place: Place) -> Preference:
         pair = judged_formats.preference(row)
-        return Preference(pair.prompt, pair.chosen, pair.rejected, formats.tools(row), place, pair.fault)
+        tools, kwargs, unused = formats.around(row)
+        prompt, chosen, rejected = (without_foreign_nulls(said, tools) for said in pair[:3])
+        return Preference(prompt, chosen, rejected, tools, place, pair.fault, kwargs, unused)
 
-    return _read(paths, convert, columns)
+    return _read(paths, convert, columns, lambda place, fault: Preference([], [], [], place=place, fault=fault))
 
 
 def read_rankings(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Ranking]:
@@ -174,51 +180,68 @@ def read_rankings(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
     Lists that teach nothing are among them, with their `fault`.
     """
 
-    def convert(row: dict[str, Any], place: Place) -> Ranking:
+    def convert(row: Fields, place: Place) -> Ranking:
         found = judged_formats.ranking(row)
         margin = judged_formats.margin(row)
-        return Ranking(found.prompt, found.answers, margin, formats.tools(row), place, found.fault, found.remark)
+        tools, kwargs, unused = formats.around(row)
+        prompt = without_foreign_nulls(found.prompt, tools)
+        answers = [without_foreign_nulls(answer, tools) for answer in found.answers]
+        return Ranking(prompt, answers, margin, tools, place, found.fault, found.remark, kwargs, unused)
 
-    return _read(paths, convert, columns)
+    return _read(paths, convert, columns, lambda place, fault: Ranking([], [], place=place, fault=fault))
 
 
 def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Labelled]:
     """Read single answers with a `label` that says whether they are desired. Arguments as above."""
 
-    def convert(row: dict[str, Any], place: Place) -> Labelled:
+    def convert(row: Fields, place: Place) -> Labelled:
         messages, _ = formats.conversation(row, may_be_empty=True)
         fault = "the answer is empty" if judged_formats.is_empty(messages[-1]) else None
-        return Labelled(messages[:-1], messages[-1:], judged_formats.label(row), formats.tools(row), place, fault)
+        desired = judged_formats.label(row)
+        tools, kwargs, unused = formats.around(row)
+        messages = without_foreign_nulls(messages, tools)
+        return Labelled(messages[:-1], messages[-1:], desired, tools, place, fault, kwargs, unused)
 
-    return _read(paths, convert, columns)
+    return _read(paths, convert, columns, lambda place, fault: Labelled([], [], False, place=place, fault=fault))
 
 
 def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Task]:
     """Read tasks: a `prompt`, or a conversation whose final answer is left out. Arguments as above."""
 
-    def convert(row: dict[str, Any], place: Place) -> Task:
-        return Task(formats.task(row), row, formats.tools(row), place)
+    def convert(row: Fields, place: Place) -> Task:
+        prompt = formats.task(row)
+        tools, kwargs, unused = formats.around(row, own_keys=False)
+        return Task(without_foreign_nulls(prompt, tools), dict(row), tools, place, None, kwargs, unused)
 
     return _read(paths, convert, columns)
 
 
 def _read(
-    paths: Paths, convert: Callable[[dict[str, Any], Place], Item], columns: Mapping[str, str] | None
+    paths: Paths,
+    convert: Callable[[Fields, Place], Item],
+    columns: Mapping[str, str] | None,
+    faulty: Callable[[Place, str], Item] | None = None,
 ) -> list[Item]:
-    """Convert every row of every file; all bad rows are collected before the error is raised."""
+    """Convert every row of every file; all bad rows are collected before the error is raised.
+
+    faulty: makes the item of a row in which there is nothing to learn. Without it, and where a file has no other rows,
+    such rows are bad ones.
+    """
     columns = columns or {}
     for known in columns:
         if known not in formats.KNOWN_KEYS:
             match = nearest(known, formats.KNOWN_KEYS)
             expected = f'did you mean "{match}"?' if match else f"expected one of {', '.join(formats.KNOWN_KEYS)}"
             raise DataError(f'columns: "{known}" is not a key; {expected}')
-    items = []
+    items: list[Item] = []
     problems = Problems()
     for path in expand(paths):
         kind: tuple[str, int] | None = None
+        useless: list[tuple[int, str]] = []
+        n_before = len(items)
         for row in read_rows(path, problems=problems):
             try:
-                value = formats.rename(row.value, columns)
+                value = Fields(row.value, columns)
                 found = formats.format_name(value)
                 if kind is None:
                     kind = (found, row.line)
@@ -227,7 +250,14 @@ def _read(
                         f"the row is {found} but line {kind[1]} is {kind[0]}; split the file, one format each"
                     )
                 items.append(convert(value, Place(row.file, row.line)))
+            except NothingToLearnError as error:
+                useless.append((row.line, str(error)))
+                if faulty is not None:
+                    items.append(faulty(Place(str(path), row.line), str(error)))
             except BadRowError as error:
                 problems.add(row.file, row.line, str(error))
+        if faulty is None or len(items) - n_before == len(useless):
+            for line, reason in useless:
+                problems.add(path, line, reason)
     problems.raise_if_any()
     return items

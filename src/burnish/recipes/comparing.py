@@ -54,7 +54,8 @@ def read_held_out(paths: Sequence[Path], columns: Mapping[str, str]) -> "tuple[l
 
     A task's row is the row as it stands in the file. Raises DataError naming file and line.
     """
-    from burnish.datasets.formats import PAIR_KEYS, present
+    from burnish.datasets.fields import present
+    from burnish.datasets.formats import PAIR_KEYS
     from burnish.datasets.rows import Task, read_preferences, read_rows, read_tasks
 
     rows = [row for path in paths for row in read_rows(path)]
@@ -63,7 +64,10 @@ def read_held_out(paths: Sequence[Path], columns: Mapping[str, str]) -> "tuple[l
     if not all(present(rows[0].value, columns.get(key, key)) for key in PAIR_KEYS):
         return read_tasks(paths, columns=columns), []
     pairs = read_preferences(paths, columns=columns)
-    tasks = [Task(pair.prompt, row.value, pair.tools, pair.place) for pair, row in zip(pairs, rows, strict=True)]
+    tasks = [
+        Task(pair.prompt, row.value, pair.tools, pair.place, pair.fault, pair.template_kwargs, pair.unused)
+        for pair, row in zip(pairs, rows, strict=True)
+    ]
     return tasks, pairs
 
 
@@ -97,7 +101,10 @@ def encode_held_out(
         return Questions(kept, tokens, {}, {})
     examples, of_pairs = preference_examples(pairs, tokenizer, max_length=max_length, on_long="cut")
     context.report(of_pairs, PAIRS_REPORT_FILE)
-    rankings = [Ranking(p.prompt, [p.chosen, p.rejected], None, p.tools, p.place, p.fault) for p in pairs]
+    rankings = [
+        Ranking(p.prompt, [p.chosen, p.rejected], None, p.tools, p.place, p.fault, None, p.template_kwargs, p.unused)
+        for p in pairs
+    ]
     ranked, _ = ranked_examples(rankings, tokenizer, max_length=max_length, on_long="cut")
     return Questions(
         kept,

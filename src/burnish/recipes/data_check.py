@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from burnish.corpus.documents import ROW_SUFFIXES, read_documents
-from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, PAIR_KEYS, format_name, present
+from burnish.datasets.fields import present
+from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, PAIR_KEYS, format_name
 from burnish.datasets.rows import (
     Labelled,
     Preference,
