@@ -38,7 +38,8 @@ def _pretend(file: Path, faster: str) -> None:
     rates = {name: 1000.0 if name == faster else 100.0 for name in DTYPES}
     device = torch.device("cpu")
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({rates_key(device, n): rates for n in range(1, (os.cpu_count() or 1) + 1)}))
+    kept = {rates_key(device, threads): rates for threads in range(1, (os.cpu_count() or 1) + 1)}
+    file.write_text(json.dumps(kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

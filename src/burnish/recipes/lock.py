@@ -1,45 +1,46 @@
 """One process at a time in a run folder.
 
-The lock is the operating system's (`flock`), held by an open file: it vanishes with its process, however that
-ends, so a killed run leaves nothing to clean up. The file's text only serves the message for the second run.
+The lock is the operating system's, held by an open file: it vanishes with its process, however that ends, so a killed
+run leaves nothing to clean up. A second file names the holder, for the message of the second run alone.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from burnish.errors import BurnishError
 from burnish.files import reported
 
 LOCK_FILE = ".lock"
+HOLDER_FILE = ".holder.json"
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process. Raises BurnishError naming the process that holds it already."""
-    file = folder / LOCK_FILE
-    with reported("lock", file):
+    lock = FileLock(folder / LOCK_FILE, blocking=False, mode=0o666, thread_local=False)
+    with reported("lock", folder / LOCK_FILE):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.acquire()
+        except Timeout:
             raise BurnishError(
-                f"{folder} is in use by {_holder(file)}; wait for it, or choose another folder with --runs"
+                f"{folder} is in use by {_holder(folder)}; wait for it, or choose another folder with --runs"
             ) from None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"pid": os.getpid()}).encode())
+    try:
+        with reported("lock", folder / HOLDER_FILE):
+            (folder / HOLDER_FILE).write_text(json.dumps({"pid": os.getpid()}))
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
-def _holder(file: Path) -> str:
+def _holder(folder: Path) -> str:
     try:
-        return f"another run (process {json.loads(file.read_text())['pid']})"
+        return f"another run (process {json.loads((folder / HOLDER_FILE).read_text())['pid']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another run"

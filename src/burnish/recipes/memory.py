@@ -1,6 +1,5 @@
 """Peak memory of a stage: this process and its children, sampled by a thread."""
 
-import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -63,5 +62,9 @@ class Sampler:
 
 def _high_water_bytes() -> int:
     """The most memory this process has ever held; the kernel counts in KiB, on macOS in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -129,7 +129,7 @@ def _pattern_problem(pattern: str) -> str | None:
 
 
 def _failure(script: str, status: int, log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
     how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
     shown = "\n".join(f"  {line}" for line in lines)
     return f"{script} failed ({how}); its last lines:\n{shown}\nThe whole output is in {log}."
