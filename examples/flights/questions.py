@@ -10,16 +10,15 @@ What is held out for the test set:
 
 import itertools
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
+from checks import Checks
 from intents import Intent
 from values import TEST_SHARE, Pool, Value
 
 MAX_ROWS = 120  # a longer gold result tells no more and costs time in every comparison
-_LIMIT = re.compile(r" order by (?P<key>\S+(?: - \S+)?)(?P<desc> desc)?(?: limit (?P<limit>\d+))?$")
 _MAX_COMBINATIONS = 4000
 
 
@@ -57,7 +56,7 @@ class Generator:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, pools: dict[str, Pool], seed: int) -> None:
-        self._connection = connection
+        self._checks = Checks(connection)
         self._pools = pools
         self._seed = seed
 
@@ -88,7 +87,7 @@ class Generator:
         turn = 0
         for combination in combinations:
             sql = intent.sql.format(**{s: v.sql for s, v in zip(intent.slots, combination, strict=True)})
-            if not self._worth_asking(sql, intent):
+            if not self._checks.worth_asking(sql, sorts=intent.sorts, max_rows=MAX_ROWS):
                 continue
             usable.append((combination, sql))
             yield self._question(intent, phrasings[turn % len(phrasings)], combination, sql, split)
@@ -104,30 +103,6 @@ class Generator:
         text = text.replace("..", ".")  # a name such as "Southwest Airlines Co." at the end of a sentence
         values = tuple(value.text for value in combination)
         return Question(text, sql, intent, values, intent.ordered(phrasing), split)
-
-    def _worth_asking(self, sql: str, intent: Intent) -> bool:
-        """Whether the result is non-empty, without holes, of modest size, and fixed by the question (no ties)."""
-        rows = self._connection.execute(sql).fetchall()
-        if not rows or len(rows) > MAX_ROWS or any(value is None for row in rows for value in row):
-            return False
-        if all(value == 0 for row in rows for value in row):
-            return False  # "none" is the answer to many wrong queries too
-        return not (intent.sorts and self._tied(sql))
-
-    def _tied(self, sql: str) -> bool:
-        """Whether two of the rows shown, or the last one and the first one cut off, share a sort key."""
-        match = _LIMIT.search(sql)
-        if match is None:
-            raise ValueError(f"cannot read the order of {sql!r}")
-        key, limit = match["key"], match["limit"]
-        longer = sql if limit is None else f"{sql[: match.start('limit')]}{int(limit) + 1}"
-        if key.isdigit():
-            position = int(key) - 1
-        else:
-            longer = longer.replace("select ", f"select {key}, ", 1)
-            position = 0
-        keys = [row[position] for row in self._connection.execute(longer).fetchall()]
-        return len(set(keys)) < len(keys)
 
 
 def _sample(rng: random.Random, pools: Sequence[Sequence[Value]]) -> list[tuple[Value, ...]]:

@@ -1,0 +1,616 @@
+"""Conditions on flights, each with its SQL and the places of a sentence where it can be said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from composed.names import (
+    CARRIERS,
+    CITIES,
+    DAYS_IN_MONTH,
+    HOLIDAYS,
+    MAKERS,
+    MONTHS,
+    NUMBERS,
+    ORIGINS,
+    PARTS_OF_YEAR,
+    WEEKDAYS,
+)
+from composed.words import Voice, Ways, ways
+
+PLANES = "join planes using (tailnum)"
+WEATHER = "join weather using (origin, time_hour)"
+
+# Where conditions stand in the SQL; sentences say them in an order of their own.
+_ORDER = (
+    "origin", "dest", "carrier", "tailnum", "month", "months", "date", "weekday", "hour",
+    "cancelled", "flown", "left", "arrived", "distance", "air_time", "maker", "seats", "built", "weather",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One condition and its words.
+
+    They stand before the noun (`pre`: "June flights"), after it (`post`: "flights in June"), as the verb of a question
+    (`verb`: "how many flights left in June") or before the sentence (`lead`: "In June, ..."). `direct`: whether `post`
+    can follow an average without a noun ("average delay in June").
+    """
+
+    kind: str
+    condition: str
+    post: str
+    pre: str = ""
+    verb: str = ""
+    lead: str = ""
+    direct: bool = False
+    join: str = ""
+    name: str = ""
+
+    @property
+    def rank(self) -> int:
+        """Place of the condition in the SQL."""
+        return _ORDER.index(self.kind)
+
+
+def _quoted(codes: tuple[str, ...], column: str) -> str:
+    if len(codes) == 1:
+        return f"{column} = '{codes[0]}'"
+    return f"{column} in ({', '.join(repr(code) for code in codes)})"
+
+
+_ORIGIN_POST = ways(
+    "from {n}|from {n}|out of {n}|leaving {n}|departing {n}|that left {n}|departing from {n}|at {n}",
+    "leaving from {n}|taking off from {n}|starting at {n}|that took off from {n}",
+)
+_ORIGIN_VERB = ways(
+    "left {n}|left from {n}|departed from {n}|departed {n}|took off from {n}|leave {n}|went out of {n}",
+    "flew out of {n}|set off from {n}|depart from {n}|leave from {n}",
+)
+_ORIGIN_LEAD = ways("From {n}|Out of {n}|At {n}|For {n}", "Starting from {n}|Leaving {n}")
+
+
+def origin(voice: Voice) -> Filter:
+    """The airport of departure."""
+    code = voice.one(tuple(ORIGINS))
+    name = ORIGINS[code][0] if voice.chance(0.5) else voice.one(ORIGINS[code])
+    return Filter(
+        "origin",
+        f"origin = '{code}'",
+        post=voice.say(_ORIGIN_POST, n=name),
+        pre=name,
+        verb=voice.say(_ORIGIN_VERB, n=name),
+        lead=voice.say(_ORIGIN_LEAD, n=name),
+        direct=True,
+        name=name,
+    )
+
+
+_DEST_POST = ways(
+    "to {n}|to {n}|to {n}|going to {n}|bound for {n}|headed to {n}|into {n}|that went to {n}|arriving in {n}",
+    "flying to {n}|headed for {n}|landing in {n}|that flew to {n}|with {n} as the destination",
+)
+_DEST_VERB = ways(
+    "went to {n}|flew to {n}|landed in {n}|were headed to {n}|arrived in {n}|go to {n}|fly to {n}",
+    "were bound for {n}|ended up in {n}|head to {n}|flew into {n}",
+)
+_DEST_LEAD = ways("To {n}|For {n}|For flights to {n}", "Into {n}|Flying to {n}")
+
+
+def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
+    """The destination, by one of the `codes` or by a city's name."""
+    if voice.chance(0.4):
+        code = voice.one(codes)
+        name, chosen = code, (code,)
+    else:
+        name = voice.one(tuple(CITIES))
+        chosen = CITIES[name]
+    return Filter(
+        "dest",
+        _quoted(chosen, "dest"),
+        post=voice.say(_DEST_POST, n=name),
+        verb=voice.say(_DEST_VERB, n=name),
+        lead=voice.say(_DEST_LEAD, n=name),
+        direct=True,
+        name=name,
+    )
+
+
+_CARRIER_POST = ways(
+    "by {n}|operated by {n}|of {n}|on {n}|flown by {n}|with {n}|for {n}", "run by {n}|belonging to {n}|that {n} flew"
+)
+_CARRIER_VERB = ways("were operated by {n}|were by {n}|were flown by {n}", "were run by {n}|belong to {n}")
+_CARRIER_LEAD = ways("For {n}|With {n}", "On {n}|Flying {n}")
+
+
+def carrier(voice: Voice) -> Filter:
+    """The airline, by name, nickname or code."""
+    code = voice.one(tuple(CARRIERS))
+    if voice.chance(0.7):
+        name = voice.one(CARRIERS[code])
+    else:
+        name = voice.say(ways("{c}|{c}|carrier {c}|airline {c}"), c=code)
+    return Filter(
+        "carrier",
+        f"carrier = '{code}'",
+        post=voice.say(_CARRIER_POST, n=name),
+        pre=name,
+        verb=voice.say(_CARRIER_VERB, n=name),
+        lead=voice.say(_CARRIER_LEAD, n=name),
+        direct=True,
+        name=name,
+    )
+
+
+_IN_POST = ways("in {n}|in {n}|during {n}|in {n} 2013", "over the course of {n}|throughout {n}|within {n}")
+_IN_VERB = ways("were in {n}|took place in {n}|were there in {n}", "happened in {n}|occurred in {n}")
+_IN_LEAD = ways("In {n}|In {n}|During {n}|For {n}", "Throughout {n}")
+
+
+def month(voice: Voice) -> Filter:
+    """A month by its name or its abbreviation."""
+    number = voice.between(1, 12)
+    name = MONTHS[number - 1][0] if voice.chance(0.75) else MONTHS[number - 1][1]
+    return Filter(
+        "month",
+        f"month = {number}",
+        post=voice.say(_IN_POST, n=name),
+        pre=name,
+        verb=voice.say(_IN_VERB, n=name),
+        lead=voice.say(_IN_LEAD, n=name),
+        direct=True,
+    )
+
+
+_RANGE = ways(
+    "from {a} through {b}|from {a} to {b}|between {a} and {b}|{a} through {b}|{a} to {b}",
+    "from {a} until {b}|{a} till {b}|in the months {a} to {b}",
+)
+
+
+def months(voice: Voice) -> Filter:
+    """A part of the year."""
+    if voice.chance(0.5):
+        part = voice.one(tuple(PARTS_OF_YEAR))
+        first, last = PARTS_OF_YEAR[part]
+        text = f"in {part}"
+        verb = f"were {text}"
+    else:
+        first = voice.between(1, 11)
+        last = voice.between(first + 1, 12)
+        text = voice.say(_RANGE, a=MONTHS[first - 1][0], b=MONTHS[last - 1][0])
+        verb = f"were there {text}"
+    return Filter(
+        "months",
+        f"month between {first} and {last}",
+        post=text,
+        verb=verb,
+        lead=text[0].upper() + text[1:],
+        direct=True,
+    )
+
+
+_DATE = ways(
+    "on {m} {d}|on {m} {d}|on {m} {th}|on {d} {m}|on the {th} of {m}|on {s} {d}|on {m} {d}, 2013|on 2013-{mm:02}-{d:02}",
+    "on the {th} {m}|on {s} {th}|on {d} {m} 2013",
+)
+
+
+def date(voice: Voice) -> Filter:
+    """A day of 2013, as a date or by its name."""
+    if voice.chance(0.2):
+        name = voice.one(tuple(HOLIDAYS))
+        number, day = HOLIDAYS[name]
+        text = f"on {name}"
+    else:
+        number = voice.between(1, 12)
+        day = voice.between(1, DAYS_IN_MONTH[number - 1])
+        text = voice.say(_DATE, m=MONTHS[number - 1][0], s=MONTHS[number - 1][1], d=day, th=ordinal(day), mm=number)
+    return Filter(
+        "date",
+        f"month = {number} and day = {day}",
+        post=text,
+        verb=f"were there {text}",
+        lead=text[0].upper() + text[1:],
+        direct=True,
+    )
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, ..., 11th, ..., 21st, ..."""
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+
+
+_WEEKDAY = ways("on {n}s|on a {n}|on {n}s", "each {n}|falling on a {n}")
+_WEEKEND = ways("on weekends|on the weekend|at the weekend|on Saturdays and Sundays", "on a weekend|over weekends")
+
+
+def weekday(voice: Voice) -> Filter:
+    """A day of the week, or weekends."""
+    if voice.chance(0.2):
+        text = voice.say(_WEEKEND)
+        return Filter(
+            "weekday",
+            "dayname(time_hour) in ('Saturday', 'Sunday')",
+            post=text,
+            pre="weekend",
+            verb=f"were {text}",
+            lead=text[0].upper() + text[1:],
+            direct=True,
+        )
+    name = voice.one(WEEKDAYS)
+    text = voice.say(_WEEKDAY, n=name)
+    return Filter(
+        "weekday",
+        f"dayname(time_hour) = '{name}'",
+        post=text,
+        pre=name,
+        verb=f"were {text}",
+        lead=f"On {name}s",
+        direct=True,
+    )
+
+
+_HOURS = {
+    "before": ways(
+        "before {h}|scheduled before {h}|earlier than {h}", "scheduled for earlier than {h}|ahead of {h}"
+    ),
+    "after": ways("after {h}|scheduled after {h}|from {h} on", "later than {h}|past {h}"),
+    "morning": ways("in the morning|before noon", "in the mornings"),
+    "afternoon": ways("in the afternoon|between noon and 6 pm", "in the afternoons"),
+    "evening": ways("in the evening|after 6 pm", "in the evenings"),
+    "at": ways("in the {h} hour|scheduled in the hour of {h}|between {h} and {next}", "from {h} to {next}"),
+}
+_PARTS_OF_DAY = {"morning": "hour < 12", "afternoon": "hour between 12 and 17", "evening": "hour >= 18"}
+
+
+def clock(voice: Voice, hour: int) -> str:
+    """A full hour as people write it."""
+    if hour == 12:
+        return voice.say(ways("noon|12 pm"))
+    half = "am" if hour < 12 else "pm"
+    shown = hour if hour < 13 else hour - 12
+    return voice.say(ways("{h} {half}|{h} {half}|{h}{half}|{hh}:00", "{h}:00 {half}"), h=shown, half=half, hh=hour)
+
+
+def hour(voice: Voice) -> Filter:
+    """The scheduled hour of departure."""
+    kind = voice.weighted({"before": 3, "after": 3, "morning": 1, "afternoon": 1, "evening": 1, "at": 1})
+    if kind in _PARTS_OF_DAY:
+        text, condition = voice.say(_HOURS[kind]), _PARTS_OF_DAY[kind]
+    else:
+        at = voice.between(6, 12) if kind == "before" else voice.between(6, 21)
+        if kind == "at" and at == 11:
+            at = 10
+        text = voice.say(_HOURS[kind], h=clock(voice, at), next=clock(voice, at + 1))
+        condition = f"hour {'<' if kind == 'before' else '>=' if kind == 'after' else '='} {at}"
+    verb = f"left {text}" if not text.startswith("scheduled") else f"were {text}"
+    return Filter("hour", condition, post=text, verb=verb, direct=True)
+
+
+_CANCELLED_PRE = ways("cancelled|cancelled|canceled")
+_CANCELLED_POST = ways("that were cancelled|that got canceled", "that never took off|that were called off")
+_CANCELLED_VERB = ways(
+    "were cancelled|were canceled|got cancelled|never left|did not fly|never took off",
+    "ended up cancelled|were called off|were scrapped|have been cancelled",
+)
+
+
+def cancelled(voice: Voice) -> Filter:
+    """Flights that never left."""
+    return Filter(
+        "cancelled",
+        "dep_time is null",
+        post=voice.say(_CANCELLED_POST),
+        pre=voice.say(_CANCELLED_PRE),
+        verb=voice.say(_CANCELLED_VERB),
+    )
+
+
+def flown(voice: Voice) -> Filter:
+    """Flights that left."""
+    text = voice.say(
+        ways("were not cancelled|actually left|actually departed|weren't cancelled", "really took off|did leave")
+    )
+    return Filter("flown", "dep_time is not null", post=f"that {text}", verb=text)
+
+
+_LATE = {
+    ("left", ">"): (
+        ways("late|delayed|late-departing"),
+        ways(
+            "left late|departed late|were delayed|had a departure delay|were late leaving|left behind schedule",
+            "took off late|were late to depart|were held up on departure",
+        ),
+    ),
+    ("arrived", ">"): (
+        ways("late-arriving"),
+        ways(
+            "arrived late|landed late|got in late|had an arrival delay|were late arriving|arrived behind schedule",
+            "came in late|reached their destination late|were late to arrive",
+        ),
+    ),
+    ("left", "<"): (
+        ways("early-departing"),
+        ways("left early|departed early|left ahead of schedule|departed before schedule", "took off early|left ahead of time"),
+    ),
+    ("arrived", "<"): (
+        ways("early"),
+        ways(
+            "arrived early|landed early|got in early|arrived ahead of schedule|landed before schedule",
+            "came in early|got there early|arrived ahead of time",
+        ),
+    ),
+    ("left", "<="): (ways(""), ways("left on time|departed on time|were not delayed leaving", "took off on time")),
+    ("arrived", "<="): (ways(""), ways("arrived on time|landed on time|got in on time", "came in on time")),
+}
+_MUCH = {
+    "left": ways(
+        "left {t} late|departed {t} late|were delayed {t}|were delayed by {t}|had a departure delay of {t}|"
+        "left {t} behind schedule|were {t} late leaving|were {t} late",
+        "took off {t} late|were held up for {t}|were late by {t}|had departure delays of {t}",
+    ),
+    "arrived": ways(
+        "arrived {t} late|landed {t} late|got in {t} late|had an arrival delay of {t}|arrived {t} behind schedule|"
+        "were {t} late arriving",
+        "came in {t} late|were {t} late on arrival|had arrival delays of {t}",
+    ),
+}
+_MORE = ways("more than {v}|over {v}|more than {v}|longer than {v}", "in excess of {v}|above {v}|upwards of {v}")
+_LESS = ways("less than {v}|under {v}|fewer than {v}", "below {v}|not even {v}")
+_LEAST = ways("at least {v}|{v} or more", "no less than {v}")
+
+
+def duration(voice: Voice) -> tuple[str, int]:
+    """A time as people say it, and in minutes."""
+    if voice.chance(0.35):
+        name, minutes = voice.one(
+            (
+                ("an hour", 60), ("one hour", 60), ("1 hour", 60), ("two hours", 120), ("2 hours", 120),
+                ("three hours", 180), ("3 hours", 180), ("half an hour", 30), ("4 hours", 240), ("90 minutes", 90),
+                ("five hours", 300), ("an hour and a half", 90),
+            )
+        )  # fmt: skip
+        return name, minutes
+    minutes = voice.between(5, 120, 5)
+    return voice.say(ways("{m} minutes|{m} minutes|{m} min|{m} mins"), m=minutes), minutes
+
+
+def late(voice: Voice) -> Filter:
+    """Late, early or on time, at departure or arrival, with or without an amount."""
+    when = voice.one(("left", "arrived"))
+    column = "dep_delay" if when == "left" else "arr_delay"
+    if voice.chance(0.5):
+        said, minutes = duration(voice)
+        least = voice.chance(0.15)
+        text = voice.say(_MUCH[when], t=voice.say(_LEAST if least else _MORE, v=said))
+        return Filter(when, f"{column} {'>=' if least else '>'} {minutes}", post=f"that {text}", verb=text)
+    sign = voice.weighted({">": 3, "<": 1.5, "<=": 1})
+    pre, verb = _LATE[when, sign]
+    text = voice.say(verb)
+    return Filter(when, f"{column} {sign} 0", post=f"that {text}", pre=voice.say(pre), verb=text)
+
+
+_LONG = ways(
+    "longer than {v}|of more than {v}|over {v}|farther than {v}|covering more than {v}",
+    "exceeding {v}|that go beyond {v}|of over {v}",
+)
+_LONG_VERB = ways(
+    "were longer than {v}|covered more than {v}|were over {v}|went more than {v}|are over {v}|flew more than {v}",
+    "go farther than {v}|exceeded {v}",
+)
+_SHORT = ways("shorter than {v}|of less than {v}|under {v}", "covering less than {v}|below {v}")
+_SHORT_VERB = ways("were shorter than {v}|covered less than {v}|were under {v}|are under {v}", "flew less than {v}")
+
+
+def distance(voice: Voice) -> Filter:
+    """Longer or shorter than so many miles."""
+    if voice.chance(0.65):
+        miles, sign, post, verb = voice.between(300, 2500, 100), ">", _LONG, _LONG_VERB
+    else:
+        miles, sign, post, verb = voice.between(150, 1000, 50), "<", _SHORT, _SHORT_VERB
+    shown = f"{miles:,}" if voice.chance(0.3) else str(miles)
+    said = f"{shown} {voice.one(('miles', 'miles', 'mi'))}"
+    return Filter("distance", f"distance {sign} {miles}", post=voice.say(post, v=said), verb=voice.say(verb, v=said))
+
+
+_AIR = ways(
+    "that spent {t} in the air|with {t} of air time|in the air for {t}|with an air time of {t}",
+    "that were airborne for {t}|flying for {t}",
+)
+_AIR_VERB = ways("spent {t} in the air|were in the air {t}|took {t}|had an air time of {t}", "were airborne for {t}")
+
+
+def air_time(voice: Voice) -> Filter:
+    """More or less than so long in the air."""
+    more = voice.chance(0.6)
+    if voice.chance(0.5):
+        hours = voice.between(2, 6) if more else voice.between(1, 3)
+        said, minutes = f"{voice.one((str(hours), NUMBERS[hours]))} hour{'s' * (hours > 1)}", 60 * hours
+    else:
+        minutes = voice.between(30, 360, 10)
+        said = f"{minutes} minutes"
+    t = voice.say(_MORE if more else _LESS, v=said)
+    return Filter(
+        "air_time",
+        f"air_time {'>' if more else '<'} {minutes}",
+        post=voice.say(_AIR, t=t),
+        verb=voice.say(_AIR_VERB, t=t),
+    )
+
+
+_TAIL_POST = ways("by plane {n}|by {n}|with tail number {n}|of the plane {n}|on plane {n}", "by the aircraft {n}")
+_TAIL_VERB = ways("were flown by plane {n}|were by {n}|used plane {n}|had tail number {n}", "used the aircraft {n}")
+
+
+def tailnum(voice: Voice, tails: tuple[str, ...]) -> Filter:
+    """One plane."""
+    name = voice.one(tails)
+    return Filter(
+        "tailnum",
+        f"tailnum = '{name}'",
+        post=voice.say(_TAIL_POST, n=name),
+        pre=name,
+        verb=voice.say(_TAIL_VERB, n=name),
+        lead=f"For plane {name}",
+        direct=True,
+        name=f"plane {name}" if voice.chance(0.5) else name,
+    )
+
+
+_MAKER_POST = ways(
+    "on {n} planes|with {n} planes|on planes made by {n}|on a {n}|using {n} aircraft",
+    "flown with a {n} plane|on {n} jets|on planes built by {n}",
+)
+_MAKER_VERB = ways(
+    "used {n} planes|were on {n} planes|used planes made by {n}|were flown by a {n}", "were flown with {n} planes"
+)
+
+
+def maker(voice: Voice) -> Filter:
+    """The maker of the plane."""
+    name = voice.one(tuple(MAKERS))
+    return Filter(
+        "maker",
+        MAKERS[name],
+        post=voice.say(_MAKER_POST, n=name),
+        verb=voice.say(_MAKER_VERB, n=name),
+        join=PLANES,
+    )
+
+
+def seats(voice: Voice) -> Filter:
+    """The size of the plane."""
+    more = voice.chance(0.7)
+    number = voice.between(50, 350, 25)
+    text = voice.say(_MORE if more else _LESS, v=f"{number} seats").replace("longer", "more")
+    return Filter(
+        "seats",
+        f"seats {'>' if more else '<'} {number}",
+        post=f"on planes with {text}",
+        verb=voice.say(ways("used planes with {t}|were on planes with {t}|were flown with {t}"), t=text),
+        join=PLANES,
+    )
+
+
+def built(voice: Voice) -> Filter:
+    """The age of the plane."""
+    sign, word = voice.one(((">", "after"), ("<", "before"), ("=", "in")))
+    year = voice.between(1985, 2012)
+    return Filter(
+        "built",
+        f"planes.year {sign} {year}",
+        post=voice.say(ways("on planes built {w} {y}|with planes built {w} {y}", "on planes made {w} {y}"), w=word, y=year),
+        verb=voice.say(ways("used planes built {w} {y}|were on planes built {w} {y}"), w=word, y=year),
+        join=PLANES,
+    )
+
+
+_WEATHER: tuple[tuple[Ways, str, int, int, int], ...] = (
+    (
+        ways(
+            "when it rained|in the rain|when it was raining|with precipitation|in hours with precipitation|while it rained",
+            "during rain|in rainy hours|when there was rain",
+        ),
+        "precip > 0", 0, 0, 1,
+    ),
+    (
+        ways("when the wind was above {v} mph|with wind speeds over {v} mph|in winds of more than {v} mph",
+             "when it blew more than {v} mph|in wind over {v} mph"),
+        "wind_speed > {v}", 15, 35, 1,
+    ),
+    (
+        ways("with visibility below {v} miles|when visibility was under {v} miles", "with less than {v} miles of visibility"),
+        "visib < {v}", 2, 9, 1,
+    ),
+    (ways("when it was below freezing|in freezing temperatures", "in freezing weather"), "temp < 32", 0, 0, 1),
+    (
+        ways("when it was hotter than {v} degrees|with temperatures above {v}", "in temperatures over {v} degrees"),
+        "temp > {v}", 70, 95, 5,
+    ),
+    (
+        ways("when it was colder than {v} degrees|with temperatures below {v}", "in temperatures under {v} degrees"),
+        "temp < {v}", 20, 50, 5,
+    ),
+)  # fmt: skip
+
+
+def weather(voice: Voice) -> Filter:
+    """The weather at the hour and place of departure."""
+    words, condition, low, high, step = voice.one(_WEATHER)
+    value = voice.between(low, high, step)
+    text = voice.say(words, v=value)
+    return Filter(
+        "weather",
+        condition.format(v=value),
+        post=text,
+        verb=f"left {text}",
+        lead=text[0].upper() + text[1:],
+        direct=True,
+        join=WEATHER,
+    )
+
+
+class Filters:
+    """Draws filters; `dests` and `tails` are codes of destinations and tail numbers of planes in the data."""
+
+    def __init__(self, dests: tuple[str, ...], tails: tuple[str, ...]) -> None:
+        self._make: dict[str, Callable[[Voice], Filter]] = {
+            "origin": origin,
+            "dest": lambda voice: dest(voice, dests),
+            "carrier": carrier,
+            "month": month,
+            "months": months,
+            "date": date,
+            "weekday": weekday,
+            "hour": hour,
+            "cancelled": cancelled,
+            "flown": flown,
+            "late": late,
+            "distance": distance,
+            "air_time": air_time,
+            "tailnum": lambda voice: tailnum(voice, tails),
+            "maker": maker,
+            "seats": seats,
+            "built": built,
+            "weather": weather,
+        }
+
+    _WEIGHTS = {
+        "origin": 22, "dest": 22, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
+        "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 3, "maker": 2.5, "seats": 1.5,
+        "built": 1.5, "weather": 5,
+    }  # fmt: skip
+    # What cannot be together: said twice, impossible, or a column of two joined tables.
+    _EXCLUDES = (
+        {"month", "months", "date"},
+        {"cancelled", "flown", "late", "air_time"},
+        {"date", "weekday"},
+        {"maker", "seats", "built", "weather", "tailnum"},
+        {"carrier", "tailnum"},
+        {"weather", "month"},
+        {"weather", "months"},
+        {"weather", "date"},
+        {"weather", "hour"},
+        {"cancelled", "maker"},
+        {"cancelled", "seats"},
+        {"cancelled", "built"},
+        {"distance", "dest"},
+        {"air_time", "distance"},
+    )
+
+    def draw(self, voice: Voice, count: int, without: frozenset[str] = frozenset()) -> list[Filter]:
+        """`count` filters that go together, of other kinds than `without`."""
+        weights = {kind: weight for kind, weight in self._WEIGHTS.items() if kind not in without}
+        kinds: list[str] = []
+        while len(kinds) < count and weights:
+            kind = voice.weighted(weights)
+            kinds.append(kind)
+            gone = {kind}.union(*(group for group in self._EXCLUDES if kind in group))
+            weights = {other: weight for other, weight in weights.items() if other not in gone}
+        return [self._make[kind](voice) for kind in kinds]
+
+    def one(self, voice: Voice, kind: str) -> Filter:
+        """A filter of a kind."""
+        return self._make[kind](voice)
