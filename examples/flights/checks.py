@@ -4,7 +4,9 @@ import re
 
 import duckdb
 
-_LIMIT = re.compile(r" order by (?P<key>count\(distinct \w+\)|\S+(?: - \S+)?)(?P<desc> desc)?(?: limit (?P<limit>\d+))?$")
+_LIMIT = re.compile(
+    r" order by (?P<key>count\(distinct \w+\)|\S+(?: - \S+)?)(?P<desc> desc)?(?: limit (?P<limit>\d+))?$"
+)
 
 
 class Checks:
@@ -22,7 +24,9 @@ class Checks:
         if not rows or len(rows) > max_rows:
             return False
         missing = [value is None for row in rows for value in row]
-        if all(value is None for value in rows[0]) or any(missing) and not holes or all(row[-1] is None for row in rows):
+        if any(missing) and not holes:
+            return False
+        if all(row[-1] is None for row in rows):
             return False
         if all(value == 0 for row in rows for value in row):
             return False  # "none" is the answer to many wrong queries too

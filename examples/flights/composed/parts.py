@@ -84,7 +84,8 @@ def phrase(voice: Voice, filters: Sequence[Filter], *, noun: str = "", anything:
 
 
 NOTHING = ways(
-    "in 2013|in total|altogether|overall|in the table|in the data|in the database|in the flights table|out of New York|"
+    "in 2013|in total|altogether|overall|in the table|in the data|in the database|"
+    "in the flights table|out of New York|"
     "during the year|from all airports|in the dataset|of all airlines|this year",
     "on record|all together|in all|recorded here|over the whole year|that we know of|in here",
 )
@@ -158,7 +159,10 @@ MEASURES = (
         many=False,
     ),
     Measure(
-        "median dep_delay", "median(dep_delay)", ways("median departure delay|median delay|median dep delay"), many=False
+        "median dep_delay",
+        "median(dep_delay)",
+        ways("median departure delay|median delay|median dep delay"),
+        many=False,
     ),
     Measure("median arr_delay", "median(arr_delay)", ways("median arrival delay|median delay on arrival"), many=False),
     Measure(
@@ -171,7 +175,8 @@ MEASURES = (
         "avg air_time",
         "avg(air_time)",
         ways(
-            "average air time|average flight time|mean air time|average time in the air|average flying time|avg air time",
+            "average air time|average flight time|mean air time|average time in the air|"
+            "average flying time|avg air time",
             "typical flight time|mean time spent in the air|average flight duration",
         ),
         ways(
@@ -202,16 +207,21 @@ MEASURES = (
         "avg distance",
         "avg(distance)",
         ways(
-            "average distance|mean distance|average flight distance|average distance flown|avg distance|average length in miles",
+            "average distance|mean distance|average flight distance|average distance flown|"
+            "avg distance|average length in miles",
             "typical distance|average number of miles",
         ),
-        ways("How far do {np} go on average?|How many miles do {np} cover on average?", "On average, how far did {np} fly?"),
+        ways(
+            "How far do {np} go on average?|How many miles do {np} cover on average?",
+            "On average, how far did {np} fly?",
+        ),
     ),
     Measure(
         "max distance",
         "max(distance)",
         ways(
-            "longest distance|greatest distance|maximum distance|longest flight in miles|largest distance|farthest distance",
+            "longest distance|greatest distance|maximum distance|longest flight in miles|"
+            "largest distance|farthest distance",
             "longest trip in miles|highest distance",
         ),
         ways("How far did the longest of the {np} go?", "How many miles was the longest of the {np}?"),
@@ -220,18 +230,23 @@ MEASURES = (
     Measure(
         "min distance",
         "min(distance)",
-        ways("shortest distance|smallest distance|minimum distance|shortest flight in miles", "least distance|shortest trip in miles"),
+        ways(
+            "shortest distance|smallest distance|minimum distance|shortest flight in miles",
+            "least distance|shortest trip in miles",
+        ),
         many=False,
     ),
     Measure(
         "sum distance",
         "sum(distance)",
         ways(
-            "total distance|total miles|total distance flown|sum of the distances|total mileage|total number of miles flown",
+            "total distance|total miles|total distance flown|sum of the distances|"
+            "total mileage|total number of miles flown",
             "combined distance|overall mileage",
         ),
         ways(
-            "How many miles did {np} cover in total?|How many miles did {np} fly altogether?|how many miles were flown {at}",
+            "How many miles did {np} cover in total?|"
+            "How many miles did {np} fly altogether?|how many miles were flown {at}",
             "What do the miles of {np} add up to?",
         ),
     ),
@@ -244,19 +259,28 @@ MEASURES = (
     Measure(
         "sum dep_delay",
         "sum(dep_delay)",
-        ways("total departure delay|total minutes of departure delay|sum of the departure delays", "combined departure delay"),
+        ways(
+            "total departure delay|total minutes of departure delay|sum of the departure delays",
+            "combined departure delay",
+        ),
     ),
     Measure(
         "avg seats",
         "avg(seats)",
-        ways("average number of seats|average seats|mean number of seats|average plane size in seats", "typical number of seats"),
+        ways(
+            "average number of seats|average seats|mean number of seats|average plane size in seats",
+            "typical number of seats",
+        ),
         ways("How many seats do the planes of {np} have on average?"),
         join=PLANES,
     ),
     Measure(
         "count carriers",
         "count(distinct carrier)",
-        ways("number of different carriers|number of airlines|number of distinct carriers|number of carriers", "count of airlines"),
+        ways(
+            "number of different carriers|number of airlines|number of distinct carriers|number of carriers",
+            "count of airlines",
+        ),
         ways(
             "How many carriers have {np}?|How many airlines fly {at}?|How many different carriers flew {at}?|"
             "how many airlines operate {at}|How many carriers serve flights {at}?",
@@ -268,7 +292,8 @@ MEASURES = (
         "count dests",
         "count(distinct dest)",
         ways(
-            "number of destinations|number of different destinations|number of distinct destinations|number of airports served",
+            "number of destinations|number of different destinations|"
+            "number of distinct destinations|number of airports served",
             "count of different destinations|number of separate destinations",
         ),
         ways(
@@ -282,7 +307,8 @@ MEASURES = (
         "count planes",
         "count(distinct tailnum)",
         ways(
-            "number of different planes|number of distinct tail numbers|number of planes used|number of different aircraft",
+            "number of different planes|number of distinct tail numbers|"
+            "number of planes used|number of different aircraft",
             "count of separate planes",
         ),
         ways(
@@ -343,7 +369,9 @@ KEYS = {
     "origin": Key(
         "origin",
         "origin",
-        ways("origin|departure airport|origin airport|airport|New York airport|airport of departure", "starting airport"),
+        ways(
+            "origin|departure airport|origin airport|airport|New York airport|airport of departure", "starting airport"
+        ),
         ways("origins|departure airports|airports", "starting airports"),
         ("origin", "weather"),
         place="from",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,10 +37,17 @@ SCORED_TOKENS = 4096
 
 
 class ReportedScore(StrictModel):
-    """A score that the summary names: that of one model on one group of tasks."""
+    """A score that the summary names: that of one model on one group of tasks, or on several together."""
 
     model: str = Field(description="label of the model")
-    group: str = Field(description="value of the `groups` key")
+    group: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="value of the `groups` key, or several whose tasks are taken together"
+    )
+
+    @property
+    def members(self) -> list[str]:
+        """The groups whose tasks count."""
+        return [self.group] if isinstance(self.group, str) else self.group
 
 
 class EvaluateStage(StageConfig):
@@ -73,7 +80,10 @@ class EvaluateStage(StageConfig):
             if name in self.models:
                 yield ("report", name), "is also a label of `models`; choose another name"
             if self.groups is None:
-                yield ("report", name, "group"), f"got '{score.group}'; needs `groups`, the key that tells the groups"
+                yield (
+                    ("report", name, "group"),
+                    f"got '{', '.join(score.members)}'; needs `groups`, the key that tells the groups",
+                )
 
     def check(self, context: StageContext) -> None:
         self._tasks(context)
@@ -89,7 +99,7 @@ class EvaluateStage(StageConfig):
             answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
             lines = [json.dumps(self._row(*pair), ensure_ascii=False) for pair in zip(tasks, answers, strict=True)]
             atomic_write_text(context.folder / f"answers-{label}.jsonl", "\n".join(lines) + "\n")
-            scores[label] = self._scores(tasks, answers, context.seed)
+            scores[label] = self._scores(label, tasks, answers, context.seed)
             context.display.say(f"  {label}: {scores[label]['value']:.1%} of {len(tasks)} right")
             if self.corpus is not None:
                 measured = context.remembered(f"perplexity-{label}", partial(self._perplexities, context, model))
@@ -103,7 +113,7 @@ class EvaluateStage(StageConfig):
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         scores = metrics["scores"]
-        named = scores | {name: scores[wanted.model]["groups"][wanted.group] for name, wanted in self.report.items()}
+        named = scores | {name: scores[wanted.model]["reported"][name] for name, wanted in self.report.items()}
         result = {
             self.metric: {name: score["value"] for name, score in named.items()},
             f"{self.metric}_interval": {name: score["interval"] for name, score in named.items()},
@@ -122,11 +132,12 @@ class EvaluateStage(StageConfig):
                 raise DataError(f"{task.place}: the key '{self.groups}', which tells the groups apart, is missing")
         there = sorted({self._group(task) for task in tasks})
         for name, score in self.report.items():
-            if score.group not in there:
-                hint = did_you_mean(score.group, there) or "."
-                raise DataError(
-                    f"report.{name}.group: no task has '{self.groups}: {score.group}'{hint} It has: {', '.join(there)}"
-                )
+            for group in score.members:
+                if group not in there:
+                    hint = did_you_mean(group, there) or "."
+                    raise DataError(
+                        f"report.{name}.group: no task has '{self.groups}: {group}'{hint} It has: {', '.join(there)}"
+                    )
         return tasks
 
     def _group(self, task: "Task") -> str:
@@ -139,8 +150,8 @@ class EvaluateStage(StageConfig):
             "gold": _gold(task.row),
         }
 
-    def _scores(self, tasks: "Sequence[Task]", answers: Sequence[Judged], seed: int) -> dict[str, Any]:
-        """Accuracy and interval over all tasks and in each group."""
+    def _scores(self, label: str, tasks: "Sequence[Task]", answers: Sequence[Judged], seed: int) -> dict[str, Any]:
+        """Accuracy and interval over all tasks, in each group, and in what `report` takes of this model."""
         members: dict[str, list[bool]] = {}
         if self.groups is not None:
             for task, judged in zip(tasks, answers, strict=True):
@@ -148,6 +159,11 @@ class EvaluateStage(StageConfig):
         return {
             **_score([judged.correct for judged in answers], seed),
             "groups": {group: _score(correct, seed) for group, correct in members.items()},
+            "reported": {
+                name: _score([correct for group in wanted.members for correct in members[group]], seed)
+                for name, wanted in self.report.items()
+                if wanted.model == label
+            },
         }
 
     def _perplexities(self, context: StageContext, model: str) -> dict[str, float]:
