@@ -28,15 +28,12 @@ from values import pools
 
 SYSTEM = """\
 Answer with one DuckDB SQL query.
-flights(year, month, day, dep_time, sched_dep_time, dep_delay, arr_time, sched_arr_time, arr_delay, carrier, flight, \
-tailnum, origin, dest, air_time, distance, hour, minute, time_hour)
+flights(month, day, dep_time, dep_delay, arr_time, arr_delay, carrier, flight, tailnum, origin, dest, air_time, \
+distance, hour, time_hour)
 airlines(carrier, name)
-airports(faa, name, lat, lon, alt, tz, dst, tzone)
-planes(tailnum, year, type, manufacturer, model, engines, seats, speed, engine)
-weather(origin, year, month, day, hour, temp, dewp, humid, wind_dir, wind_speed, wind_gust, precip, pressure, visib, \
-time_hour)
-Delays and air_time are in minutes, hour is the scheduled hour. A cancelled flight has dep_time null and still counts \
-as a flight."""
+airports(faa, name, lat, lon, alt, tzone)
+planes(tailnum, year, type, manufacturer, model, engines, seats, engine)
+weather(origin, month, day, hour, temp, dewp, humid, wind_speed, wind_gust, precip, pressure, visib, time_hour)"""
 
 
 def main() -> None:

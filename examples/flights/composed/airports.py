@@ -43,8 +43,8 @@ class AirportQuestions:
             text = voice.say(
                 ways(
                     "How many airports are there in each time zone?|airports per time zone|"
-                    "Number of airports by time zone?|Airports by time zone?",
-                    "Break down the airports by time zone.",
+                    "Number of airports by time zone?|Airports by time zone?|"
+                    "Break down the airports by time zone."
                 )
             )
             return Composed(text, "select tzone, count(*) from airports group by tzone", ("airports", "each"))
@@ -84,8 +84,8 @@ class AirportQuestions:
         city, region = ZONES[zone]
         words = ways(
             "in the {c} time zone|in time zone {z}|in the {r} time zone|in {z}|on {r} time|"
-            "in the {z} time zone|on {c} time",
-            "that keep {r} time|on the {c} clock",
+            "in the {z} time zone|on {c} time|that keep {r} time",
+            "on the {c} clock",
         )
         return f"tzone = '{zone}'", voice.say(words, c=city, r=region, z=zone)
 
@@ -160,8 +160,8 @@ class AirportQuestions:
             text = voice.say(
                 ways(
                     "Which is the {w}?|What is the {w}?|what's the name of the {w}|"
-                    "Name of the {w}?|Which airport is the {w}?",
-                    "Tell me the {w}.|Can you name the {w}?",
+                    "Name of the {w}?|Which airport is the {w}?|Tell me the {w}.",
+                    "Can you name the {w}?",
                 ),
                 w=voice.say(words, of=of),
             )
@@ -204,9 +204,11 @@ class AirportQuestions:
             )
             quoted = name.replace("'", "''")
             return Composed(text, f"select faa from airports where name = '{quoted}'", ("airport lookup", "faa"))
-        if voice.chance(0.3):
+        said = code
+        if voice.chance(0.35):
             city = voice.one([city for city, codes in CITIES.items() if len(codes) == 1])
             code = CITIES[city][0]
+            said = voice.one((code, f"{city} ({code})", f"{city} airport", f"{code} airport"))
         column, words = voice.weighted(
             {
                 (
@@ -214,8 +216,9 @@ class AirportQuestions:
                     ways(
                         "What is the name of the airport {c}?|What airport is {c}?|"
                         "name of airport {c}?|Which airport has the code {c}?|what does {c} stand for|"
-                        "what is {c} called|airport name for {c}?|Which airport is {c}?",
-                        "{c} is the code of which airport?|What's {c} short for?",
+                        "what is {c} called|airport name for {c}?|Which airport is {c}?|"
+                        "{c} is the code of which airport?",
+                        "What's {c} short for?",
                     ),
                 ): 3.0,
                 (
@@ -245,7 +248,7 @@ class AirportQuestions:
             }
         )
         return Composed(
-            voice.say(words, c=code), f"select {column} from airports where faa = '{code}'", ("airport lookup", column)
+            voice.say(words, c=said), f"select {column} from airports where faa = '{code}'", ("airport lookup", column)
         )
 
     def airline_lookup(self, voice: Voice) -> Composed:
@@ -255,8 +258,9 @@ class AirportQuestions:
             words = ways(
                 "What is the name of airline {c}?|Which airline is {c}?|name of carrier {c}?|"
                 "what does {c} stand for|Which airline has the code {c}?|What airline is {c}?|"
-                "Who is carrier {c}?|what airline uses the code {c}|full name of {c}?",
-                "{c} is the code of which airline?|What's the airline behind {c}?|What does the carrier code {c} mean?",
+                "Who is carrier {c}?|what airline uses the code {c}|full name of {c}?|"
+                "{c} is the code of which airline?|What's the airline behind {c}?",
+                "What does the carrier code {c} mean?",
             )
             return Composed(
                 voice.say(words, c=code),
@@ -267,8 +271,9 @@ class AirportQuestions:
         words = ways(
             "What is the code of {n}?|carrier code of {n}?|"
             "What is the carrier code for {n}?|Which code does {n} have?|code for {n}?|"
-            "What's {n}'s code?|airline code of {n}",
-            "Which two characters stand for {n}?|Look up the code of {n}.|Under which code does {n} fly?",
+            "What's {n}'s code?|airline code of {n}|Which two characters stand for {n}?|"
+            "Look up the code of {n}.",
+            "Under which code does {n} fly?",
         )
         return Composed(
             voice.say(words, n=name),
@@ -285,8 +290,8 @@ class AirportQuestions:
                         "How many airlines are there?|how many airlines are there|Number of airlines?|"
                         "How many airlines are in the table?|Count the airlines.|"
                         "How many airlines do we have?|how many carriers are there|"
-                        "How many different airlines?|total airlines",
-                        "How many airlines are listed?|Tell me the number of airlines.",
+                        "How many different airlines?|total airlines|How many airlines are listed?|"
+                        "Tell me the number of airlines."
                     ),
                     "select count(*) from airlines",
                 ),
@@ -294,8 +299,8 @@ class AirportQuestions:
                     ways(
                         "List all airlines.|Show all airlines.|What airlines are there?|"
                         "Which airlines are there?|list the airlines|Names of all airlines?|"
-                        "list all airline names|Show me every airline.",
-                        "Give me the names of the airlines.|Name all the airlines.",
+                        "list all airline names|Show me every airline.|"
+                        "Give me the names of the airlines.|Name all the airlines."
                     ),
                     "select name from airlines",
                 ),
@@ -305,8 +310,8 @@ class AirportQuestions:
                         "Show all carrier codes and airline names.|airline codes and names|"
                         "List code and name of every airline.|"
                         "What are the airline codes and what do they stand for?|"
-                        "Show the airlines table.",
-                        "Every airline code with its name, please.|Give code and name of all airlines.",
+                        "Show the airlines table.|Every airline code with its name, please.|"
+                        "Give code and name of all airlines."
                     ),
                     "select carrier, name from airlines",
                 ),
@@ -314,8 +319,8 @@ class AirportQuestions:
                     ways(
                         "How many airports are there?|how many airports|Number of airports?|"
                         "How many airports are in the table?|How many airports does the database have?|"
-                        "Count the airports.",
-                        "How many airports do you know?|What's the count of airports?",
+                        "Count the airports.|How many airports do you know?|"
+                        "What's the count of airports?"
                     ),
                     "select count(*) from airports",
                 ),
@@ -323,8 +328,8 @@ class AirportQuestions:
                     ways(
                         "How many planes are there?|how many planes|Number of planes?|"
                         "How many planes are in the table?|How many rows does the planes table have?|"
-                        "How many aircraft are in the database?",
-                        "How many planes are listed?|What's the count of planes?",
+                        "How many aircraft are in the database?|How many planes are listed?|"
+                        "What's the count of planes?"
                     ),
                     "select count(*) from planes",
                 ),
@@ -332,8 +337,8 @@ class AirportQuestions:
                     ways(
                         "How many weather records are there?|Number of weather observations?|"
                         "How many rows does the weather table have?|"
-                        "how many hours of weather are recorded|count the weather records",
-                        "How many weather readings exist?|What's the count of weather records?",
+                        "how many hours of weather are recorded|count the weather records|"
+                        "How many weather readings exist?|What's the count of weather records?"
                     ),
                     "select count(*) from weather",
                 ),
@@ -342,9 +347,8 @@ class AirportQuestions:
                         "How many flights are in the table?|How many rows does the flights table have?|"
                         "How many flights are there?|How many flights were there?|how many flights|"
                         "Number of flights?|total flights|How many flights are there in total?|"
-                        "how many rows in flights|Count all flights.",
-                        "How many flights are recorded?|What's the count of all flights?|"
-                        "What is the overall number of flights?",
+                        "how many rows in flights|Count all flights.|How many flights are recorded?|"
+                        "What's the count of all flights?|What is the overall number of flights?"
                     ),
                     "select count(*) from flights",
                 ),
@@ -352,8 +356,7 @@ class AirportQuestions:
                     ways(
                         "Which airports do flights leave from?|What are the origin airports?|"
                         "List the origins.|Which New York airports are there?|"
-                        "from which airports do flights depart",
-                        "Name the departure airports.",
+                        "from which airports do flights depart|Name the departure airports."
                     ),
                     "select distinct origin from flights",
                 ),
@@ -361,16 +364,16 @@ class AirportQuestions:
                     ways(
                         "How many flights with a departure delay are there?|"
                         "How many flights were late?|how many delayed flights|"
-                        "How many flights were delayed?|number of delayed flights",
-                        "How many flights had any delay leaving?",
+                        "How many flights were delayed?|number of delayed flights|"
+                        "How many flights had any delay leaving?"
                     ),
                     "select count(*) from flights where dep_delay > 0",
                 ),
                 (
                     ways(
                         "How many carriers have flights?|"
-                        "How many different carriers are in the flights table?|how many carriers fly",
-                        "How many distinct carriers fly?",
+                        "How many different carriers are in the flights table?|how many carriers fly|"
+                        "How many distinct carriers fly?"
                     ),
                     "select count(distinct carrier) from flights",
                 ),

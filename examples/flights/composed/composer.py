@@ -22,7 +22,7 @@ HELD_OUT = 0.15
 """Share of the combinations that only the test set asks."""
 _OTHER_TABLES = 0.27
 _ALWAYS_TRAINED = frozenset({"table", "airline"})  # what has no parts to combine
-_HELLO = ways("please |hi, |ok so |quick question: |can you tell me: |", "hello, |I was wondering: |just curious, ")
+_HELLO = ways("please |hi, |ok so |quick question: |can you tell me: ||hello, |I was wondering: ", "just curious, ")
 
 
 @dataclass(frozen=True)

@@ -59,14 +59,16 @@ def _quoted(codes: tuple[str, ...], column: str) -> str:
 
 
 _ORIGIN_POST = ways(
-    "from {n}|from {n}|out of {n}|leaving {n}|departing {n}|that left {n}|departing from {n}|at {n}",
-    "leaving from {n}|taking off from {n}|starting at {n}|that took off from {n}",
+    "from {n}|from {n}|out of {n}|leaving {n}|departing {n}|that left {n}|"
+    "departing from {n}|at {n}|leaving from {n}|taking off from {n}",
+    "starting at {n}|that took off from {n}",
 )
 _ORIGIN_VERB = ways(
-    "left {n}|left from {n}|departed from {n}|departed {n}|took off from {n}|leave {n}|went out of {n}",
-    "flew out of {n}|set off from {n}|depart from {n}|leave from {n}",
+    "left {n}|left from {n}|departed from {n}|departed {n}|took off from {n}|"
+    "leave {n}|went out of {n}|flew out of {n}|set off from {n}",
+    "depart from {n}|leave from {n}",
 )
-_ORIGIN_LEAD = ways("From {n}|Out of {n}|At {n}|For {n}", "Starting from {n}|Leaving {n}")
+_ORIGIN_LEAD = ways("From {n}|Out of {n}|At {n}|For {n}|Starting from {n}", "Leaving {n}")
 
 
 def origin(voice: Voice) -> Filter:
@@ -86,14 +88,20 @@ def origin(voice: Voice) -> Filter:
 
 
 _DEST_POST = ways(
-    "to {n}|to {n}|to {n}|going to {n}|bound for {n}|headed to {n}|into {n}|that went to {n}|arriving in {n}",
-    "flying to {n}|headed for {n}|landing in {n}|that flew to {n}|with {n} as the destination",
+    "to {n}|to {n}|to {n}|going to {n}|bound for {n}|headed to {n}|into {n}|"
+    "that went to {n}|arriving in {n}|flying to {n}|headed for {n}|landing in {n}",
+    "that flew to {n}|with {n} as the destination",
 )
 _DEST_VERB = ways(
-    "went to {n}|flew to {n}|landed in {n}|were headed to {n}|arrived in {n}|go to {n}|fly to {n}",
-    "were bound for {n}|ended up in {n}|head to {n}|flew into {n}",
+    "went to {n}|flew to {n}|landed in {n}|were headed to {n}|arrived in {n}|"
+    "go to {n}|fly to {n}|were bound for {n}|ended up in {n}",
+    "head to {n}|flew into {n}",
 )
-_DEST_LEAD = ways("To {n}|For {n}|For flights to {n}", "Into {n}|Flying to {n}")
+_DEST_LEAD = ways("To {n}|For {n}|For flights to {n}|Into {n}", "Flying to {n}")
+
+
+# Cities stand in the order of their flights; those with many are asked about more often.
+_POPULAR = {name: 1 / (12 + place) for place, name in enumerate(CITIES)}
 
 
 def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
@@ -102,7 +110,7 @@ def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
         code = voice.one(codes)
         name, chosen = code, (code,)
     else:
-        name = voice.one(tuple(CITIES))
+        name = voice.weighted(_POPULAR)
         chosen = CITIES[name]
     return Filter(
         "dest",
@@ -116,10 +124,10 @@ def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
 
 
 _CARRIER_POST = ways(
-    "by {n}|operated by {n}|of {n}|on {n}|flown by {n}|with {n}|for {n}", "run by {n}|belonging to {n}|that {n} flew"
+    "by {n}|operated by {n}|of {n}|on {n}|flown by {n}|with {n}|for {n}|run by {n}|belonging to {n}", "that {n} flew"
 )
-_CARRIER_VERB = ways("were operated by {n}|were by {n}|were flown by {n}", "were run by {n}|belong to {n}")
-_CARRIER_LEAD = ways("For {n}|With {n}", "On {n}|Flying {n}")
+_CARRIER_VERB = ways("were operated by {n}|were by {n}|were flown by {n}|were run by {n}", "belong to {n}")
+_CARRIER_LEAD = ways("For {n}|With {n}|On {n}", "Flying {n}")
 
 
 def carrier(voice: Voice) -> Filter:
@@ -141,8 +149,8 @@ def carrier(voice: Voice) -> Filter:
     )
 
 
-_IN_POST = ways("in {n}|in {n}|during {n}|in {n} 2013", "over the course of {n}|throughout {n}|within {n}")
-_IN_VERB = ways("were in {n}|took place in {n}|were there in {n}", "happened in {n}|occurred in {n}")
+_IN_POST = ways("in {n}|in {n}|during {n}|in {n} 2013|over the course of {n}|throughout {n}", "within {n}")
+_IN_VERB = ways("were in {n}|took place in {n}|were there in {n}|happened in {n}", "occurred in {n}")
 _IN_LEAD = ways("In {n}|In {n}|During {n}|For {n}", "Throughout {n}")
 
 
@@ -162,8 +170,9 @@ def month(voice: Voice) -> Filter:
 
 
 _RANGE = ways(
-    "from {a} through {b}|from {a} to {b}|between {a} and {b}|{a} through {b}|{a} to {b}",
-    "from {a} until {b}|{a} till {b}|in the months {a} to {b}",
+    "from {a} through {b}|from {a} to {b}|between {a} and {b}|{a} through {b}|"
+    "{a} to {b}|from {a} until {b}|{a} till {b}",
+    "in the months {a} to {b}",
 )
 
 
@@ -191,8 +200,8 @@ def months(voice: Voice) -> Filter:
 
 _DATE = ways(
     "on {m} {d}|on {m} {d}|on {m} {th}|on {d} {m}|on the {th} of {m}|on {s} {d}|"
-    "on {m} {d}, 2013|on 2013-{mm:02}-{d:02}",
-    "on the {th} {m}|on {s} {th}|on {d} {m} 2013",
+    "on {m} {d}, 2013|on 2013-{mm:02}-{d:02}|on the {th} {m}|on {s} {th}",
+    "on {d} {m} 2013",
 )
 
 
@@ -223,8 +232,8 @@ def ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
-_WEEKDAY = ways("on {n}s|on a {n}|on {n}s", "each {n}|falling on a {n}")
-_WEEKEND = ways("on weekends|on the weekend|at the weekend|on Saturdays and Sundays", "on a weekend|over weekends")
+_WEEKDAY = ways("on {n}s|on a {n}|on {n}s|each {n}", "falling on a {n}")
+_WEEKEND = ways("on weekends|on the weekend|at the weekend|on Saturdays and Sundays|on a weekend", "over weekends")
 
 
 def weekday(voice: Voice) -> Filter:
@@ -254,8 +263,8 @@ def weekday(voice: Voice) -> Filter:
 
 
 _HOURS = {
-    "before": ways("before {h}|scheduled before {h}|earlier than {h}", "scheduled for earlier than {h}|ahead of {h}"),
-    "after": ways("after {h}|scheduled after {h}|from {h} on", "later than {h}|past {h}"),
+    "before": ways("before {h}|scheduled before {h}|earlier than {h}|scheduled for earlier than {h}", "ahead of {h}"),
+    "after": ways("after {h}|scheduled after {h}|from {h} on|later than {h}", "past {h}"),
     "morning": ways("in the morning|before noon", "in the mornings"),
     "afternoon": ways("in the afternoon|between noon and 6 pm", "in the afternoons"),
     "evening": ways("in the evening|after 6 pm", "in the evenings"),
@@ -289,10 +298,11 @@ def hour(voice: Voice) -> Filter:
 
 
 _CANCELLED_PRE = ways("cancelled|cancelled|canceled")
-_CANCELLED_POST = ways("that were cancelled|that got canceled", "that never took off|that were called off")
+_CANCELLED_POST = ways("that were cancelled|that got canceled|that never took off", "that were called off")
 _CANCELLED_VERB = ways(
-    "were cancelled|were canceled|got cancelled|never left|did not fly|never took off",
-    "ended up cancelled|were called off|were scrapped|have been cancelled",
+    "were cancelled|were canceled|got cancelled|never left|did not fly|"
+    "never took off|ended up cancelled|were called off",
+    "were scrapped|have been cancelled",
 )
 
 
@@ -310,7 +320,7 @@ def cancelled(voice: Voice) -> Filter:
 def flown(voice: Voice) -> Filter:
     """Flights that left."""
     text = voice.say(
-        ways("were not cancelled|actually left|actually departed|weren't cancelled", "really took off|did leave")
+        ways("were not cancelled|actually left|actually departed|weren't cancelled|really took off", "did leave")
     )
     return Filter("flown", "dep_time is not null", post=f"that {text}", verb=text)
 
@@ -319,29 +329,32 @@ _LATE = {
     ("left", ">"): (
         ways("late|delayed|late-departing"),
         ways(
-            "left late|departed late|were delayed|had a departure delay|were late leaving|left behind schedule",
-            "took off late|were late to depart|were held up on departure",
+            "left late|departed late|were delayed|had a departure delay|were late leaving|"
+            "left behind schedule|took off late|were late to depart",
+            "were held up on departure",
         ),
     ),
     ("arrived", ">"): (
         ways("late-arriving"),
         ways(
-            "arrived late|landed late|got in late|had an arrival delay|were late arriving|arrived behind schedule",
-            "came in late|reached their destination late|were late to arrive",
+            "arrived late|landed late|got in late|had an arrival delay|were late arriving|"
+            "arrived behind schedule|came in late|reached their destination late",
+            "were late to arrive",
         ),
     ),
     ("left", "<"): (
         ways("early-departing"),
         ways(
-            "left early|departed early|left ahead of schedule|departed before schedule",
-            "took off early|left ahead of time",
+            "left early|departed early|left ahead of schedule|departed before schedule|took off early",
+            "left ahead of time",
         ),
     ),
     ("arrived", "<"): (
         ways("early"),
         ways(
-            "arrived early|landed early|got in early|arrived ahead of schedule|landed before schedule",
-            "came in early|got there early|arrived ahead of time",
+            "arrived early|landed early|got in early|arrived ahead of schedule|"
+            "landed before schedule|came in early|got there early",
+            "arrived ahead of time",
         ),
     ),
     ("left", "<="): (ways(""), ways("left on time|departed on time|were not delayed leaving", "took off on time")),
@@ -349,18 +362,20 @@ _LATE = {
 }
 _MUCH = {
     "left": ways(
-        "left {t} late|departed {t} late|were delayed {t}|were delayed by {t}|had a departure delay of {t}|"
-        "left {t} behind schedule|were {t} late leaving|were {t} late",
-        "took off {t} late|were held up for {t}|were late by {t}|had departure delays of {t}",
+        "left {t} late|departed {t} late|were delayed {t}|were delayed by {t}|"
+        "had a departure delay of {t}|left {t} behind schedule|were {t} late leaving|"
+        "were {t} late|took off {t} late|were held up for {t}",
+        "were late by {t}|had departure delays of {t}",
     ),
     "arrived": ways(
-        "arrived {t} late|landed {t} late|got in {t} late|had an arrival delay of {t}|arrived {t} behind schedule|"
-        "were {t} late arriving",
-        "came in {t} late|were {t} late on arrival|had arrival delays of {t}",
+        "arrived {t} late|landed {t} late|got in {t} late|had an arrival delay of {t}|"
+        "arrived {t} behind schedule|were {t} late arriving|came in {t} late|"
+        "were {t} late on arrival",
+        "had arrival delays of {t}",
     ),
 }
-_MORE = ways("more than {v}|over {v}|more than {v}|longer than {v}", "in excess of {v}|above {v}|upwards of {v}")
-_LESS = ways("less than {v}|under {v}|fewer than {v}", "below {v}|not even {v}")
+_MORE = ways("more than {v}|over {v}|more than {v}|longer than {v}|in excess of {v}|above {v}", "upwards of {v}")
+_LESS = ways("less than {v}|under {v}|fewer than {v}|below {v}", "not even {v}")
 _LEAST = ways("at least {v}|{v} or more", "no less than {v}")
 
 
@@ -395,14 +410,16 @@ def late(voice: Voice) -> Filter:
 
 
 _LONG = ways(
-    "longer than {v}|of more than {v}|over {v}|farther than {v}|covering more than {v}",
-    "exceeding {v}|that go beyond {v}|of over {v}",
+    "longer than {v}|of more than {v}|over {v}|farther than {v}|"
+    "covering more than {v}|exceeding {v}|that go beyond {v}",
+    "of over {v}",
 )
 _LONG_VERB = ways(
-    "were longer than {v}|covered more than {v}|were over {v}|went more than {v}|are over {v}|flew more than {v}",
-    "go farther than {v}|exceeded {v}",
+    "were longer than {v}|covered more than {v}|were over {v}|went more than {v}|"
+    "are over {v}|flew more than {v}|go farther than {v}",
+    "exceeded {v}",
 )
-_SHORT = ways("shorter than {v}|of less than {v}|under {v}", "covering less than {v}|below {v}")
+_SHORT = ways("shorter than {v}|of less than {v}|under {v}|covering less than {v}", "below {v}")
 _SHORT_VERB = ways("were shorter than {v}|covered less than {v}|were under {v}|are under {v}", "flew less than {v}")
 
 
@@ -418,8 +435,9 @@ def distance(voice: Voice) -> Filter:
 
 
 _AIR = ways(
-    "that spent {t} in the air|with {t} of air time|in the air for {t}|with an air time of {t}",
-    "that were airborne for {t}|flying for {t}",
+    "that spent {t} in the air|with {t} of air time|in the air for {t}|"
+    "with an air time of {t}|that were airborne for {t}",
+    "flying for {t}",
 )
 _AIR_VERB = ways("spent {t} in the air|were in the air {t}|took {t}|had an air time of {t}", "were airborne for {t}")
 
@@ -462,8 +480,9 @@ def tailnum(voice: Voice, tails: tuple[str, ...]) -> Filter:
 
 
 _MAKER_POST = ways(
-    "on {n} planes|with {n} planes|on planes made by {n}|on a {n}|using {n} aircraft",
-    "flown with a {n} plane|on {n} jets|on planes built by {n}",
+    "on {n} planes|with {n} planes|on planes made by {n}|on a {n}|"
+    "using {n} aircraft|flown with a {n} plane|on {n} jets",
+    "on planes built by {n}",
 )
 _MAKER_VERB = ways(
     "used {n} planes|were on {n} planes|used planes made by {n}|were flown by a {n}", "were flown with {n} planes"
@@ -513,16 +532,13 @@ def built(voice: Voice) -> Filter:
 
 _WEATHER: tuple[tuple[Ways, str, int, int, int], ...] = (
     (
-        ways(
-            "when it rained|in the rain|when it was raining|with precipitation|"
-"in hours with precipitation|while it rained",
-            "during rain|in rainy hours|when there was rain",
-        ),
+        ways("when it rained|in the rain|when it was raining|with precipitation|"
+"in hours with precipitation|while it rained|during rain|in rainy hours", "when there was rain"),
         "precip > 0", 0, 0, 1,
     ),
     (
-        ways("when the wind was above {v} mph|with wind speeds over {v} mph|in winds of more than {v} mph",
-             "when it blew more than {v} mph|in wind over {v} mph"),
+        ways("when the wind was above {v} mph|with wind speeds over {v} mph|"
+"in winds of more than {v} mph|when it blew more than {v} mph", "in wind over {v} mph"),
         "wind_speed > {v}", 15, 35, 1,
     ),
     (
@@ -561,8 +577,8 @@ def weather(voice: Voice) -> Filter:
 
 _WEIGHTS = {
     "origin": 22, "dest": 22, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
-    "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 3, "maker": 2.5, "seats": 1.5,
-    "built": 1.5, "weather": 5,
+    "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 2, "maker": 2, "seats": 1.5,
+    "built": 1.2, "weather": 4,
 }  # fmt: skip
 # What cannot be together: said twice, impossible, or a column of two joined tables.
 _EXCLUDES = (

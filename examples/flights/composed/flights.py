@@ -50,6 +50,7 @@ class FlightQuestions:
             self.share: 5,
             self.each_count: 8,
             self.each_value: 8,
+            self.each_two: 1.5,
             self.which_count: 8,
             self.which_value: 7,
             self.top_count: 5,
@@ -63,7 +64,7 @@ class FlightQuestions:
 
     def count(self, voice: Voice) -> Composed:
         """How many flights."""
-        filters = self._some(voice, {0: 10, 1: 38, 2: 34, 3: 18})
+        filters = self._some(voice, {0: 10, 1: 42, 2: 36, 3: 12})
         said = {item.kind: item for item in filters}
         rest = list(filters)
         carrier = said.get("carrier")
@@ -99,7 +100,7 @@ class FlightQuestions:
     def value(self, voice: Voice) -> Composed:
         """One aggregate of a column."""
         measure = self._measure(voice)
-        filters = self._for(voice, measure, {0: 12, 1: 40, 2: 33, 3: 15})
+        filters = self._for(voice, measure, {0: 13, 1: 45, 2: 34, 3: 8})
         combination = ("value", measure.name, *kinds(filters))
         sql = select(measure.sql, filters, joins=[measure.join] if measure.join else [])
         if measure.asked and (voice.chance(0.35) or (measure.name in COUNTED and voice.chance(0.6))):
@@ -157,6 +158,26 @@ class FlightQuestions:
         )
         return self._each(voice, text, key, measure.sql, filters, f"each {measure.name}", measure.join)
 
+    def each_two(self, voice: Voice) -> Composed:
+        """The number of flights of each pair of groups."""
+        a, b = (KEYS[name] for name in voice.sample(("origin", "carrier", "month", "weekday"), 2))
+        filters = self._some(voice, {0: 60, 1: 40}, (*a.without, *b.without, "weather"))
+        text = voice.say(
+            ways(
+                "{np} by {a} and {b}?|Number of {np} by {a} and {b}?|How many {np} were there for each {a} and {b}?|"
+                "{np} per {a} and {b}|Count the {np} by {a} and {b}.",
+                "Number of {np}, grouped by {a} and {b}",
+            ),
+            np=phrase(voice, filters, anything=False),
+            a=voice.say(a.singular),
+            b=voice.say(b.singular),
+        )
+        keys = f"{a.columns}, {b.columns}"
+        tail = f"group by {', '.join(str(i) if '(' in key.columns else key.columns for i, key in enumerate((a, b), 1))}"
+        return Composed(
+            text, select(f"{keys}, count(*)", filters, tail=tail), ("each two", a.name, b.name, *kinds(filters))
+        )
+
     def _each(
         self, voice: Voice, text: str, key: Key, measured: str, filters: Sequence[Filter], shape: str, join: str = ""
     ) -> Composed:
@@ -197,9 +218,9 @@ class FlightQuestions:
         elif key.name in ("carrier", "airline") and most and voice.chance(0.35):
             words = ways(
                 "Which {key} flew the most{at}?|Which {key} operates the most flights{at}?|"
-                "Which {key} flies most often{at}?|"
-                "Who flies the most{at}? Give the {key}.",
-                "Which {key} does the most flying{at}?|Which {key} dominates{at}?",
+                "Which {key} flies most often{at}?|Who flies the most{at}? Give the {key}.|"
+                "Which {key} does the most flying{at}?",
+                "Which {key} dominates{at}?",
             )
             if all(item.direct for item in filters):
                 text = voice.say(words, key=singular, at=joined(voice, filters))
@@ -308,7 +329,7 @@ class FlightQuestions:
             )
             bound = voice.one((10, 50, 100, 200, 500, 1000, 2000, 5000, 10000))
             much = voice.say(
-                ways("more than {b}|over {b}|more than {b}|at least {c}", "above {b}|upwards of {b}")
+                ways("more than {b}|over {b}|more than {b}|at least {c}|above {b}", "upwards of {b}")
                 if more
                 else ways("fewer than {b}|less than {b}|under {b}", "below {b}"),
                 b=f"{bound:,}" if voice.chance(0.3) else bound,
@@ -370,23 +391,27 @@ class FlightQuestions:
         keys = voice.say(key.plural)
         if what in ("carrier", "airline"):
             words = ways(
-                "Which {keys} fly{at}?|List the {keys} that fly{at}.|What {keys} fly{at}?|{keys} flying{at}?|"
-                "Which {keys} have {np}?|Show all {keys} with {np}.|list every one of the {keys} with {np}|"
-                "Which {keys} operate {np}?|What are the {keys} with {np}?",
-                "Give me the {keys} that flew{at}.|Who are the {keys} operating {np}?|With which {keys} can I fly{at}?",
+                "Which {keys} fly{at}?|List the {keys} that fly{at}.|What {keys} fly{at}?|"
+                "{keys} flying{at}?|Which {keys} have {np}?|Show all {keys} with {np}.|"
+                "list every one of the {keys} with {np}|Which {keys} operate {np}?|"
+                "What are the {keys} with {np}?|Give me the {keys} that flew{at}.|"
+                "Who are the {keys} operating {np}?",
+                "With which {keys} can I fly{at}?",
             )
         elif what == "dest" and "carrier" in said and voice.chance(0.6):
             words = ways(
-                "Where does {n} fly{rest}?|Which {keys} does {n} serve{rest}?|What {keys} does {n} fly to{rest}?|"
-                "List the {keys} of {n}{rest}.|Where did {n} fly{rest}?|{n} {keys}{rest}?",
-                "Where can you go with {n}{rest}?|Show me all {keys} that {n} goes to{rest}.",
+                "Where does {n} fly{rest}?|Which {keys} does {n} serve{rest}?|"
+                "What {keys} does {n} fly to{rest}?|List the {keys} of {n}{rest}.|"
+                "Where did {n} fly{rest}?|{n} {keys}{rest}?|Where can you go with {n}{rest}?",
+                "Show me all {keys} that {n} goes to{rest}.",
             )
         elif what == "dest":
             words = ways(
-                "Which {keys} can you reach{at}?|What {keys} are served{at}?|List the {keys} of {np}.|"
-                "Where can you fly{at}?|Where do {np} go?|List all different {keys} of {np}.|"
-                "Show the distinct {keys}{at}.",
-                "Give me every one of the {keys} reachable{at}.|To which {keys} do {np} go?",
+                "Which {keys} can you reach{at}?|What {keys} are served{at}?|"
+                "List the {keys} of {np}.|Where can you fly{at}?|Where do {np} go?|"
+                "List all different {keys} of {np}.|Show the distinct {keys}{at}.|"
+                "Give me every one of the {keys} reachable{at}.",
+                "To which {keys} do {np} go?",
             )
         elif what == "origin" and "carrier" in said and voice.chance(0.6):
             words = ways(
@@ -432,10 +457,10 @@ class FlightQuestions:
             text = voice.say(
                 ways(
                     "Did {a} or {b} have {more} {np}?|Which had {more} {np}, {a} or {b}?|"
-                    "Who had {more} {np}: {a} or {b}?|"
-                    "Does {a} or {b} have {more} {np}?|{a} or {b}, which has {more} {np}?|"
-                    "Were there {more} {np} for {a} or {b}?",
-                    "Between {a} and {b}, which has {more} {np}?|{more} {np}: {a} or {b}?",
+                    "Who had {more} {np}: {a} or {b}?|Does {a} or {b} have {more} {np}?|"
+                    "{a} or {b}, which has {more} {np}?|Were there {more} {np} for {a} or {b}?|"
+                    "Between {a} and {b}, which has {more} {np}?",
+                    "{more} {np}: {a} or {b}?",
                 ),
                 more="more" if more else "fewer",
                 np=phrase(voice, filters, noun="flights", anything=False),
@@ -486,19 +511,19 @@ class FlightQuestions:
                     "dep_delay",
                     "departure delay",
                     ways(
-                        "longest departure delay|worst departure delay|biggest departure delay|longest delay",
-                        "largest departure delay",
+                        "longest departure delay|worst departure delay|biggest departure delay|"
+                        "longest delay|largest departure delay"
                     ),
                 ),
                 (
                     "arr_delay",
                     "arrival delay",
-                    ways("longest arrival delay|worst arrival delay|biggest arrival delay", "largest arrival delay"),
+                    ways("longest arrival delay|worst arrival delay|biggest arrival delay|largest arrival delay"),
                 ),
                 (
                     "air_time",
                     "air time",
-                    ways("longest air time|longest time in the air|longest flight time", "greatest air time"),
+                    ways("longest air time|longest time in the air|longest flight time|greatest air time"),
                 ),
             )
         )
@@ -543,9 +568,11 @@ class FlightQuestions:
         a, b = (next(item.name for item in filters if item.kind == kind) for kind in ("origin", "dest"))
         text = voice.say(
             ways(
-                "How far is it from {a} to {b}?|How far is {b} from {a}?|distance from {a} to {b}?|"
-                "What is the distance between {a} and {b}?|How many miles is it from {a} to {b}?",
-                "How many miles are there between {a} and {b}?|What's the distance from {a} to {b}?",
+                "How far is it from {a} to {b}?|How far is {b} from {a}?|"
+                "distance from {a} to {b}?|What is the distance between {a} and {b}?|"
+                "How many miles is it from {a} to {b}?|"
+                "How many miles are there between {a} and {b}?",
+                "What's the distance from {a} to {b}?",
             ),
             a=a,
             b=b,

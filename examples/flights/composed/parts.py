@@ -48,7 +48,7 @@ _SAID = (
     "distance", "air_time", "hour", "weekday", "date", "month", "months", "weather",
 )  # fmt: skip
 _BEFORE = ("cancelled", "left", "arrived", "month", "weekday", "origin", "tailnum", "carrier")
-_NOUN = ways("flights|flights|flights|flights|flights|flights|departures", "trips|services|flights")
+_NOUN = ways("flights|flights|flights|flights|flights|flights|departures|trips|services|flights")
 
 
 def joined(voice: Voice, filters: Sequence[Filter]) -> str:
@@ -85,9 +85,9 @@ def phrase(voice: Voice, filters: Sequence[Filter], *, noun: str = "", anything:
 
 NOTHING = ways(
     "in 2013|in total|altogether|overall|in the table|in the data|in the database|"
-    "in the flights table|out of New York|"
-    "during the year|from all airports|in the dataset|of all airlines|this year",
-    "on record|all together|in all|recorded here|over the whole year|that we know of|in here",
+    "in the flights table|out of New York|during the year|from all airports|"
+    "in the dataset|of all airlines|this year|on record|all together|in all|"
+    "recorded here|over the whole year|that we know of|in here"
 )
 
 
@@ -100,8 +100,8 @@ class Measure:
     nouns: Ways
     asked: Ways | None = None
     join: str = ""
-    high: Ways = field(default_factory=lambda: ways("highest|largest|greatest|biggest", "top"))
-    low: Ways = field(default_factory=lambda: ways("lowest|smallest|least", "minimal"))
+    high: Ways = field(default_factory=lambda: ways("highest|largest|greatest|biggest|top"))
+    low: Ways = field(default_factory=lambda: ways("lowest|smallest|least|minimal"))
     many: bool = True
     """Whether it tells groups apart: a maximum of few values is tied."""
 
@@ -111,15 +111,18 @@ MEASURES = (
         "avg dep_delay",
         "avg(dep_delay)",
         ways(
-            "average departure delay|mean departure delay|average departure delay|avg departure delay|avg dep delay|"
-            "average delay|average delay at departure|mean dep_delay",
-            "typical departure delay|average lateness at departure",
+            "average departure delay|mean departure delay|average departure delay|"
+            "avg departure delay|avg dep delay|average delay|average delay at departure|"
+            "mean dep_delay|typical departure delay|average lateness at departure"
         ),
         ways(
             "How late did {np} leave on average?|On average, how late did {np} depart?|"
-            "How many minutes late did {np} leave on average?|How delayed were {np} on average?|"
-            "By how many minutes were {np} delayed on average?|how late do {np} leave on average",
-            "How far behind schedule did {np} leave on average?|On average, by how much were {np} delayed?|"
+            "How many minutes late did {np} leave on average?|"
+            "How delayed were {np} on average?|"
+            "By how many minutes were {np} delayed on average?|"
+            "how late do {np} leave on average|"
+            "How far behind schedule did {np} leave on average?|"
+            "On average, by how much were {np} delayed?",
             "How many minutes were {np} held up on average?",
         ),
     ),
@@ -127,23 +130,26 @@ MEASURES = (
         "avg arr_delay",
         "avg(arr_delay)",
         ways(
-            "average arrival delay|mean arrival delay|average arrival delay|avg arrival delay|avg arr delay|"
-            "average delay on arrival|mean arr_delay",
-            "typical arrival delay|average lateness at arrival",
+            "average arrival delay|mean arrival delay|average arrival delay|"
+            "avg arrival delay|avg arr delay|average delay on arrival|mean arr_delay|"
+            "typical arrival delay|average lateness at arrival"
         ),
         ways(
             "How late did {np} arrive on average?|On average, how late did {np} arrive?|"
-            "How many minutes late did {np} land on average?|how late do {np} get in on average",
-            "How far behind schedule did {np} arrive on average?|On average, how late were {np} in landing?",
+            "How many minutes late did {np} land on average?|"
+            "how late do {np} get in on average|"
+            "How far behind schedule did {np} arrive on average?",
+            "On average, how late were {np} in landing?",
         ),
     ),
     Measure(
         "max dep_delay",
         "max(dep_delay)",
         ways(
-            "longest departure delay|maximum departure delay|worst departure delay|biggest departure delay|"
-            "max departure delay|longest delay|highest departure delay|worst delay",
-            "greatest departure delay|largest departure delay|most extreme departure delay",
+            "longest departure delay|maximum departure delay|worst departure delay|"
+            "biggest departure delay|max departure delay|longest delay|"
+            "highest departure delay|worst delay|greatest departure delay|"
+            "largest departure delay|most extreme departure delay"
         ),
         ways("How late did the most delayed of the {np} leave?", "How long was the worst wait to leave among {np}?"),
         many=False,
@@ -152,9 +158,9 @@ MEASURES = (
         "max arr_delay",
         "max(arr_delay)",
         ways(
-            "longest arrival delay|maximum arrival delay|worst arrival delay|biggest arrival delay|max arrival delay|"
-            "highest arrival delay",
-            "greatest arrival delay|largest arrival delay",
+            "longest arrival delay|maximum arrival delay|worst arrival delay|"
+            "biggest arrival delay|max arrival delay|highest arrival delay|"
+            "greatest arrival delay|largest arrival delay"
         ),
         many=False,
     ),
@@ -168,7 +174,7 @@ MEASURES = (
     Measure(
         "min arr_delay",
         "min(arr_delay)",
-        ways("smallest arrival delay|minimum arrival delay|lowest arrival delay", "least arrival delay"),
+        ways("smallest arrival delay|minimum arrival delay|lowest arrival delay|least arrival delay"),
         many=False,
     ),
     Measure(
@@ -176,21 +182,22 @@ MEASURES = (
         "avg(air_time)",
         ways(
             "average air time|average flight time|mean air time|average time in the air|"
-            "average flying time|avg air time",
-            "typical flight time|mean time spent in the air|average flight duration",
+            "average flying time|avg air time|typical flight time|"
+            "mean time spent in the air|average flight duration"
         ),
         ways(
             "How long do {np} take on average?|How long were {np} in the air on average?|"
-            "On average, how many minutes did {np} spend in the air?|how long is a flight {at} on average",
-            "How much time do {np} take on average?|On average, how long are {np} airborne?",
+            "On average, how many minutes did {np} spend in the air?|"
+            "how long is a flight {at} on average|How much time do {np} take on average?",
+            "On average, how long are {np} airborne?",
         ),
     ),
     Measure(
         "max air_time",
         "max(air_time)",
         ways(
-            "longest air time|longest flight time|maximum air time|longest time in the air|max air time",
-            "greatest air time|most minutes in the air",
+            "longest air time|longest flight time|maximum air time|longest time in the air|"
+            "max air time|greatest air time|most minutes in the air"
         ),
         many=False,
     ),
@@ -198,8 +205,8 @@ MEASURES = (
         "min air_time",
         "min(air_time)",
         ways(
-            "shortest air time|shortest flight time|minimum air time|quickest flight time|fastest flight time",
-            "least time in the air|lowest flight time",
+            "shortest air time|shortest flight time|minimum air time|quickest flight time|"
+            "fastest flight time|least time in the air|lowest flight time"
         ),
         many=False,
     ),
@@ -208,8 +215,7 @@ MEASURES = (
         "avg(distance)",
         ways(
             "average distance|mean distance|average flight distance|average distance flown|"
-            "avg distance|average length in miles",
-            "typical distance|average number of miles",
+            "avg distance|average length in miles|typical distance|average number of miles"
         ),
         ways(
             "How far do {np} go on average?|How many miles do {np} cover on average?",
@@ -221,8 +227,7 @@ MEASURES = (
         "max(distance)",
         ways(
             "longest distance|greatest distance|maximum distance|longest flight in miles|"
-            "largest distance|farthest distance",
-            "longest trip in miles|highest distance",
+            "largest distance|farthest distance|longest trip in miles|highest distance"
         ),
         ways("How far did the longest of the {np} go?", "How many miles was the longest of the {np}?"),
         many=False,
@@ -231,8 +236,8 @@ MEASURES = (
         "min distance",
         "min(distance)",
         ways(
-            "shortest distance|smallest distance|minimum distance|shortest flight in miles",
-            "least distance|shortest trip in miles",
+            "shortest distance|smallest distance|minimum distance|shortest flight in miles|"
+            "least distance|shortest trip in miles"
         ),
         many=False,
     ),
@@ -241,8 +246,7 @@ MEASURES = (
         "sum(distance)",
         ways(
             "total distance|total miles|total distance flown|sum of the distances|"
-            "total mileage|total number of miles flown",
-            "combined distance|overall mileage",
+            "total mileage|total number of miles flown|combined distance|overall mileage"
         ),
         ways(
             "How many miles did {np} cover in total?|"
@@ -253,23 +257,23 @@ MEASURES = (
     Measure(
         "sum air_time",
         "sum(air_time)",
-        ways("total air time|total time in the air|total minutes in the air", "combined air time"),
+        ways("total air time|total time in the air|total minutes in the air|combined air time"),
         ways("How many minutes did {np} spend in the air in total?"),
     ),
     Measure(
         "sum dep_delay",
         "sum(dep_delay)",
         ways(
-            "total departure delay|total minutes of departure delay|sum of the departure delays",
-            "combined departure delay",
+            "total departure delay|total minutes of departure delay|"
+            "sum of the departure delays|combined departure delay"
         ),
     ),
     Measure(
         "avg seats",
         "avg(seats)",
         ways(
-            "average number of seats|average seats|mean number of seats|average plane size in seats",
-            "typical number of seats",
+            "average number of seats|average seats|mean number of seats|"
+            "average plane size in seats|typical number of seats"
         ),
         ways("How many seats do the planes of {np} have on average?"),
         join=PLANES,
@@ -278,13 +282,15 @@ MEASURES = (
         "count carriers",
         "count(distinct carrier)",
         ways(
-            "number of different carriers|number of airlines|number of distinct carriers|number of carriers",
-            "count of airlines",
+            "number of different carriers|number of airlines|number of distinct carriers|"
+            "number of carriers|count of airlines"
         ),
         ways(
-            "How many carriers have {np}?|How many airlines fly {at}?|How many different carriers flew {at}?|"
-            "how many airlines operate {at}|How many carriers serve flights {at}?",
-            "How many distinct airlines can you fly {at} with?|How many separate carriers operated {np}?",
+            "How many carriers have {np}?|How many airlines fly {at}?|"
+            "How many different carriers flew {at}?|how many airlines operate {at}|"
+            "How many carriers serve flights {at}?|"
+            "How many distinct airlines can you fly {at} with?",
+            "How many separate carriers operated {np}?",
         ),
         many=False,
     ),
@@ -293,14 +299,17 @@ MEASURES = (
         "count(distinct dest)",
         ways(
             "number of destinations|number of different destinations|"
-            "number of distinct destinations|number of airports served",
-            "count of different destinations|number of separate destinations",
+            "number of distinct destinations|number of airports served|"
+            "count of different destinations|number of separate destinations"
         ),
         ways(
-            "How many destinations can you reach {at}?|How many different places can you fly to {at}?|"
-            "To how many different airports did {np} go?|How many destinations are served {at}?|"
-            "how many different destinations do {np} have|How many cities can you fly to {at}?",
-            "How many separate places did {np} go to?|How many different airports can be reached {at}?",
+            "How many destinations can you reach {at}?|"
+            "How many different places can you fly to {at}?|"
+            "To how many different airports did {np} go?|"
+            "How many destinations are served {at}?|"
+            "how many different destinations do {np} have|"
+            "How many cities can you fly to {at}?|How many separate places did {np} go to?",
+            "How many different airports can be reached {at}?",
         ),
     ),
     Measure(
@@ -308,13 +317,14 @@ MEASURES = (
         "count(distinct tailnum)",
         ways(
             "number of different planes|number of distinct tail numbers|"
-            "number of planes used|number of different aircraft",
-            "count of separate planes",
+            "number of planes used|number of different aircraft|count of separate planes"
         ),
         ways(
-            "How many different planes flew {at}?|How many distinct tail numbers appear in {np}?|"
-            "How many planes were used for {np}?|How many different aircraft made {np}?",
-            "How many individual planes were there in {np}?|How many separate aircraft flew {at}?",
+            "How many different planes flew {at}?|"
+            "How many distinct tail numbers appear in {np}?|"
+            "How many planes were used for {np}?|How many different aircraft made {np}?|"
+            "How many individual planes were there in {np}?",
+            "How many separate aircraft flew {at}?",
         ),
     ),
 )
@@ -352,7 +362,7 @@ KEYS = {
     "carrier": Key(
         "carrier",
         "carrier",
-        ways("carrier|carrier|carrier code|airline code", "carrier's code"),
+        ways("carrier|carrier|carrier code|airline code|carrier's code"),
         ways("carriers|carriers|carrier codes|airline codes"),
         ("carrier", "tailnum"),
         place="for",
@@ -360,8 +370,8 @@ KEYS = {
     "airline": Key(
         "airline",
         "name",
-        ways("airline|airline|airline name|airline by name", "company"),
-        ways("airlines|airlines|airline names", "companies"),
+        ways("airline|airline|airline name|airline by name|company"),
+        ways("airlines|airlines|airline names|companies"),
         ("carrier", "tailnum"),
         join="join airlines using (carrier)",
         place="for",
@@ -369,18 +379,16 @@ KEYS = {
     "origin": Key(
         "origin",
         "origin",
-        ways(
-            "origin|departure airport|origin airport|airport|New York airport|airport of departure", "starting airport"
-        ),
-        ways("origins|departure airports|airports", "starting airports"),
+        ways("origin|departure airport|origin airport|airport|New York airport|airport of departure|starting airport"),
+        ways("origins|departure airports|airports|starting airports"),
         ("origin", "weather"),
         place="from",
     ),
     "dest": Key(
         "dest",
         "dest",
-        ways("destination|destination|destination airport|place", "arrival airport"),
-        ways("destinations|destinations|destination airports|places", "arrival airports"),
+        ways("destination|destination|destination airport|place|arrival airport"),
+        ways("destinations|destinations|destination airports|places|arrival airports"),
         ("dest", "distance"),
         place="to",
     ),
@@ -399,16 +407,16 @@ KEYS = {
     "date": Key(
         "date",
         "month, day",
-        ways("date|day of the year|calendar day|month and day", "day of the calendar"),
-        ways("dates|days of the year", "calendar days"),
+        ways("date|day of the year|calendar day|month and day|day of the calendar"),
+        ways("dates|days of the year|calendar days"),
         (*_TIME, "weekday", "weather"),
         place="on",
     ),
     "tailnum": Key(
         "tailnum",
         "tailnum",
-        ways("plane|aircraft|tail number", "airplane"),
-        ways("planes|tail numbers|aircraft", "airplanes"),
+        ways("plane|aircraft|tail number|airplane"),
+        ways("planes|tail numbers|aircraft|airplanes"),
         ("tailnum", "maker", "seats", "built"),
         also=("tailnum is not null",),
         place="with",
@@ -424,7 +432,7 @@ KEYS = {
     "maker": Key(
         "maker",
         "manufacturer",
-        ways("manufacturer|plane manufacturer|maker of the plane", "plane maker"),
+        ways("manufacturer|plane manufacturer|maker of the plane|plane maker"),
         ways("manufacturers|plane manufacturers"),
         ("maker", "seats", "built", "weather", "tailnum", "cancelled"),
         join=PLANES,

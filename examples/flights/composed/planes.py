@@ -35,7 +35,7 @@ class PlaneQuestions:
             "maker": (
                 MAKERS[make],
                 voice.say(
-                    ways("made by {m}|built by {m}|by {m}|from {m}", "that {m} made|manufactured by {m}"), m=make
+                    ways("made by {m}|built by {m}|by {m}|from {m}|that {m} made", "manufactured by {m}"), m=make
                 ),
             ),
             "year": (
@@ -55,8 +55,8 @@ class PlaneQuestions:
                 f"seats {'>' if more else '<'} {seats}",
                 voice.say(
                     ways(
-                        "with {m} than {s} seats|with {o} {s} seats|that have {m} than {s} seats",
-                        "seating {m} than {s}|that seat {o} {s} people",
+                        "with {m} than {s} seats|with {o} {s} seats|that have {m} than {s} seats|seating {m} than {s}",
+                        "that seat {o} {s} people",
                     ),
                     m="more" if more else "fewer",
                     o="over" if more else "under",
@@ -98,14 +98,14 @@ class PlaneQuestions:
             () if what == "planes" else ("maker",) if what == "makers" else (),
         )
         noun = {
-            "planes": ways("planes|planes|aircraft|airplanes", "planes"),
+            "planes": ways("planes|planes|aircraft|airplanes|planes"),
             "models": ways(
-                "different models of planes|different plane models|distinct models of planes|plane models",
-                "separate models of planes",
+                "different models of planes|different plane models|distinct models of planes|"
+                "plane models|separate models of planes"
             ),
             "makers": ways(
-                "different manufacturers of planes|plane manufacturers|distinct manufacturers of planes",
-                "separate makers of planes",
+                "different manufacturers of planes|plane manufacturers|"
+                "distinct manufacturers of planes|separate makers of planes"
             ),
         }[what]
         columns = {"planes": "count(*)", "models": "count(distinct model)", "makers": "count(distinct manufacturer)"}[
@@ -147,7 +147,7 @@ class PlaneQuestions:
                 (
                     "seats",
                     "avg",
-                    ways("average number of seats|average seats|mean number of seats", "typical number of seats"),
+                    ways("average number of seats|average seats|mean number of seats|typical number of seats"),
                     ways(
                         "How many seats does a plane{of} have on average?|How many seats do planes{of} have on average?"
                     ),
@@ -156,8 +156,8 @@ class PlaneQuestions:
                     "seats",
                     "max",
                     ways(
-                        "largest number of seats|maximum number of seats|most seats|highest number of seats|max seats",
-                        "greatest number of seats",
+                        "largest number of seats|maximum number of seats|most seats|"
+                        "highest number of seats|max seats|greatest number of seats"
                     ),
                     ways(
                         "How many seats does the biggest plane{of} have?|"
@@ -167,7 +167,7 @@ class PlaneQuestions:
                 (
                     "seats",
                     "min",
-                    ways("smallest number of seats|minimum number of seats|fewest seats", "least number of seats"),
+                    ways("smallest number of seats|minimum number of seats|fewest seats|least number of seats"),
                     ways("How many seats does the smallest plane{of} have?"),
                 ),
                 (
@@ -175,8 +175,7 @@ class PlaneQuestions:
                     "min",
                     ways(
                         "oldest year of construction|earliest year|oldest plane year|"
-                        "earliest build year|year of the oldest plane",
-                        "first year of construction",
+                        "earliest build year|year of the oldest plane|first year of construction"
                     ),
                     ways(
                         "When was the oldest plane{of} built?|"
@@ -189,8 +188,8 @@ class PlaneQuestions:
                     "year",
                     "max",
                     ways(
-                        "newest year of construction|latest year|latest build year|year of the newest plane",
-                        "last year of construction",
+                        "newest year of construction|latest year|latest build year|"
+                        "year of the newest plane|last year of construction"
                     ),
                     ways("When was the newest plane{of} built?|In what year was the newest plane{of} made?"),
                 ),
@@ -227,11 +226,11 @@ class PlaneQuestions:
         """Planes by maker, engine, type or year: each, the most, the top few, or the list."""
         column, key = voice.one(
             (
-                ("manufacturer", ways("manufacturer|maker|manufacturer", "producer")),
-                ("engine", ways("engine type|type of engine|engine", "kind of engine")),
-                ("type", ways("type|plane type|type of plane", "kind of plane")),
-                ("year", ways("year|year built|year of construction", "build year")),
-                ("model", ways("model|plane model", "model of plane")),
+                ("manufacturer", ways("manufacturer|maker|manufacturer|producer")),
+                ("engine", ways("engine type|type of engine|engine|kind of engine")),
+                ("type", ways("type|plane type|type of plane|kind of plane")),
+                ("year", ways("year|year built|year of construction|build year")),
+                ("model", ways("model|plane model|model of plane")),
                 ("engines", ways("number of engines")),
             )
         )
@@ -247,8 +246,8 @@ class PlaneQuestions:
                     "How many planes are there by {k}?|Number of planes per {k}?|planes by {k}|"
                     "Planes per {k}?|How many planes of each {k} are there?|"
                     "Count the planes by {k}.|For each {k}, how many planes are there?|"
-                    "How many planes does each {k} have?",
-                    "Break down the planes by {k}.|Count of planes, grouped by {k}",
+                    "How many planes does each {k} have?|Break down the planes by {k}.",
+                    "Count of planes, grouped by {k}",
                 ),
                 k=noun,
             )
@@ -259,8 +258,8 @@ class PlaneQuestions:
                 ways(
                     "Which {k} has the {m} planes?|What is the {c} {k}?|{k} with the {m} planes?|"
                     "What {k} do {s} planes have?|which {k} has the {m} planes|"
-                    "Which {k} is the {c} among planes?",
-                    "Name the {k} with the {m} planes.|The {c} {k} among the planes?",
+                    "Which {k} is the {c} among planes?|Name the {k} with the {m} planes.",
+                    "The {c} {k} among the planes?",
                 ),
                 k=noun,
                 m="fewest" if few else "most",

@@ -10,55 +10,50 @@ from composed.words import Voice, Ways, ways
 
 _READINGS: dict[str, dict[str, Ways]] = {
     "temp": {
-        "avg": ways(
-            "average temperature|mean temperature|avg temp|average temp",
-            "typical temperature",
-        ),
+        "avg": ways("average temperature|mean temperature|avg temp|average temp|typical temperature"),
         "max": ways(
-            "hottest temperature|highest temperature|maximum temperature|max temp|top temperature|warmest temperature",
-            "peak temperature|greatest temperature",
+            "hottest temperature|highest temperature|maximum temperature|max temp|"
+            "top temperature|warmest temperature|peak temperature|greatest temperature"
         ),
         "min": ways(
-            "coldest temperature|lowest temperature|minimum temperature|min temp",
-            "smallest temperature|least temperature",
+            "coldest temperature|lowest temperature|minimum temperature|min temp|smallest temperature|least temperature"
         ),
     },
     "precip": {
         "sum": ways(
             "total precipitation|total rainfall|total rain|sum of the precipitation|"
-            "amount of rain|precipitation in total",
-            "overall rainfall|combined precipitation",
+            "amount of rain|precipitation in total|overall rainfall|combined precipitation"
         ),
         "max": ways(
             "highest precipitation|heaviest rain in an hour|maximum hourly precipitation|most rain in one hour"
         ),
     },
     "wind_speed": {
-        "avg": ways("average wind speed|mean wind speed|avg wind speed|average wind", "typical wind speed"),
+        "avg": ways("average wind speed|mean wind speed|avg wind speed|average wind|typical wind speed"),
         "max": ways(
-            "highest wind speed|maximum wind speed|strongest wind|top wind speed|max wind speed|fastest wind",
-            "greatest wind speed|peak wind speed",
+            "highest wind speed|maximum wind speed|strongest wind|top wind speed|"
+            "max wind speed|fastest wind|greatest wind speed|peak wind speed"
         ),
     },
     "wind_gust": {
         "max": ways(
-            "strongest gust|highest gust|maximum wind gust|fastest gust|highest wind gust", "biggest gust|peak gust"
+            "strongest gust|highest gust|maximum wind gust|fastest gust|highest wind gust|biggest gust|peak gust"
         ),
         "avg": ways("average gust|average gust speed|mean wind gust"),
     },
     "humid": {
-        "avg": ways("average humidity|mean humidity|average relative humidity|avg humidity", "typical humidity"),
-        "max": ways("highest humidity|maximum humidity", "greatest humidity"),
-        "min": ways("lowest humidity|minimum humidity", "least humidity"),
+        "avg": ways("average humidity|mean humidity|average relative humidity|avg humidity|typical humidity"),
+        "max": ways("highest humidity|maximum humidity|greatest humidity"),
+        "min": ways("lowest humidity|minimum humidity|least humidity"),
     },
     "visib": {
-        "avg": ways("average visibility|mean visibility", "typical visibility"),
-        "min": ways("lowest visibility|worst visibility|minimum visibility", "poorest visibility"),
+        "avg": ways("average visibility|mean visibility|typical visibility"),
+        "min": ways("lowest visibility|worst visibility|minimum visibility|poorest visibility"),
     },
     "pressure": {
         "avg": ways("average pressure|mean air pressure|average sea level pressure"),
         "max": ways("highest pressure|maximum air pressure|highest air pressure"),
-        "min": ways("lowest pressure|minimum pressure|lowest air pressure", "smallest pressure"),
+        "min": ways("lowest pressure|minimum pressure|lowest air pressure|smallest pressure"),
     },
     "dewp": {
         "avg": ways("average dew point|mean dew point"),
@@ -79,8 +74,9 @@ _WEATHER_ASKED = {
     ("precip", "sum"): ways(
         "How much did it rain{at}?|How much rain fell{at}?|"
         "How many inches of rain fell{at}?|how much rain was there{at}|"
-        "How much precipitation was there{at}?",
-        "How many inches of precipitation came down{at}?|How much rain did we get{at}?",
+        "How much precipitation was there{at}?|"
+        "How many inches of precipitation came down{at}?",
+        "How much rain did we get{at}?",
     ),
     ("wind_speed", "max"): ways(
         "How windy did it get{at}?|How strong was the strongest wind{at}?|how fast did the wind blow at most{at}"
@@ -91,7 +87,7 @@ _WEATHER_ASKED = {
 }
 _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
     (
-        ways("with rain|with precipitation|when it rained|of rain", "with any rain|when rain fell"),
+        ways("with rain|with precipitation|when it rained|of rain|with any rain|when rain fell"),
         "precip > 0",
         0,
         0,
@@ -108,7 +104,7 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
         1,
     ),
     (
-        ways("below freezing|with freezing temperatures|with temperatures under 32 degrees", "colder than freezing"),
+        ways("below freezing|with freezing temperatures|with temperatures under 32 degrees|colder than freezing"),
         "temp < 32",
         0,
         0,
@@ -148,11 +144,11 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
 )
 _WHERE = ways("at {n}|in {n}|at {n}|for {n}", "over at {n}")
 _WEATHER_KEYS = {
-    "origin": ("origin", ways("airport|origin|New York airport|airport", "station")),
+    "origin": ("origin", ways("airport|origin|New York airport|airport|station")),
     "month": ("month", ways("month")),
     "hour": ("hour", ways("hour of the day|hour")),
     "day": ("day", ways("day")),
-    "date": ("month, day", ways("date|day of the year|day", "calendar day")),
+    "date": ("month, day", ways("date|day of the year|day|calendar day")),
 }
 
 
@@ -175,7 +171,7 @@ def _conditions(voice: Voice, counts: dict[int, float], without: tuple[str, ...]
 def _at(voice: Voice, filters: list[Filter]) -> str:
     said = filters if voice.chance(0.7) else filters[::-1]
     if not filters and voice.chance(0.3):
-        nothing = ways(" in 2013| in New York| over the year| of the year| overall", " on record| in all the data")
+        nothing = ways(" in 2013| in New York| over the year| of the year| overall| on record| in all the data")
         return voice.say(nothing)
     return "".join(f" {item.post}" for item in said)
 
@@ -220,11 +216,11 @@ class WeatherQuestions:
         group, key = _WEATHER_KEYS[name]
         column, how, high, words = voice.one(
             (
-                ("temp", "avg", True, ways("hottest on average|warmest on average", "highest in average temperature")),
-                ("temp", "avg", False, ways("coldest on average|coolest on average", "lowest in average temperature")),
-                ("precip", "sum", True, ways("wettest|rainiest", "highest in total precipitation")),
-                ("precip", "sum", False, ways("driest", "lowest in total precipitation")),
-                ("wind_speed", "avg", True, ways("windiest on average|windiest", "highest in average wind speed")),
+                ("temp", "avg", True, ways("hottest on average|warmest on average|highest in average temperature")),
+                ("temp", "avg", False, ways("coldest on average|coolest on average|lowest in average temperature")),
+                ("precip", "sum", True, ways("wettest|rainiest|highest in total precipitation")),
+                ("precip", "sum", False, ways("driest|lowest in total precipitation")),
+                ("wind_speed", "avg", True, ways("windiest on average|windiest|highest in average wind speed")),
                 ("humid", "avg", True, ways("most humid on average|most humid")),
                 ("visib", "avg", False, ways("foggiest on average|lowest in average visibility")),
             )
@@ -250,8 +246,9 @@ class WeatherQuestions:
         else:
             text = voice.say(
                 ways(
-                    "Which {k} was the {w}{at}?|What was the {w} {k}{at}?|which {k} was {w}{at}|{w} {k}{at}?",
-                    "Name the {w} {k}{at}.|Which {k} turned out the {w}{at}?",
+                    "Which {k} was the {w}{at}?|What was the {w} {k}{at}?|which {k} was {w}{at}|"
+                    "{w} {k}{at}?|Name the {w} {k}{at}.",
+                    "Which {k} turned out the {w}{at}?",
                 ),
                 k=noun,
                 w=voice.say(words),
@@ -274,8 +271,9 @@ class WeatherQuestions:
         np = f"{voice.one(('hours', 'hours', 'weather records'))} {voice.say(words, v=value)}{_at(voice, filters)}"
         text = voice.say(
             ways(
-                "How many {np} were there?|Number of {np}?|how many {np}|Count the {np}.|How many {np}?|{np}?",
-                "Count of {np}?|Tell me how many {np} there were.",
+                "How many {np} were there?|Number of {np}?|how many {np}|Count the {np}.|"
+                "How many {np}?|{np}?|Count of {np}?",
+                "Tell me how many {np} there were.",
             ),
             np=np,
         )
