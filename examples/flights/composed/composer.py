@@ -27,12 +27,16 @@ _HELLO = ways("please |hi, |ok so |quick question: |can you tell me: ||hello, |I
 
 @dataclass(frozen=True)
 class Row:
-    """One question with its gold SQL. `combination` are the parts that it is composed of."""
+    """One question with its gold SQL.
+
+    `combination` are the parts that it is composed of, `new_wordings` how many of them only the test set says so.
+    """
 
     text: str
     sql: str
     combination: str
     ordered: bool
+    new_wordings: int
 
     def row(self, system: str, split: str) -> dict[str, object]:
         """The row of the data files."""
@@ -45,6 +49,7 @@ class Row:
             "sql": self.sql,
             "ordered": self.ordered,
             "combination": self.combination,
+            "new_wordings": self.new_wordings,
             "split": split,
         }
 
@@ -105,7 +110,7 @@ class Composer:
                 verdicts[asked.sql] = self._checks.worth_asking(asked.sql, sorts=sorts, max_rows=MAX_ROWS, holes=True)
             if verdicts[asked.sql]:
                 seen.add(key)
-                yield Row(text, asked.sql, " + ".join(asked.combination), asked.ordered)
+                yield Row(text, asked.sql, " + ".join(asked.combination), asked.ordered, voice.new_words)
 
     def held_out(self, combination: tuple[str, ...]) -> bool:
         """Whether a combination is for the test set alone. Single parts never are: something has to teach them."""
@@ -122,7 +127,14 @@ def plain(text: str) -> str:
 
 def _typed(voice: Voice, asked: Composed) -> str:
     """The question as somebody types it: tidy, or without capitals, without an end, with a slip."""
-    text = re.sub(r"\s+", " ", asked.text).strip().replace(" ,", ",").replace(" ?", "?")
+    text = (
+        re.sub(r"\s+", " ", asked.text)
+        .strip()
+        .replace(" ,", ",")
+        .replace(" ?", "?")
+        .replace("Inc..", "Inc.")
+        .replace("Co..", "Co.")
+    )
     copied = "faa from airports where name" in asked.sql  # a name that has to be copied as it is written
     if voice.chance(0.04) and not copied:
         text = _slip(voice, text)
