@@ -52,6 +52,7 @@ def load(
     elif path.is_dir():
         family, config = huggingface.read_config(path)
         tokenizer = Tokenizer.from_folder(path)
+        config = huggingface.untied(path, family, config)
         state = huggingface.read_state(path, family, config)
         decoder = build_decoder(config, state, compute_dtype=dtype, device=where)
     else:

@@ -6,6 +6,7 @@ What is written loads unchanged in transformers 4 and 5 and in vLLM. What is rea
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,28 @@ def read_config(folder: Path, *, rewards: bool = False) -> tuple[Family, Decoder
             + (hint if architectures == [other] else "")
         )
     return family, config
+
+
+def untied(folder: Path, family: Family, config: DecoderConfig) -> DecoderConfig:
+    """`config`, but not tied where the folder holds an output layer of its own, as transformers 5 decides.
+
+    A tied model may repeat its embedding as the output layer; one with other values is what the model computes with.
+    """
+    (head,) = family.untied_weights
+    homes = tensor_files(folder)
+    if not config.tie_embeddings or head.huggingface not in homes:
+        return config
+    weights = {weight.name: weight for weight in family.expected_weights(replace(config, tie_embeddings=False))}
+    tensors = []
+    for weight in (weights["embedding.weight"], weights[head.name]):
+        name = next(
+            (n for n in (weight.huggingface, weight.huggingface.removeprefix(family.prefix)) if n in homes), None
+        )
+        if name is None:
+            return config  # `read_state` says what is missing
+        ((_, tensor),) = read_tensors(homes[name], {name: weight.huggingface_shape})
+        tensors.append(tensor)
+    return config if torch.equal(*tensors) else replace(config, tie_embeddings=False)
 
 
 def read_state(

@@ -10,11 +10,54 @@ from burnish.checkpoints.families.settings import (
     Settings,
     check_divided,
     check_fixed,
+    check_understood,
     checked_fields,
     make_config,
 )
 from burnish.errors import CheckpointError
 from burnish.nn.config import DecoderConfig, RopeScaling
+
+FIXED: Mapping[str, tuple[Any, ...]] = {
+    "is_causal": (True,),
+    "is_encoder_decoder": (False, None),
+    "add_cross_attention": (False, None),
+    "per_layer_config": (None, {}),
+    "pruned_heads": (None, {}),
+    "quantization_config": (None,),
+    "attention_chunk_size": (None,),
+}
+"""Keys that transformers reads whatever the family, and the values under which a decoder computes the same."""
+
+IDLE = frozenset(
+    (
+        # what made the file
+        *("model_type", "architectures", "transformers_version", "torch_dtype", "dtype", "auto_map", "tokenizer_class"),
+        *("_name_or_path", "name_or_path", "_commit_hash", "finetuning_task", "task_specific_params", "license"),
+        *("unsloth_fixed", "unsloth_version", "unsloth_training_mode", "transformers.js_config", "is_llama_config"),
+        # tokens: the tokenizer's files say them too, and say what is used
+        *(f"{kind}_token_id" for kind in ("bos", "eos", "pad", "sep", "cls", "unk", "mask", "decoder_start")),
+        *("forced_bos_token_id", "forced_eos_token_id", "prefix", "model_max_length", "max_sequence_length"),
+        # training
+        *("initializer_range", "pretraining_tp", "gradient_checkpointing", "router_aux_loss_coef"),
+        *("attention_dropout", "hidden_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "classifier_dropout"),
+        *("attention_probs_dropout_prob", "hidden_dropout_prob", "summary_first_dropout", "summary_last_dropout"),
+        # how transformers computes and returns the same
+        *("use_cache", "return_dict", "output_attentions", "output_hidden_states", "torchscript", "use_bfloat16"),
+        *("_attn_implementation", "attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled"),
+        *("_experts_implementation", "experts_implementation", "chunk_size_feed_forward", "tie_last_hidden_states"),
+        *("tie_encoder_decoder", "reorder_and_upcast_attn", "tf_legacy_loss", "is_decoder"),
+        # heads of classifiers
+        *("num_labels", "id2label", "label2id", "problem_type", "summary_activation", "summary_proj_to_labels"),
+        *("summary_type", "summary_use_proj"),
+        # sampling, which moved to generation_config.json
+        *("max_length", "min_length", "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "typical_p"),
+        *("num_beams", "num_beam_groups", "diversity_penalty", "repetition_penalty", "length_penalty"),
+        *("early_stopping", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids"),
+        *("num_return_sequences", "output_scores", "return_dict_in_generate", "remove_invalid_values"),
+        *("exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "cache_implementation"),
+    )
+)
+"""Keys that change nothing that a decoder computes, whatever their value and the family."""
 
 
 def read_settings(family: Family, file: object, values: Mapping[str, Any]) -> DecoderConfig:
@@ -22,7 +65,10 @@ def read_settings(family: Family, file: object, values: Mapping[str, Any]) -> De
 
     Raises `CheckpointError` naming the file and the key that is missing, malformed or not supported.
     """
-    check_fixed(file, values, family.fixed)
+    check_fixed(file, values, {**FIXED, **family.fixed})
+    understood = {*IDLE, *FIXED, *family.fixed, *family.idle, *family.huggingface_keys.values()}
+    understood.update(key for conversion in family.conversions for key in conversion.keys)
+    check_understood(file, values, understood, f"{family.model_type} models")
     keys = {field: (key, values.get(key)) for field, key in family.huggingface_keys.items()}
     known = checked_fields(file, keys, family.defaults, family.constants)
     if family.divided:

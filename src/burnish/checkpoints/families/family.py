@@ -103,6 +103,7 @@ class Family:
     conversions: keys of config.json that take computing.
     fixed: further keys of config.json and the values under which the decoder computes this model; absent keys are
         fine. The first value is what is written, nothing where it is None.
+    idle: further keys that change nothing that the decoder computes, whatever their value.
     divided: transformers refuses a width that is no multiple of the number of heads, even where head_dim is given.
     prefix: what tensors are called below, absent in files that were saved without the head.
     ignored: endings of tensors that older files carry although they are computed.
@@ -118,6 +119,7 @@ class Family:
     defaults: Mapping[str, Any]
     conversions: tuple[Conversion, ...]
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
     divided: bool = False
     prefix: str = "model."
     ignored: tuple[str, ...] = ("rotary_emb.inv_freq",)

@@ -51,7 +51,7 @@ def _write_scale(config: DecoderConfig) -> dict[str, Any]:
     return {"query_pre_attn_scalar": scalar}
 
 
-_SCALES = Conversion(_read_scale, _write_scale)
+_SCALES = Conversion(_read_scale, _write_scale, ("query_pre_attn_scalar",))
 
 
 def _soft_caps(attention: float | None, logits: float | None) -> Conversion:
@@ -65,6 +65,7 @@ def _soft_caps(attention: float | None, logits: float | None) -> Conversion:
             "attn_logit_softcapping": config.attention_softcap,
             "final_logit_softcapping": config.logits_softcap,
         },
+        ("attn_logit_softcapping", "final_logit_softcapping"),
     )
 
 
@@ -89,6 +90,7 @@ GEMMA2 = Family(
         layer_windows(lambda _settings, _known, layer: layer % 2 == 0),
     ),
     fixed=_FIXED,
+    idle=("hidden_act",),  # `hidden_activation` took its place
     divided=True,
     weights=WEIGHTS,
     layer_weights=in_layers("model.layers.{i}", SANDWICH_NORMS, attention(), GATED),

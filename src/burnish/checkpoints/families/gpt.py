@@ -5,7 +5,6 @@ from burnish.checkpoints.families.positions import rotary
 from burnish.checkpoints.families.settings import activation, feed_forward_width
 
 BIASES = {"qkv_bias": True, "attention_bias": True, "feed_forward_bias": True}
-UNQUANTIZED = {"quantization_config": (None,)}
 
 GGUF_KEYS = {
     "d_model": "embedding_length",
@@ -30,7 +29,7 @@ GPT2_WEIGHTS = (
     table("position_embedding", "transformer.wpe", "position_embd", "positions"),
     *norm("norm", "transformer.ln_f", "output_norm", bias=True),
 )
-GPT2_FIXED = {"scale_attn_weights": (True,), "add_cross_attention": (False, None), **UNQUANTIZED}
+GPT2_FIXED = {"scale_attn_weights": (True,)}
 HEAD = (table("head", "lm_head", "output"),)
 
 GPT2 = Family(
@@ -44,6 +43,7 @@ GPT2 = Family(
     defaults={"norm_eps": 1e-5, "max_positions": 1024, "tie_embeddings": True},
     conversions=(activation("activation_function", "gelu_new"), feed_forward_width("n_inner")),
     fixed={**GPT2_FIXED, "scale_attn_by_inverse_layer_idx": (False, None)},
+    idle=("n_ctx",),
     prefix="transformer.",
     ignored=(".attn.bias", ".attn.masked_bias"),
     weights=GPT2_WEIGHTS,
@@ -72,8 +72,7 @@ GPT2 = Family(
     untied_weights=HEAD,
 )
 
-# One key-value head, and plain projections in place of GPT-2's transposed ones; its settings of the softmax's number
-# format mean nothing here.
+# One key-value head, and plain projections in place of GPT-2's transposed ones.
 GPT_BIGCODE = Family(
     model_type="gpt_bigcode",
     architecture="GPTBigCodeForCausalLM",
@@ -84,7 +83,18 @@ GPT_BIGCODE = Family(
     gguf_keys=GGUF_KEYS,
     defaults=GPT2.defaults,
     conversions=(activation("activation_function", "gelu_pytorch_tanh"), feed_forward_width("n_inner")),
-    fixed={**GPT2_FIXED, "multi_query": (True,)},
+    fixed={**GPT2_FIXED, "multi_query": (True,), "num_key_value_heads": (1, None)},
+    idle=(
+        "n_ctx",
+        "attention_softmax_in_fp32",
+        "scale_attention_softmax_in_fp32",
+        "inference_runner",
+        "max_batch_size",
+        "pad_key_length",
+        "pre_allocate_kv_cache",
+        "runner_max_sequence_length",
+        "validate_runner_input",
+    ),
     prefix="transformer.",
     ignored=(".attn.bias", ".attn.masked_bias"),
     weights=GPT2_WEIGHTS,
@@ -122,7 +132,6 @@ GPT_NEOX = Family(
     gguf_keys={**GGUF_KEYS, "parallel": "use_parallel_residual", "rope_theta": "rope.freq_base"},
     defaults={**BIASES, "parallel": True, "norm_eps": 1e-5, "max_positions": 2048, "tie_embeddings": False},
     conversions=(activation("hidden_act", "gelu"), rotary(theta_key="rotary_emb_base", share=("rotary_pct", 0.25))),
-    fixed=UNQUANTIZED,
     divided=True,
     prefix="gpt_neox.",
     ignored=(".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"),
@@ -176,8 +185,9 @@ FALCON = Family(
         "bias": (False, None),
         "num_ln_in_parallel_attn": (None, 1),
         "partial_rotary_factor": (None, 1.0),
-        **UNQUANTIZED,
+        "apply_residual_connection_post_layernorm": (False, None),
     },
+    idle=("num_kv_heads",),  # read with `multi_query` false, or in the 40B's layout
     prefix="transformer.",
     weights=(
         table("embedding", "transformer.word_embeddings", "token_embd"),

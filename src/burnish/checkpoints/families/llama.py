@@ -24,7 +24,7 @@ ATTENTION_BIAS = {"qkv_bias": "attention_bias", "attention_bias": "attention_bia
 MLP_BIAS = {"feed_forward_bias": "mlp_bias"}
 DEFAULTS = {"norm_eps": 1e-6, "tie_embeddings": False}
 NO_BIAS = dict.fromkeys((*ATTENTION_BIAS, *MLP_BIAS), False)
-FIXED = {"partial_rotary_factor": (None, 1.0), "quantization_config": (None,)}
+FIXED = {"partial_rotary_factor": (None, 1.0)}
 
 GGUF_KEYS = {
     "d_model": "embedding_length",
@@ -204,13 +204,14 @@ PHI3 = Family(
     huggingface_keys=KEYS,
     gguf_keys=GGUF_KEYS,
     defaults={**DEFAULTS, "norm_eps": 1e-5, "max_positions": 4096},
+    # Read for longrope alone.
+    idle=("original_max_position_embeddings",),
     # Its only scaling, longrope, changes the frequencies with the length of the sequence.
     conversions=(
         activation("hidden_act", "silu"),
         rotary(share=("partial_rotary_factor", 1.0), kinds=()),
         uniform_window(None),
     ),
-    fixed={"quantization_config": (None,)},
     weights=WEIGHTS,
     layer_weights=in_layers(
         "model.layers.{i}",

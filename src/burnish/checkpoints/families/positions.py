@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from burnish.checkpoints.families.settings import Conversion, Settings
+from burnish.checkpoints.families.settings import Conversion, Settings, check_understood
 from burnish.nn.config import DecoderConfig, RopeScaling
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -32,6 +32,16 @@ SCALING_KEYS: Mapping[str, Mapping[str, str]] = {
 }
 """What each kind of scaling depends on: fields of `RopeScaling` to keys."""
 
+_ROPE_KEYS = {
+    "rope_theta",
+    "rope_type",
+    "type",
+    "partial_rotary_factor",
+    *(key for keys in SCALING_KEYS.values() for key in keys.values()),
+}
+"""Keys of the object that describes rotary positions; `_REFUSED` has further ones."""
+_ROPE_OBJECTS = ("rope_scaling", "rope_parameters", "original_max_position_embeddings")
+
 _REQUIRED = ("factor", "low_freq_factor", "high_freq_factor")
 # Keys of YaRN that change it in ways that are not computed, and the values under which they do not.
 _REFUSED = {"mscale": (None,), "mscale_all_dim": (None,), "truncate": (None, True)}
@@ -51,6 +61,8 @@ def rotary(
     kinds: the scalings that the family has.
     """
 
+    aliases = {"rope_theta": theta_key, "partial_rotary_factor": "partial_rotary_factor" if share is None else share[0]}
+
     def read(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         key = "rope_scaling" if settings.values.get("rope_scaling") else "rope_parameters"
         rope = settings.inside(key)
@@ -59,6 +71,10 @@ def rotary(
             "rope_scaling": _read_scaling(settings, key, known["max_positions"], kinds),
         }
         given = rope.number("partial_rotary_factor")
+        for alias, name in aliases.items():
+            # Some versions of transformers wrote both, and read the family's own name only.
+            if alias != name and settings.values.get(alias) not in (None, settings.values.get(name)):
+                settings.refuse(alias, f"but these models have {name}")
         if share is None:
             if given not in (None, 1.0):
                 settings.refuse(key, "but this family rotates whole heads")
@@ -75,7 +91,7 @@ def rotary(
             values[share[0]] = rope["partial_rotary_factor"] = _share(config)
         return values if config.rope_scaling is None else {**values, "rope_scaling": scaling}
 
-    return Conversion(read, write)
+    return Conversion(read, write, (*_ROPE_OBJECTS, *aliases, *aliases.values()))
 
 
 def _read_local_and_global(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,12 +101,23 @@ def _read_local_and_global(settings: Settings, known: Mapping[str, Any]) -> dict
         settings.refuse("rope_parameters", f"where {stray[0]} is not a type of layer")
     max_positions = known["max_positions"]
     _read_scaling(nested, _SLIDING, max_positions, kinds=())
-    source, key = (settings, "rope_scaling") if settings.values.get("rope_scaling") else (nested, _FULL)
-    full, local = nested.inside(_FULL).number("rope_theta"), nested.inside(_SLIDING).number("rope_theta")
+    full, local = nested.inside(_FULL), nested.inside(_SLIDING)
+    if scaling := settings.inside("rope_scaling").values:
+        # transformers 5 lays it over what `rope_parameters` says of the layers without a window. The older name of the
+        # kind then loses against the newer one, which is always there.
+        if scaling.get("rope_type") is None:
+            settings.refuse("rope_scaling", "which lacks rope_type")
+        full = Settings(settings.file, {**full.values, **scaling}, f"{settings.prefix}rope_scaling.")
+        source, key = Settings(settings.file, {**settings.values, "rope_scaling": full.values}), "rope_scaling"
+    else:
+        source, key = nested, _FULL
+    for rope in (full, local):
+        if rope.number("partial_rotary_factor") not in (None, 1.0):
+            rope.refuse("partial_rotary_factor", "but this family rotates whole heads")
     return {
-        "rope_theta": full or settings.number("rope_theta") or 1_000_000.0,
+        "rope_theta": full.number("rope_theta") or settings.number("rope_theta") or 1_000_000.0,
         "rope_scaling": _read_scaling(source, key, max_positions, tuple(SCALING_KEYS)),
-        "local_rope_theta": local or settings.number("rope_local_base_freq") or 10_000.0,
+        "local_rope_theta": local.number("rope_theta") or settings.number("rope_local_base_freq") or 10_000.0,
     }
 
 
@@ -108,7 +135,9 @@ def _write_local_and_global(config: DecoderConfig) -> dict[str, Any]:
     return values if config.rope_scaling is None else {**values, "rope_scaling": scaling}
 
 
-local_and_global_rotary = Conversion(_read_local_and_global, _write_local_and_global)
+local_and_global_rotary = Conversion(
+    _read_local_and_global, _write_local_and_global, (*_ROPE_OBJECTS, "rope_theta", "rope_local_base_freq")
+)
 
 
 def _read_unrotated(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +155,7 @@ def _read_unrotated(settings: Settings, known: Mapping[str, Any]) -> dict[str, A
 unrotated_layers = Conversion(
     _read_unrotated,
     lambda config: {"no_rope_layers": [int(i not in config.unrotated_layers) for i in range(config.n_layers)]},
+    ("no_rope_layers", "no_rope_layer_interval"),
 )
 
 
@@ -134,6 +164,7 @@ def uniform_window(default: int | None) -> Conversion:
     return Conversion(
         lambda settings, _: {"sliding_window": settings.whole("sliding_window", default)},
         lambda config: {"sliding_window": config.sliding_window},
+        ("sliding_window",),
     )
 
 
@@ -155,16 +186,17 @@ def layer_windows(
     def read(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
         n_layers = known["n_layers"]
         window = settings.whole("sliding_window", default)
-        if window is None or (switch and not settings.flag("use_sliding_window", False)):
-            return {"sliding_window": None}
+        off = window is None or (switch and not settings.flag("use_sliding_window", False))
         types = settings.values.get("layer_types")
         if types is None:
-            types = [_SLIDING if slides(settings, known, layer) else _FULL for layer in range(n_layers)]
+            types = [_SLIDING if not off and slides(settings, known, layer) else _FULL for layer in range(n_layers)]
         if not isinstance(types, list) or len(types) != n_layers or any(t not in (_FULL, _SLIDING) for t in types):
             settings.refuse("layer_types", f"which is not {_FULL} or {_SLIDING} for each of the {n_layers} layers")
         full = tuple(layer for layer in range(n_layers) if types[layer] == _FULL)
         if len(full) == n_layers:
             return {"sliding_window": None}
+        if off:
+            settings.refuse("layer_types", f"but no window is in use; only {_FULL} is understood then")
         return {"sliding_window": window, "full_attention_layers": full}
 
     def write(config: DecoderConfig) -> dict[str, Any]:
@@ -180,34 +212,41 @@ def layer_windows(
         # Gemma's mask is built from the number even where no layer uses it.
         return {**values, "sliding_window": config.sliding_window or (None if switch else config.max_positions)}
 
-    return Conversion(read, write)
+    switches = ("use_sliding_window", "max_window_layers") if switch else ()
+    patterns = ("sliding_window_pattern", "_sliding_window_pattern") if pattern else ()
+    return Conversion(read, write, ("sliding_window", "layer_types", *switches, *patterns))
 
 
 def _read_scaling(settings: Settings, key: str, max_positions: int, kinds: Sequence[str]) -> RopeScaling | None:
     """The scaling that the object under `key` describes; refused unless it is one of `kinds`."""
     rope = settings.inside(key)
     kind: Any = rope.values.get("rope_type") or rope.values.get("type") or "default"
-    if kind == "default":
-        return None
-    if kind not in kinds:
+    if kind not in ("default", *kinds):
         known = ", ".join(("default", *kinds))
         settings.refuse(
             key, f"which is not supported (only {known} positions are); the model would compute wrong results"
         )
+    found = {rope.prefix + name: value for name, value in rope.values.items()}
+    understood = {rope.prefix + name for name in (*_ROPE_KEYS, *_REFUSED)}
+    check_understood(settings.file, found, understood, "rotary positions")
+    if kind == "default":
+        return None
     for other, allowed in _REFUSED.items():
         if rope.values.get(other) not in allowed:
             settings.refuse(key, f"where {other} is not supported")
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for field, name in SCALING_KEYS[kind].items():
         if name in _REQUIRED and rope.values.get(name) is None:
             settings.refuse(key, f"which lacks {name}")
-        found[field] = rope.whole(name) if field == "original_max_positions" else rope.number(name)
-    if "original_max_positions" in found:
-        found["original_max_positions"] = (
-            found["original_max_positions"] or settings.whole("original_max_position_embeddings") or max_positions
-        )
+        fields[field] = rope.whole(name) if field == "original_max_positions" else rope.number(name)
+    if "original_max_positions" in fields:
+        name, inside = "original_max_position_embeddings", fields["original_max_positions"]
+        outside = settings.whole(name)
+        if outside and inside not in (None, outside):
+            settings.refuse(name, f"but {rope.prefix}{name} is {inside}")
+        fields["original_max_positions"] = inside or outside or max_positions
     try:
-        return RopeScaling(kind=kind, **{field: value for field, value in found.items() if value is not None})
+        return RopeScaling(kind=kind, **{field: value for field, value in fields.items() if value is not None})
     except ValueError as error:
         settings.refuse(key, f"but {error}")
 

@@ -1,6 +1,6 @@
 """Reading the keys of a configuration file with their types checked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -8,6 +8,7 @@ from burnish.errors import CheckpointError
 from burnish.nn.config import Activation, DecoderConfig
 
 _LARGEST = 2**31
+_LONGEST = 200
 _DEEPEST = 10_000
 """A damaged number of layers must not make us list tensors for hours."""
 
@@ -18,6 +19,15 @@ _KINDS: Mapping[str, type] = {
 """Types of the fields of `DecoderConfig` that keys set directly; whole numbers where not named."""
 
 _KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def shown(value: object) -> str:
+    """A value for an error message: a damaged file may hold megabytes."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deeply to be shown"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class Settings:
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         """Refuse the value of a key: `FILE: KEY is VALUE, REASON`."""
-        raise CheckpointError(f"{self.file}: {self.prefix}{key} is {self.values.get(key)!r}, {reason}")
+        raise CheckpointError(f"{self.file}: {self.prefix}{key} is {shown(self.values.get(key))}, {reason}")
 
     def number(self, key: str, default: float | None = None) -> float | None:
         """A number above 0; `default` where it is absent, None where it is null."""
@@ -69,10 +79,12 @@ class Conversion(NamedTuple):
 
     read: from the file's keys and the fields known so far to further fields of `DecoderConfig`.
     write: from the configuration to keys.
+    keys: those that `read` understands, whether or not it needs them.
     """
 
     read: Callable[[Settings, Mapping[str, Any]], dict[str, Any]]
     write: Callable[[DecoderConfig], dict[str, Any]]
+    keys: tuple[str, ...]
 
 
 _ACTIVATIONS: Mapping[str, Activation] = {
@@ -100,7 +112,7 @@ def activation(key: str, usual: str) -> Conversion:
     def write(config: DecoderConfig) -> dict[str, Any]:
         return {key: next(name for name in (usual, *_ACTIVATIONS) if _ACTIVATIONS[name] == config.activation)}
 
-    return Conversion(read, write)
+    return Conversion(read, write, (key,))
 
 
 def feed_forward_width(key: str) -> Conversion:
@@ -108,6 +120,7 @@ def feed_forward_width(key: str) -> Conversion:
     return Conversion(
         lambda settings, known: {"d_ff": settings.whole(key) or 4 * known["d_model"]},
         lambda config: {key: config.d_ff},
+        (key,),
     )
 
 
@@ -117,8 +130,22 @@ def check_fixed(file: object, found: Mapping[str, Any], fixed: Mapping[str, tupl
         value = found.get(key, allowed[0])
         if value not in allowed:
             raise CheckpointError(
-                f"{file}: {key} is {value!r}, which is not supported yet (only {allowed[0]!r} is); "
+                f"{file}: {key} is {shown(value)}, which is not supported yet (only {allowed[0]!r} is); "
                 "the model would compute wrong results"
+            )
+
+
+def check_understood(file: object, found: Mapping[str, Any], understood: Collection[str], what: str) -> None:
+    """Refuses a key that is set and that nothing here understands: what it changes would be ignored in silence.
+
+    understood: all keys that are read, fixed or known to change nothing; `what` completes "not a known setting of".
+    """
+    for key, value in found.items():
+        unset = value is None or value is False or (isinstance(value, str | list | dict) and not value)
+        if key not in understood and not unset:
+            raise CheckpointError(
+                f"{file}: {shown(key)[1:-1]} is {shown(value)}, which is not a known setting of {what}; if they "
+                "compute the same without it, remove it"
             )
 
 
@@ -166,9 +193,9 @@ def checked(file: object, key: str, kind: type, value: Any, largest: int = _LARG
     if value is None:
         raise CheckpointError(f"{file}: {key} is missing")
     if type(value) not in ((int, float) if kind is float else (kind,)):
-        raise CheckpointError(f"{file}: {key} must be {_KIND_NAMES[kind]}, found {value!r}")
+        raise CheckpointError(f"{file}: {key} must be {_KIND_NAMES[kind]}, found {shown(value)}")
     if kind is not bool and not 0 < value <= largest:
-        raise CheckpointError(f"{file}: {key} must be above 0 and at most {largest:,}, found {value!r}")
+        raise CheckpointError(f"{file}: {key} must be above 0 and at most {largest:,}, found {shown(value)}")
     return kind(value)
 
 
