@@ -276,6 +276,8 @@ def test_a_prompt_may_hold_turns_that_the_template_rewrites(smollm2_tokenizer: T
         ("{{ raise_exception('roles must alternate') }}", DataError, "refuses these messages: roles must alternate"),
         ("{{ messages[0].content + 1 }}", DataError, "refuses these messages"),
         ("{{ messages.append(1) }}", DataError, "refuses these messages"),
+        ("{{ [1, 2] | random }}", DataError, "draws at random"),
+        ("{{ lipsum() }}", DataError, "draws at random"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", DataError, "refuses these messages"),
         ("{% for m in messages %}{{ m.content }}\n{% endfor %}", CheckpointError, "without a stop token"),
     ],

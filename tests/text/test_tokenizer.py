@@ -12,6 +12,7 @@ from vocabularies import TRICKY, UNUSUAL_NUMERALS
 
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.errors import CheckpointError, DataError
+from burnish.text.chat import render
 from burnish.text.gguf_vocabulary import CONTROL, NORMAL, PRE_TOKENIZERS, USER_DEFINED
 from burnish.text.tokenizer import SENTINEL, Tokenizer
 
@@ -268,6 +269,106 @@ def test_named_template_and_token_objects(tmp_path: Path) -> None:
     assert tokenizer.stop_ids == {261, 262}
     (tmp_path / "chat_template.jinja").write_text("file")
     assert Tokenizer.from_folder(tmp_path).chat_template == "file"
+
+
+def test_named_templates_are_kept_in_folders_and_gguf(tmp_path: Path) -> None:
+    named = {"tool_use": "tools", "rag": "documents"}
+    tokenizer = replace(Tokenizer.from_gguf(metadata_for("gpt-2"), "f"), chat_template="usual", named_templates=named)
+    tokenizer.save(tmp_path)
+    folder = Tokenizer.from_folder(tmp_path)
+    file = Tokenizer.from_gguf(folder.to_gguf(270), "f")
+    for read in (folder, file):
+        assert (read.chat_template, dict(read.named_templates)) == ("usual", named)
+    transformers = pytest.importorskip("transformers")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path).chat_template == {"default": "usual", **named}
+
+
+def test_templates_in_files_of_their_own(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("usual\n")
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("tools")
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert tokenizer.templates == {"default": "usual\n", "tool_use": "tools"}
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.chat_template == tokenizer.templates
+    message: list[Any] = [{"role": "user", "content": "?"}]
+    for tools in (None, [], [{"type": "function", "function": {"name": "f", "parameters": {}}}]):
+        expected = theirs.apply_chat_template(message, tools=tools, tokenize=False)
+        assert render(tokenizer, message, tools=tools) == expected
+    with pytest.raises(CheckpointError, match="named rag, tool_use, but none named default"):
+        render(replace(tokenizer, chat_template=None, named_templates={"tool_use": "", "rag": ""}), message)
+
+
+@pytest.mark.parametrize("value", [7, {"default": "a"}, ["a"], [{"name": "default"}]])
+def test_templates_that_are_none(tmp_path: Path, value: Any) -> None:
+    Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": value}))
+    with pytest.raises(CheckpointError, match="chat_template must be text"):
+        Tokenizer.from_folder(tmp_path)
+
+
+def edited(folder: Path, **changes: Any) -> Path:
+    """A tokenizer's folder with other keys in tokenizer_config.json."""
+    Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(folder)
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    return folder
+
+
+LISTED = {"265": {"content": "<pad>", "special": True}, "266": {"content": "<x>", "special": False}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pad_token": "[PAD]"},
+        {"pad_token": {"__type": "AddedToken", "content": "[PAD]", "lstrip": False, "normalized": False}},
+        {"pad_token": "<pad>", "added_tokens_decoder": LISTED},
+        {"pad_token": "<pad>", "unk_token": "<unk>", "added_tokens_decoder": LISTED},
+    ],
+)
+def test_tokens_that_only_the_configuration_knows(tmp_path: Path, changes: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(edited(tmp_path, **changes))
+    ours = Tokenizer.from_folder(tmp_path)
+    assert (ours.pad_id, ours.unk_id) == (theirs.pad_token_id, theirs.unk_token_id)
+    assert ours.pad_id == 265
+    assert ours.vocab_size == len(theirs)
+    for text in ("a<x>b", "<pad>", "[PAD]a"):
+        assert ours.encode(text, special=True) == theirs(text)["input_ids"]
+    assert ours.pad_id not in ours.encode("<pad>[PAD]")
+    ours.save(tmp_path / "again")
+    assert Tokenizer.from_folder(tmp_path / "again").pad_id == 265
+
+
+def test_added_tokens_that_do_not_fit(tmp_path: Path) -> None:
+    folder = edited(tmp_path, added_tokens_decoder={"300": {"content": "<pad>", "special": True}})
+    with pytest.raises(CheckpointError, match="gives '<pad>' the id 300, but the next free one"):
+        Tokenizer.from_folder(folder)
+
+
+def named_tokens(folder: Path, names: dict[str, str], **changes: Any) -> Tokenizer:
+    """The tokenizer of a folder whose tokens have other names."""
+    metadata = metadata_for("gpt-2", **changes)
+    tokens = [names.get(token, token) for token in metadata["tokenizer.ggml.tokens"]]
+    Tokenizer.from_gguf({**metadata, "tokenizer.ggml.tokens": tokens}, "f").save(folder)
+    return Tokenizer.from_folder(folder)
+
+
+def test_a_folder_stops_where_a_gguf_file_does(tmp_path: Path) -> None:
+    """Qwen2.5's base models name the end of a text alone, in both files."""
+    assert named_tokens(tmp_path, {"<turn>": "<|im_end|>"}).stop_ids == {261, 262}
+    for listed, expected in ((261, {261, 262}), ([261], {261, 262}), ([261, 263], {261, 263}), (262, {261, 262})):
+        (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": listed}))
+        assert Tokenizer.from_folder(tmp_path).stop_ids == expected
+
+
+def test_the_end_of_a_message_is_not_that_of_a_turn_in_harmony(tmp_path: Path) -> None:
+    names = {"<end>": "<|return|>", "<turn>": "<|end|>", "<tool>": "<|call|>"}
+    assert named_tokens(tmp_path, names).stop_ids == {261}
 
 
 def test_real_metadata_written_back(smollm2_path: Path, smollm2_tokenizer: Tokenizer) -> None:

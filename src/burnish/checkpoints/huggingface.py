@@ -194,7 +194,7 @@ def write_folder(
     dtype = dtype or torch.float32
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
-    special = _special_ids(tokenizer)
+    special = _special_ids(tokenizer, settings.get("vocab_size"))
     name = str(dtype).removeprefix("torch.")
     with atomic_folder(folder) as temporary:
         # transformers 4 reads torch_dtype, transformers 5 dtype.
@@ -206,12 +206,13 @@ def write_folder(
         _write_weights(tensors, temporary, dtype, max_shard_bytes)
 
 
-def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
+def _special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
+    """Ids as transformers reads them, which refuses to build a model that has no row for its padding token."""
     stops = sorted(tokenizer.stop_ids)
     ids = {
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
-        "pad_token_id": tokenizer.pad_id,
+        "pad_token_id": None if n_rows and (tokenizer.pad_id or 0) >= n_rows else tokenizer.pad_id,
     }
     return ids
 

@@ -37,7 +37,7 @@ def save_reward_model(
     """
     decoder = model.decoder
     check_vocabulary(decoder, tokenizer)
-    tokenizer = replace(tokenizer, pad_id=padding_id(tokenizer))
+    tokenizer = replace(tokenizer, pad_id=padding_id(tokenizer, decoder.config.vocab_size))
     config = replace(decoder.config, tie_embeddings=True)
     family = family_for(config)
     weights = (
@@ -74,11 +74,14 @@ def read(folder: Path, *, compute_dtype: torch.dtype, device: torch.device) -> t
     return model, tokenizer
 
 
-def padding_id(tokenizer: Tokenizer) -> int:
-    """The token to pad with: the tokenizer's own, or another control token, but none that ends an answer."""
+def padding_id(tokenizer: Tokenizer, n_rows: int | None = None) -> int:
+    """The token to pad with: the tokenizer's own, or another control token, but none that ends an answer.
+
+    n_rows: the rows of the embedding, if not one for each token; padding is read and needs one.
+    """
     usual = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.bos_id)
     for token in (*usual, *sorted(tokenizer.control_ids)):
-        if token is not None and token not in tokenizer.stop_ids:
+        if token is not None and token not in tokenizer.stop_ids and (n_rows is None or token < n_rows):
             return token
     raise CheckpointError(
         f"{tokenizer.source}: every control token ends a turn, so that none is left to pad with, and a reward read at "

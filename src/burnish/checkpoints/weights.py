@@ -40,11 +40,21 @@ def check_finite(file: Path, name: str, tensor: Tensor) -> None:
 
 
 def check_vocabulary(decoder: Decoder, tokenizer: Tokenizer) -> None:
-    """Refuses a tokenizer with ids that the decoder has no embedding for; spare rows are common and harmless."""
-    if tokenizer.vocab_size > decoder.config.vocab_size:
+    """Refuses a tokenizer with ids that the decoder has no embedding for; spare rows are common and harmless.
+
+    Tokens that nothing writes need no row: control tokens that end no text, such as the place of an image in Gemma 3,
+    or a padding token that a tokenizer was given later.
+    """
+    rows = decoder.config.vocab_size
+    if tokenizer.vocab_size <= rows:
+        return
+    beyond = {i for i in tokenizer.backend.get_vocab(with_added_tokens=True).values() if i >= rows}
+    needed = beyond - tokenizer.control_ids | beyond & ({tokenizer.bos_id, tokenizer.eos_id} | tokenizer.stop_ids)
+    if needed:
+        first = min(needed)
         raise CheckpointError(
             f"{tokenizer.source} has {tokenizer.vocab_size} tokens, but the model's embedding has only "
-            f"{decoder.config.vocab_size} rows; they do not belong together"
+            f"{rows} rows, none for {str(tokenizer.token(first))!r} (id {first}); they do not belong together"
         )
 
 

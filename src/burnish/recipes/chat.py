@@ -21,7 +21,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.generation.engine import stream
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
-from burnish.recipes.runner import RUN_FILE
+from burnish.recipes.plan import RUN_FILE
 from burnish.recipes.schema import ChatConfig
 from burnish.rewards.sql import Result, extract_sql
 from burnish.terminal import printable

@@ -6,14 +6,27 @@ import torch
 
 from burnish.checkpoints import gguf, huggingface
 from burnish.checkpoints.gguf_file import open_gguf
+from burnish.errors import BurnishError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.text.tokenizer import Tokenizer
+from burnish.text import templates, tokenizer_folder
+from burnish.text.tokenizer import Tokenizer, gguf_templates
+from burnish.text.tokenizer_folder import read_templates
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer of a Hugging Face folder or a .gguf file."""
     return Tokenizer.from_folder(path) if path.is_dir() else Tokenizer.from_gguf(open_gguf(path).metadata, path)
+
+
+def prints_date(path: Path) -> bool:
+    """Whether the chat template of a model in files asks for the date; False for what cannot be read."""
+    try:
+        if path.is_dir():
+            return templates.prints_date(read_templates(path, tokenizer_folder.read_config(path)))
+        return path.is_file() and templates.prints_date(gguf_templates(open_gguf(path).metadata, str(path)))
+    except BurnishError:  # said when the model is read in full
+        return False
 
 
 def read_config(path: Path) -> DecoderConfig:

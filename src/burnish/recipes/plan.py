@@ -8,10 +8,12 @@ once in all that depend on it, and in no other.
 import glob
 import hashlib
 import importlib.util
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from burnish.recipes.validation import validate
 from burnish.recipes.yaml_source import read_recipe
 
 PACKAGE = "package:"
+RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     model: Path
     chat_inputs: tuple[Input, ...]
+    today: date
 
     @property
     def recipe_folder(self) -> Path:
@@ -102,18 +106,28 @@ def make_plan(file: Path, *, overrides: Iterable[str] = (), runs: Path = Path("r
         apply_override(source, override)
     raise_problems(source.problems, source.file)
     recipe = validate(Recipe, source)
-    planner = _Planner(source, recipe, file.parent, runs / recipe.name)
+    today = recipe.date or _first_day(runs / recipe.name) or date.today()
+    planner = _Planner(source, recipe, file.parent, runs / recipe.name, today)
     stages = planner.plan()
     chat_inputs = planner.chat_inputs()
     raise_problems(planner.problems, source.file)
     planner.hashes.save()
-    return Plan(file, recipe, runs / recipe.name, tuple(stages), planner.model_paths[0], tuple(chat_inputs))
+    return Plan(file, recipe, runs / recipe.name, tuple(stages), planner.model_paths[0], tuple(chat_inputs), today)
+
+
+def _first_day(folder: Path) -> date | None:
+    """The day that a run's chat templates print since it was started; None for a run that was not."""
+    try:
+        return date.fromisoformat(json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["today"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 class _Planner:
     """Walks the stages in order; whatever is wrong is collected in `problems`."""
 
-    def __init__(self, source: Source, recipe: Recipe, recipe_folder: Path, run_folder: Path) -> None:
+    def __init__(self, source: Source, recipe: Recipe, recipe_folder: Path, run_folder: Path, today: date) -> None:
+        self.today = today
         self.source, self.recipe, self.recipe_folder, self.run_folder = source, recipe, recipe_folder, run_folder
         self.hashes = FileHashes(run_folder / ".hashes.json")
         self.problems: list[Problem] = []
@@ -174,6 +188,8 @@ class _Planner:
                 "compute_dtype": recipe.compute_dtype,
                 "name": name,
             }
+        if any(self._prints_date(item) for item in inputs):
+            identity["today"] = self.today.isoformat()
         return PlannedStage(
             name=name,
             config=config,
@@ -182,6 +198,14 @@ class _Planner:
             identity=identity,
             seed=int.from_bytes(hashlib.sha256(f"{self.recipe.seed}/{name}".encode()).digest()[:4], "big"),
         )
+
+    def _prints_date(self, item: Input) -> bool:
+        """Whether a stage that reads `item` may render a chat template with the date in it."""
+        from burnish.recipes.models import prints_date
+
+        if item.producer is not None:  # a model that was made here has the chat template of its base
+            return "today" in self.planned[self.names.index(item.producer)].identity
+        return item.kind in ("model", "reward_model") and any(map(prints_date, item.paths))
 
     def _fill_latest(self, config: StageConfig, index: int) -> StageConfig:
         """Replace left out `latest` references by what they stand for."""

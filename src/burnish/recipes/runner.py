@@ -24,7 +24,7 @@ from burnish.recipes.environment import GIB, hardware, versions
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
 from burnish.recipes.models import count_parameters, read_config
-from burnish.recipes.plan import Input, Plan, PlannedStage, make_plan
+from burnish.recipes.plan import RUN_FILE, Input, Plan, PlannedStage, make_plan
 from burnish.recipes.problems import did_you_mean
 from burnish.recipes.stage import DATA_KINDS, Metrics, StageContext
 from burnish.recipes.state import (
@@ -42,7 +42,6 @@ from burnish.recipes.state import (
 from burnish.recipes.trust import ask_once
 
 SUMMARY_FILE = "summary.json"
-RUN_FILE = "run.json"
 
 
 def run(
@@ -201,6 +200,7 @@ class _Run:
             seed=stage.seed,
             device=recipe.device,
             compute_dtype=recipe.compute_dtype,
+            today=self.plan.today,
             inputs={item.written: item.paths for item in stage.inputs},
             input_keys={item.written: item.key for item in stage.inputs},
             display=self.display,
@@ -272,6 +272,7 @@ class _Run:
         return {
             "recipe": str(self.plan.file.resolve()),
             **self.plan.recipe.header(),
+            "today": self.plan.today.isoformat(),
             "model": self._relative(model),
             "chat_inputs": {
                 item.written: [self._relative(path) for path in item.paths] for item in self.plan.chat_inputs

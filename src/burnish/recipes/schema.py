@@ -1,5 +1,6 @@
 """The recipe: what a YAML file may hold, and what each key means."""
 
+import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -31,6 +32,9 @@ class Recipe(StrictModel):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
     compute_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="format of matrix products; auto measures which is faster here"
+    )
+    date: datetime.date | None = Field(
+        None, description="the day that chat templates print (2026-01-31); the run's first day if left out"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if left out")
     chat: ChatConfig | None = Field(None, description="how `burnish chat` talks to the finished model")

@@ -8,7 +8,8 @@ below is found by the planner, resolved to paths, hashed into the stage's cache 
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
@@ -160,6 +161,7 @@ class StageContext:
         seed: derived from the recipe's seed and the stage's name.
         inputs: the paths of every reference as written in the configuration.
         input_keys: the content hash, or the producer's key, of every reference.
+        today: the day that chat templates print.
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
     """
@@ -173,6 +175,7 @@ class StageContext:
     input_keys: Mapping[str, str]
     display: Display
     recipe_folder: Path
+    today: date | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lineage: tuple[Mapping[str, Any], ...] = ()
 
@@ -203,13 +206,22 @@ class StageContext:
         """The model and tokenizer that a model reference stands for, on the recipe's device."""
         import burnish
 
-        return burnish.load(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
+        decoder, tokenizer = burnish.load(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
+        return decoder, replace(tokenizer, today=self.today)
+
+    def load_tokenizer(self, reference: str | None) -> "Tokenizer":
+        """The tokenizer alone of the model that a reference stands for."""
+        from burnish.recipes.models import load_tokenizer
+
+        return replace(load_tokenizer(self.path(reference)), today=self.today)
 
     def load_reward_model(self, reference: str | None) -> "tuple[ScalarModel, Tokenizer]":
         """The reward model and tokenizer that a reference stands for, on the recipe's device."""
         from burnish.checkpoints import load_reward_model
 
-        return load_reward_model(self.path(reference), compute_dtype=self.compute_dtype, device=self.device)
+        path = self.path(reference)
+        model, tokenizer = load_reward_model(path, compute_dtype=self.compute_dtype, device=self.device)
+        return model, replace(tokenizer, today=self.today)
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def _difference(record: Mapping[str, Any], stage: PlannedStage) -> str:
     for key, value in stage.identity["fingerprints"].items():
         if record.get("fingerprints", {}).get(key) != value:
             return f"{key} changed"
-    return "the recipe's seed, device or dtype changed"
+    return "the recipe's seed, device, dtype or date changed"
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,23 +8,14 @@
 """
 
 import itertools
-import json
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Any, NamedTuple, NoReturn, Required, TypedDict
+from datetime import date
+from typing import Any, NamedTuple, Required, TypedDict
 
-import jinja2
-from jinja2.ext import Extension
-from jinja2.nodes import CallBlock, Node
-from jinja2.parser import Parser
-from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from burnish.errors import CheckpointError, DataError
-from burnish.text.tokenizer import GENERATED, GENERATED_END, Tokenizer
+from burnish.errors import CheckpointError
+from burnish.text.templates import fill_template
+from burnish.text.tokenizer import Tokenizer
 
 
 class Message(TypedDict, total=False):
@@ -118,29 +109,16 @@ def _render(
     *,
     add_generation_prompt: bool = False,
     tools: Tools | None = None,
+    today: date | None = None,
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text of a conversation, and from where to where the template marks it as generated."""
-    template = _compile(_template(tokenizer), tokenizer.source)
-    names = {f"{n}_token": tokenizer.token(getattr(tokenizer, f"{n}_id")) for n in ("bos", "eos", "pad", "unk")}
-    try:
-        text = template.render(
-            messages=[_as_template_reads(message) for message in messages],
-            tools=tools,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **{name: text for name, text in names.items() if text is not None},
-        )
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-        raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
-    plain, spans, starts = "", [], []
-    for part in re.split(f"([{GENERATED}{GENERATED_END}])", text):
-        if part == GENERATED:
-            starts.append(len(plain))
-        elif part == GENERATED_END:
-            spans.append((starts.pop() if starts else 0, len(plain)))
-        else:
-            plain += part
-    return plain, [(start, end) for start, end in spans if start < end]
+    return fill_template(
+        tokenizer,
+        [_as_template_reads(message) for message in messages],
+        add_generation_prompt=add_generation_prompt,
+        tools=tools,
+        today=today or tokenizer.today or date.today(),
+    )
 
 
 def _as_template_reads(message: Message) -> dict[str, Any]:
@@ -217,66 +195,3 @@ def _guard(tokenizer: Tokenizer, value: Any) -> Any:
     if isinstance(value, Sequence):
         return [_guard(tokenizer, item) for item in value]
     return value
-
-
-def _template(tokenizer: Tokenizer) -> str:
-    if tokenizer.chat_template is None:
-        raise CheckpointError(
-            f"{tokenizer.source} has no chat template, so it cannot hold a conversation; "
-            "use an instruction-tuned model or add chat_template to its tokenizer_config.json"
-        )
-    return tokenizer.chat_template
-
-
-@lru_cache(maxsize=16)
-def _compile(source: str, file: str) -> jinja2.Template:
-    try:
-        return _environment().from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise CheckpointError(
-            f"the chat template of {file} is not valid Jinja (line {error.lineno}): {error.message}"
-        ) from error
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """The environment that templates are written for: transformers' `render_jinja_template`."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationBlock]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    return environment
-
-
-class _GenerationBlock(Extension):
-    """`{% generation %} ... {% endgeneration %}`: what the model generates, between two marks."""
-
-    tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
-
-    def parse(self, parser: Parser) -> Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return CallBlock(self.call_method("_mark"), [], [], body).set_lineno(line)
-
-    def _mark(self, caller: Macro) -> str:
-        return f"{GENERATED}{caller()}{GENERATED_END}"
-
-
-def _tojson(
-    value: object,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """Replaces jinja2's own filter, which escapes HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)

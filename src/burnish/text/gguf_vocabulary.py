@@ -164,6 +164,8 @@ def write_vocabulary(tokenizer: Tokenizer, n_tokens: int, source: str) -> dict[s
     for token, i in model["vocab"].items():
         tokens[i], types[i] = token, BYTE if prefix is not None and is_byte(token) else NORMAL
     for token in added:
+        if token["id"] >= n_tokens:  # a control token that the model has no row for
+            continue
         # llama.cpp looks for user-defined tokens in the text itself, where spaces are still spaces.
         plain = token["special"] or prefix is None
         tokens[token["id"]] = token["content"] if plain else token["content"].replace(SPACE, " ")

@@ -104,9 +104,8 @@ class CompareStage(StageConfig):
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling
-        from burnish.recipes.models import load_tokenizer
 
-        tokenizer = load_tokenizer(context.path(self.reference))
+        tokenizer = context.load_tokenizer(self.reference)
         questions = encode_held_out(
             context,
             tokenizer,

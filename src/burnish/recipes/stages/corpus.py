@@ -39,14 +39,13 @@ class CorpusStage(StageConfig):
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.token_corpus import build_corpus
-        from burnish.recipes.models import load_tokenizer
 
         groups = self._groups(context)
         context.display.say(
             "  " + ", ".join(f"{len(documents):,} documents ({group})" for group, documents in groups.items())
         )
         corpus, report = build_corpus(
-            groups, load_tokenizer(context.path(self.tokenizer)), window=self.window, heldout_fraction=self.heldout
+            groups, context.load_tokenizer(self.tokenizer), window=self.window, heldout_fraction=self.heldout
         )
         corpus.save(context.folder / self.produces["corpus"], report)
         removed = {group: len(documents) for group, documents in report.removed.items()}
