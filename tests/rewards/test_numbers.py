@@ -1,6 +1,8 @@
 """Numbers are read as people write them, and compared exactly; real GSM8K answers are the cases."""
 
 import json
+import math
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,6 +38,58 @@ from burnish.rewards.numbers import NumberVerifier, answer_number, last_number
         ("", None),
         ("1/0", None),
         ("9" * 5000, None),
+        # What is too long or no number is not replaced by an earlier one.
+        ("18 and " + "9" * 5000, None),
+        ("18 and 1/0", None),
+        # Scientific notation.
+        ("2.5e16", "25000000000000000"),
+        ("5e-05 m", "1/20000"),
+        ("1.5E+3.", "1500"),
+        ("-2e−3", "-1/500"),
+        ("2.5 x 10^16", "25000000000000000"),
+        (r"2.5 \times 10^{-3}", "1/400"),
+        (r"$6.02 \cdot 10^{23}$", "602000000000000000000000"),
+        ("3×10⁸ m/s", "300000000"),
+        ("3 × 10⁻²", "3/100"),
+        ("10^5", "100000"),
+        ("2^10", None),  # an expression
+        ("2^10 = 1024", "1024"),
+        ("1e999999999", None),
+        ("1 x 10^99999999999", None),
+        ("18em", "18"),
+        # Thousands and decimal commas.
+        ("1'234'567.5 francs", "2469135/2"),
+        ("1\u202f234", "1234"),
+        (r"1\,234", "1234"),
+        ("1_000_000", "1000000"),
+        ("12,34,567 rupees", "1234567"),
+        ("1.234.567 Euro", "1234567"),
+        ("1.234,50 Euro", "2469/2"),
+        ("€1.234,50", "2469/2"),
+        ("1, 2, 3", "3"),
+        # A number that could be several things is none, never a part of it.
+        ("3,5", None),
+        ("3.2.1", None),
+        ("1,2345", None),
+        ("1,234,56", None),
+        # Mixed numbers.
+        ("1 1/2 hours", "3/2"),
+        ("2½ cups", "5/2"),
+        ("¾", "3/4"),
+        (r"1\frac{1}{2}", "3/2"),
+        (r"-\frac{3}{4}", "-3/4"),
+        (r"\frac34", "3/4"),
+        ("3⁄4", "3/4"),
+        # Signs.
+        ("– 5 °C", "-5"),
+        ("it is -5.", "-5"),
+        ("the rest is 5 - 3", "3"),
+        ("Left:\n- 3 apples", "3"),
+        ("Left:\n-3 apples", "-3"),
+        ("+7", "7"),
+        ("¥-5", "-5"),
+        ("(1,234)", "1234"),
+        ("５０", "50"),
     ],
 )
 def test_the_last_number_of_a_text(text: str, expected: str | None) -> None:
@@ -67,6 +121,24 @@ def test_the_last_number_of_a_text(text: str, expected: str | None) -> None:
         ("0.333", "1/3", False),
         ("18", 18, True),
         ("18.5", 18.5, True),
+        # Numbers of data files, whatever Python would write for them.
+        ("0.00005", 0.00005, True),
+        ("5", 0.00005, False),
+        ("5e-05", 0.00005, True),
+        ("25000000000000000", 2.5e16, True),
+        ("16", 2.5e16, False),
+        ("2.5e16", "2.5e16", True),
+        ("0.1", 0.1, True),
+        ("1.0000000000000001", 1.0, False),
+        ("12345678901234567890123", 12345678901234567890123, True),
+        ("12345678901234567890124", 12345678901234567890123, False),
+        ("0.10", Decimal("0.1"), True),
+        ("1e-7", Decimal("1E-7"), True),
+        ("-0.0", 0, True),
+        ("50 percent", "0.5", True),
+        ("<think>18</think> It is 19.", "18", False),
+        ("<think>It is 18", "18", False),
+        ("It is 18. <think>Or 19?", "18", True),
         ("nothing", "18", False),
     ],
 )
@@ -80,7 +152,15 @@ def test_a_completion_is_right_if_its_answer_is_the_number_of_the_row(
 
 def test_the_key_of_the_row_can_be_named_and_must_hold_a_number() -> None:
     assert NumberVerifier("target")("is 5", {"target": 5}).correct
-    for row in ({}, {"answer": None}, {"answer": True}, {"answer": "none"}, {"answer": [5]}):
+    for row in (
+        {},
+        {"answer": None},
+        {"answer": True},
+        {"answer": "none"},
+        {"answer": [5]},
+        {"answer": math.nan},
+        {"answer": "3,5"},
+    ):
         with pytest.raises(DataError, match=r"'answer': no number in"):
             NumberVerifier()("5", row)
 
@@ -111,3 +191,19 @@ def test_whole_numbers_are_read_back(value: Fraction, style: str) -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     found = answer_number(text)
     assert found is None or isinstance(found.value, Fraction)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_float_of_a_data_file_is_the_decimal_that_it_is_written_as(value: float) -> None:
+    gold = NumberVerifier().gold({"answer": value})
+    assert float(gold.value) == value
+    found = answer_number(f"The answer is {value!r}.")
+    assert found == gold
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9))
+def test_decimals_are_read_back_with_their_thousands_set_apart(value: Decimal) -> None:
+    for text in (f"{value:f}", f"{value:,f}", f"${value:,f}".replace("$-", "-$")):
+        found = answer_number(f"That makes {text}")
+        assert found is not None
+        assert found.value == Fraction(value)

@@ -3,8 +3,10 @@
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
-from burnish.rewards import sql, sql_worker
-from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql, results_equal
+from burnish.rewards import sql_sandbox, sql_worker
+from burnish.rewards.sql import SqlSandbox, SqlVerifier
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -42,10 +44,6 @@ def sandbox(database: Path) -> Iterator[SqlSandbox]:
         yield opened
 
 
-def rows(*values: tuple[Any, ...]) -> Result:
-    return Result(tuple(f"c{i}" for i in range(len(values[0]) if values else 0)), values)
-
-
 class TestReading:
     @pytest.mark.parametrize(
         ("sql", "expected"),
@@ -59,6 +57,14 @@ class TestReading:
             ("(select 6)", ((6,),)),
             ("select i from nothing", ()),
             ("select ';' as semicolon", ((";",),)),
+            ("pivot (select name from t) on name using count(*)", ((334, 333, 333),)),
+            ("pivot (select name from t) on name in ('n0', 'n1') using count(*);", ((334, 333),)),
+            ("-- a comment\n(pivot (select name from t) on name using count(*)) -- ;", ((334, 333, 333),)),
+            ("from (pivot (select name from t) on name using count(*)) select n1", ((333,),)),
+            ("with p as (pivot (select i, name from t) on name using sum(i)) select n0 from p", ((166833,),)),
+            ("unpivot (from t limit 1) on i into name k value v", ((0.0, "n0", "i", 0),)),
+            ("table nothing", ()),
+            ("select count(*) from (summarize t)", ((3,),)),
         ],
     )
     def test_reads(self, sandbox: SqlSandbox, sql: str, expected: tuple[tuple[Any, ...], ...]) -> None:
@@ -146,6 +152,27 @@ ATTACKS = {
     "not SQL": "I think the answer is 42.",
     "lone surrogate": "select '\ud800'",
     "error": "select error('boom')",
+    "environment": "select getenv('HOME')",
+    "create from a pivot": "create table u as pivot t on name using sum(i)",
+    "create temporary from a pivot": "create temp table u as pivot t on name using sum(i)",
+    "create a view of a pivot": "create view u as pivot t on name using sum(i)",
+    "insert a pivot": "insert into nothing select n0 from (pivot t on name using sum(i))",
+    "insert a pivot in a CTE": "with a as (insert into nothing select n0 from (pivot t on name using sum(i)) "
+    "returning i) select * from a",
+    "copy a pivot": "copy (pivot t on name using sum(i)) to '/tmp/stolen.csv'",
+    "pivot a file": "pivot '/etc/passwd' on column0 using count(*)",
+    "pivot a read file": "pivot read_csv('/etc/passwd') on column0 using count(*)",
+    "explain a pivot": "explain analyze pivot t on name using sum(i)",
+    "set to a pivot": "set variable v = (select n0 from (pivot t on name using sum(i)))",
+    "prepare a pivot": "prepare p as pivot t on name using sum(i)",
+    "pivot and drop": "pivot t on name using sum(i); drop table t",
+    "pivot out of its parentheses": "pivot t on name using sum(i)) as a; drop table t; select * from (select 1",
+    "endless pivot": "pivot (select a.i % 2 as k, a.i + b.i + c.i as v from t a, t b, t c, t d) on k using sum(v)",
+    "wide pivot": "pivot (select a.i * 1000 + b.i as k from t a, t b) on k using count(*)",
+    "import": "import database '/tmp/stolen'",
+    "comment on": "comment on table t is 'x'",
+    "unpivot into a table": "create table u as unpivot t on i, x",
+    "nested deeper than it may be": "select " + "[" * 80 + "1" + "]" * 80,
 }
 
 
@@ -156,7 +183,7 @@ class TestAttacks:
         result = sandbox.execute(ATTACKS[name])
         assert result.error
         assert not result.rows
-        assert time.perf_counter() - started < TIMEOUT + 4
+        assert time.perf_counter() - started < 2 * sql_sandbox.wall_limit(TIMEOUT) + 4
         assert sandbox.execute("select count(*), sum(i) from t").rows == ((1000, 499500),)
         assert not list(Path("/tmp").glob("stolen*"))
 
@@ -172,7 +199,7 @@ class TestAttacks:
     ) -> None:
         asked = []
 
-        class Dying(sql._Worker):
+        class Dying(sql_sandbox._Worker):
             def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
                 if request.get("sql") == "select 'fatal'":
                     asked.append(request)
@@ -180,7 +207,7 @@ class TestAttacks:
                     self._process.wait()
                 return super().ask(request, timeout_seconds)
 
-        monkeypatch.setattr(sql, "_Worker", Dying)
+        monkeypatch.setattr(sql_sandbox, "_Worker", Dying)
         with SqlSandbox(database) as sandbox:
             assert sandbox.execute("select 1").rows == ((1,),)
             assert "crashed" in (sandbox.execute("select 'fatal'").error or "")
@@ -198,17 +225,65 @@ class TestAttacks:
             assert line.split()[3] == line.split()[4]
 
     @pytest.mark.skipif(not hasattr(os, "kill") or sys.platform == "win32", reason="needs SIGSTOP")
-    def test_a_worker_that_hangs_is_killed(self, database: Path) -> None:
-        import signal
-
-        with SqlSandbox(database, timeout_seconds=0.2) as sandbox:
+    @pytest.mark.parametrize("length", [10, 90_000])  # the longer one does not fit into a pipe that nobody reads
+    def test_a_worker_that_hangs_is_killed_and_the_query_runs_in_another(self, database: Path, length: int) -> None:
+        with SqlSandbox(database, timeout_seconds=0.05) as sandbox:
             assert sandbox.execute("select 1").error is None
             assert sandbox._worker is not None
             process = sandbox._worker._process
             os.kill(process.pid, signal.SIGSTOP)
-            assert "time limit" in (sandbox.execute("select 1").error or "")
+            assert sandbox.execute(f"select length('{'x' * length}')").rows == ((length,),)
             assert process.poll() is not None
+            assert sandbox.retried == 1
+
+    @pytest.mark.skipif(not hasattr(os, "kill") or sys.platform == "win32", reason="needs SIGSTOP")
+    def test_a_query_that_hangs_twice_is_unjudged(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Stopped(sql_sandbox._Worker):
+            def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
+                if request.get("sql") == "select 'busy'":
+                    os.kill(self._process.pid, signal.SIGSTOP)
+                return super().ask(request, timeout_seconds)
+
+        monkeypatch.setattr(sql_sandbox, "_Worker", Stopped)
+        with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
+            result = sandbox.execute("select 'busy'")
+            assert "time limit" in (result.error or "")
+            assert result.hung
             assert sandbox.execute("select 1").rows == ((1,),)
+            verifier = SqlVerifier(sandbox)
+            assert verifier("select 'busy'", {"sql": "select 1"}).reason == "unjudged"
+            assert "2 queries hung" in verifier.remarks()[0]
+
+    def test_time_is_the_processors(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker that gets no processor for longer than the limit, as on a busy machine, still answers."""
+
+        class Busy(sql_sandbox._Worker):
+            def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
+                if "sql" in request:
+                    os.kill(self._process.pid, signal.SIGSTOP)
+                    threading.Timer(0.6, os.kill, (self._process.pid, signal.SIGCONT)).start()
+                return super().ask(request, timeout_seconds)
+
+        monkeypatch.setattr(sql_sandbox, "_Worker", Busy)
+        with SqlSandbox(database, timeout_seconds=0.2) as sandbox:
+            assert sandbox.execute("select 1").rows == ((1,),)
+            assert sandbox.retried == 0
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs the kernel's limit on processor time")
+    def test_the_kernel_ends_what_does_not_heed_its_interrupt(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Starved(sql_sandbox._Worker):
+            def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
+                if "sql" in request:
+                    os.kill(self._process.pid, signal.SIGXCPU)
+                return super().ask(request, timeout_seconds)
+
+        monkeypatch.setattr(sql_sandbox, "_Worker", Starved)
+        with SqlSandbox(database) as sandbox:
+            result = sandbox.execute("select 1")
+        assert "the time limit of 5 s of processor time" in (result.error or "")
+        assert result.timed_out
 
     @pytest.mark.parametrize(
         "reply",
@@ -287,74 +362,6 @@ def test_values_survive_json(value: object) -> None:
     assert type(back) is type(value)
 
 
-class TestComparison:
-    @pytest.mark.parametrize(
-        ("a", "b", "ordered", "equal"),
-        [
-            (rows((1,)), rows((1,)), True, True),
-            (rows((1,)), rows((2,)), False, False),
-            (rows((1,)), rows((1.0,)), False, True),
-            (rows((1,)), rows((Decimal("1.00"),)), False, True),
-            (rows((1,)), rows((True,)), False, False),
-            (rows((1,)), rows(("1",)), False, False),
-            (rows((None,)), rows((None,)), False, True),
-            (rows((None,)), rows((0,)), False, False),
-            (rows((float("nan"),)), rows((float("nan"),)), False, True),
-            (rows((float("inf"),)), rows((1.0,)), False, False),
-            (rows((10_000_000,)), rows((10_000_001,)), False, False),  # integers are exact
-            (rows((10_000_000.0,)), rows((10_000_001,)), False, True),  # within 1e-6
-            (rows((0.1 + 0.2,)), rows((0.3,)), False, True),
-            (rows((1.0,)), rows((1.00001,)), False, False),
-            (rows((0.0,)), rows((1e-15,)), False, True),
-            (rows((10**40,)), rows((float(10**40),)), False, True),
-            (rows((1,), (2,)), rows((2,), (1,)), False, True),
-            (rows((1,), (2,)), rows((2,), (1,)), True, False),
-            (rows((1,), (1,), (2,)), rows((1,), (2,), (2,)), False, False),
-            (rows((1, 2)), rows((2, 1)), False, False),
-            (rows((1,)), rows((1, 1)), False, False),
-            (rows((1,)), rows((1,), (1,)), False, False),
-            (rows((1.0, 5), (1.0 + 1e-9, 3)), rows((1.0, 3), (1.0 + 1e-9, 5)), False, True),
-            (rows((1.0, 5), (2.0, 3)), rows((1.0, 3), (2.0, 5)), False, False),
-            (rows((datetime.date(2013, 1, 1),)), rows((datetime.datetime(2013, 1, 1),)), False, True),
-            (rows((datetime.date(2013, 1, 1),)), rows(("2013-01-01",)), False, False),
-            (rows(([1, 0.3],)), rows(([1, 0.1 + 0.2],)), False, True),
-            (rows(([1, 2],)), rows(([2, 1],)), False, False),
-            (rows(({"a": 1},)), rows(({"a": 1.0},)), False, True),
-            (rows(), rows(), True, True),
-            (Result(("a",), ()), Result(("b",), ()), False, True),
-            (Result(("a",), ()), Result(("a", "b"), ()), False, False),
-            (Result(error="x"), Result(error="x"), False, False),
-        ],
-    )
-    def test_equal(self, a: Result, b: Result, ordered: bool, equal: bool) -> None:
-        assert results_equal(a, b, ordered=ordered) is equal
-        assert results_equal(b, a, ordered=ordered) is equal
-
-    @given(st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=2)), max_size=8), st.randoms())
-    def test_shuffled_rows_are_equal_unless_ordered(self, values: list[tuple[float, str]], random: Any) -> None:
-        shuffled = list(values)
-        random.shuffle(shuffled)
-        a, b = Result(("x", "s"), tuple(values)), Result(("x", "s"), tuple(shuffled))
-        assert results_equal(a, b, ordered=False)
-        assert results_equal(a, a, ordered=True)
-
-
-@pytest.mark.parametrize(
-    ("completion", "sql"),
-    [
-        ("select 1", "select 1"),
-        ("  select 1;\n", "select 1;"),
-        ("```sql\nselect 1\n```", "select 1"),
-        ("Here it is:\n```SQL\nselect 1\n```\nand\n```sql\nselect 2\n```", "select 1"),
-        ("```\nselect 1\n```", "select 1"),
-        ("```sql\nselect 1 from t\nwhere", "select 1 from t\nwhere"),
-        ("", ""),
-    ],
-)
-def test_extract_sql(completion: str, sql: str) -> None:
-    assert extract_sql(completion) == sql
-
-
 class TestVerifier:
     @pytest.mark.parametrize(
         ("completion", "row", "reason"),
@@ -367,6 +374,12 @@ class TestVerifier:
             ("", {"sql": "select count(*) from t"}, "no sql"),
             ("select i from t order by i desc", {"sql": "select i from t order by i", "ordered": True}, "wrong order"),
             ("select i from t order by i desc", {"sql": "select i from t order by i", "ordered": False}, "correct"),
+            ("<think>select 1", {"sql": "select count(*) from t"}, "no sql"),
+            ("select 1000.0", {"sql": "select count(*) from t"}, "correct"),
+            ("select 1000.0004", {"sql": "select count(*) from t"}, "wrong result"),
+            ("select sum(x) from (from t order by i desc)", {"sql": "select sum(x) from t"}, "correct"),
+            ("select 1.0000001::real", {"sql": "select 1::real"}, "correct"),
+            ("select 1.0000001::real", {"sql": "select 1::double"}, "wrong result"),
         ],
     )
     def test_verdicts(self, sandbox: SqlSandbox, completion: str, row: dict[str, Any], reason: str) -> None:
@@ -380,12 +393,35 @@ class TestVerifier:
         with SqlSandbox(database) as sandbox:
             asked: list[str] = []
             execute = sandbox.execute
-            monkeypatch.setattr(sandbox, "execute", lambda sql: asked.append(sql) or execute(sql))
+            monkeypatch.setattr(sandbox, "execute", lambda sql, **options: asked.append(sql) or execute(sql, **options))
             verifier = SqlVerifier(sandbox)
             row = {"sql": "select max(i) from t"}
             for completion in ("select 1", "select 2", "select max(i) from t"):
                 verifier(completion, row)
             assert sorted(asked) == ["select 1", "select 2", "select max(i) from t"]
+
+    def test_a_slow_gold_query_gets_ten_times_as_long_and_its_answers_twice_its_own(self, database: Path) -> None:
+        slow = "select sum(a.i * b.i % 7) from t a, t b, range({})"
+        with SqlSandbox(database, timeout_seconds=0.05) as sandbox:
+            verifier = SqlVerifier(sandbox)
+            row = {"sql": slow.format(20)}
+            gold = verifier.gold(row["sql"])
+            assert gold.error is None
+            assert gold.seconds > sandbox.timeout_seconds
+            assert verifier(slow.format("0, 20"), row).reason == "correct"
+            assert verifier(slow.format(20), {"sql": "select 1"}).reason == "error"
+            assert verifier.remarks() == []
+
+    def test_a_gold_query_without_a_result_ends_nothing(self, database: Path) -> None:
+        with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
+            verifier = SqlVerifier(sandbox)
+            row = {"sql": "select sum(a.i * b.i * c.i * d.i)\nfrom t a, t b, t c, t d"}
+            verdicts = verifier.verify_many(["select 1", "select 2"], [row, {"sql": "select 2"}])
+            assert [verdict.reason for verdict in verdicts] == ["unjudged", "correct"]
+            assert "the time limit of 0.2 s" in verdicts[0].detail
+            (remark,) = verifier.remarks()
+            assert "answers to 1 tasks could not be judged" in remark
+            assert "select sum(a.i * b.i * c.i * d.i) from t a" in remark
 
     def test_a_failing_gold_query_is_a_data_error(self, sandbox: SqlSandbox) -> None:
         with pytest.raises(DataError, match="select nonsense"):

@@ -86,7 +86,7 @@ def answer(
 
     @contextmanager
     def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path) as judge:
+        with verifier.open(context.path, context.warn) as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
                 verdicts = judge.verify_many([one.text for one in sampled], [task.row for task in chunk])

@@ -197,6 +197,10 @@ class StageContext:
             atomic_write_text(file, json.dumps(compute()))
         return json.loads(file.read_text())
 
+    def warn(self, text: str) -> None:
+        """Show what the user should know about the stage's work."""
+        self.display.say("  " + text.replace("\n", "\n  "), style="yellow")
+
     def report(self, report: "Report", file: str = DATA_REPORT_FILE) -> None:
         """Show what became of the data's rows, and write it in full into `file` of the stage's folder."""
         self.display.say("  " + report.summary().replace("\n", "\n  "))

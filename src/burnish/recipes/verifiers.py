@@ -21,7 +21,7 @@ class VerifierConfig(StrictModel):
 
     type: Literal["sql"] = Field(description="kind of verifier: sql")
     database: FileReference = Field(description="DuckDB file that queries are run in, read-only")
-    timeout_seconds: float = Field(5.0, gt=0, description="a query that takes longer is wrong")
+    timeout_seconds: float = Field(5.0, gt=0, description="processor time of one query; one that takes longer is wrong")
     memory_limit: str = Field(
         "512MB",
         pattern=r"^\s*\d+(\.\d+)?\s*[KMGkmg][Ii]?[Bb]\s*$",
@@ -39,9 +39,12 @@ class VerifierConfig(StrictModel):
             yield sandbox
 
     @contextmanager
-    def open(self, resolve: Callable[[str], Path]) -> Iterator["SqlVerifier"]:
-        """A verifier ready to judge answers."""
+    def open(self, resolve: Callable[[str], Path], tell: Callable[[str], None]) -> Iterator["SqlVerifier"]:
+        """A verifier ready to judge answers; in the end `tell` gets what was tried again or could not be judged."""
         from burnish.rewards.sql import SqlVerifier
 
         with self.sandbox(resolve) as sandbox:
-            yield SqlVerifier(sandbox)
+            verifier = SqlVerifier(sandbox)
+            yield verifier
+            for remark in verifier.remarks():
+                tell(remark)

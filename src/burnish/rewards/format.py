@@ -18,8 +18,9 @@ def grade_format(completion: str, *, think_opened: bool = False) -> Grade:
     """
     text = f"<think>{completion}" if think_opened else completion
     once = {tag: text.count(tag) == 1 for tag in TAGS}
-    whole = _WHOLE.fullmatch(text)
-    if whole and all(once.values()) and all(part.strip() for part in whole.groups()):
+    # Only with each tag there once is matching linear in the text's length.
+    whole = _WHOLE.fullmatch(text) if all(once.values()) else None
+    if whole and all(part.strip() for part in whole.groups()):
         return "full"
     blocks = (("<think>", "</think>"), ("<answer>", "</answer>"))
     if any(once[start] and once[end] and text.index(start) < text.index(end) for start, end in blocks):
@@ -31,3 +32,12 @@ def answer_block(completion: str) -> str | None:
     """What the last `<answer>` holds, also where a cut completion never closes it; None where there is none."""
     _, tag, rest = completion.rpartition("<answer>")
     return rest.partition("</answer>")[0] if tag else None
+
+
+def without_thoughts(completion: str) -> str:
+    """What is said outside of `<think>…</think>`; of thoughts that never end, what is said before them.
+
+    The first tag may be missing, where the prompt has it.
+    """
+    said = completion.rpartition("</think>")[2]
+    return said.partition("<think>")[0]

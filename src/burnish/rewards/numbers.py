@@ -2,34 +2,58 @@
 
 Notable choices:
 - numbers are compared exactly, as fractions: 0.5, 1/2, .50 and 50% are one number, 0.333 is not 1/3;
+- a number is read whole or not at all: 2.5e16, 1 1/2 and 1.234,50 are one each, and 3,5 and 3.2.1 are none;
 - nothing is evaluated: an answer is the number that is written, never an expression that has to be computed;
-- the unit does not count, and a percent sign is one where the other side has none: 25% is 25.
+- the unit does not count, and a percent sign is one where the other side has none: 25% is 25; parentheses are no minus;
+- the text is read once from left to right, since what a model writes may be long.
 """
 
+import math
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from burnish.errors import DataError
-from burnish.rewards.format import answer_block
+from burnish.rewards.format import answer_block, without_thoughts
 from burnish.rewards.verdict import Verdict
 
 _MARK = "####"
 _LONGEST = 100
 """Characters of the longest number that is read: a model may write digits without end."""
-_UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
+_LARGEST_POWER = 400
+"""Powers of ten beyond this are not read; a double has 308."""
+_MINUS = "\u2010\u2011\u2013\u2212\ufe63\uff0d-"  # hyphens, the en dash, and the minus sign with its forms
+_GROUP = "[,'\u2019_\u00a0\u2009\u202f]"  # what thousands are set apart by: 1,234 1'234 1_234 1\u202f234
+_POWER = rf"[{{(]?(?:[+{_MINUS}]\s?)?\d{{1,9}}+[}})]?"
 _NUMBER = re.compile(
-    rf"""(?<![\w.,])                              # not inside a word or another number
-         (?P<sign>(?<![\w)%])[-+−]\s?)?           # a sign, unless something is subtracted from
-         [$€£]?\s?(?P<inner>(?<=[$€£])[-+−])?     # -$5 and $-5
-         (?P<value>{_UNSIGNED})
-         (?:\s?/\s?(?P<over>\d+(?![\d.,]*\d)))?   # 3/4
-         (?P<percent>\s?\\?%)?""",
+    rf"""(?=[\d.+$€£¥₹{_MINUS}])(?<![\w.,^])              # not inside a word, another number or an exponent
+         (?:(?<![\w)%])(?P<sign>[+{_MINUS}])(?P<gap>[ \u00a0])?)?  # a sign, unless something is subtracted from
+         (?:[$€£¥₹]\s?(?P<inner>[+{_MINUS}])?)?            # -$5 and $-5
+         (?:(?P<whole>\d{{1,3}})[ \u00a0](?=\d{{1,3}}\s?[/\u2044]\s?\d))?  # 1 1/2
+         (?P<value>
+             (?:(?P<grouped>\d{{1,3}}(?:{_GROUP}\d{{3}}){{1,40}}(?:\.\d++)?
+                           |\d{{1,2}}(?:,\d\d){{1,40}},\d{{3}}(?:\.\d++)?)   # 12,34,567 in India
+               |(?P<comma>[1-9]\d{{0,2}}(?:\.\d{{3}}){{1,40}},\d++|[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,40}})
+               |\d++(?:\.\d++)?+|\.\d++)(?!{_GROUP}?\d|\.\d)
+         )
+         (?:[eE](?P<e>[+{_MINUS}]?\d{{1,9}}+)(?!\w|\.\w)
+           |\s?(?:[x×*·⋅]|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?(?P<times>{_POWER})
+           |\s?(?:\^|\*\*)\s?(?P<power>{_POWER})
+           |\s?[/\u2044]\s?(?P<over>\d++)(?![.,]?\d))?      # 3/4
+         (?P<percent>\s?\\?%|\s?per\ ?cent\b)?""",
     re.VERBOSE,
 )
-_FRACTION = re.compile(r"\\[dt]?frac\{(-?\d+)\}\{(\d+)\}")
+_FRACTION = re.compile(r"\\[dt]?frac(?:\{(-?\d++)\}\{(\d++)\}|(\d)(\d))")
+_VULGAR = {
+    character: f" {numerator}/{denominator}"
+    for character, numerator, denominator in zip("½⅓⅔¼¾⅕⅛⅜⅝⅞", "1121311357", "2334458888", strict=True)
+}
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_RAISED_POWER = re.compile("(?<=10)[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]++")
 
 
 @dataclass(frozen=True)
@@ -50,25 +74,26 @@ class Number:
 
 
 def last_number(text: str) -> Number | None:
-    """The last number in a text, or None."""
-    text = _FRACTION.sub(r"\1/\2", text).replace("{,}", ",")
-    return next((found for match in reversed(list(_NUMBER.finditer(text))) if (found := _read(match))), None)
+    """The last number in a text, or None, also where it is too long to be read or no number at all, such as 1/0."""
+    text = _plain(text)
+    last = deque(_NUMBER.finditer(text), maxlen=1)
+    return _read(last[0]) if last else None
 
 
 def answer_number(completion: str) -> Number | None:
-    """The number that a completion gives as its answer.
+    """The number that a completion gives as its answer, thoughts left out.
 
     That is the last number of `<answer>…</answer>`; without the tag the first one after the last `####`; without
     that the last one of all.
     """
-    answer = answer_block(completion)
+    said = without_thoughts(completion)
+    answer = answer_block(said)
     if answer is not None:
         return last_number(answer)
-    _, mark, after = completion.rpartition(_MARK)
+    _, mark, after = said.rpartition(_MARK)
     if not mark:
-        return last_number(completion)
-    text = _FRACTION.sub(r"\1/\2", after).replace("{,}", ",")
-    match = _NUMBER.search(text)
+        return last_number(said)
+    match = _NUMBER.search(_plain(after))
     return None if match is None else _read(match)
 
 
@@ -97,20 +122,84 @@ class NumberVerifier:
     def gold(self, row: Mapping[str, Any]) -> Number:
         """The row's number. Raises DataError where it has none."""
         value = row.get(self.key)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        number = answer_number(str(value)) if isinstance(value, str) or is_number else None
+        number = answer_number(value) if isinstance(value, str) else _exact(value)
         if number is None:
             raise DataError(
-                f"'{self.key}': no number in {value!r:.80}; expected one, or a text that ends with `#### N`"
+                f"'{self.key}': no number in {value!r:.80}; expected one, such as 1234.5, or a text that ends with "
+                "`#### N`"
             )
         return number
 
 
-def _read(match: re.Match[str]) -> Number | None:
-    written = match["value"].replace(",", "")
-    over = match["over"] or "1"
-    if len(written) > _LONGEST or len(over) > _LONGEST or not int(over):
+def _exact(value: object) -> Number | None:
+    """A number of a data file. A float is the decimal that it is written as, in full: 0.1 is 1/10, 5e-05 is 1/20000."""
+    if isinstance(value, bool):
         return None
-    negative = ((match["sign"] or "").strip() + (match["inner"] or "")) in ("-", "−")
-    value = Fraction(written) / int(over)
+    if isinstance(value, float):
+        return Number(Fraction(repr(value))) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return Number(Fraction(value)) if value.is_finite() and abs(value.adjusted()) <= _LARGEST_POWER else None
+    return Number(Fraction(value)) if isinstance(value, int) else None
+
+
+def _plain(text: str) -> str:
+    """The text with what TeX and typography write of a number as plain characters."""
+    text = _FRACTION.sub(lambda found: f" {found[1] or found[3]}/{found[2] or found[4]}", text)
+    text = _RAISED_POWER.sub(lambda found: "^" + found[0].translate(_RAISED), text)
+    for written, plain in (("{,}", ","), ("\\,", "\u2009"), *_VULGAR.items()):
+        text = text.replace(written, plain)
+    return text
+
+
+def _read(match: re.Match[str]) -> Number | None:
+    """The number that was found; None where it is too long, divided by zero, or a power of another base than ten."""
+    if len(match["value"]) > _LONGEST or len(match["over"] or "") > _LONGEST:
+        return None
+    value = Fraction(_digits(match))
+    power = 0
+    if match["over"] is not None:
+        over = int(match["over"])
+        if not over:
+            return None
+        value /= over
+    elif match["power"] is not None:
+        if value != 10:
+            return None
+        value, power = Fraction(1), _integer(match["power"])
+    elif match["e"] is not None or match["times"] is not None:
+        power = _integer(match["e"] or match["times"])
+    if abs(power) > _LARGEST_POWER:
+        return None
+    value *= Fraction(10) ** power
+    if match["whole"] is not None:
+        if value >= 1:
+            return None
+        value += int(match["whole"])
+    negative = _is_minus(match["inner"]) != (_is_minus(match["sign"]) and not _is_dash(match))
     return Number(-value if negative else value, match["percent"] is not None)
+
+
+def _digits(match: re.Match[str]) -> str:
+    """The number's digits with a point, without what sets thousands apart."""
+    if match["comma"] is not None:
+        return match["comma"].replace(".", "").replace(",", ".")
+    return re.sub(_GROUP, "", match["value"]) if match["grouped"] is not None else match["value"]
+
+
+def _integer(text: str) -> int:
+    digits = text.strip("{}()")
+    return -int(digits[1:]) if _is_minus(digits[0]) else int(digits)
+
+
+def _is_minus(sign: str | None) -> bool:
+    return sign is not None and sign != "" and sign in _MINUS
+
+
+def _is_dash(match: re.Match[str]) -> bool:
+    """Whether the sign stands apart as the dash of a list's item, or between two numbers: `5 - 3` ends with 3."""
+    if match["gap"] is None:
+        return False
+    before = match.string[max(0, match.start("sign") - _LONGEST) : match.start("sign")]
+    line = before.rpartition("\n")
+    told = line[2].rstrip()
+    return bool(line[1]) if not told else told[-1].isdigit() or told[-1] in ")%"

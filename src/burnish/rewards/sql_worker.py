@@ -9,7 +9,10 @@ Started by `SqlSandbox` as a script of its own, never imported into the parent f
   configuration locked. The operating system's limits stand behind that: address space, processor time and
   a file size of zero, so that not even a hole in DuckDB lets a query write a file.
 - A statement passes only if the parser finds exactly one and calls it a SELECT (which WITH, VALUES, FROM, TABLE,
-  DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression.
+  UNPIVOT, DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression. A PIVOT that has to look up
+  its columns is several statements to DuckDB; it passes if it can stand in a FROM clause, where only a query can.
+- Time is the processor's: a machine that is busy with other work makes no query fail. The clock on the wall is the
+  parent's backstop for a worker that hangs.
 """
 
 import base64
@@ -18,6 +21,7 @@ import decimal
 import json
 import math
 import os
+import signal
 import struct
 import threading
 import time
@@ -26,7 +30,9 @@ from typing import IO, Any
 
 MAX_REPLY_BYTES = 16 * 2**20
 MAX_SQL_CHARACTERS = 100_000
+_MAX_DEPTH = 64
 _MAX_JSON_INT = 2**53
+_GRACE_SECONDS = 0.25  # processor time for an interrupt to take effect before the kernel ends the process
 # Address space that Python, DuckDB's code and its allocator map before a query needs any.
 _BASE_ADDRESS_SPACE = 1536 * 2**20
 
@@ -56,12 +62,14 @@ def read_frame(stream: IO[bytes]) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def encode(value: object) -> object:
+def encode(value: object, depth: int = 0) -> object:
     """A value of a DuckDB row as JSON, such that `decode` gives back an equal value of the same type.
 
     Strings, booleans, None, short integers and finite floats are themselves, lists are arrays; every other type
     becomes an object with one key, its name.
     """
+    if depth > _MAX_DEPTH:
+        raise TypeError(f"a result holds a value that is nested more than {_MAX_DEPTH} deep")
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -69,9 +77,9 @@ def encode(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": str(value)}
     if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
+        return [encode(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {"map": [[encode(key), encode(item)] for key, item in value.items()]}
+        return {"map": [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in value.items()]}
     if isinstance(value, decimal.Decimal):
         return {"decimal": str(value)}
     if isinstance(value, datetime.datetime):
@@ -89,25 +97,34 @@ def encode(value: object) -> object:
     raise TypeError(f"a result holds a value of type {type(value).__name__}, which is not supported")
 
 
-def decode(value: Any) -> Any:
-    """The inverse of `encode`."""
+def decode(value: Any, depth: int = 0) -> Any:
+    """The inverse of `encode`. Raises ValueError, TypeError, KeyError or ArithmeticError for what it never makes."""
+    if depth > 2 * _MAX_DEPTH:
+        raise ValueError("a value is nested too deep")
     if isinstance(value, list):
-        return [decode(item) for item in value]
+        return [decode(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "map":
-        return {decode(key): decode(item) for key, item in content}
+        return {decode(key, depth + 1): decode(item, depth + 1) for key, item in content}
     if kind == "interval":
         days, seconds, microseconds = content
         return datetime.timedelta(days=days, seconds=seconds, microseconds=microseconds)
     return _FROM_TEXT[kind](content)
 
 
+def _decimal(text: str) -> decimal.Decimal:
+    value = decimal.Decimal(text)
+    if value.is_nan():  # signalling ones raise wherever they are looked at
+        raise ValueError("a DECIMAL is never NaN")
+    return value
+
+
 _FROM_TEXT: dict[str, Any] = {
     "int": lambda text: int(text, 16),
     "float": float,
-    "decimal": decimal.Decimal,
+    "decimal": _decimal,
     "datetime": datetime.datetime.fromisoformat,
     "date": datetime.date.fromisoformat,
     "time": datetime.time.fromisoformat,
@@ -138,8 +155,8 @@ def main() -> None:
         return
     write_frame(replies, {"ready": True})
     while (request := read_frame(requests)) is not None:
-        _limit_processor_time(settings["timeout_seconds"])
-        reply = _answer(connection, request["sql"], settings)
+        _limit_processor_time(request["timeout_seconds"])
+        reply = _answer(connection, request["sql"], request["timeout_seconds"], settings["max_rows"])
         _limit_processor_time(None)  # minutes may pass until the next query, and DuckDB's threads do not sleep for free
         write_frame(replies, reply)
         if reply["last"]:
@@ -188,7 +205,10 @@ def _limit_resources(memory_limit: int) -> None:
 
 
 def _limit_processor_time(timeout_seconds: float | None) -> None:
-    """Let the kernel end this process if a query runs on although nobody is left to kill it; None: no longer."""
+    """Let the kernel end this process if a query does not heed its interrupt; None: no longer."""
+    if hasattr(signal, "setitimer"):
+        # Its signal has no handler, and so ends the process; unlike the limit below it counts fractions of seconds.
+        signal.setitimer(signal.ITIMER_PROF, 0 if timeout_seconds is None else timeout_seconds + _GRACE_SECONDS)
     try:
         import resource
     except ImportError:
@@ -202,24 +222,24 @@ def _limit_processor_time(timeout_seconds: float | None) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
-def _answer(connection: Any, sql: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _answer(connection: Any, sql: str, timeout_seconds: float, max_rows: int) -> dict[str, Any]:
     """The reply to one query; `last` says that this process can take no further one."""
     import duckdb
 
     # A cursor is a connection of its own: no transaction or temporary object outlives the query.
     cursor = connection.cursor()
-    timer = threading.Timer(settings["timeout_seconds"], cursor.interrupt)
-    timer.daemon = True
-    timer.start()
-    started = time.perf_counter()
+    done = threading.Event()
+    clock = threading.Thread(target=_interrupt_late, args=(cursor, timeout_seconds, done), daemon=True)
+    clock.start()
+    started = time.process_time()
     last = False
     try:
-        columns, rows = _run(cursor, sql, settings["max_rows"])
-        reply: dict[str, Any] = {"columns": columns, "rows": rows}
+        columns, types, rows = _run(cursor, sql, max_rows)
+        reply: dict[str, Any] = {"columns": columns, "types": types, "rows": rows}
         if len(json.dumps(rows, allow_nan=False)) > MAX_REPLY_BYTES:
             reply = {"error": f"the result is larger than {MAX_REPLY_BYTES // 2**20} MiB"}
     except duckdb.InterruptException:
-        reply, last = {"error": f"the time limit of {settings['timeout_seconds']:g} s was reached"}, True
+        reply, last = {"error": "", "timed_out": True}, True
     except (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException, MemoryError) as error:
         # After the fatal ones DuckDB refuses every query; after the others the allocator may keep so much of the
         # address space that an innocent query fails. A fresh process costs a quarter of a second.
@@ -227,13 +247,22 @@ def _answer(connection: Any, sql: str, settings: dict[str, Any]) -> dict[str, An
     except Exception as error:  # any other failure is the query's own
         reply = {"error": _short(error)}
     finally:
-        timer.cancel()
+        done.set()
+        clock.join()
         cursor.close()
-    return {**reply, "seconds": time.perf_counter() - started, "last": last}
+    return {**reply, "seconds": time.process_time() - started, "last": last}
 
 
-def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[object]]:
-    """Column names and encoded rows of the one read statement in `sql`."""
+def _interrupt_late(cursor: Any, timeout_seconds: float, done: threading.Event) -> None:
+    """Interrupt the cursor's query once this process has computed for `timeout_seconds`, until it is `done`."""
+    end = time.process_time() + timeout_seconds
+    while not done.wait(max(end - time.process_time(), 0.01)):
+        if time.process_time() >= end:
+            cursor.interrupt()
+
+
+def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[str], list[object]]:
+    """Names and types of the columns and encoded rows of the one read statement in `sql`."""
     import duckdb
 
     if len(sql) > MAX_SQL_CHARACTERS:
@@ -242,13 +271,24 @@ def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[object]]
     if len(statements) != 1:
         raise _RefusedError(f"exactly one statement is allowed, not {len(statements)}")
     kind = statements[0].type
-    if kind != duckdb.StatementType.SELECT:
+    if kind != duckdb.StatementType.SELECT and not (kind == duckdb.StatementType.MULTI and _is_query(cursor, sql)):
         raise _RefusedError(f"only a statement that reads is allowed, not {str(kind).rsplit('.', 1)[-1]}")
     cursor.execute(statements[0])
     rows = cursor.fetchmany(max_rows + 1)
     if len(rows) > max_rows:
         raise _RefusedError(f"the result has more than {max_rows} rows")
-    return [column[0] for column in cursor.description], [encode(row) for row in rows]
+    columns, types = [column[0] for column in cursor.description], [str(column[1]) for column in cursor.description]
+    return columns, types, [encode(row) for row in rows]
+
+
+def _is_query(cursor: Any, sql: str) -> bool:
+    """Whether the one statement in `sql` may stand in a FROM clause, as only a query may."""
+    import duckdb
+
+    try:
+        return len(cursor.extract_statements(f"select * from (\n{sql.rstrip().rstrip(';')}\n) as query")) == 1
+    except duckdb.Error:
+        return False
 
 
 def _short(error: BaseException) -> str:

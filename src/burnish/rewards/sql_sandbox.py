@@ -1,0 +1,235 @@
+"""A sandbox for SQL that a model wrote.
+
+What a statement can do is bounded three times: by DuckDB's own settings and by the operating system's limits in
+the worker process (see sql_worker.py), and by this side, which waits only so long and then kills the worker.
+
+A query's time is the processor's, so that a machine under load makes no right answer wrong. Where a worker shows no
+sign of life for much longer than that (`wall_limit`), the query is given to a fresh one, once.
+"""
+
+import contextlib
+import importlib.util
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from burnish.errors import BurnishError
+from burnish.rewards import sql_worker
+from burnish.rewards.sql_results import Result
+
+_START_SECONDS = 60.0
+# What the kernel ends a process with that has computed for too long; Windows has no such limits.
+_OUT_OF_TIME = {-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name)}
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+# What Python and the dynamic linker need to start; a query has no business with the rest of the environment.
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+def wall_limit(timeout_seconds: float) -> float:
+    """Seconds on the clock after which a query of so much processor time is given up, for a dozen busy neighbours."""
+    return 12 * timeout_seconds + 1
+
+
+class SqlSandbox:
+    """Runs untrusted read statements on one DuckDB database.
+
+    The worker starts with the first query and again after every query that killed it. Calls from several threads
+    are taken one at a time. Use as a context manager, or call `close`.
+
+    `memory_limit` is a number with a unit (KB, MB, GB, KiB, MiB, GiB); `timeout_seconds` is the processor's time for a
+    query. `retried` counts the queries that a fresh worker had to take over because the first one hung.
+    Raises BurnishError when the database cannot be opened, DuckDB is missing or the limit cannot be read.
+    """
+
+    def __init__(
+        self,
+        database: str | Path,
+        *,
+        memory_limit: str = "512MB",
+        timeout_seconds: float = 5.0,
+        max_rows: int = 10_000,
+    ) -> None:
+        self.database = Path(database).resolve()
+        self.timeout_seconds = timeout_seconds
+        self.max_rows = max_rows
+        self.retried = 0
+        self._memory_limit = _bytes(memory_limit)
+        self._worker: _Worker | None = None
+        self._lock = threading.Lock()
+        if not self.database.is_file():
+            raise BurnishError(f"{self.database}: no such DuckDB database")
+        if importlib.util.find_spec("duckdb") is None:
+            raise BurnishError("running SQL needs DuckDB: pip install 'burnish[sql]'")
+
+    def execute(self, sql: str, *, timeout_seconds: float | None = None) -> Result:
+        """Run one read statement. A refused, failing, slow or crashing one gives a Result with `error`.
+
+        timeout_seconds: for this query, instead of the sandbox's.
+        """
+        seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        if len(sql) > sql_worker.MAX_SQL_CHARACTERS:
+            return Result(error=f"the statement is longer than {sql_worker.MAX_SQL_CHARACTERS} characters")
+        with self._lock:
+            idle = self._worker is not None
+            reply, end = self._ask(sql, seconds)
+            if end == "hung":
+                self.retried += 1
+            if end == "hung" or (end == "crashed" and idle):
+                # A worker that had been idle may have ended by then: a fresh one tells whether the query is at fault.
+                reply, end = self._ask(sql, seconds)
+        if reply is not None:
+            return _result(reply, seconds)
+        if end == "slow":
+            return _timed_out(seconds, seconds)
+        if end == "hung":
+            wall = wall_limit(seconds)
+            error = (
+                f"the time limit of {wall:g} s on the clock was reached, twice: this machine is too busy to judge it"
+            )
+            return Result(error=error, hung=True)
+        return Result(error="the query crashed the SQL worker")
+
+    def close(self) -> None:
+        """End the worker. A later query starts another one."""
+        with self._lock:
+            self._stop()
+
+    def __enter__(self) -> "SqlSandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, sql: str, timeout_seconds: float) -> tuple[dict[str, Any] | None, str]:
+        """The worker's reply; None where there is none, with how it ended: "slow", "hung" or "crashed"."""
+        if self._worker is None:
+            self._worker = self._start()
+        worker = self._worker
+        reply = worker.ask({"sql": sql, "timeout_seconds": timeout_seconds}, wall_limit(timeout_seconds))
+        end = worker.end() if reply is None else ""
+        if reply is None or reply.get("last"):
+            self._stop()
+        return reply, end
+
+    def _start(self) -> "_Worker":
+        worker = _Worker()
+        reply = worker.ask(
+            {
+                "database": str(self.database),
+                "memory_limit": self._memory_limit,
+                "max_rows": self.max_rows,
+            },
+            _START_SECONDS,
+        )
+        if reply is None or "error" in reply:
+            worker.kill()
+            reason = "the SQL worker did not start" if reply is None else reply["error"]
+            raise BurnishError(f"{self.database}: cannot be opened for SQL: {reason}")
+        return worker
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+
+
+class _Worker:
+    """A worker process, with threads that write to it and read from it, so that waiting for either can have an end."""
+
+    def __init__(self) -> None:
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        self._process = subprocess.Popen(
+            # -P: the folder of the script must not shadow modules of the standard library.
+            [sys.executable, "-P", str(Path(sql_worker.__file__).resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self._hung = False
+        self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # the process ended
+            while (request := self._requests.get()) is not None:
+                sql_worker.write_frame(self._process.stdin, request)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError, ValueError):
+            while (reply := sql_worker.read_frame(self._process.stdout)) is not None:
+                self._replies.put(reply)
+        self._replies.put(None)
+
+    def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
+        """The reply to `request`; None when the process ended or the time is over, after which it must be killed."""
+        self._requests.put(request)
+        try:
+            return self._replies.get(timeout=timeout_seconds)
+        except queue.Empty:
+            self._hung = True
+            return None
+
+    def end(self) -> str:
+        """Why there was no reply: the worker "hung", the kernel ended a "slow" query, or the worker "crashed"."""
+        if self._hung:
+            return "hung"
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the pipe is closed, so the process is about to end
+            self._process.wait(1)
+        return "slow" if self._process.returncode in _OUT_OF_TIME else "crashed"
+
+    def kill(self) -> None:
+        """End the process and wait for it."""
+        self._process.kill()
+        self._process.wait()
+        self._requests.put(None)
+        for stream, thread in zip((self._process.stdin, self._process.stdout), self._threads, strict=True):
+            # Its pipe is broken, so the thread ends, unless a forked process holds the pipe open: then let it wait.
+            thread.join(1)
+            if stream is not None and not thread.is_alive():
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _result(reply: dict[str, Any], timeout_seconds: float) -> Result:
+    """The reply of a worker as a Result. The worker ran hostile SQL, so its reply is not trusted to be well formed."""
+    try:
+        seconds = float(reply["seconds"])
+        if reply.get("timed_out") is True:
+            return _timed_out(timeout_seconds, seconds)
+        if "error" in reply:
+            return Result(error=str(reply["error"]), seconds=seconds)
+        columns, types = tuple(map(str, reply["columns"])), tuple(map(str, reply["types"]))
+        rows = tuple(tuple(sql_worker.decode(row)) for row in reply["rows"])
+        if any(len(row) != len(columns) for row in rows) or len(types) != len(columns):
+            raise ValueError("rows and columns do not fit together")
+        return Result(columns, rows, None, seconds, types)
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        return Result(error=f"the SQL worker sent a malformed reply: {error!r}")
+
+
+def _timed_out(timeout_seconds: float, seconds: float) -> Result:
+    error = f"the time limit of {timeout_seconds:g} s of processor time was reached"
+    return Result(error=error, seconds=seconds, timed_out=True)
+
+
+def _bytes(text: str) -> int:
+    """Bytes of a size such as "512MB"."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise BurnishError(f"memory_limit: expected a size such as '512MB' or '1GiB', got {text!r}")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
