@@ -155,6 +155,8 @@ def run(
             _say(f"{stage.folder}: {verb} ({status.reason})")
         for request in requests(plan):
             _say(request.line)
+        for note in plan.notes:
+            _say(f"note: {note}")
         return
     from burnish.evaluation.report import REPORT
     from burnish.recipes.display import Display

@@ -85,3 +85,8 @@ def test_splitting_loses_nothing(text: str, size: int) -> None:
     pieces, _ = split_long(size).apply([document(text)])
     assert "".join(piece.text for piece in pieces) == text
     assert all(len(piece.text) <= size for piece in pieces)
+
+
+def test_a_long_run_of_spaces_takes_no_longer_than_its_length() -> None:
+    # Quadratic, these two million spaces would take hours.
+    assert normalize_whitespace("a" + " " * 2_000_000 + "b \nc") == "a" + " " * 2_000_000 + "b\nc"

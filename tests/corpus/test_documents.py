@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from burnish.corpus.documents import Document, content_id, read_documents
+from burnish.corpus.folders import Skipped
 from burnish.errors import DataError
 
 
@@ -19,7 +20,7 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
     (folder / "d.jsonl").write_text('{"text": "D"}\n{"id": 7, "text": "E", "source": "wiki"}\n', encoding="utf-8")
     for name in ("logo.png", "package.json", ".hidden.txt"):
         (folder / name).write_bytes(b"\x89")
-    skipped: list[Path] = []
+    skipped: list[Skipped] = []
     documents = read_documents(folder, skipped=skipped)
     assert documents == [
         Document(content_id("B"), "B", "b.txt"),
@@ -28,7 +29,7 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
         Document("7", "E", "wiki"),
         Document(content_id("# A\r\n"), "# A\r\n", "guide/a.md"),
     ]
-    assert skipped == [folder / "logo.png", folder / "package.json"]
+    assert [one.path for one in skipped] == [folder / ".hidden.txt", folder / "logo.png", folder / "package.json"]
     assert [document.text for document in read_documents([folder / "b.txt", f"{folder}/*.txt*"])] == ["B", "C"]
 
 

@@ -17,7 +17,8 @@ LINE_ENDS = re.compile("\r\n?|[\v\f\u0085\u2028\u2029]")
 # Controls other than tab and newline, byte order marks, halves of surrogate pairs: none of them is text.
 NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ufffe\uffff\ud800-\udfff]")
 OTHER_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
-SPACES_AT_END = re.compile(r"[ \t]+$", re.MULTILINE)
+# Begins where the spaces do: tried again at each of them, a run of n spaces inside a line would take n * n / 2 steps.
+SPACES_AT_END = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 BLANK_LINES = re.compile(r"\n{3,}")
 
 
@@ -106,7 +107,7 @@ def split_long(max_characters: int) -> Step:
     def apply(documents: Sequence[Document]) -> tuple[list[Document], list[Removed]]:
         pieces = []
         for document in documents:
-            texts = _pieces(document.text, max_characters)
+            texts = cut_text(document.text, max_characters)
             if len(texts) == 1:
                 pieces.append(document)
             else:
@@ -114,6 +115,25 @@ def split_long(max_characters: int) -> Step:
         return pieces, []
 
     return Step("split long", apply)
+
+
+def cut_text(text: str, max_characters: int) -> list[str]:
+    """Cut a text into pieces of at most `max_characters`, each at the last good place that leaves it half full.
+
+    Good places are between paragraphs, else lines, sentences or words. Joined, the pieces are the text.
+    """
+    pieces = []
+    start = 0
+    while len(text) - start > max_characters:
+        end = start + max_characters
+        for separator in ("\n\n", "\n", ". ", "。", " "):
+            found = text.rfind(separator, start + max_characters // 2, end)
+            if found >= 0:
+                end = found + len(separator)
+                break
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]]
 
 
 def normalize_unicode(text: str) -> str:
@@ -137,22 +157,6 @@ def too_short(min_characters: int) -> Callable[[str], str | None]:
         return f"{len(text)} characters, fewer than {min_characters}" if len(text) < min_characters else None
 
     return reason
-
-
-def _pieces(text: str, max_characters: int) -> list[str]:
-    """Cut a text into pieces of at most `max_characters`, each at the last good place that leaves it half full."""
-    pieces = []
-    start = 0
-    while len(text) - start > max_characters:
-        end = start + max_characters
-        for separator in ("\n\n", "\n", ". ", " "):
-            found = text.rfind(separator, start + max_characters // 2, end)
-            if found >= 0:
-                end = found + len(separator)
-                break
-        pieces.append(text[start:end])
-        start = end
-    return [*pieces, text[start:]]
 
 
 def _characters(documents: Sequence[Document]) -> int:

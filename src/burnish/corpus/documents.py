@@ -1,7 +1,9 @@
 """Documents from text, Markdown and data files.
 
 A text or Markdown file is one document; a row of JSON lines or Parquet with a `text` column is one document.
-In a folder, `.json` files are passed over: there they are mostly settings. One that is named is read.
+What is named has to be readable. Of a folder everything that can be read is, and every other file is told with its
+reason: a folder of documents holds images, archives and broken files too. In a folder, `.json` files are passed over:
+there they are mostly settings.
 """
 
 import hashlib
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burnish.corpus.folders import NOT_READ, ROW_SUFFIXES, TEXT_SUFFIXES, Skipped, describe, suffix_of, walk
 from burnish.corpus.records import (
     UTF8_BOM,
     Problems,
@@ -23,15 +26,20 @@ from burnish.corpus.records import (
 )
 from burnish.errors import DataError
 
-TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".rst", ".text")
-ROW_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
-NOT_READ = {
-    ".html": "convert it to Markdown or text first (for example `pandoc -t plain`)",
-    ".htm": "convert it to Markdown or text first (for example `pandoc -t plain`)",
-    ".pdf": "convert it to text first (for example `pdftotext`)",
-    ".docx": "convert it to Markdown or text first (for example `pandoc -t plain`)",
-    ".csv": "convert it to JSON lines with a `text` key",
+MAX_TEXT_BYTES = 256 << 20
+"""A text file is one document and is held in memory, some ten times as large by the time it is tokens."""
+CHUNK_BYTES = 1 << 20
+MAX_CONTROL_SHARE = 0.1
+"""A text has some stray control characters; more of them than this, and it is no text."""
+SIGNATURES = {
+    b"%PDF-": "a PDF file",
+    b"PK\x03\x04": "a ZIP archive (.docx, .xlsx and .epub are such)",
+    b"\x89PNG": "a PNG image",
+    b"\xd0\xcf\x11\xe0": "an old Office file",
+    b"{\\rtf": "an RTF file",
 }
+"""First bytes of files that are no text whatever they are called."""
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,50 +56,85 @@ def read_documents(
     *,
     text_key: str = "text",
     id_key: str = "id",
-    skipped: list[Path] | None = None,
+    skipped: list[Skipped] | None = None,
 ) -> list[Document]:
     """Read every document that files, folders and patterns name, in a fixed order.
 
     Args:
         text_key: the column of data rows that holds the text.
         id_key: the column that holds an id; without one the id is a hash of the text.
-        skipped: if given, receives the files of folders that are not read, such as images.
+        skipped: if given, receives the files of folders that are not read, each with its reason.
 
     Raises:
-        DataError: listing files and rows that cannot be read, with reason and fix; or there is no document.
+        DataError: listing rows, and files that were named, that cannot be read, with reason and fix; or there is no
+            document.
     """
     documents = []
     problems = Problems()
-    for file, name in _files(paths, skipped):
-        if _suffix(file) in TEXT_SUFFIXES:
-            text = read_text(file)
-            documents.append(Document(content_id(text), text, name))
-            continue
-        for row in read_rows(file, problems=problems):
-            try:
-                text = _row_text(row.value, text_key)
-            except ValueError as error:
-                problems.add(row.file, row.line, str(error))
+    skipped = [] if skipped is None else skipped
+    for file, name, in_folder in _files(paths, skipped):
+        rows_with_problems = problems.count
+        try:
+            found = list(_documents_of(file, name, text_key, id_key, problems))
+            if (
+                in_folder
+                and not any(document.text.strip() for document in found)
+                and problems.count == rows_with_problems
+            ):
+                skipped.append(Skipped(file, name, "empty file"))
                 continue
-            given = row.value.get(id_key)
-            source = row.value.get("source")
-            documents.append(
-                Document(
-                    content_id(text) if given is None else str(given),
-                    text,
-                    f"{name}:{row.line}" if source is None else str(source),
-                )
-            )
+            documents += found
+        except _UnreadableError as error:
+            if not in_folder:
+                raise
+            skipped.append(Skipped(file, name, error.kind, error.advice))
+        except DataError as error:
+            if not in_folder or problems.count > rows_with_problems:
+                raise
+            skipped.append(Skipped(file, name, f"{suffix_of(file)} file that cannot be read", _reason(error, file)))
     problems.raise_if_any()
     if not documents:
-        raise DataError(f"{paths}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files")
+        named = ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
+        passed_over = "\nNot read:\n" + describe(skipped) if skipped else ""
+        raise DataError(
+            f"{named}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files{passed_over}"
+        )
     return documents
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, gzipped or not, without a byte order mark."""
+    """Return the text of a UTF-8 file, gzipped or not, without a byte order mark.
+
+    Raises:
+        DataError: the file is larger than `MAX_TEXT_BYTES` unpacked, or is no text.
+    """
+    parts, size = [], 0
     with open_bytes(path) as stream:
-        return decode(path, b"".join(byte_lines(path, stream)).removeprefix(UTF8_BOM))
+        # In pieces: a line may be as long as the file, and a small gzip file may unpack to any size.
+        for part in byte_lines(path, iter(lambda: stream.read(CHUNK_BYTES), b"")):
+            size += len(part)
+            if size > MAX_TEXT_BYTES:
+                raise _UnreadableError(
+                    path, "file that is too large", f"larger than {MAX_TEXT_BYTES >> 20} MiB unpacked; split it"
+                )
+            parts.append(part)
+    data = b"".join(parts)
+    for signature, what in SIGNATURES.items():
+        if data.startswith(signature):
+            raise _UnreadableError(path, "binary file", f"it is {what}, not text; convert it to text first")
+    data = data.removeprefix(UTF8_BOM)
+    try:
+        text = decode(path, data)
+    except DataError as error:
+        raise _UnreadableError(path, "file that is not UTF-8", str(error).removeprefix(str(path)), whole=True) from None
+    nulls = data.count(0)
+    if nulls > 0.3 * len(data) and (not any(data[::2]) or not any(data[1::2])):
+        raise _UnreadableError(
+            path, "file that is not UTF-8", "UTF-16 without a byte order mark; save the file as UTF-8"
+        )
+    if len(data) - len(data.translate(None, _CONTROLS)) > MAX_CONTROL_SHARE * len(data):
+        raise _UnreadableError(path, "binary file", "more than a tenth of it are control characters; it is no text")
+    return text
 
 
 def content_id(text: str) -> str:
@@ -99,28 +142,65 @@ def content_id(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _files(paths: str | Path | Sequence[str | Path], skipped: list[Path] | None) -> Iterator[tuple[Path, str]]:
-    """Yield each file once, with its name relative to the folder it was found in."""
+class _UnreadableError(DataError):
+    """A file that holds no text; in a folder it is skipped as one of its `kind`."""
+
+    def __init__(self, path: Path, kind: str, advice: str, *, whole: bool = False) -> None:
+        super().__init__(f"{path}{advice}" if whole else f"{path}: {advice}")
+        self.kind, self.advice = kind, advice.lstrip(":0123456789 ") if whole else advice
+
+
+def _documents_of(file: Path, name: str, text_key: str, id_key: str, problems: Problems) -> Iterator[Document]:
+    if suffix_of(file) in TEXT_SUFFIXES:
+        text = read_text(file)
+        yield Document(content_id(text), text, name)
+        return
+    for row in read_rows(file, problems=problems):
+        try:
+            text = _row_text(row.value, text_key)
+        except ValueError as error:
+            problems.add(row.file, row.line, str(error))
+            continue
+        given = row.value.get(id_key)
+        source = row.value.get("source")
+        yield Document(
+            content_id(text) if given is None else str(given),
+            text,
+            f"{name}:{row.line}" if source is None else str(source),
+        )
+
+
+def _files(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
+    """Yield each file once: its path, its name relative to the folder it was found in, and whether that is one."""
     seen: set[Path] = set()
+    named = {Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)}
     for path in expand(paths):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            relative = file.relative_to(path) if path.is_dir() else Path(file.name)
-            if file.is_dir() or file.resolve() in seen or any(part.startswith(".") for part in relative.parts):
-                continue
-            seen.add(file.resolve())
-            if _suffix(file) in TEXT_SUFFIXES + ROW_SUFFIXES and not (path.is_dir() and _suffix(file) == ".json"):
-                yield file, relative.as_posix()
-            elif path.is_dir():
-                if skipped is not None:
-                    skipped.append(file)
+        if path.name.startswith(".") and path not in named:
+            found: list[tuple[Path, str] | Skipped] = [Skipped(path, path.name, "hidden file")]
+        elif not path.is_dir():
+            suffix = suffix_of(path)
+            if suffix not in TEXT_SUFFIXES + ROW_SUFFIXES:
+                advice = NOT_READ.get(suffix, f"expected one of {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)}")
+                raise DataError(
+                    f"{path}: {suffix or 'this kind of'} files are not read; {advice}, or name the folder "
+                    "to have such files passed over"
+                )
+            found = [(path, path.name)]
+        else:
+            found = list(walk(path))
+        for one in found:
+            if isinstance(one, Skipped):
+                skipped.append(one)
+            elif (resolved := one[0].resolve()) in seen:
+                skipped.append(Skipped(*one, "file that is there twice", "it is read once"))
             else:
-                advice = NOT_READ.get(_suffix(file), f"expected one of {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)}")
-                raise DataError(f"{file}: {_suffix(file) or 'this kind of'} files are not read; {advice}")
+                seen.add(resolved)
+                yield *one, path.is_dir()
 
 
-def _suffix(file: Path) -> str:
-    """Return the suffix that tells the kind of a file: that before `.gz`, in small letters."""
-    return Path(file.stem).suffix.lower() if file.suffix == ".gz" else file.suffix.lower()
+def _reason(error: DataError, file: Path) -> str:
+    """The error's first line without the file's name, which stands beside it."""
+    return str(error).splitlines()[0].removeprefix(str(file)).lstrip(":0123456789 ")
 
 
 def _row_text(row: dict[str, Any], key: str) -> str:

@@ -11,6 +11,9 @@ import numpy as np
 from burnish.corpus.token_corpus import TokenCorpus, WindowIndex
 from burnish.errors import DataError
 
+DOMAIN = "domain"
+GENERAL = "general"
+
 
 def mix(
     corpus: TokenCorpus,
@@ -18,11 +21,13 @@ def mix(
     tokens_per_step: int,
     replay: float,
     seed: int,
-    epochs: int,
-    domain: str = "domain",
-    general: str = "general",
+    epochs: float,
+    domain: str = DOMAIN,
+    general: str = GENERAL,
 ) -> list[list[WindowIndex]]:
     """Return the windows of every optimizer step: `epochs` passes over the domain, mixed with general text.
+
+    A fraction of a pass is its first part.
 
     Windows stay whole, so a step has `tokens_per_step` give or take one, and the general group has the share
     `replay` of all tokens give or take one; neither error adds up over the steps. Each pass has its own
@@ -31,8 +36,11 @@ def mix(
     Raises:
         DataError: a group is missing or empty, or an argument is out of range.
     """
-    if tokens_per_step < 1 or epochs < 1:
-        raise DataError(f"tokens_per_step is {tokens_per_step} and epochs {epochs}; expected at least 1")
+    if tokens_per_step < 1 or epochs <= 0:
+        raise DataError(
+            f"tokens_per_step is {tokens_per_step} and epochs {epochs}; expected at least 1 token a step and more than "
+            "0 epochs"
+        )
     if not 0 <= replay < 1:
         raise DataError(f"replay is {replay}; expected 0 (domain text only) or more, less than 1")
     groups = [domain, general] if replay else [domain]
@@ -53,7 +61,12 @@ def mix(
         total += length
         return length
 
-    remaining = epochs * len(lengths[domain])
+    remaining = round(epochs * len(lengths[domain]))
+    if not remaining:
+        raise DataError(
+            f"epochs {epochs:g} of {len(lengths[domain])} windows of text is no window, so there would be 0 steps: "
+            f"raise epochs to at least {1 / len(lengths[domain]):.2g}"
+        )
     for window in _shuffled_forever(domain, len(lengths[domain]), seed, 0):
         add(window)
         while drawn < replay * total:

@@ -107,8 +107,8 @@ def open_bytes(path: Path) -> BinaryIO:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def byte_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of `stream`, each with its newline; DataError when gzip data is damaged."""
+def byte_lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of `stream`, or other pieces of it, as they are; DataError when gzip data is damaged."""
     try:
         yield from stream
     except EOFError:

@@ -7,8 +7,9 @@ Notable choices:
 - groups of documents (by convention `domain` and `general`) stay apart, each with its own held-out part.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,8 +32,12 @@ from burnish.corpus.clean import (
     split_long,
     too_short,
 )
-from burnish.corpus.deduplicate import content_hash, exact_duplicates, split_heldout
+from burnish.corpus.deduplicate import content_hash, exact_duplicates
 from burnish.corpus.documents import Document
+from burnish.corpus.folders import Skipped
+from burnish.corpus.folders import counts as skipped_counts
+from burnish.corpus.folders import rows as skipped_rows
+from burnish.corpus.heldout import split_heldout
 from burnish.errors import DataError
 from burnish.files import atomic_folder
 from burnish.text.tokenizer import Tokenizer
@@ -42,6 +47,7 @@ FORMAT = "burnish-corpus-1"
 TOKENS_FILE = "tokens.safetensors"
 REPORT_FILE = "corpus.json"
 REMOVED_FILE = "removed.jsonl"
+SKIPPED_FILE = "skipped.jsonl"
 
 
 class WindowIndex(NamedTuple):
@@ -109,12 +115,29 @@ def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[list[i
 
 @dataclass(frozen=True, eq=False)
 class TokenCorpus:
-    """Windows of each group, apart for training and held out; `window` is the most tokens one has."""
+    """Windows of each group, apart for training and held out.
+
+    window: the most tokens that one has. vocabulary: fingerprint of the tokenizer's, or nothing where it is not known.
+    """
 
     window: int
     vocab_size: int
     train: Mapping[str, Windows]
     heldout: Mapping[str, Windows]
+    vocabulary: str = ""
+
+    def check_tokenizer(self, tokenizer: Tokenizer, model: str) -> None:
+        """Raise DataError unless the corpus' tokens mean to `tokenizer`, that of `model`, what they were made of."""
+        if self.vocab_size != tokenizer.vocab_size:
+            raise DataError(
+                f"the corpus was made for a vocabulary of {self.vocab_size} tokens, the model {model} has "
+                f"{tokenizer.vocab_size}; set the corpus stage's `tokenizer` to this model"
+            )
+        if self.vocabulary and self.vocabulary != fingerprint(tokenizer):
+            raise DataError(
+                f"the corpus was made with other tokens than those of the model {model}, though there are equally "
+                "many; set the corpus stage's `tokenizer` to this model"
+            )
 
     def __getitem__(self, index: WindowIndex) -> list[int]:
         """Return the tokens of a training window."""
@@ -140,7 +163,7 @@ class TokenCorpus:
         }
 
     def save(self, folder: str | Path, report: "CorpusReport | None" = None) -> None:
-        """Write `tokens.safetensors`, `corpus.json` and `removed.jsonl`; the folder appears whole or not."""
+        """Write `tokens.safetensors`, `corpus.json`, `removed.jsonl` and `skipped.jsonl`, all of them or none."""
         tensors = {}
         for split, groups in (("train", self.train), ("heldout", self.heldout)):
             for group, windows in groups.items():
@@ -148,26 +171,32 @@ class TokenCorpus:
                     tensors[f"{group}/{split}/{name}"] = getattr(windows, name).contiguous()
         report = report or CorpusReport()
         # One key only: safetensors writes several in random order, and equal corpora must be equal files.
-        metadata = {FORMAT: json.dumps({"window": self.window, "vocab_size": self.vocab_size})}
+        metadata = {
+            FORMAT: json.dumps({"window": self.window, "vocab_size": self.vocab_size, "vocabulary": self.vocabulary})
+        }
         description = {
             "window": self.window,
             "vocab_size": self.vocab_size,
             "counts": self.counts(),
+            "cut_for_heldout": report.cut,
             "steps": {group: [asdict(step) for step in steps] for group, steps in report.steps.items()},
+            "skipped": {group: skipped_counts(skipped) for group, skipped in report.skipped.items()},
         }
         with atomic_folder(folder) as temporary:
             save_file(tensors, temporary / TOKENS_FILE, metadata=metadata)
             (temporary / REPORT_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-            with (temporary / REMOVED_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
-                for group, removed in report.removed.items():
-                    for item in removed:
-                        row = {
-                            "group": group,
-                            "step": item.step,
-                            "reason": item.reason,
-                            **asdict(item.document),
-                        }
-                        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            _write_lines(
+                temporary / REMOVED_FILE,
+                (
+                    {"group": group, "step": item.step, "reason": item.reason, **asdict(item.document)}
+                    for group, removed in report.removed.items()
+                    for item in removed
+                ),
+            )
+            _write_lines(
+                temporary / SKIPPED_FILE,
+                ({"group": group, **row} for group, files in report.skipped.items() for row in skipped_rows(files)),
+            )
 
     @classmethod
     def load(cls, folder: str | Path) -> "TokenCorpus":
@@ -196,10 +225,15 @@ class TokenCorpus:
 
 @dataclass(slots=True)
 class CorpusReport:
-    """What cleaning did to each group, and the documents it removed."""
+    """What cleaning did to each group, and the documents it removed.
+
+    cut: documents of which a part was held out. skipped: files of folders that were not read, as the reader told.
+    """
 
     steps: dict[str, list[StepStatistics]] = field(default_factory=dict)
     removed: dict[str, list[Removed]] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[Skipped]] = field(default_factory=dict)
 
 
 def cleaning_steps(*, min_characters: int = 50, max_characters: int | None = None) -> list[Step]:
@@ -218,7 +252,6 @@ def build_corpus(
     *,
     window: int,
     heldout_fraction: float = 0.05,
-    min_heldout: int = 4,
     steps: Sequence[Step] | None = None,
 ) -> tuple[TokenCorpus, CorpusReport]:
     """Clean, deduplicate, split, tokenize and pack groups of documents.
@@ -228,14 +261,20 @@ def build_corpus(
     Args:
         groups: by convention `domain` and `general`, the most important first.
         window: tokens that a window has at most.
-        heldout_fraction: share of each group's documents that is held out.
-        min_heldout: documents held out at least, as far as that is not more than half.
+        heldout_fraction: share of each group's tokens that is held out, see `split_heldout`.
         steps: what cleans the documents before deduplication; None is `cleaning_steps()`.
 
     Raises:
-        DataError: a group has no documents left, or too few to hold one out.
+        DataError: a group has no documents left.
     """
     report = CorpusReport()
+    encoded: dict[str, list[int]] = {}
+
+    def tokens(text: str) -> list[int]:
+        if text not in encoded:
+            (encoded[text],) = tokenize([Document("", text, "")], tokenizer)
+        return encoded[text]
+
     train, heldout = {}, {}
     seen: set[bytes] = set()
     for group, documents in groups.items():
@@ -247,9 +286,21 @@ def build_corpus(
                 f"{'the first was removed: ' + report.removed[group][0].reason if documents else 'name some'}"
             )
         seen.update(content_hash(document.text) for document in kept)
-        try:
-            parts = split_heldout(kept, fraction=heldout_fraction, minimum=min_heldout)
-        except DataError as error:
-            raise DataError(f"{group}: {error}") from None
-        train[group], heldout[group] = (pack(tokenize(part, tokenizer), window) for part in parts)
-    return TokenCorpus(window, tokenizer.vocab_size, train, heldout), report
+        parts = split_heldout(kept, fraction=heldout_fraction, size=lambda text: len(tokens(text)))
+        report.cut[group] = parts.cut
+        train[group], heldout[group] = (
+            pack([tokens(document.text) for document in part], window) for part in (parts.train, parts.heldout)
+        )
+        encoded.clear()
+    return TokenCorpus(window, tokenizer.vocab_size, train, heldout, fingerprint(tokenizer)), report
+
+
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """Hash of which token each id stands for: corpora and models that share it may be put together."""
+    vocabulary = sorted((number, token) for token, number in tokenizer.backend.get_vocab().items())
+    return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

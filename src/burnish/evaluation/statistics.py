@@ -4,13 +4,15 @@ Nothing is assumed about the distribution of the scores except that the tasks we
 limit to know: scores that are all equal resample to themselves, so 0 right of 300 gives the interval [0, 0].
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = Sequence[float] | Sequence[bool] | NDArray[np.generic]
 
+MIN_TEXTS = 5
+"""Texts whose perplexity an interval can be drawn from: of fewer there are too few ways to draw them."""
 DRAWS_AT_ONCE = 1 << 22
 """Indices drawn together: 32 MiB, whatever the number of scores and resamples."""
 
@@ -30,13 +32,7 @@ def bootstrap_interval(values: Scores, *, level: float = 0.95, resamples: int = 
         raise ValueError(f"level must be between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    rows = max(1, DRAWS_AT_ONCE // len(scores))
-    for start in range(0, resamples, rows):
-        count = min(rows, resamples - start)
-        draws = generator.integers(len(scores), size=(count, len(scores)))
-        means[start : start + count] = scores[draws].mean(axis=1)
+    means = np.concatenate([scores[draws].mean(axis=1) for draws in _draws(len(scores), resamples, seed)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -53,3 +49,39 @@ def paired_bootstrap_interval(
     if first.shape != second.shape:
         raise ValueError(f"paired scores must have one shape, got {first.shape} and {second.shape}")
     return bootstrap_interval(second - first, level=level, resamples=resamples, seed=seed)
+
+
+def perplexity_change_interval(
+    before: Sequence[tuple[float, int]],
+    after: Sequence[tuple[float, int]],
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int,
+) -> tuple[float, float] | None:
+    """Interval of the relative change of a perplexity, where both models read the same texts in the same order.
+
+    before, after: of each text the negative log-probability in nats and the tokens scored. Texts are resampled, each
+    with both models' values, so that how hard a text is cancels out; as tokens weigh equally, a text weighs as many as
+    it has. None where fewer than `MIN_TEXTS` can be resampled: they would tell of themselves only. 0.1 is 10 % more
+    perplexity. Raises ValueError when the texts are not the same.
+    """
+    if [tokens for _, tokens in before] != [tokens for _, tokens in after]:
+        raise ValueError("the two models did not score the same texts")
+    scored = [(two - one, tokens) for (one, tokens), (two, _) in zip(before, after, strict=True) if tokens]
+    if len(scored) < MIN_TEXTS:
+        return None
+    differences, weights = (np.asarray(column, dtype=np.float64) for column in zip(*scored, strict=True))
+    logs = np.concatenate(
+        [differences[draws].sum(axis=1) / weights[draws].sum(axis=1) for draws in _draws(len(scored), resamples, seed)]
+    )
+    low, high = np.expm1(np.quantile(logs, [(1 - level) / 2, (1 + level) / 2]))
+    return float(low), float(high)
+
+
+def _draws(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Numbers below `count`, drawn with replacement `[rows, count]`, until `resamples` rows were given."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, DRAWS_AT_ONCE // count)
+    for start in range(0, resamples, rows):
+        yield generator.integers(count, size=(min(rows, resamples - start), count))

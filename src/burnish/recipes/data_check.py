@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from burnish.corpus.documents import ROW_SUFFIXES, read_documents
+from burnish.corpus.documents import read_documents
+from burnish.corpus.folders import ROW_SUFFIXES, Skipped
+from burnish.corpus.folders import describe as describe_skipped
 from burnish.datasets.fields import present
 from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, PAIR_KEYS, format_name
 from burnish.datasets.rows import (
@@ -26,9 +28,11 @@ def describe(file: Path) -> str:
 
     Raises DataError that lists bad rows by line and reason.
     """
-    if not any(suffix in ROW_SUFFIXES for suffix in file.suffixes):
-        documents = read_documents(file)
-        return f"{_count(len(documents), 'document')}, {sum(len(document.text) for document in documents):,} characters"
+    if file.is_dir() or not any(suffix in ROW_SUFFIXES for suffix in file.suffixes):
+        skipped: list[Skipped] = []
+        documents = read_documents(file, skipped=skipped)
+        characters = sum(len(document.text) for document in documents)
+        return f"{_count(len(documents), 'document')}, {characters:,} characters{_not_read(skipped)}"
     first = next((row.value for row in read_rows(file)), None)
     if first is None:
         raise DataError(f"{file}: has no row")
@@ -69,5 +73,13 @@ def _faults(rows: Sequence[Preference | Ranking | Labelled], shown: int = 5) -> 
     return "\n" + "\n".join(lines)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _not_read(skipped: Sequence[Skipped]) -> str:
+    """Lines about the files of a folder that were not read; nothing where there are none."""
+    if not skipped:
+        return ""
+    lines = describe_skipped(skipped).replace("\n", "\n  ")
+    return f"\n{_count(len(skipped), 'file or folder', 'files and folders')} of it will not be read:\n  {lines}"
+
+
+def _count(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"

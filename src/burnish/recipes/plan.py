@@ -84,6 +84,12 @@ class Plan:
     def recipe_folder(self) -> Path:
         return self.file.parent
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know before it runs, one line each: the stage and what it will do otherwise than one may expect."""
+        configs = {stage.name: stage.config for stage in self.stages}
+        return [f"{stage.name}: {note}" for stage in self.stages for note in stage.config.notes(configs)]
+
     def ancestors(self, stage: PlannedStage) -> list[PlannedStage]:
         """The stages that `stage` builds on, directly or not, in order."""
         wanted = {item.producer for item in stage.inputs}
@@ -171,6 +177,8 @@ class _Planner:
         root: KeyPath = ("stages", index)
         config = self._fill_latest(config, index)
         for path, text in config.problems(self.recipe_folder):
+            self._problem((*root, *path), text)
+        for path, text in config.problems_among({stage.name: stage.config for stage in self.planned}):
             self._problem((*root, *path), text)
         inputs = [item for found in references(config) for item in self._resolve(found, root, index)]
         name = self.names[index]

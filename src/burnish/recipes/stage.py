@@ -61,10 +61,12 @@ class Reference:
     kind: which product a bare `@stage` stands for (`StageConfig.produces`).
     latest: a value left out stands for the latest earlier stage with that product; for a model, failing that, for the
         recipe's model.
+    words: values that name nothing to be found; the stage knows what they stand for.
     """
 
     kind: ReferenceKind
     latest: bool = False
+    words: tuple[str, ...] = ()
 
 
 FileReference = Annotated[str, Reference("file")]
@@ -127,6 +129,14 @@ class StageConfig(StrictModel):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         """What is wrong in ways that types cannot say, with the key at fault. `folder` is the recipe's."""
+        yield from ()
+
+    def problems_among(self, producers: Mapping[str, "StageConfig"]) -> Iterator[tuple[KeyPath, str]]:
+        """What is wrong between this stage and earlier ones, given by name, with the key of this stage at fault."""
+        yield from ()
+
+    def notes(self, producers: Mapping[str, "StageConfig"]) -> Iterator[str]:
+        """What is not wrong, but to be known before it runs. producers: the earlier stages by name."""
         yield from ()
 
     def check(self, context: "StageContext") -> None:
@@ -262,7 +272,9 @@ def references(value: Any, marker: Reference | None = None, path: KeyPath = ()) 
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from references(item, marker, (*path, index))
-    elif marker is not None and (isinstance(value, str) or (value is None and marker.latest)):
+    elif marker is None or (isinstance(value, str) and value in marker.words):
+        return
+    elif isinstance(value, str) or (value is None and marker.latest):
         yield FoundReference(path, value, marker)
 
 

@@ -65,16 +65,26 @@ def _rows(key: str, path: tuple[str, ...], value: Any, interval: Any) -> Iterato
     """Name, label, value and interval of every number in a nested entry of the summary."""
     if isinstance(value, dict):
         if set(value) == {"before", "after"} and all(isinstance(part, int | float) for part in value.values()):
-            change = value["after"] / value["before"] - 1 if value["before"] else 0.0
-            shown = f"{_number(key, value['before'])} → {_number(key, value['after'])} ({change:+.1%})"
-            yield _words(key), _words(" ".join(path)), shown, ""
+            change = f" ({value['after'] / value['before'] - 1:+.1%})" if value["before"] else ""
+            shown = f"{_number(key, value['before'])} → {_number(key, value['after'])}{change}"
+            yield _words(key), _words(" ".join(path)), shown, _change(interval)
             return
         for name, part in value.items():
             inner = interval.get(name) if isinstance(interval, dict) else None
             yield from _rows(key, (*path, name), part, inner)
     elif isinstance(value, int | float):
         shown = f"{interval[0]:.1%} to {interval[1]:.1%}" if isinstance(interval, list) else ""
+        if key.startswith("perplexity"):
+            shown = _change(interval, " against the first")
         yield _words(key), _words(" ".join(path)), _number(key, value), shown
+
+
+def _change(interval: Any, against: str = "") -> str:
+    """Between which changes the true one lies, and whether it may be none at all."""
+    if not isinstance(interval, list):
+        return ""
+    low, high = interval
+    return f"{low:+.1%} to {high:+.1%}{against}" + ("" if low > 0 or high < 0 else ": no clear difference")
 
 
 def _number(key: str, value: float) -> str:

@@ -1,6 +1,10 @@
 """corpus: documents to clean, deduplicated token windows, apart for training and held out."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +13,7 @@ from burnish.recipes.stage import (
     DocumentsReference,
     Metrics,
     ModelReference,
+    Reference,
     ReferenceKind,
     StageConfig,
     StageContext,
@@ -16,47 +21,146 @@ from burnish.recipes.stage import (
 
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document
+    from burnish.corpus.folders import Skipped
+    from burnish.corpus.token_corpus import CorpusReport
+
+STDLIB = "stdlib"
+"""As a document of `general`: the prose that Python carries, see `burnish.corpus.prose`."""
+GeneralReference = Annotated[str, Reference("documents", words=(STDLIB,))]
 
 
 class CorpusStage(StageConfig):
-    """Reads documents of the domain, and general text to replay against forgetting."""
+    """Reads documents of the domain, and general text to replay against forgetting.
+
+    Of a folder all that can be read is; every other file is counted and named with its reason.
+    """
 
     type: Literal["corpus"] = Field("corpus", description="corpus")
     documents: list[DocumentsReference] = Field(
         min_length=1, description="domain documents: files, folders or patterns of .txt, .md, .jsonl, .parquet"
     )
-    general: list[DocumentsReference] = Field([], description="general text, replayed while training on the domain")
+    general: list[GeneralReference] = Field(
+        [],
+        description="general text, replayed while training on the domain; `stdlib` is the prose of Python's own help",
+    )
     text_key: str = Field("text", description="key of the text in JSONL and Parquet rows")
     id_key: str = Field("id", description="key of the document's name in JSONL and Parquet rows")
     window: int = Field(1024, ge=2, description="longest sequence, in tokens; longer documents are cut into pieces")
-    heldout: float = Field(0.05, ge=0, lt=1, description="share of the documents kept for measuring perplexity")
+    heldout: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="share of the tokens kept for measuring perplexity; 0 keeps none. Large documents are cut at "
+        "paragraphs for it",
+    )
     tokenizer: ModelReference = Field(BASE_MODEL, description="model whose tokenizer is used")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"corpus": "corpus"}
+
+    def fingerprints(self, folder: Path) -> dict[str, str]:
+        if STDLIB not in self.general:
+            return {}
+        from burnish.corpus.prose import stdlib_documents
+
+        texts = "\0".join(document.text for document in stdlib_documents())
+        return {STDLIB: hashlib.sha256(texts.encode()).hexdigest()}
 
     def check(self, context: StageContext) -> None:
         self._groups(context)
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.token_corpus import build_corpus
+        from burnish.corpus.token_corpus import SKIPPED_FILE, build_corpus
 
         groups = self._groups(context)
-        context.display.say(
-            "  " + ", ".join(f"{len(documents):,} documents ({group})" for group, documents in groups.items())
-        )
+        for name, group in groups.items():
+            context.display.say(f"  {name}: {_documents(len(group.documents))}{group.not_read()}")
         corpus, report = build_corpus(
-            groups, context.load_tokenizer(self.tokenizer), window=self.window, heldout_fraction=self.heldout
+            {name: group.documents for name, group in groups.items()},
+            context.load_tokenizer(self.tokenizer),
+            window=self.window,
+            heldout_fraction=self.heldout,
         )
-        corpus.save(context.folder / self.produces["corpus"], report)
-        removed = {group: len(documents) for group, documents in report.removed.items()}
-        return {"counts": corpus.counts(), "removed": removed}
-
-    def _groups(self, context: StageContext) -> "dict[str, list[Document]]":
-        from burnish.corpus.documents import read_documents
-
-        named = {"domain": self.documents, "general": self.general}
+        report.skipped = {name: group.skipped for name, group in groups.items()}
+        folder = context.folder / self.produces["corpus"]
+        corpus.save(folder, report)
+        counts = corpus.counts()
+        for name, of_group in counts.items():
+            context.display.say(f"  {name}: {_kept(of_group, report, name)}")
+        if any(report.skipped.values()):
+            context.display.say(f"  files that were not read are all named in {folder / SKIPPED_FILE}")
         return {
-            group: read_documents(context.paths(references), text_key=self.text_key, id_key=self.id_key)
-            for group, references in named.items()
-            if references
+            "counts": counts,
+            "removed": {name: len(documents) for name, documents in report.removed.items()},
+            "cut_for_heldout": report.cut,
+            "skipped": {name: _skipped(group.skipped) for name, group in groups.items() if group.skipped},
         }
+
+    def _groups(self, context: StageContext) -> "dict[str, _Group]":
+        from burnish.corpus.documents import read_documents
+        from burnish.corpus.prose import stdlib_documents
+
+        groups = {}
+        for name, references in {"domain": self.documents, "general": self.general}.items():
+            if not references:
+                continue
+            group = groups[name] = _Group()
+            written = [reference for reference in references if reference != STDLIB]
+            if written:
+                group.documents += read_documents(
+                    context.paths(written), text_key=self.text_key, id_key=self.id_key, skipped=group.skipped
+                )
+            if STDLIB in references:
+                group.documents += stdlib_documents()
+        return groups
+
+
+@dataclass
+class _Group:
+    """The documents of a group, and the files that were not read."""
+
+    documents: "list[Document]" = field(default_factory=list)
+    skipped: "list[Skipped]" = field(default_factory=list)
+
+    def not_read(self) -> str:
+        """Lines about the files that were not read, or nothing."""
+        from burnish.corpus.folders import describe
+
+        if not self.skipped:
+            return ""
+        lines = describe(self.skipped).replace("\n", "\n      ")
+        return f"; {len(self.skipped):,} files and folders were not read:\n      {lines}"
+
+
+def _documents(count: int) -> str:
+    return f"{count:,} document{'' if count == 1 else 's'}"
+
+
+def _kept(counts: Mapping[str, Mapping[str, int]], report: "CorpusReport", group: str) -> str:
+    """What became of a group's documents, in one line."""
+    train, heldout = counts["train"]["tokens"], counts["heldout"]["tokens"]
+    removed = len(report.removed[group])
+    parts = [f"{train:,} tokens to train on"]
+    if heldout:
+        share = heldout / (train + heldout)
+        pieces = counts["heldout"]["documents"]
+        cut = f", {_documents(report.cut[group])} cut for it" if report.cut[group] else ""
+        parts.append(f"{heldout:,} ({share:.1%}) held out in {pieces} piece{'' if pieces == 1 else 's'}{cut}")
+    else:
+        parts.append("none held out")
+    if removed:
+        parts.append(f"{_documents(removed)} removed as too short or twice there")
+    return ", ".join(parts)
+
+
+def _skipped(skipped: "list[Skipped]") -> dict[str, dict[str, Any]]:
+    """Files that were not read by reason: how many, and the names of the first."""
+    from burnish.corpus.folders import EXAMPLES, counts, shown_name
+
+    return {
+        kind: {
+            "count": count,
+            "files": [shown_name(one.name) for one in skipped if one.kind == kind][:EXAMPLES],
+            "advice": next(one.advice for one in skipped if one.kind == kind),
+        }
+        for kind, count in counts(skipped).items()
+    }

@@ -1,18 +1,22 @@
 """cpt: continued pre-training on a corpus, with general text replayed."""
 
-import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from burnish.errors import DataError
-from burnish.recipes.stage import CorpusReference, Metrics, StageContext
+from burnish.recipes.heldout_text import NOTHING_HELD_OUT, change_intervals, measure_heldout, perplexities
+from burnish.recipes.stage import CorpusReference, Metrics, StageConfig, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from burnish.corpus.token_corpus import TokenCorpus
     from burnish.datasets.batches import Steps
-    from burnish.nn.decoder import Decoder
+
+NO_GENERAL_TEXT = (
+    "no general text in the corpus, so none is replayed against forgetting (replay: 0); "
+    "the corpus stage's `general: [stdlib]` is some that is on every machine"
+)
 
 
 class CptStage(TrainingStage):
@@ -20,7 +24,19 @@ class CptStage(TrainingStage):
 
     type: Literal["cpt"] = Field("cpt", description="cpt")
     corpus: CorpusReference = Field(description="corpus to train on: @STAGE")
-    replay: float = Field(0.3, ge=0, lt=1, description="share of general text in each step, against forgetting")
+    replay: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of general text in each step, against forgetting; 0 where the corpus has none",
+    )
+
+    def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
+        maker = producers.get(self.corpus.removeprefix("@").partition("/")[0])
+        if self.replay and self.corpus.startswith("@") and not getattr(maker, "general", True):
+            yield NO_GENERAL_TEXT
+        if self.corpus.startswith("@") and getattr(maker, "heldout", None) == 0:
+            yield NOTHING_HELD_OUT
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.token_corpus import TokenCorpus
@@ -28,63 +44,66 @@ class CptStage(TrainingStage):
 
         decoder, tokenizer = context.load(self.model)
         corpus = TokenCorpus.load(context.path(self.corpus))
-        if corpus.vocab_size != tokenizer.vocab_size:
-            raise DataError(
-                f"the corpus was made for a vocabulary of {corpus.vocab_size} tokens, the model has "
-                f"{tokenizer.vocab_size}; set the corpus stage's `tokenizer` to this model"
-            )
-        before = context.remembered("perplexity-before", lambda: self.perplexities(decoder, corpus))
+        size = self.training.micro_batch_tokens
+
+        def measure() -> dict[str, Any]:
+            return dict(measure_heldout(decoder, tokenizer, corpus, size, str(self.model)))
+
+        before = context.remembered("heldout-before", measure)
+        if not before:
+            context.display.say(f"  {NOTHING_HELD_OUT}")
+        steps, passes = self.steps(context, corpus)
         self.make_trainable(context, decoder)
-        report = self.fit(context, decoder, language_model, self.steps(corpus, context.seed))
+        report = self.fit(context, decoder, language_model, steps)
         self.save(context, decoder, tokenizer)
-        after = self.perplexities(decoder, corpus)
+        after = measure()
+        values = {"before": perplexities(before), "after": perplexities(after)}
         return {
             "steps": report.steps,
             **report.metrics,
-            "perplexity": {group: {"before": before[group], "after": after[group]} for group in after},
+            "passes": passes,
+            "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
+            "perplexity_interval": change_intervals(before, after, context.seed),
         }
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
-        return {"perplexity": metrics["perplexity"]}
+        if not metrics["perplexity"]:
+            return {}
+        return {"perplexity": metrics["perplexity"], "perplexity_interval": metrics["perplexity_interval"]}
 
-    def perplexities(self, decoder: "Decoder", corpus: "TokenCorpus") -> dict[str, float]:
-        """Perplexity of each group's held-out text."""
-        return heldout_perplexities(decoder, corpus, self.training.micro_batch_tokens)
-
-    def steps(self, corpus: "TokenCorpus", seed: int) -> "Steps":
-        """The micro-batches of every step; a fraction of an epoch is its first part."""
-        from burnish.corpus.mix import mix
+    def steps(self, context: StageContext, corpus: "TokenCorpus") -> "tuple[Steps, dict[str, float]]":
+        """The micro-batches of every step, and how often the text of each group is read."""
+        from burnish.corpus.mix import GENERAL, mix
         from burnish.datasets.batches import Steps, document_batches
 
-        epochs = math.ceil(self.training.epochs)
+        replay = self.replay
+        if replay and not len(corpus.train.get(GENERAL, ())):
+            context.display.say(f"  {NO_GENERAL_TEXT}")
+            replay = 0.0
         mixed = mix(
             corpus,
             tokens_per_step=self.training.batch_size * corpus.window,
-            replay=self.replay,
-            seed=seed,
-            epochs=epochs,
+            replay=replay,
+            seed=context.seed,
+            epochs=self.training.epochs,
         )
-        mixed = mixed[: max(1, round(len(mixed) * self.training.epochs / epochs))]
-
         windows = [window for step in mixed for window in step]
+        passes = {
+            group: sum(len(corpus[window]) for window in windows if window.group == group) / len(of_group.tokens)
+            for group, of_group in corpus.train.items()
+        }
+        if passes.get(GENERAL, 0) > 1:
+            context.display.say(
+                f"  general text is too short for replay {replay:g}: it is read {passes[GENERAL]:.1f} times over"
+            )
         plan, start = [], 0
         for step in mixed:
             plan.append(range(start, start + len(step)))
             start += len(step)
-        return Steps(
+        built = Steps(
             plan,
             lambda numbers: document_batches(
                 [corpus[windows[number]] for number in numbers], micro_batch_tokens=self.training.micro_batch_tokens
             ),
         )
-
-
-def heldout_perplexities(decoder: "Decoder", corpus: "TokenCorpus", micro_batch_tokens: int) -> dict[str, float]:
-    """Perplexity of the held-out text of each group that has some."""
-    from burnish.evaluation.perplexity import perplexity
-
-    return {
-        group: perplexity(decoder, corpus.sequences(group, "heldout"), micro_batch_tokens=micro_batch_tokens)
-        for group, windows in corpus.heldout.items()
-        if len(windows)
-    }
+        return built, {group: round(times, 3) for group, times in passes.items()}

@@ -10,6 +10,7 @@ from pydantic import Field
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
 from burnish.recipes.answering import Judged, answer, read_judged_tasks
+from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
 from burnish.recipes.problems import KeyPath, did_you_mean
 from burnish.recipes.stage import (
     CorpusReference,
@@ -22,7 +23,6 @@ from burnish.recipes.stage import (
     StageContext,
     StrictModel,
 )
-from burnish.recipes.stages.cpt import heldout_perplexities
 from burnish.recipes.verifiers import VerifierConfig
 
 if TYPE_CHECKING:
@@ -85,6 +85,11 @@ class EvaluateStage(StageConfig):
                     f"got '{', '.join(score.members)}'; needs `groups`, the key that tells the groups",
                 )
 
+    def problems_among(self, producers: "Mapping[str, StageConfig]") -> "Iterator[tuple[KeyPath, str]]":
+        text = nothing_held_out(self.corpus, producers)
+        if text is not None:
+            yield ("corpus",), text
+
     def check(self, context: StageContext) -> None:
         self._tasks(context)
 
@@ -94,7 +99,7 @@ class EvaluateStage(StageConfig):
         tasks = self._tasks(context)
         sampling = Sampling(temperature=0.0, max_new_tokens=self.max_new_tokens)
         scores: dict[str, Any] = {}
-        perplexity: dict[str, dict[str, float]] = {}
+        heldout: dict[str, Any] = {}
         for label, model in self.models.items():
             answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
             lines = [json.dumps(self._row(*pair), ensure_ascii=False) for pair in zip(tasks, answers, strict=True)]
@@ -102,12 +107,10 @@ class EvaluateStage(StageConfig):
             scores[label] = self._scores(label, tasks, answers, context.seed)
             context.display.say(f"  {label}: {scores[label]['value']:.1%} of {len(tasks)} right")
             if self.corpus is not None:
-                measured = context.remembered(f"perplexity-{label}", partial(self._perplexities, context, model))
-                for group, value in measured.items():
-                    perplexity.setdefault(group, {})[label] = value
-        metrics: Metrics = {"tasks": len(tasks), "scores": scores}
-        if perplexity:
-            metrics["perplexity_by_model"] = perplexity
+                heldout[label] = context.remembered(f"heldout-{label}", partial(self._heldout, context, model))
+        metrics: Metrics = {"tasks": len(tasks), "scores": scores, **by_model(heldout, context.seed)}
+        if heldout and "perplexity_by_model" not in metrics:
+            context.display.say(f"  {NOTHING_HELD_OUT}")
         atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")
         return metrics
 
@@ -120,6 +123,7 @@ class EvaluateStage(StageConfig):
         }
         if "perplexity_by_model" in metrics:
             result["perplexity_by_model"] = metrics["perplexity_by_model"]
+            result["perplexity_by_model_interval"] = metrics["perplexity_change"]
         return result
 
     def _tasks(self, context: StageContext) -> "list[Task]":
@@ -166,11 +170,12 @@ class EvaluateStage(StageConfig):
             },
         }
 
-    def _perplexities(self, context: StageContext, model: str) -> dict[str, float]:
+    def _heldout(self, context: StageContext, model: str) -> dict[str, Any]:
         from burnish.corpus.token_corpus import TokenCorpus
 
-        decoder, _ = context.load(model)
-        return heldout_perplexities(decoder, TokenCorpus.load(context.path(self.corpus)), SCORED_TOKENS)
+        decoder, tokenizer = context.load(model)
+        corpus = TokenCorpus.load(context.path(self.corpus))
+        return dict(measure_heldout(decoder, tokenizer, corpus, SCORED_TOKENS, model))
 
 
 def _score(correct: list[bool], seed: int) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """perplexity: several models on the same held-out text."""
 
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.recipes.heldout_text import by_model, measure_heldout, nothing_held_out, perplexities
+from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
-from burnish.recipes.stages.cpt import heldout_perplexities
 
 SCORED_TOKENS = 4096
 """Tokens of held-out text in one forward pass."""
@@ -24,27 +26,30 @@ class PerplexityStage(StageConfig):
 
     resumable: ClassVar[bool] = True
 
+    def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
+        text = nothing_held_out(self.corpus, producers)
+        if text is not None:
+            yield ("corpus",), text
+
     def run(self, context: StageContext) -> Metrics:
-        by_group: dict[str, dict[str, float]] = {}
+        measured = {}
         for label, model in self.models.items():
-            measured = context.remembered(f"perplexity-{label}", partial(self._measure, context, model))
-            for group, value in measured.items():
-                by_group.setdefault(group, {})[label] = value
-            shown = ", ".join(f"{group} {value:.2f}" for group, value in measured.items())
+            measured[label] = context.remembered(f"heldout-{label}", partial(self._measure, context, model))
+            if not measured[label]:
+                raise DataError(f"{self.corpus} holds out no text to measure on; raise the corpus stage's `heldout`")
+            shown = ", ".join(f"{group} {value:.2f}" for group, value in perplexities(measured[label]).items())
             context.display.say(f"  {label}: {shown}")
-        return {"perplexity_by_model": by_group}
+        return by_model(measured, context.seed)
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
-        return dict(metrics)
+        return {
+            "perplexity_by_model": metrics["perplexity_by_model"],
+            "perplexity_by_model_interval": metrics["perplexity_change"],
+        }
 
-    def _measure(self, context: StageContext, model: str) -> dict[str, float]:
+    def _measure(self, context: StageContext, model: str) -> dict[str, Any]:
         from burnish.corpus.token_corpus import TokenCorpus
 
         decoder, tokenizer = context.load(model)
         corpus = TokenCorpus.load(context.path(self.corpus))
-        if corpus.vocab_size != tokenizer.vocab_size:
-            raise DataError(
-                f"the corpus was made for a vocabulary of {corpus.vocab_size} tokens, the model {model} has "
-                f"{tokenizer.vocab_size}"
-            )
-        return heldout_perplexities(decoder, corpus, SCORED_TOKENS)
+        return dict(measure_heldout(decoder, tokenizer, corpus, SCORED_TOKENS, model))

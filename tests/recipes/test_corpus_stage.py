@@ -1,0 +1,130 @@
+"""The corpus stage and those that read it: fractions mean what they say, and what is left out is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from workshop import SAME_BITS, make_workshop
+
+from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.recipes.display import Display
+from burnish.recipes.plan import make_plan
+from burnish.recipes.runner import run
+
+RECIPE = (
+    "name: corpus"
+    + SAME_BITS
+    + """
+stages:
+  - type: corpus
+    documents: [documents]
+    window: 64
+  - type: cpt
+    corpus: "@corpus"
+    training: {learning_rate: 5e-3, batch_size: 4, micro_batch_tokens: 256}
+  - type: perplexity
+    corpus: "@corpus"
+    models: {before: base, after: "@cpt"}
+"""
+)
+PAGES = {f"page{i}.md": "\n\n".join(f"SELECT {i} of part {j}" for j in range(20)) for i in range(6)}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    recipe = make_workshop(tmp_path / "workshop", RECIPE)
+    documents = recipe.parent / "documents"
+    documents.mkdir()
+    for name, text in PAGES.items():
+        (documents / name).write_text(text)
+    for name in ("logo.png", "book.pdf", "second.pdf"):
+        (documents / name).write_bytes(b"\x00")
+    return recipe
+
+
+def done(recipe: Path, *overrides: str) -> tuple[dict[str, Any], str]:
+    """The summary, and what was shown."""
+    console = Console(width=200, record=True, highlight=False, quiet=False, file=(recipe.parent / "shown").open("w"))
+    summary = run(recipe, overrides=overrides, runs=recipe.parent / "runs", display=Display(console))
+    return summary, console.export_text()
+
+
+def metrics(recipe: Path, stage: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((recipe.parent / "runs" / "corpus" / stage / "stage.json").read_text())
+    found: dict[str, Any] = record["metrics"]
+    return found
+
+
+def test_files_that_are_not_read_are_named_on_the_terminal_in_a_file_and_in_the_report(recipe: Path) -> None:
+    summary, shown = done(recipe)
+    assert "domain: 6 documents; 3 files and folders were not read:" in shown
+    assert "2 .pdf file: book.pdf, second.pdf; convert it to text first" in shown
+    assert "1 .png file: logo.png" in shown
+    folder = recipe.parent / "runs" / "corpus"
+    rows = [json.loads(line) for line in (folder / "01-corpus" / "corpus" / "skipped.jsonl").read_text().splitlines()]
+    assert [row["file"] for row in rows] == ["book.pdf", "logo.png", "second.pdf"]
+    assert metrics(recipe, "01-corpus")["skipped"]["domain"][".png file"]["count"] == 1
+    page = (folder / "report.html").read_text()
+    assert "book.pdf" in page
+    assert "were not read" in page
+    assert summary["perplexity"]["domain"]["after"] < summary["perplexity"]["domain"]["before"]
+
+
+def test_the_held_out_share_and_the_replay_are_told(recipe: Path) -> None:
+    _, shown = done(recipe, "corpus.heldout=0.2")
+    counts = metrics(recipe, "01-corpus")["counts"]["domain"]
+    total = counts["train"]["tokens"] + counts["heldout"]["tokens"]
+    assert counts["heldout"]["tokens"] / total == pytest.approx(0.2, abs=0.02)
+    assert "held out in" in shown
+    assert "no general text in the corpus, so none is replayed against forgetting (replay: 0)" in shown
+    assert metrics(recipe, "02-cpt")["passes"] == {"domain": 1.0}
+    assert make_plan(recipe).notes == [
+        "cpt: no general text in the corpus, so none is replayed against forgetting (replay: 0); "
+        "the corpus stage's `general: [stdlib]` is some that is on every machine"
+    ]
+
+
+def test_nothing_held_out_is_nothing_held_out(recipe: Path) -> None:
+    with pytest.raises(RecipeError, match=r"perplexity\.corpus|holds out no text to measure on \(heldout: 0\)"):
+        make_plan(recipe, overrides=["corpus.heldout=0"])
+    text = recipe.read_text()
+    recipe.write_text(text[: text.index("  - type: perplexity")])
+    summary, shown = done(recipe, "corpus.heldout=0")
+    assert metrics(recipe, "01-corpus")["counts"]["domain"]["heldout"] == {"documents": 0, "windows": 0, "tokens": 0}
+    assert "none held out" in shown
+    assert "the corpus holds out no text: perplexity is not measured" in shown
+    assert "perplexity" not in summary
+
+
+def test_one_document_is_enough(recipe: Path) -> None:
+    done(recipe, "corpus.documents=[documents/page1.md]")
+    counts = metrics(recipe, "01-corpus")["counts"]["domain"]
+    assert counts["heldout"]["tokens"] > 0
+
+
+def test_general_text_of_the_standard_library(recipe: Path) -> None:
+    done(recipe, "corpus.general=[stdlib]", "corpus.window=256", "cpt.training.epochs=0.2")
+    made = metrics(recipe, "01-corpus")["counts"]
+    assert made["general"]["train"]["tokens"] > 100_000
+    assert 0 < metrics(recipe, "02-cpt")["passes"]["general"] < 0.1
+    assert not make_plan(recipe, overrides=["corpus.general=[stdlib]"]).notes
+    with pytest.raises(RecipeError, match="got 'stdlibb'; no such file"):
+        make_plan(recipe, overrides=["corpus.general=[stdlibb]"])
+
+
+def test_a_fraction_of_a_pass_is_a_fraction_of_its_text(recipe: Path) -> None:
+    done(recipe, "cpt.training.epochs=0.5", "cpt.training.batch_size=32")
+    assert metrics(recipe, "02-cpt")["passes"]["domain"] == pytest.approx(0.5, abs=0.1)
+    with pytest.raises(
+        DataError, match=r"epochs 0\.001 of \d+ windows of text is no window, so there would be 0 steps"
+    ):
+        done(recipe, "cpt.training.epochs=0.001")
+
+
+def test_a_folder_without_any_document_stops_the_run_and_says_what_is_there(recipe: Path) -> None:
+    for name in PAGES:
+        (recipe.parent / "documents" / name).unlink()
+    with pytest.raises(BurnishError, match=r"there is no document(.|\n)*2 \.pdf file: book\.pdf, second\.pdf"):
+        done(recipe)
