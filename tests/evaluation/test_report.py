@@ -224,3 +224,44 @@ def test_an_interval_that_the_stage_recorded_is_the_one_shown(run_folder: Path) 
 def test_writing_again_changes_nothing(run_folder: Path) -> None:
     """Intervals are seeded and nothing depends on the clock."""
     assert write_report(run_folder).read_bytes() == write_report(run_folder).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("after", "interval", "said", "coloured"),
+    [
+        (12.41, [-0.004, 0.006], "no clear difference, +0.1 %", "even"),
+        (12.41, None, "too little to tell, +0.1 %", "even"),
+        (6.9, [-0.46, -0.42], "better, −44.4 %", "good"),
+        (12.5, [0.002, 0.014], "worse, +0.8 %", "bad"),
+        (12.3, [-0.02, 0.0], "no clear difference, −0.8 %", "even"),
+    ],
+)
+def test_a_perplexity_is_better_or_worse_only_where_its_interval_excludes_no_change(
+    run_folder: Path, after: float, interval: list[float] | None, said: str, coloured: str
+) -> None:
+    change(
+        run_folder / "summary.json",
+        perplexity={"domain": {"before": 12.4, "after": after}},
+        perplexity_interval={} if interval is None else {"domain": interval},
+    )
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert f'<span class="verdict {coloured}">{said}</span>' in html
+
+
+def test_each_models_perplexity_stands_beside_the_interval_of_its_change(run_folder: Path) -> None:
+    change(
+        run_folder / "summary.json",
+        perplexity={},
+        perplexity_by_model_interval={"domain": {"sft": [-0.43, -0.39], "final": [-0.02, 0.01]}},
+    )
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    assert '<span class="verdict good">−43.0 to −39.0 %</span>' in html
+    assert '<span class="verdict even">−2.0 to +1.0 %</span>' in html
+
+
+def test_files_that_were_not_read_are_named(run_folder: Path) -> None:
+    skipped = {"domain": {".pdf file": {"count": 9, "files": ["a.pdf", HOSTILE], "advice": "convert it"}}}
+    change(run_folder / "02-corpus" / "stage.json", metrics={"skipped": skipped})
+    words = read(run_folder).words
+    assert "9 files and folders among the documents were not read" in words
+    assert ".pdf file 9 a.pdf, <script>" in words

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.evaluation import bootstrap_interval, paired_bootstrap_interval
+from burnish.evaluation import bootstrap_interval, paired_bootstrap_interval, perplexity_change_interval
 
 
 def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
@@ -70,3 +70,44 @@ def test_wrong_arguments_are_named(values: list[float], options: dict[str, float
 def test_unpaired_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         paired_bootstrap_interval([1.0], [1.0, 0.0], seed=1)
+
+
+def test_a_change_of_perplexity_is_told_from_chance() -> None:
+    """A model that is 5 % less surprised by every text differs clearly; one that is so by half of them does not."""
+    generator = np.random.default_rng(5)
+    before = [(float(tokens * generator.normal(3.0, 1.0)), int(tokens)) for tokens in generator.integers(50, 500, 40)]
+    better = [(nats - 0.05 * tokens + generator.normal(0, 1), tokens) for nats, tokens in before]
+    interval = perplexity_change_interval(before, better, seed=1)
+    assert interval is not None
+    assert -0.06 < interval[0] < np.exp(-0.05) - 1 < interval[1] < -0.04
+    undecided = [(nats + (0.05 if i % 2 else -0.05) * tokens, tokens) for i, (nats, tokens) in enumerate(before)]
+    interval = perplexity_change_interval(before, undecided, seed=1)
+    assert interval is not None
+    assert interval[0] < 0 < interval[1]
+    assert interval == perplexity_change_interval(before, undecided, seed=1)
+
+
+def test_a_change_of_perplexity_weighs_tokens_equally() -> None:
+    texts = [(1.0 * tokens, tokens) for tokens in (1, 1, 1, 1, 996)]
+    after = [*((2.0, 1) for _ in range(4)), (996.0, 996)]
+    interval = perplexity_change_interval(texts, after, seed=1)
+    assert interval is not None
+    assert interval[0] == pytest.approx(0, abs=0.02)
+
+
+def test_an_interval_of_an_unbiased_change_covers_it() -> None:
+    generator = np.random.default_rng(3)
+    covered = 0
+    for experiment in range(200):
+        before = [(300.0, 100)] * 30
+        after = [(300.0 + generator.normal(0, 5), 100) for _ in range(30)]
+        low, high = perplexity_change_interval(before, after, resamples=300, seed=experiment) or (0.0, 0.0)
+        covered += low <= 0 <= high
+    assert covered >= 176
+
+
+def test_of_few_texts_or_other_texts_there_is_no_interval() -> None:
+    texts = [(30.0, 10)] * 4 + [(0.0, 0)] * 9
+    assert perplexity_change_interval(texts, texts, seed=1) is None
+    with pytest.raises(ValueError, match="did not score the same texts"):
+        perplexity_change_interval([(1.0, 2)], [(1.0, 3)], seed=1)

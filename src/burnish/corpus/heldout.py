@@ -86,7 +86,9 @@ def _cut(text: str, size_of_text: int, limit: float, size: Callable[[str], int])
     if size_of_text <= limit or len(text) < 2:
         return [(text, size_of_text)]
     characters = max(1, int(len(text) * limit / size_of_text))
-    return [part for piece in cut_text(text, characters) for part in _cut(piece, size(piece), limit, size)]
+    found = [part for piece in cut_text(text, characters) for part in _cut(piece, size(piece), limit, size)]
+    # White space alone is nothing to train on or to measure.
+    return [part for part in found if part[0].strip()] or [(text, size_of_text)]
 
 
 def _smallest_hashes(pieces: Sequence[_Piece], target: float, ranks: Sequence[tuple[str, str, str]]) -> set[int]:

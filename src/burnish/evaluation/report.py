@@ -54,6 +54,15 @@ OUTCOMES = (
 )
 
 
+def verdict(interval: tuple[float, float] | None, *, lower_is_better: bool = False) -> str:
+    """Whether a difference is one: better or worse only where its interval excludes no change."""
+    if interval is None:
+        return "too little to tell"
+    if interval[0] <= 0 <= interval[1]:
+        return "no clear difference"
+    return "better" if (interval[0] > 0) != lower_is_better else "worse"
+
+
 @dataclass(frozen=True)
 class Gain:
     """What changed between two models on the same questions, in shares of 1."""
@@ -65,9 +74,7 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        if self.interval[0] > 0:
-            return "better"
-        return "worse" if self.interval[1] < 0 else "no clear difference"
+        return verdict(self.interval)
 
 
 @dataclass(frozen=True)
@@ -81,15 +88,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Change:
-    """A perplexity before and after training; lower is better."""
+    """A perplexity before and after training; lower is better. interval: of the relative change, where it is known."""
 
     name: str
     before: float
     after: float
+    interval: tuple[float, float] | None
 
     @property
     def relative(self) -> float:
         return self.after / self.before - 1
+
+    @property
+    def verdict(self) -> str:
+        return verdict(self.interval, lower_is_better=True)
 
 
 @dataclass(frozen=True)
@@ -157,7 +169,10 @@ def render(run: RunRecord) -> str:
         evaluations=evaluations,
         comparisons=[comparison(stage) for stage in run.stages if stage.type == COMPARE],
         perplexities=list(perplexities(summary)),
-        perplexity_by_model=summary.get("perplexity_by_model", {}),
+        perplexity_by_model=list(perplexity_rows(summary)),
+        models_by_perplexity=list(next(iter(summary.get("perplexity_by_model", {}).values()), {})),
+        skipped=skipped_files(run.stages),
+        colours={"better": "good", "worse": "bad"},
         curves=[(stage, *charts(stage)) for stage in run.stages if stage.curves],
         started=started(run.stages),
         versions=versions(run.stages),
@@ -184,7 +199,46 @@ def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
 def perplexities(summary: Mapping[str, Any]) -> Iterator[Change]:
     for name, values in summary.get("perplexity", {}).items():
         if isinstance(values, dict) and values.get("before") and values.get("after"):
-            yield Change(name, float(values["before"]), float(values["after"]))
+            interval = _pair(summary.get("perplexity_interval", {}).get(name))
+            yield Change(name, float(values["before"]), float(values["after"]), interval)
+
+
+def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[float, Change | None]]]]:
+    """Of each group of text, every model's perplexity and, but for the first model, its change from the first's."""
+    intervals = summary.get("perplexity_by_model_interval", {})
+    for name, by_model in summary.get("perplexity_by_model", {}).items():
+        first = next(iter(by_model.values()))
+        yield (
+            name,
+            [
+                (value, Change(label, first, value, _pair(intervals.get(name, {}).get(label))) if index else None)
+                for index, (label, value) in enumerate(by_model.items())
+            ],
+        )
+
+
+def skipped_files(stages: Sequence[StageRecord]) -> list[tuple[str, str, list[tuple[str, int, str, str]]]]:
+    """Of each stage and group of documents, the files that were not read: reason, how many, the first of them, advice.
+
+    A stage of an older run says nothing of them.
+    """
+    return [
+        (
+            stage.name,
+            group,
+            [
+                (kind, of_kind["count"], _first_names(of_kind), of_kind.get("advice", ""))
+                for kind, of_kind in by_kind.items()
+            ],
+        )
+        for stage in stages
+        for group, by_kind in stage.record.get("metrics", {}).get("skipped", {}).items()
+    ]
+
+
+def _first_names(of_kind: Mapping[str, Any]) -> str:
+    files = list(of_kind["files"])
+    return ", ".join(files) + (", …" if of_kind["count"] > len(files) else "")
 
 
 def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:

@@ -9,6 +9,7 @@ import json
 import time
 from pathlib import Path
 
+from burnish.errors import BurnishError
 from burnish.files import atomic_write_text, reported, sha256
 
 SETTLED_SECONDS = 2.0
@@ -26,9 +27,14 @@ class FileHashes:
         """Hash of a file's bytes, or of the names and bytes of everything in a folder."""
         if not path.is_dir():
             return self._of_file(path)
-        listing = [
-            [str(file.relative_to(path)), self._of_file(file)] for file in sorted(path.rglob("*")) if file.is_file()
-        ]
+        listing = []
+        for file in sorted(path.rglob("*")):
+            try:
+                if file.is_file():
+                    listing.append([str(file.relative_to(path)), self._of_file(file)])
+            except (BurnishError, OSError):
+                # Whoever reads the folder says what it does without this file; here it only must not look unchanged.
+                listing.append([str(file.relative_to(path)), "cannot be read"])
         return digest(listing)
 
     def save(self) -> None:
