@@ -146,10 +146,11 @@ def run(
 
     console = Console(highlight=False)
     if dry_run:
-        from burnish.recipes.runner import preview
+        from burnish.recipes.runner import check, preview
         from burnish.recipes.trust import requests
 
         plan = make_plan(recipe, overrides=overrides or (), runs=runs)
+        unchecked = check(plan, start)
         for stage, status in preview(plan, start):
             verb = {"cached": "cached", "resume": "go on", "run": "run"}[status.state]
             _say(f"{stage.folder}: {verb} ({status.reason})")
@@ -157,6 +158,8 @@ def run(
             _say(request.line)
         for note in plan.notes:
             _say(f"note: {note}")
+        for line in unchecked:
+            _say(f"not checked yet: {line}")
         return
     from burnish.evaluation.report import REPORT
     from burnish.recipes.display import Display

@@ -1,9 +1,11 @@
 """Answers to many tasks, judged or as they are, in chunks that a killed run does not lose."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,13 @@ def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierC
         more = [f"and {len(lacking) - 10} more rows"] if len(lacking) > 10 else []
         raise DataError("\n".join(shown + more))
     return tasks
+
+
+def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) -> None:
+    """Encode the first prompts for each of the models: what their chat templates refuse is refused now."""
+    from burnish.datasets.examples import task_prompts
+
+    context.probe(partial(task_prompts, max_length=sys.maxsize), tasks, *models)
 
 
 def answer(

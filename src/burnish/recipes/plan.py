@@ -28,6 +28,8 @@ from burnish.recipes.yaml_source import read_recipe
 
 PACKAGE = "package:"
 RUN_FILE = "run.json"
+ADAPTER_FILE = "adapter_config.json"
+"""What tells a PEFT adapter, which has no tokenizer of its own."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,20 @@ class Plan:
         """What to know before it runs, one line each: the stage and what it will do otherwise than one may expect."""
         configs = {stage.name: stage.config for stage in self.stages}
         return [f"{stage.name}: {note}" for stage in self.stages for note in stage.config.notes(configs)]
+
+    def origins(self, stage: PlannedStage) -> dict[str, Path]:
+        """For each model that the stage reads, the one outside of the run that it goes back to, where there is one."""
+        found: dict[str, Path] = {}
+        for item in stage.inputs:
+            if item.kind not in ("model", "reward_model") or not item.paths:
+                continue
+            source: Input | None = item
+            while source is not None and source.producer is not None:
+                maker = next(known for known in self.stages if known.name == source.producer)
+                source = next((read for read in maker.inputs if read.field == "model"), None)
+            if source is not None and not (source.paths[0] / ADAPTER_FILE).exists():
+                found[item.written] = source.paths[0]
+        return found
 
     def ancestors(self, stage: PlannedStage) -> list[PlannedStage]:
         """The stages that `stage` builds on, directly or not, in order."""

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from burnish.errors import BurnishError, DataError
+from burnish.recipes.gold import check_gold
 from burnish.recipes.problems import KeyPath
+from burnish.recipes.python_files import check_function
 from burnish.recipes.stage import Action, FileReference, Name, RewardModelReference, StageContext, StrictModel
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -36,6 +38,9 @@ class _RewardConfig(StrictModel):
         """What a task's row lacks."""
         return None
 
+    def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
+        """Raise BurnishError where the reward could not judge the tasks."""
+
 
 class SqlReward(VerifierConfig, _RewardConfig):
     """1 for SQL whose result is that of the task's `sql`, else 0."""
@@ -43,6 +48,9 @@ class SqlReward(VerifierConfig, _RewardConfig):
     def row_problem(self, row: dict[str, Any]) -> str | None:
         lacking = [key for key in self.needed_keys if not isinstance(row.get(key), str)]
         return f"the reward '{self.type}' reads the text '{lacking[0]}', which is missing" if lacking else None
+
+    def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
+        check_gold(context, self, tasks)
 
     @contextmanager
     def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
@@ -131,6 +139,9 @@ class PythonReward(_RewardConfig):
     def actions(self, folder: Path) -> Iterator[Action]:
         yield Action("imports", f", function {self.function}", self.function, self.file)
 
+    def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
+        check_function(context.path(self.file), self.function)
+
     @contextmanager
     def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
         from burnish.rewards.functions import each
@@ -165,6 +176,12 @@ def reward_problems(rewards: "Sequence[RewardConfig]") -> Iterator[tuple[KeyPath
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("rewards", index), f"there is a reward '{name}' already; give this one a `name` of its own"
+
+
+def check_rewards(context: StageContext, rewards: "Sequence[RewardConfig]", tasks: "Sequence[Task]") -> None:
+    """Raise BurnishError where one of the rewards could not judge the tasks, such as by a gold query that fails."""
+    for reward in rewards:
+        reward.check(context, tasks)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from burnish.errors import DataError, RecipeError
 from burnish.nn.config import DecoderConfig
+from burnish.recipes.answering import probe_prompts
 from burnish.recipes.problems import KeyPath
-from burnish.recipes.rewards import RewardConfig, open_rewards, read_rewarded_tasks, reward_problems
+from burnish.recipes.rewards import RewardConfig, check_rewards, open_rewards, read_rewarded_tasks, reward_problems
 from burnish.recipes.stage import PARTIAL_FOLDER, FileReference, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
@@ -44,7 +45,9 @@ class RolloutStage(TrainingStage):
         yield from reward_problems(self.rewards)
 
     def check(self, context: StageContext) -> None:
-        read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        check_rewards(context, self.rewards, tasks)
+        probe_prompts(context, tasks, str(self.model))
 
     def check_model(self, model: DecoderConfig) -> None:
         super().check_model(model)

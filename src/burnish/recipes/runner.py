@@ -89,6 +89,30 @@ def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, St
     ]
 
 
+def check(plan: Plan, start: str | None = None) -> list[str]:
+    """Check all that `run` would refuse sooner or later, as far as it can be known now; nothing is made or changed.
+
+    Returns what cannot be checked yet: a line for each stage that reads what an earlier one has still to make.
+
+    Raises:
+        BurnishError: something to be mended in the recipe, its inputs or the machine.
+    """
+    run = _Run(plan, Display(quiet=True))
+    choose_device(plan.recipe.device)
+    for stage, status in preview(plan, start):
+        if status.cached:
+            run.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+    run._check_model_and_disk()
+    run._check_inputs()
+    return [
+        f"{stage.name}: {', '.join(unmade)}, which the run has still to make"
+        for stage in plan.stages
+        if stage.name not in run.records
+        and (data := [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")])
+        and (unmade := sorted({item.written for item in data if not run._is_there(item)}))
+    ]
+
+
 def _start_index(plan: Plan, start: str | None) -> int:
     names = [stage.name for stage in plan.stages]
     if start is None:
@@ -209,6 +233,7 @@ class _Run:
             lineage=tuple(
                 self.records[earlier.name] for earlier in self.plan.ancestors(stage) if earlier.name in self.records
             ),
+            origins=self.plan.origins(stage),
         )
 
     def _check_inputs(self) -> None:
@@ -258,7 +283,7 @@ class _Run:
             stage.config.check_model(model)
         n_parameters = count_parameters(model)
         needed = sum(stage.config.disk_bytes(n_parameters) for stage in pending)
-        free = shutil.disk_usage(self.plan.folder).free
+        free = shutil.disk_usage(_existing(self.plan.folder)).free
         if needed > free:
             raise BurnishError(
                 f"{self.plan.folder}: the stages to run write up to {needed / GIB:.1f} GiB, but only "
@@ -309,6 +334,11 @@ class _Run:
                 for stage, record in zip(self.plan.stages, records, strict=True)
             ],
         }
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there already."""
+    return next(part for part in (folder.absolute(), *folder.absolute().parents) if part.is_dir())
 
 
 @contextmanager

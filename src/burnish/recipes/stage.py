@@ -7,7 +7,7 @@ below is found by the planner, resolved to paths, hashed into the stage's cache 
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -35,6 +35,9 @@ BASE_MODEL = "base"
 
 PARTIAL_FOLDER = "partial"
 """Folder inside a stage's for what only an interrupted stage needs; removed when the stage is done."""
+
+PROBED_ROWS = 20
+"""Rows that are encoded before anything trains: what a model's chat template refuses, it refuses soon."""
 
 DATA_REPORT_FILE = "data_report.jsonl"
 """File in a stage's folder that names the rows of its data that were dropped, cut or changed, and why."""
@@ -172,6 +175,7 @@ class StageContext:
         inputs: the paths of every reference as written in the configuration.
         input_keys: the content hash, or the producer's key, of every reference.
         today: the day that chat templates print.
+        origins: the model outside of the run that each model reference goes back to; its tokenizer is the same.
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
     """
@@ -188,6 +192,7 @@ class StageContext:
     today: date | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lineage: tuple[Mapping[str, Any], ...] = ()
+    origins: Mapping[str, Path] = field(default_factory=dict)
 
     def paths(self, references: str | list[str]) -> list[Path]:
         """The files that one or several references stand for, patterns expanded."""
@@ -215,6 +220,21 @@ class StageContext:
         """Show what became of the data's rows, and write it in full into `file` of the stage's folder."""
         self.display.say("  " + report.summary().replace("\n", "\n  "))
         report.write(self.folder / file)
+
+    def tokenizer(self, reference: str | None) -> "Tokenizer | None":
+        """The tokenizer that a model has or will have; None where it is not known before the run has made the model."""
+        from burnish.recipes.models import load_tokenizer
+
+        assert reference is not None
+        path = self.origins.get(reference)
+        return load_tokenizer(path) if path is not None else None
+
+    def probe(self, encode: "Callable[[Sequence[Any], Tokenizer], object]", rows: Sequence[Any], *models: str) -> None:
+        """Encode the first rows as the stage will, for each of the models: what it would refuse is refused now."""
+        for model in {self.origins.get(model): model for model in models}.values():
+            tokenizer = self.tokenizer(model)
+            if tokenizer is not None:
+                encode(rows[:PROBED_ROWS], tokenizer)
 
     def load(self, reference: str | None) -> "tuple[Decoder, Tokenizer]":
         """The model and tokenizer that a model reference stands for, on the recipe's device."""

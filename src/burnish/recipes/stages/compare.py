@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Sampled, sample
+from burnish.recipes.answering import Sampled, probe_prompts, sample
 from burnish.recipes.comparing import (
     Given,
     Questions,
@@ -21,7 +21,7 @@ from burnish.recipes.comparing import (
 )
 from burnish.recipes.judges import ChatJudge
 from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.rewards import LearnedReward, RewardConfig, check_rows, reward_names
+from burnish.recipes.rewards import LearnedReward, RewardConfig, check_rewards, check_rows, reward_names
 from burnish.recipes.stage import (
     FileReference,
     Metrics,
@@ -101,6 +101,8 @@ class CompareStage(StageConfig):
             self.judge.check()
         tasks, _ = read_held_out(context.paths(self.prompts), self.columns)
         check_rows(tasks, self.rewards)
+        check_rewards(context, self.rewards, tasks)
+        probe_prompts(context, tasks, self.reference, *self.models.values())
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

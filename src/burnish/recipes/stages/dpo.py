@@ -1,6 +1,7 @@
 """dpo: direct preference optimization (Rafailov 2023, arXiv:2305.18290) and its family on pairs of answers."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -88,9 +89,13 @@ class DpoStage(JudgedDataStage):
                 yield ("length_normalized",), f"got true {default}, not for means: set beta, for example 5.0"
 
     def check(self, context: StageContext) -> None:
+        from burnish.datasets.examples import preference_examples
         from burnish.datasets.rows import read_preferences
 
-        split_last(read_preferences(context.paths(self.pairs), columns=self.columns), self.heldout, self.pairs)
+        preferences = read_preferences(context.paths(self.pairs), columns=self.columns)
+        rows, _ = split_last(preferences, self.heldout, self.pairs)
+        encode = partial(preference_examples, max_length=self.max_length, on_long=self.on_long)
+        context.probe(encode, rows, str(self.model))
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import Steps, shuffled_steps

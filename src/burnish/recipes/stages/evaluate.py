@@ -9,7 +9,8 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, answer, read_judged_tasks
+from burnish.recipes.answering import Judged, answer, probe_prompts, read_judged_tasks
+from burnish.recipes.gold import check_gold
 from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
 from burnish.recipes.problems import KeyPath, did_you_mean
 from burnish.recipes.stage import (
@@ -91,7 +92,9 @@ class EvaluateStage(StageConfig):
             yield ("corpus",), text
 
     def check(self, context: StageContext) -> None:
-        self._tasks(context)
+        tasks = self._tasks(context)
+        check_gold(context, self.verifier, tasks)
+        probe_prompts(context, tasks, *self.models.values())
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

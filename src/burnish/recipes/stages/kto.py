@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -38,9 +39,13 @@ class KtoStage(JudgedDataStage):
     undesirable_weight: float = Field(1.0, gt=0, description="weight λ_U of the others")
 
     def check(self, context: StageContext) -> None:
+        from burnish.datasets.examples import labelled_examples
         from burnish.datasets.rows import read_labelled
 
-        split_last(read_labelled(context.paths(self.data), columns=self.columns), self.heldout, self.data)
+        labelled = read_labelled(context.paths(self.data), columns=self.columns)
+        rows, _ = split_last(labelled, self.heldout, self.data)
+        encode = partial(labelled_examples, max_length=self.max_length, on_long=self.on_long)
+        context.probe(encode, rows, str(self.model))
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import shuffled_steps

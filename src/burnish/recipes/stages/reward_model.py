@@ -1,6 +1,7 @@
 """reward_model: a scalar for prompt and answer, larger for what people prefer (Ouyang 2022, arXiv:2203.02155)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -54,7 +55,11 @@ class RewardModelStage(JudgedDataStage):
             yield ("heldout",), f"got {self.heldout} besides heldout_pairs, which is measured on instead: remove one"
 
     def check(self, context: StageContext) -> None:
-        self.read(context)
+        from burnish.datasets.rankings import ranked_examples
+
+        rows, _ = self.read(context)
+        encode = partial(ranked_examples, max_length=self.max_length, on_long=self.on_long)
+        context.probe(encode, rows, str(self.model))
 
     def read(self, context: StageContext) -> "tuple[list[Ranking], list[Ranking]]":
         """The rows to train on and those to measure on. Raises DataError naming rows that lack a margin."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, Sampled, answer, read_judged_tasks, sample
+from burnish.recipes.answering import Judged, Sampled, answer, probe_prompts, read_judged_tasks, sample
+from burnish.recipes.gold import check_gold
 from burnish.recipes.judges import JudgeConfig
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
@@ -56,7 +57,10 @@ class SampleStage(StageConfig):
     def check(self, context: StageContext) -> None:
         if self.judge is not None:
             self.judge.check()
-        self._tasks(context)
+        tasks = self._tasks(context)
+        if self.verifier is not None:
+            check_gold(context, self.verifier, tasks)
+        probe_prompts(context, tasks, str(self.model))
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

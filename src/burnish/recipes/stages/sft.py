@@ -1,5 +1,6 @@
 """sft: supervised fine-tuning on conversations; only the assistant's tokens are learned."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,9 +29,12 @@ class SftStage(TrainingStage):
     heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the examples kept for measuring the loss")
 
     def check(self, context: StageContext) -> None:
+        from burnish.datasets.examples import conversation_examples
         from burnish.datasets.rows import read_conversations
 
-        read_conversations(context.paths(self.data), columns=self.columns)
+        conversations = read_conversations(context.paths(self.data), columns=self.columns)
+        encode = partial(conversation_examples, max_length=self.max_length, on_long=self.on_long)
+        context.probe(encode, conversations, str(self.model))
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import Steps, shuffled_steps

@@ -1,0 +1,168 @@
+"""A dry run refuses what a later stage would refuse, says what it cannot know yet, and leaves nothing behind."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from workshop import SAME_BITS, make_workshop
+
+from burnish.errors import BurnishError
+from burnish.recipes.gold import FILE as GOLD_FILE
+from burnish.recipes.plan import make_plan
+from burnish.recipes.runner import check, run
+from burnish.rewards.sql import SqlVerifier
+
+VERIFIER = "{type: sql, database: numbers.duckdb}"
+STAGES = {
+    "sft": "{type: sft, data: train.jsonl}",
+    "dpo": "{type: dpo, pairs: pairs.jsonl}",
+    "kto": "{type: kto, data: labelled.jsonl}",
+    "reward_model": "{type: reward_model, pairs: pairs.jsonl}",
+    "sample": f"{{type: sample, tasks: tasks.jsonl, verifier: {VERIFIER}}}",
+    "evaluate": f"{{type: evaluate, tasks: tasks.jsonl, models: {{a: base}}, verifier: {VERIFIER}}}",
+    "grpo": "{type: grpo, tasks: tasks.jsonl, rewards: [{type: sql, database: numbers.duckdb}]}",
+    "python": "{type: grpo, tasks: tasks.jsonl, rewards: [{type: python, file: reward.py}]}",
+    "compare": "{type: compare, prompts: tasks.jsonl, models: {a: base}, reference: base}",
+}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dry")
+    make_workshop(folder)
+    with duckdb.connect(str(folder / "numbers.duckdb")) as connection:
+        connection.execute("CREATE TABLE numbers AS SELECT range AS n FROM range(3)")
+    return folder
+
+
+def rows(folder: Path, **changed: dict[str, Any]) -> None:
+    """Data for every stage; of one file the second row is changed."""
+    asked = {"prompt": "1 mod 3?"}
+    plain: dict[str, dict[str, Any]] = {
+        "train": asked | {"completion": "SELECT 1"},
+        "pairs": asked | {"chosen": "SELECT 1", "rejected": "SELECT 2"},
+        "labelled": asked | {"completion": "SELECT 1", "label": True},
+        "tasks": asked | {"sql": "SELECT 1"},
+    }
+    for name, row in plain.items():
+        lines = [row, row | changed.get(name, {}), *[row] * 4]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "reward.py").write_text("def reward(prompt, completion, row): return 1.0\n")
+
+
+def plan_of(folder: Path, *stages: str, model: str = "model") -> Any:
+    listed = "".join(f"  - {stage}\n" for stage in stages)
+    text = f"name: dry{SAME_BITS}".replace("model: model", f"model: {model}")
+    (folder / "dry.yaml").write_text(f"{text}stages:\n{listed}")
+    return make_plan(folder / "dry.yaml", runs=folder / "dry-runs")
+
+
+def test_everything_fits(workshop: Path) -> None:
+    rows(workshop)
+    stages = [stage.replace("type", f"name: {name}, type", 1) for name, stage in STAGES.items()]
+    assert check(plan_of(workshop, *stages)) == []
+    assert not (workshop / "dry-runs").exists(), "a dry run leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "problem"),
+    [
+        ("sft", {"train": {"completion": 3}}, r"train\.jsonl:2"),
+        ("dpo", {"pairs": {"rejected": None}}, r"pairs\.jsonl:2"),
+        ("kto", {"labelled": {"label": "maybe"}}, r"labelled\.jsonl:2"),
+        ("reward_model", {"pairs": {"chosen": None}}, r"pairs\.jsonl:2"),
+        ("sample", {"tasks": {"sql": "SELECT x FROM numbers"}}, r"tasks\.jsonl:2: .*gold query.*x"),
+        ("evaluate", {"tasks": {"sql": "DROP TABLE numbers"}}, r"tasks\.jsonl:2: .*gold query"),
+        ("grpo", {"tasks": {"sql": "SELECT n FROM nowhere"}}, r"tasks\.jsonl:2: .*gold query.*nowhere"),
+        ("grpo", {"tasks": {"sql": 5}}, r"tasks\.jsonl:2"),
+        ("compare", {"tasks": {"prompt": None}}, r"tasks\.jsonl:2"),
+    ],
+)
+def test_bad_rows_and_gold_queries(workshop: Path, stage: str, changed: dict[str, Any], problem: str) -> None:
+    rows(workshop, **changed)
+    with pytest.raises(BurnishError, match=problem):
+        check(plan_of(workshop, STAGES[stage]))
+
+
+def test_a_database_that_cannot_be_opened(workshop: Path) -> None:
+    rows(workshop)
+    (workshop / "broken.duckdb").write_text("no database")
+    with pytest.raises(BurnishError, match=r"broken\.duckdb"):
+        check(plan_of(workshop, STAGES["sample"].replace("numbers.duckdb", "broken.duckdb")))
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"python"}))
+def test_a_model_without_a_chat_template(workshop: Path, stage: str) -> None:
+    rows(workshop)
+    bare = workshop / "bare"
+    if not bare.exists():
+        bare.mkdir()
+        for file in (workshop / "model").iterdir():
+            (bare / file.name).write_bytes(file.read_bytes())
+        (bare / "chat_template.jinja").unlink(missing_ok=True)
+        settings = json.loads((bare / "tokenizer_config.json").read_text())
+        settings.pop("chat_template", None)
+        (bare / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(BurnishError, match="chat template"):
+        check(plan_of(workshop, STAGES[stage], model="bare"))
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("def rewrad(prompt, completion, row): return 1\n", "has no function 'reward'; it has: rewrad"),
+        ("def reward(prompt, completion, row: return 1\n", r"reward\.py:1: not valid Python"),
+    ],
+)
+def test_a_reward_function_is_looked_for_without_running_the_file(workshop: Path, source: str, problem: str) -> None:
+    rows(workshop)
+    (workshop / "reward.py").write_text(f"{source}raise SystemExit('it ran')\n")
+    with pytest.raises(BurnishError, match=problem):
+        check(plan_of(workshop, STAGES["python"]))
+
+
+def test_what_is_still_to_be_made_is_named(tmp_path: Path) -> None:
+    recipe = make_workshop(tmp_path)
+    assert check(make_plan(recipe, runs=tmp_path / "runs"))[:3] == [
+        "corpus: @prepare/documents.jsonl, @prepare/general.jsonl, which the run has still to make",
+        "cpt: @corpus, which the run has still to make",
+        "sft: @prepare/train.jsonl, which the run has still to make",
+    ]
+
+
+def test_gold_queries_run_once(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows(workshop, tasks={"sql": "SELECT max(n) FROM numbers"})
+    asked: list[str] = []
+    gold = SqlVerifier.gold
+
+    def counted(verifier: SqlVerifier, sql: str) -> Any:
+        asked.append(sql)
+        return gold(verifier, sql)
+
+    monkeypatch.setattr(SqlVerifier, "gold", counted)
+    folder = workshop / "dry-runs" / "dry"
+    folder.mkdir(parents=True)
+    plan = plan_of(workshop, STAGES["evaluate"], STAGES["grpo"])
+    check(plan)
+    assert asked == ["SELECT 1", "SELECT max(n) FROM numbers"], "each distinct one, once for both stages"
+    assert (folder / GOLD_FILE).exists()
+    check(plan)
+    assert len(asked) == 2, "and never again"
+    with duckdb.connect(str(workshop / "numbers.duckdb")) as connection:
+        connection.execute("INSERT INTO numbers VALUES (7)")
+    check(plan_of(workshop, STAGES["evaluate"]))
+    assert len(asked) == 4, "but for another database"
+
+
+def test_a_run_refuses_before_it_trains(workshop: Path) -> None:
+    rows(workshop, tasks={"sql": "SELECT x FROM numbers"})
+    plan_of(workshop, STAGES["sft"], STAGES["evaluate"])
+    with pytest.raises(BurnishError, match="gold query"):
+        run(workshop / "dry.yaml", runs=workshop / "refused")
+    assert not list((workshop / "refused" / "dry").glob("01-sft/*"))
