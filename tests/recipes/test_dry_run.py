@@ -117,7 +117,7 @@ def test_a_model_without_a_chat_template(workshop: Path, stage: str) -> None:
     ("source", "problem"),
     [
         ("def rewrad(prompt, completion, row): return 1\n", "has no function 'reward'; it has: rewrad"),
-        ("def reward(prompt, completion, row: return 1\n", r"reward\.py:1: not valid Python"),
+        ("def reward(prompt, completion, row: return 1\n", r"reward\.py: fails when it is loaded: SyntaxError.*line 1"),
     ],
 )
 def test_a_reward_function_is_looked_for_without_running_the_file(workshop: Path, source: str, problem: str) -> None:

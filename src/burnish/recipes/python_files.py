@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from burnish.errors import BurnishError
@@ -27,19 +28,23 @@ def imported_packages(file: Path) -> set[str]:
 
 def check_function(file: Path, name: str) -> None:
     """Raise BurnishError where the file is not Python, or surely binds no such name at its top level."""
-    bound = set()
-    for statement in parse(file).body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                bound.add(node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                bound.add(node.id)
-            elif isinstance(node, ast.alias):
-                if node.name == "*":
-                    return
-                bound.add(node.asname or node.name.partition(".")[0])
-    if name not in bound:
-        raise BurnishError(f"{file}: has no function '{name}'; it has: {', '.join(sorted(bound)) or 'none'}")
+    bound = set(_bound(parse(file)))
+    if name not in bound and "*" not in bound:
+        there = sorted(known for known in bound if not known.startswith("_"))
+        raise BurnishError(f"{file}: has no function '{name}'; it has: {', '.join(there) or 'none'}")
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Names that a module binds itself, not inside of its functions; `*` where it imports all of another's."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.alias):
+        yield node.asname or node.name.partition(".")[0]
+    elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        for child in ast.iter_child_nodes(node):
+            yield from _bound(child)
 
 
 def parse(file: Path) -> ast.Module:
@@ -54,6 +59,7 @@ def parse(file: Path) -> ast.Module:
     try:
         return ast.parse(text)
     except SyntaxError as error:
-        raise BurnishError(f"{file}:{error.lineno}: not valid Python: {error.msg}") from error
+        where = f" (line {error.lineno})" if error.lineno else ""
+        raise BurnishError(f"{file}: fails when it is loaded: SyntaxError: {error.msg}{where}") from error
     except (ValueError, RecursionError, MemoryError) as error:  # a null character; nested too deeply
-        raise BurnishError(f"{file}: not valid Python: {error or 'nested too deeply'}") from error
+        raise BurnishError(f"{file}: fails when it is loaded: {error or 'nested too deeply'}") from error
