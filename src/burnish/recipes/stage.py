@@ -227,7 +227,7 @@ class StageContext:
 
         assert reference is not None
         path = self.origins.get(reference)
-        return load_tokenizer(path) if path is not None else None
+        return replace(load_tokenizer(path), today=self.today) if path is not None else None
 
     def probe(self, encode: "Callable[[Sequence[Any], Tokenizer], object]", rows: Sequence[Any], *models: str) -> None:
         """Encode the first rows as the stage will, for each of the models: what it would refuse is refused now."""
