@@ -18,6 +18,10 @@ class ChatConfig(StrictModel):
         VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
     ] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
+    memory: Annotated[
+        bool,
+        Field(description="whether a question sees the turns before it; not for a model of single questions"),
+    ] = True
 
 
 class Recipe(StrictModel):
