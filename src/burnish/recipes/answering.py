@@ -61,11 +61,13 @@ class Judged:
         }
 
 
-def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierConfig) -> "list[Task]":
+def read_judged_tasks(
+    context: StageContext, reference: str, verifier: VerifierConfig, *, columns: dict[str, str]
+) -> "list[Task]":
     """The tasks of a file, each with all that the verifier reads. Raises DataError naming file and line."""
     from burnish.datasets.rows import read_tasks
 
-    tasks = read_tasks(context.paths(reference))
+    tasks = read_tasks(context.paths(reference), columns=columns)
     lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
     if lacking:
         shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]

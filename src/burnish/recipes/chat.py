@@ -65,7 +65,8 @@ def find_target(path: Path) -> Target:
         return Target(path)
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        config = ChatConfig.model_validate_json(json.dumps(run["chat"] or {}))
+        own = {key: value for key, value in (run["chat"] or {}).items() if value is not None}
+        config = ChatConfig.model_validate_json(json.dumps({"system": run.get("system"), **own}))
         paths = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
         model = path / run["model"]
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:

@@ -13,6 +13,7 @@ from burnish.recipes.answering import Judged, answer, probe_prompts, read_judged
 from burnish.recipes.gold import check_gold
 from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
 from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import (
     CorpusReference,
     FileReference,
@@ -51,7 +52,7 @@ class ReportedScore(StrictModel):
         return [self.group] if isinstance(self.group, str) else self.group
 
 
-class EvaluateStage(StageConfig):
+class EvaluateStage(Prompted, StageConfig):
     """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
 
     Writes `answers-LABEL.jsonl` for each model and `results.json`.
@@ -59,6 +60,7 @@ class EvaluateStage(StageConfig):
 
     type: Literal["evaluate"] = Field("evaluate", description="evaluate")
     tasks: FileReference = Field(description="tasks: prompts with all that the verifier reads")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     verifier: VerifierConfig = Field(description="what judges the answers")
     models: dict[Name, ModelReference] = Field(min_length=1, description="label: model, for example {final: '@dpo'}")
     metric: Name = Field("accuracy", description="name of the score in summary.json; ends best in _accuracy")
@@ -131,7 +133,7 @@ class EvaluateStage(StageConfig):
 
     def _tasks(self, context: StageContext) -> "list[Task]":
         """The tasks, each with its group. Raises DataError where a group or one that is to be reported is missing."""
-        tasks = read_judged_tasks(context, self.tasks, self.verifier)
+        tasks = self.with_system(context, read_judged_tasks(context, self.tasks, self.verifier, columns=self.columns))
         if self.groups is None:
             return tasks
         for task in tasks:
