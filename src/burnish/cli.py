@@ -193,7 +193,9 @@ def chat(
     ],
     ask: Annotated[list[str] | None, typer.Option(help="Answer this question and stop; may be repeated.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, instead of the recipe's.")] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the most probable token.")] = 0.0,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="0 always takes the most probable token; 0, or 0.7 with --votes.")
+    ] = None,
     top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw from the fewest tokens that hold this.")] = 1.0,
     top_k: Annotated[int, typer.Option(min=0, help="Draw from so many tokens; 0 from all.")] = 0,
     repetition_penalty: Annotated[float, typer.Option(min=0.01, help="Above 1, what was said is less likely.")] = 1.0,
@@ -204,6 +206,9 @@ def chat(
         bool | None, typer.Option("--memory/--no-memory", help="Whether a question sees the turns before it.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Where sampling starts; another one each time.")] = None,
+    votes: Annotated[
+        int, typer.Option(min=1, help="For SQL: sample so many answers, and give the one whose result most have.")
+    ] = 1,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -222,6 +227,7 @@ def chat(
             max_new_tokens=max_new_tokens,
             memory=memory,
             seed=seed,
+            votes=votes,
             keyboard=not ask and sys.stdin.isatty(),
         )
         hold_chat(find_target(target), ask if ask else _questions(console), console, options)

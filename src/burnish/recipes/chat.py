@@ -21,12 +21,13 @@ from rich.text import Text
 
 import burnish
 from burnish.errors import BurnishError, DataError
-from burnish.generation.engine import stream
+from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan import RUN_FILE
 from burnish.recipes.schema import ChatConfig
-from burnish.rewards.sql import Result, extract_sql
+from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
+from burnish.rewards.sql_votes import VOTE_TEMPERATURE
 from burnish.terminal import printable
 from burnish.text.chat import Message, encode_prompt
 from burnish.text.tokenizer import Tokenizer
@@ -123,19 +124,7 @@ class Chat:
 
         Raises DataError where the conversation fills the model's context.
         """
-        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
-        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
-        prompt = encode_prompt(self._tokenizer, [*opening, *turns])
-        context = self._tokenizer.context_length or self._decoder.config.max_positions
-        if len(prompt) >= context:
-            raise DataError(
-                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
-                f"context of {context}; start a new one with {RESET}"
-            )
-        room = min(self._sampling.max_new_tokens, context - len(prompt))
-        sampling = replace(self._sampling, max_new_tokens=room)
-        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
-        self._asked += 1
+        turns, prompt, sampling, seed = self._prepare(question)
         tokens: list[int] = []
         text = ""
         for token in stream(self._decoder, prompt, sampling, seed=seed):
@@ -150,17 +139,50 @@ class Chat:
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": whole}]
 
+    def elect(self, question: str, n: int, choose: Callable[[list[str]], int]) -> str:
+        """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
+        turns, prompt, sampling, seed = self._prepare(question)
+        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed)
+        ranked = sorted(completions, key=lambda completion: -completion.logp)
+        answers = [self._tokenizer.decode(completion.tokens) for completion in ranked]
+        answer = answers[choose(answers)]
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": answer}]
+        return answer
+
+    def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
+        """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
+        prompt = encode_prompt(self._tokenizer, [*opening, *turns])
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        if len(prompt) >= context:
+            raise DataError(
+                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
+                f"context of {context}; start a new one with {RESET}"
+            )
+        room = min(self._sampling.max_new_tokens, context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
+        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
+        self._asked += 1
+        return turns, prompt, sampling, seed
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions:
     """What the command line says beside the target; None leaves it to the recipe or the default.
 
-    seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or Ctrl-C ends
-    an answer and not the chat.
+    temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which the one whose result most have is
+    given. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
+    Ctrl-C ends an answer and not the chat.
     """
 
     system: str | None = None
-    temperature: float = 0.0
+    temperature: float | None = None
+    votes: int = 1
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
@@ -170,15 +192,22 @@ class ChatOptions:
     keyboard: bool = False
 
     def __post_init__(self) -> None:
-        if self.temperature == 0 and (self.top_k > 0 or self.top_p < 1):
+        if self.votes > 1 and self.temperature == 0:
+            raise BurnishError("--votes: at --temperature 0 all answers are the same; expected one above 0")
+        if self._temperature == 0 and (self.top_k > 0 or self.top_p < 1):
             raise BurnishError(
                 "--top-k and --top-p choose among tokens that are drawn, and at --temperature 0 none is drawn; "
                 "add for example --temperature 0.7"
             )
 
+    @property
+    def _temperature(self) -> float:
+        usual = VOTE_TEMPERATURE if self.votes > 1 else 0.0
+        return usual if self.temperature is None else self.temperature
+
     def sampling(self, config: ChatConfig) -> Sampling:
         return Sampling(
-            temperature=self.temperature,
+            temperature=self._temperature,
             top_k=self.top_k,
             top_p=self.top_p,
             repetition_penalty=self.repetition_penalty,
@@ -191,8 +220,10 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
 
     A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
     """
-    decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     verifier = target.config.verifier
+    if options.votes > 1 and verifier is None:
+        raise BurnishError("--votes: answers vote by what their SQL returns, and this target has no `chat.verifier`")
+    decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
         tokenizer,
@@ -211,8 +242,12 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                     return
                 console.print(Text(printable(said), style="dim"))
                 continue
+            question = question.removeprefix("/") if question.startswith("//") else question
             try:
-                answer = _show(chat.ask(question.removeprefix("/") if question.startswith("//") else question), console)
+                if options.votes > 1 and sandbox is not None:
+                    answer = _show(_elected(chat, question, options.votes, sandbox, console), console)
+                else:
+                    answer = _show(chat.ask(question), console)
             except (DataError, KeyboardInterrupt) as error:
                 if not options.keyboard:
                     raise
@@ -249,6 +284,17 @@ def _obey(chat: Chat, name: str, rest: str) -> str | None:
     if name == "help":
         return HELP
     return f"no such command: /{name}. {HELP}"
+
+
+def _elected(chat: Chat, question: str, votes: int, sandbox: SqlSandbox, console: Console) -> Iterator[str]:
+    """The answer whose result most of `votes` answers have; how many they are goes to the console."""
+
+    def choose(answers: list[str]) -> int:
+        election = SqlVerifier(sandbox).elect(answers)
+        console.print(f"{election.votes} of {votes} answers agree:", style="dim")
+        return election.winner
+
+    yield chat.elect(question, votes, choose)
 
 
 def _result_table(result: Result) -> Table | Text:
