@@ -1,5 +1,7 @@
 """Rows become exactly the tokens that are read and learned, and nothing is left out silently."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from burnish.datasets.examples import (
     preference_examples,
     task_prompts,
 )
-from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Task
+from burnish.datasets.rankings import ranked_examples
+from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Ranking, Task
 from burnish.errors import DataError
 from burnish.text.chat import Message
 from burnish.text.tokenizer import Tokenizer
@@ -162,3 +165,103 @@ def test_rows_that_the_template_refuses_are_listed(refusing_tokenizer: Tokenizer
     ]
     with pytest.raises(DataError, match=r"rows\.jsonl:2: .*no system role.* \(also in line 3\)"):
         conversation_examples(rows, refusing_tokenizer, max_length=99)
+
+
+LAST_ONLY = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": "two"}}}
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {}}}}}]
+
+
+def calls(**call: object) -> Message:
+    message: Message = {"role": "assistant", "content": "", "tool_calls": [{**CALL, **call}]}
+    return message
+
+
+def test_an_example_for_each_answer_that_is_written_differently_later(tokenizer: Tokenizer) -> None:
+    """Qwen3 writes its empty block of reasoning in the last turn only."""
+    row = Conversation([USER, says("4"), USER, says("6"), USER, says("8")], (True, False, True), place=PLACE)
+    examples, report = conversation_examples([row], replace(tokenizer, chat_template=LAST_ONLY), max_length=999)
+    block = "<think>\n\n</think>\n\n"
+    user = "<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n"
+    assert [text(example.tokens, tokenizer) for example in examples] == [
+        f"{user}{block}4<|im_end|>",
+        f"{user}4<|im_end|>\n{user}6<|im_end|>\n{user}{block}8<|im_end|>",
+    ]
+    assert [learned(example, tokenizer) for example in examples] == [f"{block}4<|im_end|>", f"{block}8<|im_end|>"]
+    assert (report.kept, report.dropped) == (2, [])
+    assert report.noted == [
+        ("rows.jsonl", 7, "2 examples: the chat template writes an answer differently once others follow")
+    ]
+    (example,), report = conversation_examples(
+        [row], replace(tokenizer, chat_template=LAST_ONLY), max_length=len(examples[0].tokens)
+    )
+    assert example == examples[0]
+    assert [reason.split(":")[0] for _, _, reason in report.cut] == ["one of its 2 examples left out"]
+
+
+def test_only_the_answer_that_is_learned_needs_its_prompt(tokenizer: Tokenizer) -> None:
+    """Several turns in a pair, and in a row with an answer that is only read."""
+    tokenizer = replace(tokenizer, chat_template=LAST_ONLY)
+    prompt = [USER, says("4"), USER]
+    (pair,), report = preference_examples([Preference(prompt, [says("6")], [says("7")])], tokenizer, max_length=999)
+    (labelled,), _ = labelled_examples([Labelled(prompt, [says("6")], True)], tokenizer, max_length=999)
+    (ranked,), _ = ranked_examples([Ranking(prompt, [[says("6")], [says("7")]])], tokenizer, max_length=999)
+    (example,), _ = conversation_examples(
+        [Conversation([*prompt, says("6")], (False, True))], tokenizer, max_length=999
+    )
+    assert pair.prompt == labelled.prompt == ranked.prompt
+    assert pair.prompt + pair.chosen == labelled.prompt + labelled.answer == example.tokens
+    assert text(pair.chosen, tokenizer) == "<think>\n\n</think>\n\n6<|im_end|>"
+    assert report.noted == []
+
+
+CASES = {
+    "calls": ([USER, calls()], None, "the tool calls of {}"),
+    "tools": ([USER, says("4")], TOOLS, "the tools"),
+    "reasoning": ([USER, {**says("4"), "reasoning_content": "Two and two."}], None, "the reasoning of {}"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_row_that_the_template_does_not_carry_is_dropped(case: str, tokenizer: Tokenizer) -> None:
+    """Plain ChatML has no place for tools, calls and reasoning; a bare stop token is no answer."""
+    messages, tools, lost = CASES[case]
+    prompt, answer = messages[:-1], messages[-1:]
+    reports = [
+        conversation_examples([Conversation(messages, None, tools)], tokenizer, max_length=999)[1],
+        labelled_examples([Labelled(prompt, answer, True, tools)], tokenizer, max_length=999)[1],
+        preference_examples([Preference(prompt, answer, [says("5")], tools)], tokenizer, max_length=999)[1],
+        ranked_examples([Ranking(prompt, [[says("5")], answer], None, tools)], tokenizer, max_length=999)[1],
+    ]
+    owners = ("message 2 (assistant)", "the answer", "the chosen answer", "the rejected answer")
+    for report, owner in zip(reports, owners, strict=True):
+        assert report.kept == 0
+        assert [reason for _, _, reason in report.dropped] == [f"the chat template leaves out {lost.format(owner)}"]
+    _, report = task_prompts([Task(messages[:1], {}, tools)], tokenizer, max_length=999)
+    assert len(report.dropped) == (tools is not None)
+
+
+def test_what_a_template_leaves_out_of_a_prompt(tokenizer: Tokenizer) -> None:
+    every, others = "{% for message in messages %}", "{% for message in messages if message.role != 'tool' %}"
+    template = str(tokenizer.chat_template).replace(every, others)
+    tokenizer = replace(tokenizer, chat_template=template)
+    result: Message = {"role": "tool", "content": "4"}
+    _, report = task_prompts([Task([USER, says("4?"), result], {}, place=PLACE)], tokenizer, max_length=999)
+    assert report.dropped == [("rows.jsonl", 7, "the chat template leaves out a part of message 3 (tool)")]
+    _, report = conversation_examples(
+        [Conversation([USER, says("4?"), result, says("4.")], place=PLACE)], tokenizer, max_length=999
+    )
+    assert report.dropped == [("rows.jsonl", 7, "the chat template leaves out a part of message 3 (tool)")]
+
+
+def test_variables_of_a_row_reach_the_template(tokenizer: Tokenizer) -> None:
+    tokenizer = replace(tokenizer, chat_template="{{ mood }}" + str(tokenizer.chat_template))
+    row = {"template_kwargs": {"mood": "calm"}}
+    (task,), _ = task_prompts([Task([USER], {}, **row)], tokenizer, max_length=99)  # type: ignore[arg-type]
+    assert text(task.tokens, tokenizer) == "calm" + PROMPT
+    (example,), _ = conversation_examples([Conversation([USER, says("4")], **row)], tokenizer, max_length=99)  # type: ignore[arg-type]
+    assert text(example.tokens, tokenizer) == f"calm{PROMPT}4<|im_end|>"

@@ -11,7 +11,8 @@ from typing import Literal
 from burnish.datasets.report import Account, DropError
 from burnish.datasets.rows import Labelled, Preference, Ranking
 from burnish.errors import DataError
-from burnish.text.chat import Message, Tools, encode_conversation, encode_prompt, render
+from burnish.text.carried import CONTENT, TOOLS
+from burnish.text.chat import Encoding, Message, encode_answers
 from burnish.text.tokenizer import Tokenizer
 
 OnLong = Literal["drop", "cut"]
@@ -29,20 +30,56 @@ def judged_tokens(
     """Return the tokens of a row's prompt and of its answers, which have names for the report.
 
     whole: with what the chat template writes after the token that ends an answer.
-    Raises DropError where the row has a fault, the template refuses it, or an answer is not in what it writes.
+    Raises DropError where the row has a fault, the template refuses it, or a part of it is not in what it writes.
     """
     if row.fault is not None:
         raise DropError(row.fault)
-    try:
-        prompt = encode_prompt(tokenizer, row.prompt, tools=row.tools)
-        tokens = [
-            answer_tokens(tokenizer, prompt, row.prompt, answer, row.tools, whole=whole) for answer in answers.values()
-        ]
-        for name, answer in answers.items():
-            _check_carried(row, name, answer, tokenizer, account)
-    except DataError as error:
-        raise DropError(str(error)) from error
+    prompt: list[int] = []
+    tokens = []
+    remarks: dict[str, None] = {}
+    for name, answer in answers.items():
+        try:
+            encoding = _encode_last(row, answer, tokenizer)
+        except DataError as error:
+            raise DropError(str(error)) from error
+        check_carried(encoding, [*row.prompt, *answer], answer_name=name)
+        prompt = encoding.tokens[: encoding.n_prompt]
+        length = len(encoding.tokens) if whole else learned_length(encoding.mask)
+        tokens.append(encoding.tokens[encoding.n_prompt : length])
+        remarks |= dict.fromkeys(encoding.remarks)
+        if not _verbatim(answer[-1], tokenizer.decode(tokens[-1], skip_special=False)):
+            remarks[f"the chat template changes the white space of the {name} answer"] = None
+    for remark in remarks:
+        account.note(remark)
     return prompt, tokens
+
+
+def check_carried(encoding: Encoding, messages: Sequence[Message], *, answer_name: str | None = None) -> None:
+    """Raise DropError if the chat template leaves out a part of the messages; the last may be an answer with a name."""
+    if not encoding.lost:
+        return
+    said = []
+    for part in encoding.lost:
+        owner = f"message {part.place + 1} ({messages[part.place]['role']})"
+        if answer_name is not None and part.place == len(messages) - 1:
+            owner = "the answer" if answer_name == "answer" else f"the {answer_name} answer"
+        what = "a part" if part.what == CONTENT else f"the {part.what}"
+        said.append(f"the {part.what}" if part.what == TOOLS else f"{what} of {owner}")
+    raise DropError(f"the chat template leaves out {', '.join(said)}")
+
+
+def _encode_last(row: Judged, answer: list[Message], tokenizer: Tokenizer) -> Encoding:
+    """The prompt of a row and one answer to it, which alone is learned."""
+    messages = [*row.prompt, *answer]
+    learned = [False] * (sum(message["role"] == "assistant" for message in messages) - 1) + [True]
+    (encoding,) = encode_answers(tokenizer, messages, tools=row.tools, variables=row.template_kwargs, learned=learned)
+    return encoding
+
+
+def _verbatim(answer: Message, written: str) -> bool:
+    """Whether an answer's content stands in what the model is to write as it is in the row."""
+    content = answer["content"]
+    return not isinstance(content, str) or content in written
 
 
 def fit_answers(
@@ -74,39 +111,6 @@ def fit_answers(
         at_limit = [name for name, answer in zip(names, answers, strict=True) if len(answer) == room]
         account.cut(f"{reason}: {', '.join(at_limit)} cut to {room} tokens")
     return list(answers)
-
-
-def answer_tokens(
-    tokenizer: Tokenizer,
-    prompt_tokens: list[int],
-    prompt: list[Message],
-    answer: list[Message],
-    tools: Tools | None,
-    *,
-    whole: bool = False,
-) -> list[int]:
-    """Return the tokens that the model would have to generate after the prompt to give this answer.
-
-    whole: also those that the chat template writes after the token that ends it.
-    """
-    tokens, mask = encode_conversation(tokenizer, [*prompt, *answer], tools=tools)
-    if tokens[: len(prompt_tokens)] != prompt_tokens:
-        raise AssertionError("the tokens of a prompt must begin its conversation; the chat encoding is broken")
-    return tokens[len(prompt_tokens) : None if whole else learned_length(mask)]
-
-
-def _check_carried(row: Judged, name: str, answer: list[Message], tokenizer: Tokenizer, account: Account) -> None:
-    """Compare an answer with what the chat template makes of it; white space may differ, which is noted."""
-    content = answer[-1]["content"]
-    if not isinstance(content, str) or not content:
-        return
-    before = render(tokenizer, row.prompt, add_generation_prompt=True, tools=row.tools)
-    written = render(tokenizer, [*row.prompt, *answer], tools=row.tools).removeprefix(before)
-    if content in written:
-        return
-    if "".join(content.split()) not in "".join(written.split()):
-        raise DropError(f"the chat template leaves out a part of the {name} answer")
-    account.note(f"the chat template changes the white space of the {name} answer")
 
 
 def learned_length(mask: list[bool]) -> int:

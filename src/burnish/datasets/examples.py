@@ -8,15 +8,14 @@ Notable choices:
   them once.
 """
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.datasets.answers import OnLong, fit_answers, judged_tokens, learned_length
+from burnish.datasets.answers import OnLong, check_carried, fit_answers, judged_tokens, learned_length
 from burnish.datasets.report import Account, DropError, Report, encode_all
 from burnish.datasets.rows import Conversation, Labelled, Preference, Task
-from burnish.text.chat import encode_conversation, encode_prompt
+from burnish.text.chat import Encoding, encode_answers, encode_question
 from burnish.text.tokenizer import Tokenizer
 
 
@@ -79,6 +78,9 @@ def conversation_examples(
 ) -> tuple[list[Example], Report]:
     """Encode conversations with the tokenizer's chat template, the assistant's tokens masked True.
 
+    Where the template writes an answer differently once other turns follow, a row gives an example for each such
+    answer, which the report says. A row is dropped if a part of it is not in what the template writes.
+
     Args:
         max_length: tokens an example may have; longer ones are dropped, or cut with `on_long="cut"`.
 
@@ -86,21 +88,50 @@ def conversation_examples(
         DataError: the chat template refuses rows; they are listed by file and line.
     """
 
-    def encode(row: Conversation, account: Account) -> Example:
-        tokens, mask = encode_conversation(tokenizer, row.messages, tools=row.tools)
-        mask = _only_learned(mask, row.learned)
-        length = learned_length(mask)
-        if length > max_length:
-            reason = f"{length} tokens, more than max_length {max_length}"
-            if on_long == "drop":
-                raise DropError(reason)
-            if not any(mask[:max_length]):
-                raise DropError(f"{reason}, and no answer begins before that")
-            account.cut(reason)
-            length = max_length
-        return Example(tokens[:length], mask[:length])
+    def encode(row: Conversation, account: Account) -> list[Example]:
+        found = encode_answers(
+            tokenizer, row.messages, tools=row.tools, variables=row.template_kwargs, learned=row.learned
+        )
+        for encoding in found:
+            check_carried(encoding, row.messages)
+        if not any(any(encoding.mask) for encoding in found):
+            raise DropError("the chat template marks none of its answers as generated")
+        for remark in dict.fromkeys(remark for encoding in found for remark in encoding.remarks):
+            account.note(remark)
+        if len(found) > 1:
+            account.note(f"{len(found)} examples: the chat template writes an answer differently once others follow")
+        examples = []
+        too_long = []
+        for encoding in found:
+            try:
+                examples.append(_fit(encoding, account, max_length, on_long))
+            except DropError as error:
+                too_long.append(str(error))
+        if not examples:
+            raise DropError(too_long[0])
+        for reason in too_long:
+            account.cut(f"one of its {len(found)} examples left out: {reason}")
+        return examples
 
-    return encode_all(conversations, encode)
+    groups, report = encode_all(conversations, encode)
+    examples = [example for group in groups for example in group]
+    report.kept = len(examples)
+    return examples, report
+
+
+def _fit(encoding: Encoding, account: Account, max_length: int, on_long: OnLong) -> Example:
+    """Return the example up to its last learned token, or cut. Raises DropError where it is too long."""
+    mask = encoding.mask
+    length = learned_length(mask)
+    if length > max_length:
+        reason = f"{length} tokens, more than max_length {max_length}"
+        if on_long == "drop":
+            raise DropError(reason)
+        if not any(mask[:max_length]):
+            raise DropError(f"{reason}, and no answer begins before that")
+        account.cut(reason)
+        length = max_length
+    return Example(encoding.tokens[:length], mask[:length])
 
 
 def preference_examples(
@@ -138,21 +169,14 @@ def labelled_examples(
 def task_prompts(tasks: Iterable[Task], tokenizer: Tokenizer, *, max_length: int) -> tuple[list[Prompt], Report]:
     """Encode the prompts of tasks and drop those over `max_length`: a cut prompt is another question."""
 
-    def encode(row: Task, _: Account) -> Prompt:
-        tokens = encode_prompt(tokenizer, row.prompt, tools=row.tools)
+    def encode(row: Task, account: Account) -> Prompt:
+        encoding = encode_question(tokenizer, row.prompt, tools=row.tools, variables=row.template_kwargs)
+        check_carried(encoding, row.prompt)
+        tokens = encoding.tokens
+        for remark in encoding.remarks:
+            account.note(remark)
         if len(tokens) > max_length:
             raise DropError(f"the prompt has {len(tokens)} tokens, more than max_length {max_length}")
         return Prompt(tokens, row.row)
 
     return encode_all(tasks, encode, "prompts")
-
-
-def _only_learned(mask: list[bool], learned: tuple[bool, ...] | None) -> list[bool]:
-    """Return the mask without the assistant messages that are only read: each message is one run of True."""
-    if learned is None or all(learned):
-        return mask
-    runs = [(value, len(list(run))) for value, run in itertools.groupby(mask)]
-    if sum(value for value, _ in runs) != len(learned):
-        raise AssertionError(f"{len(learned)} assistant messages, but a mask with other runs; the encoding is broken")
-    each = iter(learned)
-    return [flag for value, length in runs for flag in [value and next(each)] * length]

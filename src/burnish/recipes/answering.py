@@ -41,10 +41,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Judged:
-    """One completion and its verdict; `logp` and `finished` as for `Sampled`.
-
-    votes: how many of the sampled completions have its result, where they voted.
-    """
+    """One completion and its verdict; `logp` and `finished` as for `Sampled`."""
 
     text: str
     logp: float
@@ -52,7 +49,6 @@ class Judged:
     correct: bool
     reason: str
     detail: str
-    votes: int | None = None
 
     def row(self, task: "Task") -> dict[str, Any]:
         """What the stages write of it, as values that JSON can hold."""
@@ -62,16 +58,14 @@ class Judged:
             "correct": self.correct,
             "reason": self.reason,
             "detail": self.detail,
-        } | ({} if self.votes is None else {"votes": self.votes})
+        }
 
 
-def read_judged_tasks(
-    context: StageContext, reference: str, verifier: VerifierConfig, *, columns: dict[str, str]
-) -> "list[Task]":
+def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierConfig) -> "list[Task]":
     """The tasks of a file, each with all that the verifier reads. Raises DataError naming file and line."""
     from burnish.datasets.rows import read_tasks
 
-    tasks = read_tasks(context.paths(reference), columns=columns)
+    tasks = read_tasks(context.paths(reference))
     lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
     if lacking:
         shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]
@@ -116,41 +110,6 @@ def answer(
     return [[Judged(**row) for row in group] for group in rows]
 
 
-def answer_by_votes(
-    context: StageContext,
-    label: str,
-    model: str | None,
-    tasks: "Sequence[Task]",
-    sampling: "Sampling",
-    verifier: VerifierConfig,
-    *,
-    n: int,
-) -> list[Judged]:
-    """One judged completion of each task's prompt: of `n` samples the one whose result most have; else as `sample`.
-
-    Of equally many votes those of the most probable completion win. The vote sees no gold query.
-    """
-
-    @contextmanager
-    def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path, context.warn) as judge:
-
-            def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
-                rows = []
-                for first in range(0, len(sampled), n):
-                    candidates = sorted(sampled[first : first + n], key=lambda one: -one.logp)
-                    election = judge.elect([one.text for one in candidates])
-                    one = candidates[election.winner]
-                    verdict = judge(one.text, chunk[first].row)
-                    judged = Judged(one.text, one.logp, one.finished, **asdict(verdict), votes=election.votes)
-                    rows.append(asdict(judged))
-                return rows
-
-            yield keep
-
-    return [Judged(**row) for (row,) in _in_chunks(context, label, model, tasks, sampling, judging(), n, kept=1)]
-
-
 def sample(
     context: StageContext,
     label: str,
@@ -174,8 +133,7 @@ def sample(
 
 
 _Keep = Callable[[Sequence[Sampled], "Sequence[Task]"], list[dict[str, Any]]]
-"""What is kept of a chunk's completions, as JSON objects: for each task as many, one for each completion or fewer.
-The tasks are the completions', one for each."""
+"""What is kept of a chunk's completions, as JSON objects; the tasks are theirs, one for each completion."""
 
 
 def _in_chunks(
@@ -186,10 +144,7 @@ def _in_chunks(
     sampling: "Sampling",
     keeping: AbstractContextManager[_Keep],
     n: int,
-    *,
-    kept: int | None = None,
 ) -> list[list[dict[str, Any]]]:
-    """What is kept of each task's `n` completions, `kept` of them (all if None)."""
     from burnish.datasets.examples import task_prompts
     from burnish.generation.engine import generate
 
@@ -201,7 +156,7 @@ def _in_chunks(
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
         prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
         if report.dropped:
-            raise DataError(f"prompts too long for the model's context and max_new_tokens: {report.summary()}")
+            raise DataError(f"prompts that the model cannot be asked, of {len(tasks)}: {report.summary()}")
         with keeping as keep, context.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in zip(starts, files, strict=True):
                 if file.exists():
@@ -227,8 +182,7 @@ def _in_chunks(
                 chunk = [task for task in tasks[start : start + per_chunk] for _ in range(n)]
                 atomic_write_text(file, json.dumps(keep(sampled, chunk)))
     rows = [row for file in files for row in _read(file)]
-    size = kept or n
-    return [rows[first : first + size] for first in range(0, len(rows), size)]
+    return [rows[first : first + n] for first in range(0, len(rows), n)]
 
 
 def _sampled(completion: "Completion", text: str) -> Sampled:

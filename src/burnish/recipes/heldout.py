@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import Metrics
 from burnish.recipes.training_stage import TrainingStage
 
@@ -21,7 +20,7 @@ HELDOUT_REPORT_FILE = "heldout_report.jsonl"
 Row = TypeVar("Row")
 
 
-class JudgedDataStage(Prompted, TrainingStage):
+class JudgedDataStage(TrainingStage):
     """Base of the stages that learn from judged answers: pairs, ranked lists, single answers."""
 
     columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")

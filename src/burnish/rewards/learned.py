@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from burnish.datasets.batches import micro_batches
+from burnish.errors import DataError
 from burnish.forest import Forest
 from burnish.nn.scalar import ScalarModel
 from burnish.rewards.functions import RewardFunction, Sample
-from burnish.text.chat import encode_conversation
+from burnish.text.chat import Message, encode_answers
 from burnish.text.tokenizer import Tokenizer
 
 
@@ -36,5 +37,12 @@ def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tok
 
 def _encoded(tokenizer: Tokenizer, sample: Sample) -> list[int]:
     """The whole conversation as the chat template writes it: reward models are trained to be read at its last token."""
-    messages = [*sample.prompt, {"role": "assistant", "content": sample.completion}]
-    return encode_conversation(tokenizer, messages)[0]  # type: ignore[arg-type]
+    messages: list[Message] = [*sample.prompt, {"role": "assistant", "content": sample.completion}]  # type: ignore[list-item]
+    n_answers = sum(message["role"] == "assistant" for message in messages)
+    (encoding,) = encode_answers(tokenizer, messages, learned=[False] * (n_answers - 1) + [True])
+    if unread := [part for part in encoding.lost if part.place < len(messages) - 1]:
+        raise DataError(
+            f"the chat template of the reward model {tokenizer.source} leaves out the {unread[0].what} of message "
+            f"{unread[0].place + 1} of a prompt, so it would judge answers to another one"
+        )
+    return encoding.tokens

@@ -57,6 +57,7 @@ def fill_template(
     *,
     add_generation_prompt: bool,
     tools: Sequence[Mapping[str, Any]] | None,
+    variables: Mapping[str, Any] | None,
     today: date,
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text of a conversation, and from where to where the template marks it as generated.
@@ -68,16 +69,57 @@ def fill_template(
     moment = datetime.combine(today, time.min)
     try:
         text = template.render(
-            messages=messages,
-            tools=tools,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **{name: text for name, text in names.items() if text is not None},
-            **{_DATE_FUNCTION: moment.strftime},
+            {
+                _DATE_FUNCTION: moment.strftime,
+                **{name: text for name, text in names.items() if text is not None},
+                **(variables or {}),
+                "messages": messages,
+                "tools": tools,
+                "documents": None,
+                "add_generation_prompt": add_generation_prompt,
+            }
         )
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
     return _without_marks(text)
+
+
+def expects_text_arguments(tokenizer: Tokenizer, *, with_tools: bool) -> bool:
+    """Whether the template takes the arguments of a call as JSON text, as DeepSeek's do, instead of as an object.
+
+    It does if it cannot join an object to its text, or would print it as Python does.
+    """
+    key = ("arguments", with_tools)
+    if key not in tokenizer.memory:
+        tokenizer.memory[key] = any("'zqkey': " in text for text in _rendered_call(tokenizer, {"zqkey": 1}, with_tools))
+        if not _rendered_call(tokenizer, {"zqkey": 1}, with_tools):
+            tokenizer.memory[key] = bool(_rendered_call(tokenizer, '{"zqkey": 1}', with_tools))
+    found: bool = tokenizer.memory[key]
+    return found
+
+
+def _rendered_call(tokenizer: Tokenizer, arguments: object, with_tools: bool) -> list[str]:
+    """The text of a conversation with a call, if the template writes one."""
+    call = {"type": "function", "id": "call00001", "function": {"name": "zqname", "arguments": arguments}}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "b", "name": "zqname", "tool_call_id": "call00001"},
+    ]
+    tools = [{"type": "function", "function": {"name": "zqname", "description": "c", "parameters": {}}}]
+    try:
+        return [
+            fill_template(
+                tokenizer,
+                messages,
+                add_generation_prompt=False,
+                tools=tools if with_tools else None,
+                variables=None,
+                today=date(2000, 1, 1),
+            )[0]
+        ]
+    except DataError:
+        return []
 
 
 def _without_marks(text: str) -> tuple[str, list[tuple[int, int]]]:

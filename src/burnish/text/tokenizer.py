@@ -230,6 +230,17 @@ class Tokenizer:
         return frozenset(i for i, added in self.backend.get_added_tokens_decoder().items() if added.special)
 
     @cached_property
+    def memory(self) -> dict[Any, Any]:
+        """What was found out about the chat template, by question, so that it is not asked for each row."""
+        return {}
+
+    @cached_property
+    def stop_pattern(self) -> re.Pattern[str]:
+        """Matches the text of a token that ends a turn."""
+        texts = sorted((text for i in self.stop_ids if (text := self.token(i))), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, texts)) or "(?!)")
+
+    @cached_property
     def _control_texts(self) -> list[str]:
         added = self.backend.get_added_tokens_decoder().values()
         return sorted(token.content for token in added if token.special)

@@ -12,7 +12,6 @@ from burnish.recipes.answering import Judged, Sampled, answer, probe_prompts, re
 from burnish.recipes.gold import check_gold
 from burnish.recipes.judges import JudgeConfig
 from burnish.recipes.problems import KeyPath
-from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -26,7 +25,7 @@ PAIRS_FILE = "pairs.jsonl"
 Row = dict[str, Any]
 
 
-class SampleStage(Prompted, StageConfig):
+class SampleStage(StageConfig):
     """Writes `samples.jsonl`, all answers with their verdicts, and `pairs.jsonl`, preferences for dpo.
 
     With a `verifier`, a prompt gives pairs if it has right and wrong answers. Of its wrong answers the most probable
@@ -37,7 +36,6 @@ class SampleStage(Prompted, StageConfig):
 
     type: Literal["sample"] = Field("sample", description="sample")
     tasks: FileReference = Field(description="tasks: prompts with all that the verifier reads")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     verifier: VerifierConfig | None = Field(None, description="what tells right answers from wrong ones")
     judge: JudgeConfig | None = Field(None, description="what scores answers instead: a reward model or a judge model")
     model: LatestModel = Field(None, description="model that answers; the latest trained one if left out")
@@ -92,10 +90,8 @@ class SampleStage(Prompted, StageConfig):
         from burnish.datasets.rows import read_tasks
 
         if self.verifier is not None:
-            tasks = read_judged_tasks(context, self.tasks, self.verifier, columns=self.columns)
-        else:
-            tasks = read_tasks(context.paths(self.tasks), columns=self.columns)
-        return self.with_system(context, tasks)
+            return read_judged_tasks(context, self.tasks, self.verifier)
+        return read_tasks(context.paths(self.tasks))
 
     def _verified(
         self, context: StageContext, tasks: "Sequence[Task]", sampling: "Sampling", verifier: VerifierConfig
