@@ -96,19 +96,19 @@ def test_what_the_system_refuses_to_open_is_told(tmp_path: Path, monkeypatch: py
     (tmp_path / "good.txt").write_text("A text.")
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "closed").mkdir()
-    opened, listed = Path.open, os.scandir
+    opened, listed = os.open, os.scandir
 
-    def guarded_open(path: Path, *arguments: object, **options: object) -> object:
-        if path.name == "secret.txt":
+    def guarded_open(path: Path, *arguments: int) -> int:
+        if Path(path).name == "secret.txt":
             raise PermissionError(13, "Permission denied")
-        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+        return opened(path, *arguments)
 
     def guarded_scandir(path: Path) -> object:
         if Path(path).name == "closed":
             raise PermissionError(13, "Permission denied")
         return listed(path)
 
-    monkeypatch.setattr(Path, "open", guarded_open)
+    monkeypatch.setattr(os, "open", guarded_open)
     monkeypatch.setattr(os, "scandir", guarded_scandir)
     skipped: list[Skipped] = []
     assert len(read_documents(tmp_path, skipped=skipped)) == 1

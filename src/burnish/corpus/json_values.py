@@ -16,6 +16,10 @@ MAX_DEPTH = 128
 MAX_DIGITS = 1000
 """Of a whole number: far more than anybody measures, and few enough to be read and written quickly."""
 
+MAX_ROW_BYTES = 64 * 2**20
+"""Of one row: some ten books. What is longer is rather a file without line ends."""
+
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _HALF_OF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -77,6 +81,29 @@ def surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def why_not_json(error: json.JSONDecodeError) -> str:
+    """Say what is wrong with a text that is not JSON, and near what."""
+    near = error.doc[error.pos : error.pos + 20].split("\n")[0]
+    return f"{error.msg} at {near!r}" if near else f"{error.msg}, the text ends here"
+
+
+def too_long(row: bytes) -> str:
+    """Say what is wrong with a row that goes on beyond what is read."""
+    if not row[:200].strip(b"\0"):
+        return "the file has NUL bytes where there should be rows; it is damaged, copy it again"
+    return f"the row is longer than {MAX_ROW_BYTES:,} bytes; write one row a line, or cut the text into several"
+
+
+def not_utf8(data: bytes, error: UnicodeDecodeError, offset: int) -> str:
+    """Say where `data`, which begins at byte `offset` of its file, stops being UTF-8."""
+    if offset == 0 and data.startswith(UTF16_BOMS):
+        return "the file is UTF-16; save it as UTF-8"
+    return (
+        f"byte {offset + error.start} (0x{data[error.start]:02x}) is not UTF-8; "
+        "convert the file to UTF-8 (for example `iconv -f latin1 -t utf-8`)"
+    )
 
 
 def _is_deeper(value: object, limit: int) -> bool:

@@ -4,6 +4,8 @@ Notable choices:
 - the kind of file is taken from its content, not from its name: a gzipped file without `.gz` is read, and
   text called `.parquet` is refused with that reason;
 - every row keeps its file and line, so that a later error can point at it;
+- a file can be hostile: only regular files are opened, what is packed may not become more than data can, and a row is
+  as deep, as long and as large a number as later steps can take;
 - a bad line does not stop the reading when the caller collects `Problems`: a user mends ten lines at once.
 
 Documents (`corpus`) and examples (`datasets`) are both read through `read_rows`.
@@ -11,22 +13,37 @@ Documents (`corpus`) and examples (`datasets`) are both read through `read_rows`
 
 import difflib
 import gzip
+import io
 import itertools
 import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any
 
+from burnish.corpus.json_arrays import array_elements
+from burnish.corpus.json_values import MAX_ROW_BYTES, not_utf8, parse_json, too_long, why_not_json
+from burnish.corpus.parquet_rows import parquet_rows
 from burnish.errors import BurnishError, DataError
+from burnish.files import open_regular
 
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
 UTF8_BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-BLANK = re.compile(r"[ \t\r\n]*")
+NOT_UNPACKED = {
+    GZIP_MAGIC: "gzipped twice",
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard, which is not read",
+    b"\xfd7zXZ": "packed with xz, which is not read",
+    b"BZh": "packed with bzip2, which is not read",
+    b"PK\x03\x04": "a zip archive, which is not read",
+    b"ARROW1": "an Arrow file, which is not read",
+}
+CHUNK = 2**20
+MAX_RATIO = 200
+"""Bytes that one gzipped byte may become. Text is compressed by 3 to 10, and gzip cannot do more than 1032."""
+FREE_BYTES = 16 * 2**20
+"""What any gzipped file may become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +109,63 @@ def read_rows(path: str | Path, *, problems: Problems | None = None) -> Iterator
         raise DataError(f"{path}: the file holds no rows; expected one JSON object a line")
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, unpacking gzip; DataError when that cannot be done."""
+def open_bytes(path: Path) -> io.BufferedReader:
+    """Open a file for reading, unpacking gzip; DataError when that cannot be done, then and while it is read."""
     try:
-        stream = path.open("rb")
+        if not path.exists():
+            raise DataError(f"{path}: no such file{nearest_file(path)}")
+        if path.is_dir():
+            raise DataError(f"{path}: is a folder; name a file or a pattern such as {path}/*.jsonl")
+        stream = open_regular(path)
         if stream.peek(2)[:2] == GZIP_MAGIC:
-            return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+            return io.BufferedReader(_Unpacked(path, stream), CHUNK)
         return stream
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file{nearest_file(path)}") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a folder; name a file or a pattern such as {path}/*.jsonl") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except DataError:
+        raise
+    except (BurnishError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise DataError(f"{path}: cannot be read: {reason or error}") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes that a gzipped file holds, unless they are out of all proportion to it."""
+
+    def __init__(self, path: Path, file: io.BufferedReader) -> None:
+        self._path = path
+        self._file = file
+        self._gzip = gzip.GzipFile(fileobj=file)
+        self._given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._gzip.read(len(buffer))
+        except EOFError:
+            raise DataError(f"{self._path}: the gzip data ends early; the file is truncated, copy it again") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{self._path}: the gzip data is damaged ({error}); copy the file again") from None
+        self._given += len(data)
+        if self._given > FREE_BYTES and self._given > MAX_RATIO * self._file.tell():
+            raise DataError(
+                f"{self._path}: {self._file.tell():,} bytes of it become {self._given:,} or more; no data is "
+                f"compressed by more than {MAX_RATIO}, so the file is not read. If it is what you want, unpack it first"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._gzip.close()
+            self._file.close()
+        super().close()
 
 
 def byte_lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines of `stream`, or other pieces of it, as they are; DataError when gzip data is damaged."""
+    """Yield the lines of `stream`, or other pieces of it, as they are."""
     try:
         yield from stream
-    except EOFError:
-        raise DataError(f"{path}: the gzip data ends early; the file is truncated, copy it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: the gzip data is damaged ({error}); copy the file again") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -126,16 +177,6 @@ def decode(path: Path, data: bytes, *, line: int = 1, offset: int = 0) -> str:
     except UnicodeDecodeError as error:
         line += data.count(b"\n", 0, error.start)
         raise DataError(f"{path}:{line}: {not_utf8(data, error, offset)}") from None
-
-
-def not_utf8(data: bytes, error: UnicodeDecodeError, offset: int) -> str:
-    """Say where `data`, which begins at byte `offset` of its file, stops being UTF-8."""
-    if offset == 0 and data.startswith(UTF16_BOMS):
-        return "the file is UTF-16; save it as UTF-8"
-    return (
-        f"byte {offset + error.start} (0x{data[error.start]:02x}) is not UTF-8; "
-        "convert the file to UTF-8 (for example `iconv -f latin1 -t utf-8`)"
-    )
 
 
 def shown(value: object, limit: int = 60) -> str:
@@ -163,7 +204,11 @@ def expand(paths: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        if path.exists():
+        try:
+            exists = path.exists()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if exists:
             found[path] = None
             continue
         # A pattern is relative to its anchor: pathlib refuses absolute ones.
@@ -187,126 +232,86 @@ def nearest_file(path: Path) -> str:
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[Row]:
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file or a pattern such as {path}/*.jsonl")
     with open_bytes(path) as stream:
-        lines = byte_lines(path, stream)
-        first = next(lines, b"")
-        if first.startswith(PARQUET_MAGIC):
-            yield from _parquet_rows(path)
-        elif path.suffix == ".parquet":
-            raise DataError(f"{path}: not a Parquet file (it does not begin with PAR1); was it renamed?")
-        else:
-            yield from _json_rows(path, first, lines, problems)
+        try:
+            head = stream.peek(16)
+            packed = next((name for magic, name in NOT_UNPACKED.items() if head.startswith(magic)), None)
+            if packed is not None:
+                raise DataError(f"{path}: {packed}; unpack it first, or write it as JSON lines")
+            if head.startswith(PARQUET_MAGIC):
+                for number, value in parquet_rows(path):
+                    if isinstance(value, str):
+                        problems.add(path, number, value)
+                    else:
+                        yield Row(str(path), number, value)
+            elif path.suffix == ".parquet":
+                raise DataError(f"{path}: not a Parquet file (it does not begin with PAR1); was it renamed?")
+            else:
+                yield from _json_rows(path, stream, problems)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _json_rows(path: Path, first: bytes, rest: Iterator[bytes], problems: Problems) -> Iterator[Row]:
+def _json_rows(path: Path, stream: io.BufferedReader, problems: Problems) -> Iterator[Row]:
     """Yield the rows of JSON lines; when the first text of the file is a `[`, those of the array."""
     begun = False
-    offset = len(first) - len(first.removeprefix(UTF8_BOM))
-    for line, data in enumerate(itertools.chain([first[offset:]], rest), start=1):
-        start, offset = offset, offset + len(data)
+    line = offset = 0
+    while data := stream.readline(MAX_ROW_BYTES + 1):
+        line, start, offset = line + 1, offset, offset + len(data)
+        if line == 1 and data.startswith(UTF8_BOM):
+            start, data = len(UTF8_BOM), data.removeprefix(UTF8_BOM)
         if not data.strip():
+            if len(data) > MAX_ROW_BYTES:
+                raise DataError(f"{path}:{line}: nothing but blanks in {MAX_ROW_BYTES:,} bytes; is this a data file?")
+            blank = _blank_lines(stream)
+            line, offset = line + blank.count(b"\n"), offset + len(blank)
             continue
         first_row, begun = not begun, True
         if first_row and data.lstrip().startswith(b"["):
-            text = decode(path, b"".join([data, *rest]), line=line, offset=start)
-            yield from _array_rows(path, text, line, problems)
+            for place, value in array_elements(path, stream, data, line, start):
+                if isinstance(value, dict):
+                    yield Row(str(path), place, value)
+                else:
+                    problems.add(path, place, str(value) if isinstance(value, ValueError) else not_a_row(value))
             return
+        if len(data) > MAX_ROW_BYTES:
+            raise DataError(f"{path}:{line}: {too_long(data)}")
         try:
-            value = json.loads(data.decode().rstrip(), parse_constant=_not_json)
-            yield Row(str(path), line, _checked_row(value))
+            value = parse_json(data.decode().rstrip())
         except UnicodeDecodeError as error:
             problems.add(path, line, not_utf8(data, error, start))
         except json.JSONDecodeError as error:
-            reason = f"invalid JSON at column {error.colno}: {_why(error)}"
+            reason = f"invalid JSON at column {error.colno}: {why_not_json(error)}"
             if first_row and (advice := _not_json_lines(data)):
                 raise DataError(f"{path}:{line}: {reason}; {advice}") from None
             problems.add(path, line, reason)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             problems.add(path, line, str(error))
+        else:
+            if isinstance(value, dict):
+                yield Row(str(path), line, value)
+            else:
+                problems.add(path, line, not_a_row(value))
 
 
-def _array_rows(path: Path, text: str, line: int, problems: Problems) -> Iterator[Row]:
-    """Yield the elements of the JSON array that `text` is; the text begins at `line` of the file.
-
-    The elements are decoded one by one, so that each knows its line. After an error in the syntax
-    the rest of the array cannot be trusted, so it is not read.
-    """
-    decoder = json.JSONDecoder(parse_constant=_not_json)
-    position = _skip_blank(text, text.index("[") + 1)
-    counted = 0
-    while not text.startswith("]", position):
-        line, counted = line + text.count("\n", counted, position), position
-        try:
-            value, position = decoder.raw_decode(text, position)
-            yield Row(str(path), line, _checked_row(value))
-        except json.JSONDecodeError as error:
-            line += text.count("\n", counted, error.pos)
-            return problems.add(path, line, f"invalid JSON at column {error.colno}: {_why(error)}")
-        except _NotARowError as error:
-            problems.add(path, line, str(error))
-        except (ValueError, RecursionError) as error:
-            return problems.add(path, line, str(error))
-        position = _skip_blank(text, position)
-        if text.startswith(",", position):
-            position = _skip_blank(text, position + 1)
-        elif not text.startswith("]", position):
-            line += text.count("\n", counted, position)
-            expected = "the array is not closed; is the file truncated?" if position >= len(text) else "expected , or ]"
-            return problems.add(path, line, f"invalid JSON: {expected}")
-    end = _skip_blank(text, position + 1)
-    if end < len(text):
-        line += text.count("\n", counted, end)
-        problems.add(path, line, "there is text after the end of the JSON array; a file holds one array or JSON lines")
+def _blank_lines(stream: io.BufferedReader) -> bytes:
+    """Take the blank lines that are at hand: millions of them, one by one, are slow."""
+    ahead = stream.peek()
+    n_blank = len(ahead) - len(ahead.lstrip(b" \t\r\n"))
+    return stream.read(ahead.rfind(b"\n", 0, n_blank) + 1)
 
 
-class _NotARowError(ValueError):
-    """A well-formed JSON value that is not an object that can be used."""
-
-
-def _checked_row(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _NotARowError(f'expected a JSON object such as {{"messages": ...}}, found {shown(value)}')
-    return value
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON; write null or leave the key out")
+def not_a_row(value: object) -> str:
+    """Say what is wrong with a JSON value that is not an object."""
+    return f'expected a JSON object such as {{"messages": ...}}, found {shown(value)}'
 
 
 def _not_json_lines(first: bytes) -> str:
     """Return the advice for a file whose first line shows that none is JSON, or nothing."""
+    if b"\0" in first:
+        return "the file has NUL bytes, so it is UTF-16 (save it as UTF-8), or not text"
     if first.strip() == b"{":
         return "an object may not span lines: write one object a line, or put all of them between [ and ]"
     if not first.lstrip().startswith(b"{"):
         return "expected one JSON object a line (CSV and plain text are not data files)"
     return ""
-
-
-def _why(error: json.JSONDecodeError) -> str:
-    near = error.doc[error.pos : error.pos + 20].split("\n")[0]
-    return f"{error.msg} at {near!r}" if near else f"{error.msg}, the text ends here"
-
-
-def _skip_blank(text: str, position: int) -> int:
-    match = BLANK.match(text, position)
-    return match.end() if match else position
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise BurnishError(f"{path}: Parquet needs pyarrow; install it with `pip install 'burnish[data]'`") from None
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield Row(str(path), number, value)
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: damaged Parquet after row {number} ({reason}); copy the file again") from None

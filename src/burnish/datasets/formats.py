@@ -102,7 +102,9 @@ def _template_kwargs(row: Fields) -> dict[str, Any] | None:
     if not present(row, "chat_template_kwargs"):
         return None
     value = row["chat_template_kwargs"]
-    value = parsed(value, "chat_template_kwargs", "an object") if value != "" else {}
+    value = parsed(value, "chat_template_kwargs", "an object") if value != "" else None
+    if value is None:
+        return None
     if not isinstance(value, dict):
         raise BadRowError(
             f'chat_template_kwargs is {shown(value)}; expected an object such as {{"enable_thinking": false}}'
