@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lowest first. Names on one line share a floor and may import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "hardware", "files", "terminal"),
+    ("errors", "hardware", "files", "kept", "terminal"),
     ("forest",),
     ("nn",),
     ("text",),

@@ -1,6 +1,5 @@
 """Answers to many tasks, judged or as they are, in chunks that a killed run does not lose."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from burnish.errors import DataError
-from burnish.files import atomic_write_text
+from burnish.kept import DamagedError, read_json, write_json
 from burnish.recipes.stage import PARTIAL_FOLDER, StageContext
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -151,7 +150,8 @@ def _in_chunks(
     per_chunk = max(1, CHUNK_COMPLETIONS // n)
     starts = range(0, len(tasks), per_chunk)
     files = [context.folder / PARTIAL_FOLDER / f"{label}-{start:07}.json" for start in starts]
-    if not all(file.exists() for file in files):
+    there = {file for file in files if _is_kept(context, file)}
+    if len(there) < len(files):
         decoder, tokenizer = context.load(model)
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
         prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
@@ -159,7 +159,7 @@ def _in_chunks(
             raise DataError(f"prompts that the model cannot be asked, of {len(tasks)}: {report.summary()}")
         with keeping as keep, context.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in zip(starts, files, strict=True):
-                if file.exists():
+                if file in there:
                     continue
 
                 def show(progress: "GenerationProgress", done: int = n * start) -> None:
@@ -180,8 +180,8 @@ def _in_chunks(
                     for completion in group
                 ]
                 chunk = [task for task in tasks[start : start + per_chunk] for _ in range(n)]
-                atomic_write_text(file, json.dumps(keep(sampled, chunk)))
-    rows = [row for file in files for row in _read(file)]
+                write_json(file, keep(sampled, chunk), owner=context.key)
+    rows = [row for file in files for row in read_json(file, owner=context.key)]
     return [rows[first : first + n] for first in range(0, len(rows), n)]
 
 
@@ -190,6 +190,10 @@ def _sampled(completion: "Completion", text: str) -> Sampled:
     return Sampled(text, tokens, completion.logp, completion.stop is not None)
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    return rows
+def _is_kept(context: StageContext, file: Path) -> bool:
+    """Whether an interrupted run has left a chunk; one that is not what was written is said, and made again."""
+    try:
+        return file.exists() and read_json(file, owner=context.key) is not None
+    except DamagedError as error:
+        context.notice(f"{error}; answered again")
+        return False

@@ -1,9 +1,10 @@
 """Progress of long work: a bar on a terminal, a line now and then in a log file."""
 
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Protocol, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -27,10 +28,18 @@ class Display:
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = console or Console(quiet=quiet, highlight=False)
+        # A terminal that was closed, or a full disk behind the output, must not end hours of work.
+        self.console.file = cast("IO[str]", _Steady(self.console.file))
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print plain text; brackets in it are not markup, and what would steer the terminal is shown as escapes."""
         self.console.print(printable(text), style=style, markup=False)
+
+    def urgent(self, text: str) -> None:
+        """Write a line past all buffers, as a signal's handler must: it may have come in the middle of a `say`."""
+        if not self.console.quiet:
+            with suppress(OSError):
+                os.write(2, f"\n{text}\n".encode())
 
     @contextmanager
     def bar(self, title: str, total: int, unit: str) -> Iterator["Bar"]:
@@ -49,6 +58,25 @@ class Display:
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             yield _Live(progress, progress.add_task(printable(title), total=total, numbers=""))
+
+
+class _Steady:
+    """A stream whose failures are nobody's business; all else is that of the stream inside."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # ValueError: closed
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Bar(Protocol):

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from burnish.errors import BurnishError
-from burnish.recipes.stage import Action, RewardModelReference, StageContext, StrictModel
+from burnish.recipes.stage import CACHE_FOLDER, Action, RewardModelReference, StageContext, StrictModel
 from burnish.rewards.judge import CRITERION
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.rewards.judge import Comparison, Judgement, PairwiseJudge
-
-CACHE_FOLDER = "cache"
 
 
 class ChatJudge(StrictModel):

@@ -5,10 +5,12 @@ and a run that was killed computes no chunk twice.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from burnish.kept import DamagedError, open_tensors, write_tensors
 from burnish.recipes.hashes import digest
-from burnish.recipes.stage import StageContext
+from burnish.recipes.stage import CACHE_FOLDER, StageContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,28 +37,50 @@ def reference_logps(
 
     model: the reference that `decoder` was loaded from and has not been changed since.
     """
-    from safetensors.torch import load_file, save_file
+    import torch
 
-    from burnish.files import atomic_file
+    from burnish import __version__
 
     assert model is not None
-    folder = context.folder.parent / "cache" / "reference_logps"
-    # How a batch is split changes the last bits, so that the size of a micro-batch belongs to the key.
-    computation = [context.input_keys[model], str(decoder.compute_dtype), micro_batch_tokens]
+    folder = context.folder.parent / CACHE_FOLDER / "reference_logps"
+    # How a batch is split changes the last bits, as do the number of threads and the kernels.
+    computation = [
+        __version__,
+        torch.__version__,
+        torch.get_num_threads(),
+        str(decoder.device),
+        context.input_keys[model],
+        str(decoder.compute_dtype),
+        micro_batch_tokens,
+    ]
     found: list[Tensor] = []
     with context.display.bar("reference", len(examples), "examples") as bar:
         for start in range(0, len(examples), CHUNK):
             chunk = examples[start : start + CHUNK]
-            content = [[example.sequences, [sum(mask) for mask in example.masks]] for example in chunk]
-            file = folder / f"{digest([*computation, content])[:32]}.safetensors"
-            if not file.exists():
+            content = [[example.sequences, [list(map(int, mask)) for mask in example.masks]] for example in chunk]
+            identity = digest([*computation, content])
+            file = folder / f"{identity[:32]}.safetensors"
+            logps = _kept(context, file, identity, len(chunk))
+            if logps is None:
                 logps = scored_logps(decoder, chunk, micro_batch_tokens)
-                with atomic_file(file) as temporary:
-                    save_file({str(number): values for number, values in enumerate(logps)}, temporary)
-            stored = load_file(file)
-            found += [stored[str(number)] for number in range(len(chunk))]
+                write_tensors(file, {str(number): values for number, values in enumerate(logps)}, {"of": identity})
+            found += logps
             bar.update(start + len(chunk))
     return found
+
+
+def _kept(context: StageContext, file: Path, identity: str, count: int) -> "list[Tensor] | None":
+    """What an earlier call has kept of these examples; None, and a word, where it is not what was written."""
+    if not file.exists():
+        return None
+    try:
+        with open_tensors(file) as stored:
+            if stored.facts["of"] != identity:
+                raise ValueError("it belongs to other examples")
+            return [stored[str(number)] for number in range(count)]
+    except DamagedError as error:
+        context.notice(f"{error}; computed again")
+        return None
 
 
 def scored_logps(decoder: "Decoder", examples: Sequence[Scored], micro_batch_tokens: int) -> "list[Tensor]":

@@ -5,7 +5,6 @@ below is found by the planner, resolved to paths, hashed into the stage's cache 
 `StageContext.path`. A stage therefore never looks for files itself, and cannot forget one in its key.
 """
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from burnish.files import atomic_write_text
+from burnish.kept import DamagedError, read_json, write_json
 from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
 
@@ -38,6 +37,9 @@ PARTIAL_FOLDER = "partial"
 
 PROBED_ROWS = 20
 """Rows that are encoded before anything trains: what a model's chat template refuses, it refuses soon."""
+
+CACHE_FOLDER = "cache"
+"""Folder in a run's for what several stages, or several runs of one, need and can compute again."""
 
 DATA_REPORT_FILE = "data_report.jsonl"
 """File in a stage's folder that names the rows of its data that were dropped, cut or changed, and why."""
@@ -178,6 +180,7 @@ class StageContext:
         origins: the model outside of the run that each model reference goes back to; its tokenizer is the same.
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
+        notices: what `notice` was told.
     """
 
     folder: Path
@@ -193,6 +196,7 @@ class StageContext:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lineage: tuple[Mapping[str, Any], ...] = ()
     origins: Mapping[str, Path] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
 
     def paths(self, references: str | list[str]) -> list[Path]:
         """The files that one or several references stand for, patterns expanded."""
@@ -208,9 +212,18 @@ class StageContext:
     def remembered(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()`, a JSON value, done once even if the stage is interrupted afterwards."""
         file = self.folder / PARTIAL_FOLDER / f"{name}.json"
-        if not file.exists():
-            atomic_write_text(file, json.dumps(compute()))
-        return json.loads(file.read_text())
+        if file.exists():
+            try:
+                return read_json(file, owner=self.key)
+            except DamagedError as error:
+                self.notice(f"{error}; computed again")
+        write_json(file, compute(), owner=self.key)
+        return read_json(file, owner=self.key)
+
+    def notice(self, text: str) -> None:
+        """Say, and keep in `stage.json`, what a reader of the result has to know about how it came about."""
+        self.notices.append(text)
+        self.display.say(f"  {text}", style="yellow")
 
     def warn(self, text: str) -> None:
         """Show what the user should know about the stage's work."""

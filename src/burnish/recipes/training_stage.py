@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Objective, Progress, StepsLike, TrainingReport
 
+STOPPING = "stopping after this step, which is then saved; a second time stops at once and loses what was not saved"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "adapter"
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
@@ -121,6 +122,8 @@ class TrainingStage(StageConfig):
                 outputs=outputs,
                 step_metrics=step_metrics,
                 on_progress=show,
+                on_notice=context.notice,
+                on_stop=lambda: context.display.urgent(STOPPING),
             )
 
     def save(self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer") -> Path:

@@ -2,13 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after a clean stop: the state is on disk and the same command goes on from there."""
+    """Raised after a stop, with what became of the work; the same command goes on from there."""
 
 
 class InterruptFlag:
@@ -21,9 +23,18 @@ class InterruptFlag:
         return self.requested
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask this process to stop, without those that it was told to ignore, as `nohup` does."""
+    found = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 @contextmanager
-def deferred_interrupt() -> Iterator[InterruptFlag]:
-    """Within the block the first SIGINT or SIGTERM only raises the flag; a second one stops at once."""
+def deferred_interrupt(on_first: Callable[[], None] = lambda: None) -> Iterator[InterruptFlag]:
+    """Within the block the first SIGINT, SIGTERM or SIGHUP only raises the flag; a second one stops at once.
+
+    on_first: called from the signal's handler, to tell the user what is going on.
+    """
     flag = InterruptFlag()
     if threading.current_thread() is not threading.main_thread():
         yield flag
@@ -33,8 +44,9 @@ def deferred_interrupt() -> Iterator[InterruptFlag]:
         if flag.requested:
             raise KeyboardInterrupt
         flag.requested = True
+        on_first()
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, on_signal) for number in stop_signals()}
     try:
         yield flag
     finally:

@@ -9,10 +9,11 @@ Notable choices:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -42,6 +43,14 @@ class StepsLike(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, step: int, /) -> list[Batch]: ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Steps that need more than their number to be gone on with."""
+
+    def resume(self, step: int, /) -> None:
+        """Raise BurnishError where what step `step` needs of those before it is gone."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +87,22 @@ def train(
     outputs: Callable[[Batch], Any] | None = None,
     step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_notice: Callable[[str], None] = lambda _: None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> TrainingReport:
     """Train the model's trainable parameters in place.
 
     outputs: what the objective reads of a batch; `token_logps` of the model, a decoder, where left out.
     step_metrics: what is logged with a step beside the objective's metrics, such as the rewards of its samples.
+    on_stop: called from the handler of the first signal that asks to stop; the step under way is finished and saved.
+    on_notice: told what a reader of the result has to know, such as events that an interrupted run has lost.
     folder receives `events.jsonl` and the resumable state; a state with the same `identity` is gone on from.
-    Raises Interrupted after Ctrl-C, with the state saved, and BurnishError where the loss is no longer finite.
+    Raises Interrupted after Ctrl-C, with the state saved after the first and the loss named after a second; and
+    BurnishError where there is no step to do or the loss is no longer finite.
     """
     n_steps = len(steps)
+    if n_steps == 0:
+        raise BurnishError("there is no step to do, so nothing would be learned; give more data or more epochs")
     if outputs is None:
         assert isinstance(model, Decoder)
         outputs = token_logps(model)
@@ -96,7 +112,14 @@ def train(
     done = load_state(folder, model=model, optimizer=optimizer, identity=identity)
     metrics: dict[str, float] = {}
     saved_at = time.monotonic()
-    with EventLog(folder, first_step=done) as log, deferred_interrupt() as stop:
+    if done and isinstance(steps, Resumable):
+        steps.resume(done)
+    saved = Saved(done, n_steps)
+    with (
+        EventLog(folder, first_step=done, on_notice=on_notice) as log,
+        saved.named_when_stopped(),
+        deferred_interrupt(on_stop) as stop,
+    ):
         for step in range(done, n_steps):
             started = time.perf_counter()
             torch.manual_seed(_step_seed(seed, step))
@@ -127,14 +150,43 @@ def train(
             }
             log.write(step=step, **metrics)
             on_progress(Progress(step + 1, n_steps, metrics))
+            saved.step = step + 1
             last = step + 1 == n_steps
             if not last and (stop or time.monotonic() - saved_at >= config.checkpoint_seconds):
+                log.sync()
                 save_state(folder, model=model, optimizer=optimizer, step=step + 1, identity=identity)
-                saved_at = time.monotonic()
+                saved.state, saved_at = step + 1, time.monotonic()
             if stop and not last:
                 raise Interrupted(f"stopped after step {step + 1} of {n_steps}; run the same command to go on")
     model.eval()
     return TrainingReport(n_steps, metrics)
+
+
+@dataclass
+class Saved:
+    """How far a training is, and how far its saved state."""
+
+    state: int
+    n_steps: int
+    step: int = 0
+
+    @contextmanager
+    def named_when_stopped(self) -> Iterator[None]:
+        """Make a stop in the middle of a step say which steps have to be done again."""
+        self.step = self.state
+        try:
+            yield
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            lost = self.step - self.state
+            what = (
+                f"the {lost} steps since the last save are" if lost > 1 else "the last step is" if lost else "none is"
+            )
+            raise Interrupted(
+                f"stopped at once, in step {self.step + 1} of {self.n_steps}; of the finished steps {what} lost. "
+                "Run the same command again to go on"
+            ) from None
 
 
 def _accumulate(outputs: Callable[[Batch], Any], objective: Objective, batches: list[Batch]) -> dict[str, float]:

@@ -73,6 +73,10 @@ class PPOSteps:
         )
         return [batch for _, batch in batches]
 
+    def resume(self, step: int) -> None:
+        """Raise BurnishError where the rollout that was being learned from is gone."""
+        self._rollouts.resume(*divmod(step, self.per_rollout))
+
     def metrics(self, step: int) -> dict[str, float]:
         """What the step's rollout earned and cost: `step_metrics` of the training loop, with TRL's names."""
         return self._metrics

@@ -1,18 +1,15 @@
 """One rollout: groups of completions with their rewards, and how it lies on disk."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_file
+from burnish.kept import DamagedError, open_tensors, read_facts, write_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +115,8 @@ def save_rollout(file: Path, rollout: Rollout, *, identity: str) -> None:
         "rewards": rollout.rewards.contiguous(),
         **{f"column.{name}": torch.cat(values) for name, values in rollout.columns.items()},
     }
-    state = {"identity": identity, "n_sampled": rollout.n_sampled, "rewards": list(rollout.weights)}
-    with atomic_file(file) as path:
-        try:
-            save_file(tensors, path, metadata={"rollout": json.dumps(state)})
-        except SafetensorError as error:
-            raise BurnishError(f"cannot write {file}: {error}") from error
+    facts = {"identity": identity, "n_sampled": rollout.n_sampled, "rewards": list(rollout.weights)}
+    write_tensors(file, tensors, facts)
 
 
 def load_rollout(
@@ -133,28 +126,28 @@ def load_rollout(
     if not file.exists():
         return None
     try:
-        with safe_open(file, framework="pt", device="cpu") as stored:
-            state = json.loads((stored.metadata() or {}).get("rollout", "{}"))
-            if state.get("identity") != identity:
-                return None
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-        sizes = tensors["lengths"].tolist()
-        tasks = tensors["tasks"].tolist()
-        return Rollout(
-            tasks=tasks,
-            prompts=[prompts[task] for task in tasks],
-            answers=[part.tolist() for part in tensors["tokens"].split(sizes)],
-            finished=tensors["finished"],
-            rewards=tensors["rewards"],
-            weights=weights,
-            columns={
-                name.removeprefix("column."): list(values.split(sizes))
-                for name, values in tensors.items()
-                if name.startswith("column.")
-            },
-            n_sampled=state["n_sampled"],
-        )
-    except (SafetensorError, ValueError, KeyError, RuntimeError, IndexError, OSError) as error:
+        if read_facts(file).get("identity") != identity:
+            return None
+        with open_tensors(file) as kept:
+            tensors = {name: kept[name] for name in kept.names}
+            sizes = tensors["lengths"].tolist()
+            tasks = tensors["tasks"].tolist()
+            return Rollout(
+                tasks=tasks,
+                prompts=[prompts[task] for task in tasks],
+                answers=[part.tolist() for part in tensors["tokens"].split(sizes)],
+                finished=tensors["finished"],
+                rewards=tensors["rewards"],
+                weights=weights,
+                columns={
+                    name.removeprefix("column."): list(values.split(sizes))
+                    for name, values in tensors.items()
+                    if name.startswith("column.")
+                },
+                n_sampled=kept.facts["n_sampled"],
+            )
+    except DamagedError as error:
+        reason = str(error).removeprefix(f"{file}: ")
         raise BurnishError(
-            f"{file}: the saved rollout cannot be read ({error}); delete it to sample it again"
+            f"{file}: the saved rollout cannot be read ({reason}); delete it to sample it again"
         ) from error

@@ -20,6 +20,7 @@ from torch import Tensor
 from burnish.datasets.batches import Batch, micro_batches
 from burnish.datasets.examples import Prompt
 from burnish.datasets.rows import Task
+from burnish.errors import BurnishError
 from burnish.files import atomic_write_text
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
@@ -83,6 +84,15 @@ class Rollouts:
         if self._last is None or self._last[0] != number:
             self._last = number, self._load(number) or self._collect(number)
         return self._last[1]
+
+    def resume(self, number: int, update: int) -> None:
+        """Go on with update `update` of a rollout. Raises BurnishError where it is gone after its first update."""
+        if update and self._load(number) is None:
+            raise BurnishError(
+                f"{self._file(number)}: the rollout that the training was learning from when it was interrupted is "
+                "gone, and the policy of now would sample another; put the file back, or train the stage again with "
+                "--from"
+            )
 
     def _load(self, number: int) -> Rollout | None:
         weights = {reward.name: reward.weight for reward in self._rewards}
@@ -211,6 +221,10 @@ class RolloutSteps:
     def __getitem__(self, step: int) -> list[Batch]:
         number, update = divmod(step, self.steps_per_rollout)
         return self.updates(self.rollouts[number], update)
+
+    def resume(self, step: int) -> None:
+        """Raise BurnishError where the rollout that was being learned from is gone."""
+        self.rollouts.resume(*divmod(step, self.steps_per_rollout))
 
     def metrics(self, step: int) -> dict[str, float]:
         """What the step's rollout earned: `step_metrics` of the training loop."""
