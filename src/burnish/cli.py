@@ -239,9 +239,11 @@ def run(
         terminal = sys.stdin.isatty() and sys.stderr.isatty()
         ask_once(plan, _announce if yes else _ask if terminal else None)
         summary = execute(plan, start=start, display=Display(console))
-    except KeyboardInterrupt:
-        message = "stopped; nothing that was done is lost. Run the same command again to go on"
-        print(f"\n{message}{', without --from' if start else ''}.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        what = getattr(stop, "what", "stopped; what is finished is kept")
+        again = f"Run the same command again to go on{', without --from' if start else ''}."
+        with suppress(OSError):  # the terminal may be what has gone
+            print(f"\n{what}. {again}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     console.print(stage_table(summary))
     results = result_table(summary)

@@ -31,9 +31,9 @@ class DamagedError(BurnishError):
 
 def write_json(file: Path, value: Any, *, owner: str = "") -> None:
     """Keep a JSON value. owner: what it belongs to, such as the question that it answers."""
-    text = json.dumps(value, ensure_ascii=False)
-    document = {_SUM: _json_sum(text, owner), "value": value}
-    atomic_write_text(file, json.dumps(document, ensure_ascii=False) + "\n")
+    document = {_SUM: _json_sum(value, owner), "value": value}
+    # In ASCII, since what a model wrote may hold halves of characters, which UTF-8 has no bytes for.
+    atomic_write_text(file, json.dumps(document) + "\n")
 
 
 def read_json(file: Path, *, owner: str = "") -> Any:
@@ -43,7 +43,7 @@ def read_json(file: Path, *, owner: str = "") -> Any:
     try:
         document = json.loads(data)
         value = document["value"]
-        if document[_SUM] != _json_sum(json.dumps(value, ensure_ascii=False), owner):
+        if document[_SUM] != _json_sum(value, owner):
             raise DamagedError(_changed(file))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedError(_unreadable(file, error)) from error
@@ -112,8 +112,8 @@ def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
     return facts
 
 
-def _json_sum(text: str, owner: str) -> str:
-    return hashlib.sha256(json.dumps([owner, text]).encode()).hexdigest()
+def _json_sum(value: Any, owner: str) -> str:
+    return hashlib.sha256(json.dumps([owner, value]).encode()).hexdigest()
 
 
 def _tensor_sum(facts: str, tensors: "Mapping[str, Tensor]") -> str:

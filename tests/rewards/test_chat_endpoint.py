@@ -1,8 +1,10 @@
 """The endpoint against a server of this process: what is sent, what is kept, what is retried, and what is said."""
 
+import shutil
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from burnish.errors import BurnishError
 from burnish.rewards import chat_endpoint
 from burnish.rewards.chat_endpoint import ChatEndpoint
+from burnish.rewards.judge import PairwiseJudge, round_robin
 from chat_server import ChatServer, Reply, chat_server, completion, require_loopback
 
 QUESTION = [{"role": "user", "content": "Which?"}]
@@ -63,6 +66,65 @@ def test_a_damaged_answer_is_asked_for_again(tmp_path: Path) -> None:
         (file,) = (tmp_path / "cache").iterdir()
         file.write_text('{"answer')
         assert one.ask(QUESTION, max_tokens=7) == "second"
+        assert one.damaged == [file]
+
+
+def test_an_answer_that_was_changed_on_the_disk_or_belongs_to_another_question_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    with chat_server(replies("[[A]]", "[[C]]", "[[A]]", "[[A]]")) as server:
+        one = endpoint(server, tmp_path)
+        one.ask(QUESTION, max_tokens=7)
+        (file,) = (tmp_path / "cache").iterdir()
+        one.ask(QUESTION, max_tokens=8)
+        (other,) = set((tmp_path / "cache").iterdir()) - {file}
+        file.write_text(file.read_text().replace("[[A]]", "[[B]]"))
+        assert one.ask(QUESTION, max_tokens=7) == "[[A]]"
+        shutil.copyfile(other, file)
+        assert one.ask(QUESTION, max_tokens=7) == "[[A]]"
+        assert one.damaged == [file, file]
+
+
+def test_equal_questions_on_their_way_are_asked_once(tmp_path: Path) -> None:
+    def slowly(_: dict[str, Any]) -> str:
+        time.sleep(0.05)
+        return "[[A]]"
+
+    with chat_server(slowly) as server:
+        one = endpoint(server, tmp_path)
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(one.ask, QUESTION, max_tokens=7) for _ in range(16)]
+            assert {future.result() for future in asked} == {"[[A]]"}
+    assert len(server.requests) == 1
+
+
+def test_a_failure_reaches_all_who_asked_and_the_next_one_asks_again(tmp_path: Path) -> None:
+    with chat_server(replies((400, {}, b"no"), "[[A]]")) as server:
+        one = endpoint(server, tmp_path)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(one.ask, QUESTION, max_tokens=7) for _ in range(4)]
+            assert any(future.exception() for future in asked)
+        assert one.ask(QUESTION, max_tokens=7) == "[[A]]"
+
+
+def test_a_judge_with_few_different_answers_loses_no_run(tmp_path: Path) -> None:
+    """Equal pairs of many prompts, a fast server and the default number of threads: the writes of one file collide."""
+    answers = ["yes", "yes", "no", "no"]
+    comparisons = [one for _ in range(20) for _, one in round_robin(QUESTION, answers)]
+    with chat_server(replies("[[A]]")) as server:
+        for number in range(3):
+            one = ChatEndpoint(server.address, "judge", tmp_path / f"cache-{number}")
+            judge = PairwiseJudge(lambda messages, one=one: one.ask(messages, max_tokens=7))
+            assert {judgement.share for judgement in judge.judge(comparisons)} == {0.5}
+            assert len(list((tmp_path / f"cache-{number}").iterdir())) == 2
+    assert len(server.requests) == 6
+
+
+def test_an_answer_with_half_a_character_is_kept(tmp_path: Path) -> None:
+    with chat_server(replies((200, {}, completion("\ud83d [[A]]")))) as server:
+        for _ in range(2):
+            assert endpoint(server, tmp_path).ask(QUESTION, max_tokens=7) == "\ud83d [[A]]"
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -193,6 +193,27 @@ def test_a_damaged_rollout_is_a_clear_error(tmp_path: Path) -> None:
         rollouts(tmp_path, tiny_decoder())[0]
 
 
+def test_a_flipped_bit_of_a_rollout_is_noticed(tmp_path: Path) -> None:
+    rollouts(tmp_path, tiny_decoder())[0]
+    file = tmp_path / "partial" / "00000.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(BurnishError, match=r"00000.safetensors: the saved rollout cannot be read .*SHA-256 differs"):
+        rollouts(tmp_path, tiny_decoder())[0]
+
+
+def test_a_rollout_that_is_gone_is_sampled_again_only_before_its_first_update(tmp_path: Path) -> None:
+    sampled = rollouts(tmp_path, tiny_decoder())
+    sampled.resume(0, 0)
+    with pytest.raises(
+        BurnishError, match=r"00000.safetensors: the rollout .* is gone, .* put the file back, or .* --from"
+    ):
+        sampled.resume(0, 1)
+    assert sampled[0].answers
+    sampled.resume(0, 1)
+
+
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
 def test_every_task_is_asked_once_an_epoch(n_tasks: int, prompts: int, seed: int) -> None:
     asked = [task for number in range(8) for task in chosen_tasks(n_tasks, number, prompts, seed)]

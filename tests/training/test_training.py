@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,12 +177,16 @@ def test_a_state_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
     assert resumed[0].step == 1
 
 
-@pytest.mark.parametrize("damage", ["truncate", "other tensors", "not safetensors"])
+@pytest.mark.parametrize("damage", ["truncate", "other tensors", "not safetensors", "a flipped bit"])
 def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
     _train(tmp_path, _config())
     state = tmp_path / FILE
     if damage == "truncate":
         state.write_bytes(state.read_bytes()[:-100])
+    elif damage == "a flipped bit":
+        data = bytearray(state.read_bytes())
+        data[-1000] ^= 4
+        state.write_bytes(bytes(data))
     elif damage == "not safetensors":
         state.write_bytes(b"hello")
     else:
@@ -209,6 +215,94 @@ def test_events_of_steps_that_run_again_are_dropped(tmp_path: Path) -> None:
     with EventLog(tmp_path, first_step=3) as log:
         log.write(step=3, loss=30.0)
     assert [event["loss"] for event in read_events(tmp_path)] == [0.0, 1.0, 2.0, 30.0]
+
+
+def test_events_are_only_appended_to(tmp_path: Path) -> None:
+    with EventLog(tmp_path) as log:
+        for step in range(5):
+            log.write(step=step, loss=float(step))
+    before = (tmp_path / "events.jsonl").read_bytes()
+    with EventLog(tmp_path, first_step=3) as log:
+        log.write(step=3, loss=30.0)
+    assert (tmp_path / "events.jsonl").read_bytes().startswith(before)
+    with EventLog(tmp_path) as log:
+        log.write(step=0, loss=40.0)
+    assert [event["loss"] for event in read_events(tmp_path)] == [40.0], "a training from its start has no past"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[: len(data) // 2], r"last line was cut short.*events of 3 of the 5 finished steps are gone"),
+        (lambda _: b"", "events of 5 of the 5 finished steps are gone, the first of step 0"),
+        (
+            lambda data: data[data.index(b"\n") + 1 :],
+            "events of 1 of the 5 finished steps are gone, the first of step 0",
+        ),
+        (lambda data: data.replace(b'"step"', b'"\xffte\xfe"', 1), "1 of 5 lines cannot be read.*events of 1 of the 5"),
+        (lambda data: data.replace(b"0", b"[" * 5000, 1), "1 of 5 lines cannot be read.*events of 1 of the 5"),
+        (
+            lambda data: data.replace(b'"step": 1', b'"step": "1"', 1),
+            "1 of 5 lines cannot be read.*events of 1 of the 5",
+        ),
+        (lambda data: data, ""),
+    ],
+)
+def test_lost_events_are_said(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
+    with EventLog(tmp_path) as log:
+        for step in range(5):
+            log.write(step=step, loss=float(step))
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(damage(file.read_bytes()))
+    notices: list[str] = []
+    with EventLog(tmp_path, first_step=5, on_notice=notices.append) as log:
+        log.write(step=5, loss=5.0)
+    assert re.search(said, " ".join(notices), re.DOTALL)
+    assert bool(said) == bool(notices)
+    assert all(str(file) in notice for notice in notices)
+    assert read_events(tmp_path)[-1]["loss"] == 5.0
+
+
+def test_a_second_ctrl_c_says_which_steps_are_lost(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def stop_twice(progress: Progress) -> None:
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"on_progress": stop_twice, "on_stop": lambda: asked.append(1)}
+    with pytest.raises(Interrupted, match=r"stopped at once, after 5 of 8 steps; the last 5 of them are lost"):
+        _train(tmp_path, _config(checkpoint_seconds=1e9), **options)
+    assert asked == [1], "the first one is answered"
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_that_end_a_program_save_as_ctrl_c_does(tmp_path: Path, number: signal.Signals) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match="stopped after step 3 of 8"):
+        _train(tmp_path, _config(checkpoint_seconds=1e9), on_progress=stop)
+    assert (tmp_path / FILE).exists()
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """What `nohup` starts outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        _train(tmp_path, _config(), on_progress=lambda _: os.kill(os.getpid(), signal.SIGHUP))
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_no_step_at_all_is_an_error(tmp_path: Path) -> None:
+    config = _config()
+    with pytest.raises(BurnishError, match="there is no step to do, so nothing would be learned"):
+        train(tiny_decoder(), language_model, Steps([], lambda _: []), config, folder=tmp_path, seed=3, identity="run")
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])

@@ -17,6 +17,7 @@ from burnish.rewards.judge import CRITERION
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.rewards.chat_endpoint import ChatEndpoint
     from burnish.rewards.judge import Comparison, Judgement, PairwiseJudge
 
 
@@ -65,7 +66,13 @@ class ChatJudge(StrictModel):
         """Judge all, with a progress bar."""
         self.check()
         with context.display.bar(label, len(comparisons), "comparisons") as bar:
-            judgements = self._judge(context).judge(comparisons, on_progress=bar.update)
+            endpoint = self._endpoint(context)
+            judgements = self._judge(endpoint).judge(comparisons, on_progress=bar.update)
+        if endpoint.damaged:
+            context.notice(
+                f"{len(endpoint.damaged)} kept answers of the judge were not what it had said, and were asked for "
+                f"again, the first in {endpoint.damaged[0]}"
+            )
         unclear = sum(one.unclear for one in judgements)
         if unclear:
             context.display.say(f"  {unclear} of {2 * len(judgements)} replies had no verdict and count as ties")
@@ -84,11 +91,10 @@ class ChatJudge(StrictModel):
             for texts, pairs in zip(answers, rounds, strict=True)
         ]
 
-    def _judge(self, context: StageContext) -> "PairwiseJudge":
+    def _endpoint(self, context: StageContext) -> "ChatEndpoint":
         from burnish.rewards.chat_endpoint import ChatEndpoint
-        from burnish.rewards.judge import PairwiseJudge
 
-        endpoint = ChatEndpoint(
+        return ChatEndpoint(
             self.address,
             self.model,
             context.folder.parent / CACHE_FOLDER / "judge",
@@ -96,6 +102,9 @@ class ChatJudge(StrictModel):
             timeout_seconds=self.timeout_seconds,
             retries=self.retries,
         )
+
+    def _judge(self, endpoint: "ChatEndpoint") -> "PairwiseJudge":
+        from burnish.rewards.judge import PairwiseJudge
 
         def ask(messages: Any) -> str:
             return endpoint.ask(messages, max_tokens=self.max_tokens)

@@ -2,7 +2,8 @@
 
 Notable choices:
 - only the address that the user wrote is spoken to: a redirect is refused, since it would take the key elsewhere;
-- an answer is kept under a hash of all that was asked, so what was answered once is never asked again;
+- an answer is kept under a hash of all that was asked, so what was answered once is never asked again, and what
+  several threads ask at the same time is asked once;
 - the standard library suffices: a request is one POST, and threads wait for several at once.
 """
 
@@ -10,17 +11,19 @@ import hashlib
 import http.client
 import ipaddress
 import json
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_write_text
+from burnish.kept import read_json, write_json
 
 BACKOFF_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
@@ -68,6 +71,7 @@ class ChatEndpoint:
     address: what comes before `/chat/completions`, for example `http://localhost:8000/v1`.
     api_key: sent as a bearer token. cache: folder for the answers.
     timeout_seconds: for one attempt. retries: further attempts after a time-out, a lost connection or a busy server.
+    damaged: kept answers that were no longer what the server had said, and were asked for again.
     """
 
     address: str
@@ -76,6 +80,9 @@ class ChatEndpoint:
     api_key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 120.0
     retries: int = 4
+    damaged: list[Path] = field(default_factory=list, init=False, repr=False, compare=False)
+    _asked: "dict[str, Future[str]]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.api_key is None:
@@ -95,12 +102,38 @@ class ChatEndpoint:
         body = {"model": self.model, "messages": list(messages), "temperature": 0, "max_tokens": max_tokens}
         key = hashlib.sha256(json.dumps([self._url, body], sort_keys=True).encode()).hexdigest()
         file = self.cache / f"{key}.json"
-        kept = _read(file)
-        if kept is not None:
-            return kept
-        text = self._content(self._post(json.dumps(body).encode()))
-        atomic_write_text(file, json.dumps({"model": self.model, "answer": text}, ensure_ascii=False))
+        with self._lock:
+            waiting = self._asked.get(key)
+            if waiting is None:
+                mine = self._asked[key] = Future[str]()
+        if waiting is not None:
+            # The same question, from another thread, is on its way.
+            return waiting.result()
+        try:
+            text = self._kept(file, key)
+            if text is None:
+                text = self._content(self._post(json.dumps(body).encode()))
+                write_json(file, text, owner=key)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(text)
+        finally:
+            with self._lock:
+                del self._asked[key]
         return text
+
+    def _kept(self, file: Path, key: str) -> str | None:
+        """A kept answer; None where there is none, or one that has changed, which is then asked for again."""
+        if not file.exists():
+            return None
+        try:
+            return str(read_json(file, owner=key))
+        except BurnishError:
+            with self._lock:
+                self.damaged.append(file)
+            return None
 
     @property
     def _url(self) -> str:
@@ -151,14 +184,6 @@ class ChatEndpoint:
             shown = data[:_SHOWN_CHARACTERS].decode(errors="replace")
             raise BurnishError(f"{self._url}: not an answer in OpenAI's format ({error!r}): {shown}") from error
         return content
-
-
-def _read(file: Path) -> str | None:
-    """A kept answer; None where there is none that can be read, which is then asked for again."""
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["answer"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -10,7 +10,11 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Raised after a stop, with what became of the work; the same command goes on from there."""
+    """Raised after a stop. what: what became of the work; the same command goes on from there."""
+
+    def __init__(self, what: str = "stopped") -> None:
+        super().__init__(f"{what}; run the same command to go on")
+        self.what = what
 
 
 class InterruptFlag:

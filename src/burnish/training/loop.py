@@ -149,15 +149,15 @@ def train(
                 "tokens_per_second": tokens / seconds,
             }
             log.write(step=step, **metrics)
-            on_progress(Progress(step + 1, n_steps, metrics))
             saved.step = step + 1
+            on_progress(Progress(step + 1, n_steps, metrics))
             last = step + 1 == n_steps
             if not last and (stop or time.monotonic() - saved_at >= config.checkpoint_seconds):
                 log.sync()
                 save_state(folder, model=model, optimizer=optimizer, step=step + 1, identity=identity)
                 saved.state, saved_at = step + 1, time.monotonic()
             if stop and not last:
-                raise Interrupted(f"stopped after step {step + 1} of {n_steps}; run the same command to go on")
+                raise Interrupted(f"stopped after step {step + 1} of {n_steps}, which is saved")
     model.eval()
     return TrainingReport(n_steps, metrics)
 
@@ -180,13 +180,8 @@ class Saved:
             raise
         except KeyboardInterrupt:
             lost = self.step - self.state
-            what = (
-                f"the {lost} steps since the last save are" if lost > 1 else "the last step is" if lost else "none is"
-            )
-            raise Interrupted(
-                f"stopped at once, in step {self.step + 1} of {self.n_steps}; of the finished steps {what} lost. "
-                "Run the same command again to go on"
-            ) from None
+            which = {0: "none of them is", 1: "the last of them is"}.get(lost, f"the last {lost} of them are")
+            raise Interrupted(f"stopped at once, after {self.step} of {self.n_steps} steps; {which} lost") from None
 
 
 def _accumulate(outputs: Callable[[Batch], Any], objective: Objective, batches: list[Batch]) -> dict[str, float]:
