@@ -132,7 +132,7 @@ def _bytes_sum(tensor: "Tensor") -> str:
     import torch
 
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(flat.numpy()).hexdigest()
+    return hashlib.sha256(flat.numpy().data).hexdigest()
 
 
 def _changed(file: Path) -> str:
