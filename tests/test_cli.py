@@ -160,6 +160,19 @@ def test_chat_reads_questions_from_a_pipe(
     assert out.count("SELECT") == 2
 
 
+def test_chat_by_votes(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished.parent / "runs" / "numbers"
+    status, out, _ = call(capsys, "chat", folder, "--ask", "1 mod 3?", "--votes", "4")
+    assert status == 0
+    assert "of 4 answers agree:" in out
+    status, _, err = call(capsys, "chat", folder, "--ask", "?", "--votes", "4", "--temperature", "0")
+    assert status == 1
+    assert "expected one above 0" in err
+    status, _, err = call(capsys, "chat", folder / "04-sft" / "model", "--ask", "?", "--votes", "4")
+    assert status == 1
+    assert "no `chat.verifier`" in err
+
+
 def test_chat_with_a_bare_model(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = finished.parent / "runs" / "numbers" / "04-sft" / "model"
     status, out, _ = call(capsys, "chat", folder, "--ask", "1 mod 3?", "--system", "Answer in SQL.")

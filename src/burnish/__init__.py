@@ -3,6 +3,7 @@
     import burnish
     decoder, tokenizer = burnish.load("path/to/model")    # a Hugging Face folder, a .gguf file or a PEFT adapter
     burnish.save(decoder, tokenizer, "path/to/folder")    # a folder that transformers and vLLM load
+    burnish.generate(decoder, tokenizer, ["How long is a marathon?"])    # answers, as texts
     burnish.run("recipe.yaml")
 
 The names are imported when they are first used, so that `import burnish` itself costs nothing.
@@ -17,15 +18,27 @@ if TYPE_CHECKING:
     from burnish.checkpoints import save as save
     from burnish.checkpoints import save_reward_model as save_reward_model
     from burnish.forest import Forest as Forest
+    from burnish.generation.texts import generate as generate
     from burnish.nn.decoder import Decoder as Decoder
     from burnish.recipes.runner import run as run
 
 __version__ = "0.1.0"
-__all__ = ["Decoder", "Forest", "__version__", "load", "load_reward_model", "run", "save", "save_reward_model"]
+__all__ = [
+    "Decoder",
+    "Forest",
+    "__version__",
+    "generate",
+    "load",
+    "load_reward_model",
+    "run",
+    "save",
+    "save_reward_model",
+]
 
 _HOMES = {
     "Decoder": "burnish.nn.decoder",
     "Forest": "burnish.forest",
+    "generate": "burnish.generation.texts",
     "load": "burnish.checkpoints",
     "load_reward_model": "burnish.checkpoints",
     "run": "burnish.recipes.runner",

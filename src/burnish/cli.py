@@ -31,7 +31,7 @@ app = typer.Typer(
     name="burnish",
     help="From open language-model weights and your own documents to an aligned, domain-specific model.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -262,25 +262,44 @@ def chat(
     ],
     ask: Annotated[list[str] | None, typer.Option(help="Answer this question and stop; may be repeated.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, instead of the recipe's.")] = None,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 always takes the most probable token.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Where sampling starts, with a temperature above 0.")] = 0,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="0 always takes the most probable token; 0, or 0.7 with --votes.")
+    ] = None,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw from the fewest tokens that hold this.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from so many tokens; 0 from all.")] = 0,
+    repetition_penalty: Annotated[float, typer.Option(min=0.01, help="Above 1, what was said is less likely.")] = 1.0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, in tokens; the recipe's, or 256, if left out.")
+    ] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Whether a question sees the turns before it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Where sampling starts; another one each time.")] = None,
+    votes: Annotated[
+        int, typer.Option(min=1, help="For SQL: sample so many answers, and give the one whose result most have.")
+    ] = 1,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
-    Questions come from --ask, from a pipe (one a line), or from the keyboard.
+    Questions come from --ask, from a pipe (one a line), or from the keyboard, where /help lists the commands.
     """
-    from burnish.recipes.chat import find_target, hold_chat
+    from burnish.recipes.chat import ChatOptions, find_target, hold_chat
 
     console = Console(highlight=False)
     try:
-        hold_chat(
-            find_target(target),
-            ask if ask else _questions(console),
-            console,
+        options = ChatOptions(
             system=system,
             temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            max_new_tokens=max_new_tokens,
+            memory=memory,
             seed=seed,
+            votes=votes,
+            keyboard=not ask and sys.stdin.isatty(),
         )
+        hold_chat(find_target(target), ask if ask else _questions(console), console, options)
     except KeyboardInterrupt:
         console.print()
         raise typer.Exit(INTERRUPTED) from None
@@ -291,7 +310,9 @@ def _questions(console: Console) -> Iterator[str]:
     if not sys.stdin.isatty():
         yield from (line.strip() for line in sys.stdin if line.strip())
         return
-    console.print("Ask a question; Ctrl-D ends.", style="dim")
+    with suppress(ImportError):
+        import readline  # noqa: F401 (its import gives input() a history and line editing)
+    console.print("Ask a question; /help lists commands, Ctrl-D ends.", style="dim")
     while True:
         try:
             question = console.input("[bold cyan]> [/]").strip()

@@ -74,9 +74,9 @@ def test_everything_fits(workshop: Path) -> None:
     ("stage", "changed", "problem"),
     [
         ("sft", {"train": {"completion": 3}}, r"train\.jsonl:2"),
-        ("dpo", {"pairs": {"rejected": None}}, r"pairs\.jsonl:2"),
+        ("dpo", {"pairs": {"rejected": 3}}, r"pairs\.jsonl:2"),
         ("kto", {"labelled": {"label": "maybe"}}, r"labelled\.jsonl:2"),
-        ("reward_model", {"pairs": {"chosen": None}}, r"pairs\.jsonl:2"),
+        ("reward_model", {"pairs": {"chosen": 3}}, r"pairs\.jsonl:2"),
         ("sample", {"tasks": {"sql": "SELECT x FROM numbers"}}, r"tasks\.jsonl:2: .*gold query.*x"),
         ("evaluate", {"tasks": {"sql": "DROP TABLE numbers"}}, r"tasks\.jsonl:2: .*gold query"),
         ("grpo", {"tasks": {"sql": "SELECT n FROM nowhere"}}, r"tasks\.jsonl:2: .*gold query.*nowhere"),

@@ -208,6 +208,17 @@ def test_a_reported_score_may_take_several_groups_together(copied: Path) -> None
         again(copied, several.replace(", seen", ", sean"))
 
 
+def test_answers_may_be_elected_from_several(copied: Path) -> None:
+    summary = again(copied, "evaluate.votes=4", "evaluate.temperature=0.5")
+    assert ran(summary) == ["evaluate", "export"]
+    lines = (copied.parent / "runs" / "numbers" / "07-evaluate" / "answers-final.jsonl").read_text().splitlines()
+    answers = [json.loads(line) for line in lines]
+    assert len(answers) == 9
+    assert all(0 <= answer["votes"] <= 4 for answer in answers)
+    assert any(answer["votes"] > 1 for answer in answers)
+    assert all(answer["votes"] for answer in answers if answer["correct"])
+
+
 def test_old_products_stay_until_the_new_work_starts(copied: Path) -> None:
     with pytest.raises(DataError, match="no task has"):
         again(copied, "dpo.beta=0.5", "evaluate.report.final_unseen_intents.group=nowhere")

@@ -40,7 +40,10 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Judged:
-    """One completion and its verdict; `logp` and `finished` as for `Sampled`."""
+    """One completion and its verdict; `logp` and `finished` as for `Sampled`.
+
+    votes: how many of the sampled completions have its result, where they voted.
+    """
 
     text: str
     logp: float
@@ -48,6 +51,7 @@ class Judged:
     correct: bool
     reason: str
     detail: str
+    votes: int | None = None
 
     def row(self, task: "Task") -> dict[str, Any]:
         """What the stages write of it, as values that JSON can hold."""
@@ -57,14 +61,16 @@ class Judged:
             "correct": self.correct,
             "reason": self.reason,
             "detail": self.detail,
-        }
+        } | ({} if self.votes is None else {"votes": self.votes})
 
 
-def read_judged_tasks(context: StageContext, reference: str, verifier: VerifierConfig) -> "list[Task]":
+def read_judged_tasks(
+    context: StageContext, reference: str, verifier: VerifierConfig, *, columns: dict[str, str]
+) -> "list[Task]":
     """The tasks of a file, each with all that the verifier reads. Raises DataError naming file and line."""
     from burnish.datasets.rows import read_tasks
 
-    tasks = read_tasks(context.paths(reference))
+    tasks = read_tasks(context.paths(reference), columns=columns)
     lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
     if lacking:
         shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]
@@ -109,6 +115,41 @@ def answer(
     return [[Judged(**row) for row in group] for group in rows]
 
 
+def answer_by_votes(
+    context: StageContext,
+    label: str,
+    model: str | None,
+    tasks: "Sequence[Task]",
+    sampling: "Sampling",
+    verifier: VerifierConfig,
+    *,
+    n: int,
+) -> list[Judged]:
+    """One judged completion of each task's prompt: of `n` samples the one whose result most have; else as `sample`.
+
+    Of equally many votes those of the most probable completion win. The vote sees no gold query.
+    """
+
+    @contextmanager
+    def judging() -> Iterator[_Keep]:
+        with verifier.open(context.path, context.warn) as judge:
+
+            def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
+                rows = []
+                for first in range(0, len(sampled), n):
+                    candidates = sorted(sampled[first : first + n], key=lambda one: -one.logp)
+                    election = judge.elect([one.text for one in candidates])
+                    one = candidates[election.winner]
+                    verdict = judge(one.text, chunk[first].row)
+                    judged = Judged(one.text, one.logp, one.finished, **asdict(verdict), votes=election.votes)
+                    rows.append(asdict(judged))
+                return rows
+
+            yield keep
+
+    return [Judged(**row) for (row,) in _in_chunks(context, label, model, tasks, sampling, judging(), n, kept=1)]
+
+
 def sample(
     context: StageContext,
     label: str,
@@ -132,7 +173,8 @@ def sample(
 
 
 _Keep = Callable[[Sequence[Sampled], "Sequence[Task]"], list[dict[str, Any]]]
-"""What is kept of a chunk's completions, as JSON objects; the tasks are theirs, one for each completion."""
+"""What is kept of a chunk's completions, as JSON objects: for each task as many, one for each completion or fewer.
+The tasks are the completions', one for each."""
 
 
 def _in_chunks(
@@ -143,7 +185,10 @@ def _in_chunks(
     sampling: "Sampling",
     keeping: AbstractContextManager[_Keep],
     n: int,
+    *,
+    kept: int | None = None,
 ) -> list[list[dict[str, Any]]]:
+    """What is kept of each task's `n` completions, `kept` of them (all if None)."""
     from burnish.datasets.examples import task_prompts
     from burnish.generation.engine import generate
 
@@ -182,7 +227,8 @@ def _in_chunks(
                 chunk = [task for task in tasks[start : start + per_chunk] for _ in range(n)]
                 write_json(file, keep(sampled, chunk), owner=context.key)
     rows = [row for file in files for row in read_json(file, owner=context.key)]
-    return [rows[first : first + n] for first in range(0, len(rows), n)]
+    size = kept or n
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
 def _sampled(completion: "Completion", text: str) -> Sampled:

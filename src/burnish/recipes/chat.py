@@ -5,11 +5,14 @@ answer evaluates to, such as the rows that a query returns.
 """
 
 import json
+import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 from rich import box
 from rich.console import Console
@@ -18,17 +21,21 @@ from rich.text import Text
 
 import burnish
 from burnish.errors import BurnishError, DataError
-from burnish.generation.engine import stream
+from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan import RUN_FILE
 from burnish.recipes.schema import ChatConfig
-from burnish.rewards.sql import Result, extract_sql
+from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
+from burnish.rewards.sql_votes import VOTE_TEMPERATURE
 from burnish.terminal import printable
 from burnish.text.chat import Message, encode_question
 from burnish.text.tokenizer import Tokenizer
 
 SHOWN_ROWS = 20
+RESET = "/reset"
+HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
+_COMMAND = re.compile(r"/(?P<name>[a-z]+)(?P<rest>\s.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ def find_target(path: Path) -> Target:
         return Target(path)
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-        config = ChatConfig.model_validate_json(json.dumps(run["chat"] or {}))
+        own = {key: value for key, value in (run["chat"] or {}).items() if value is not None}
+        config = ChatConfig.model_validate_json(json.dumps({"system": run.get("system"), **own}))
         paths = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
         model = path / run["model"]
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
@@ -86,7 +94,10 @@ def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | No
 
 
 class Chat:
-    """A conversation with a model; with `remembers` it sees the turns before, else each question stands alone."""
+    """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
+
+    seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
+    """
 
     def __init__(
         self,
@@ -95,36 +106,28 @@ class Chat:
         *,
         system: str | None = None,
         sampling: Sampling,
-        remembers: bool = True,
+        memory: bool = True,
         seed: int = 0,
     ) -> None:
         self._decoder, self._tokenizer = decoder, tokenizer
         self._sampling = replace(sampling, stop=tokenizer.stop_ids)
-        self._remembers, self._seed = remembers, seed
-        self._turns: list[Message] = [{"role": "system", "content": system}] if system else []
+        self._memory, self._seed, self._asked = memory, seed, 0
+        self.system = system
+        self._turns: list[Message] = []
+
+    def reset(self) -> None:
+        """Forget the turns so far; the system prompt stays."""
+        self._turns = []
 
     def ask(self, question: str) -> Iterator[str]:
-        """The answer, piece by piece as it is written."""
-        messages: list[Message] = [*self._turns, {"role": "user", "content": question}]
-        encoding = encode_question(self._tokenizer, messages)
-        if encoding.lost:
-            part = encoding.lost[0]
-            raise DataError(
-                f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
-                f"({messages[part.place]['role']}), so the model would answer without it"
-            )
-        prompt = encoding.tokens
-        context = self._tokenizer.context_length or self._decoder.config.max_positions
-        if len(prompt) >= context:
-            raise DataError(
-                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
-                f"context of {context}; start a new one"
-            )
-        room = min(self._sampling.max_new_tokens, context - len(prompt))
-        sampling = replace(self._sampling, max_new_tokens=room)
+        """The answer, piece by piece as it is written. A question whose answer is not read to its end leaves no turn.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        turns, prompt, sampling, seed = self._prepare(question)
         tokens: list[int] = []
         text = ""
-        for token in stream(self._decoder, prompt, sampling, seed=self._seed):
+        for token in stream(self._decoder, prompt, sampling, seed=seed):
             tokens.append(token)
             # A character of several bytes may be spread over tokens; until it is whole it decodes to U+FFFD.
             decoded = self._tokenizer.decode(tokens)
@@ -133,35 +136,172 @@ class Chat:
                 text = decoded
         whole = self._tokenizer.decode(tokens)
         yield whole[len(text) :]
-        if self._remembers:
-            self._turns = [*messages, {"role": "assistant", "content": whole}]
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": whole}]
+
+    def elect(self, question: str, n: int, choose: Callable[[list[str]], int]) -> str:
+        """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
+        turns, prompt, sampling, seed = self._prepare(question)
+        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed)
+        ranked = sorted(completions, key=lambda completion: -completion.logp)
+        answers = [self._tokenizer.decode(completion.tokens) for completion in ranked]
+        answer = answers[choose(answers)]
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": answer}]
+        return answer
+
+    def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
+        """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
+        encoding = encode_question(self._tokenizer, [*opening, *turns])
+        if encoding.lost:
+            part = encoding.lost[0]
+            raise DataError(
+                f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
+                f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
+            )
+        prompt = encoding.tokens
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        if len(prompt) >= context:
+            raise DataError(
+                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
+                f"context of {context}; start a new one with {RESET}"
+            )
+        room = min(self._sampling.max_new_tokens, context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
+        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
+        self._asked += 1
+        return turns, prompt, sampling, seed
 
 
-def hold_chat(
-    target: Target, questions: Iterable[str], console: Console, *, system: str | None, temperature: float, seed: int
-) -> None:
-    """Answer questions on the console; where the target has a verifier, also show what each answer evaluates to."""
-    decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions:
+    """What the command line says beside the target; None leaves it to the recipe or the default.
+
+    temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which the one whose result most have is
+    given. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
+    Ctrl-C ends an answer and not the chat.
+    """
+
+    system: str | None = None
+    temperature: float | None = None
+    votes: int = 1
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int | None = None
+    memory: bool | None = None
+    seed: int | None = None
+    keyboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.votes > 1 and self.temperature == 0:
+            raise BurnishError("--votes: at --temperature 0 all answers are the same; expected one above 0")
+        if self._temperature == 0 and (self.top_k > 0 or self.top_p < 1):
+            raise BurnishError(
+                "--top-k and --top-p choose among tokens that are drawn, and at --temperature 0 none is drawn; "
+                "add for example --temperature 0.7"
+            )
+
+    @property
+    def _temperature(self) -> float:
+        usual = VOTE_TEMPERATURE if self.votes > 1 else 0.0
+        return usual if self.temperature is None else self.temperature
+
+    def sampling(self, config: ChatConfig) -> Sampling:
+        return Sampling(
+            temperature=self._temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            max_new_tokens=self.max_new_tokens or config.max_new_tokens,
+        )
+
+
+def hold_chat(target: Target, questions: Iterable[str], console: Console, options: ChatOptions) -> None:
+    """Answer questions on the console; where the target has a verifier, also show what each answer evaluates to.
+
+    A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
+    """
     verifier = target.config.verifier
+    if options.votes > 1 and verifier is None:
+        raise BurnishError("--votes: answers vote by what their SQL returns, and this target has no `chat.verifier`")
+    decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
         tokenizer,
-        system=system or target.system,
-        sampling=Sampling(temperature=temperature, max_new_tokens=target.config.max_new_tokens),
-        # A model taught by judged tasks has only ever seen one question at a time.
-        remembers=verifier is None,
-        seed=seed,
+        system=options.system or target.system,
+        sampling=options.sampling(target.config),
+        memory=target.config.memory if options.memory is None else options.memory,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
     )
     with ExitStack() as stack:
         sandbox = stack.enter_context(verifier.sandbox(target.resolve)) if verifier is not None else None
         for question in questions:
-            answer = ""
-            for piece in chat.ask(question):
-                answer += piece
-                console.out(printable(piece), end="", highlight=False)
-            console.out("")
+            command = _COMMAND.fullmatch(question)
+            if command is not None:
+                said = _obey(chat, command["name"], (command["rest"] or "").strip())
+                if said is None:
+                    return
+                console.print(Text(printable(said), style="dim"))
+                continue
+            question = question.removeprefix("/") if question.startswith("//") else question
+            try:
+                if options.votes > 1 and sandbox is not None:
+                    answer = _show(_elected(chat, question, options.votes, sandbox, console), console)
+                else:
+                    answer = _show(chat.ask(question), console)
+            except (DataError, KeyboardInterrupt) as error:
+                if not options.keyboard:
+                    raise
+                console.out("")
+                text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
+                console.print(Text(printable(text), style="red"))
+                continue
             if sandbox is not None:
                 console.print(_result_table(sandbox.execute(extract_sql(answer))))
+
+
+def _show(pieces: Iterable[str], console: Console) -> str:
+    answer = ""
+    for piece in pieces:
+        answer += piece
+        console.out(printable(piece), end="", highlight=False)
+    console.out("")
+    return answer
+
+
+def _obey(chat: Chat, name: str, rest: str) -> str | None:
+    """Do what a command says; returns what to show, None to end the chat."""
+    if name in ("exit", "quit"):
+        return None
+    if name == "reset":
+        chat.reset()
+        return "forgotten; the system prompt stays"
+    if name == "system":
+        if rest:
+            chat.system = rest
+            chat.reset()
+            return "a new system prompt, and a new conversation"
+        return f"system prompt: {chat.system}" if chat.system else "no system prompt; set one with /system TEXT"
+    if name == "help":
+        return HELP
+    return f"no such command: /{name}. {HELP}"
+
+
+def _elected(chat: Chat, question: str, votes: int, sandbox: SqlSandbox, console: Console) -> Iterator[str]:
+    """The answer whose result most of `votes` answers have; how many they are goes to the console."""
+
+    def choose(answers: list[str]) -> int:
+        election = SqlVerifier(sandbox).elect(answers)
+        console.print(f"{election.votes} of {votes} answers agree:", style="dim")
+        return election.winner
+
+    yield chat.elect(question, votes, choose)
 
 
 def _result_table(result: Result) -> Table | Text:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import Metrics
 from burnish.recipes.training_stage import TrainingStage
 
@@ -20,7 +21,7 @@ HELDOUT_REPORT_FILE = "heldout_report.jsonl"
 Row = TypeVar("Row")
 
 
-class JudgedDataStage(TrainingStage):
+class JudgedDataStage(Prompted, TrainingStage):
     """Base of the stages that learn from judged answers: pairs, ranked lists, single answers."""
 
     columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")

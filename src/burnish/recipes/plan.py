@@ -21,6 +21,7 @@ from burnish import __version__
 from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.overrides import apply_override
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.schema import Recipe
 from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, exists, references
 from burnish.recipes.validation import validate
@@ -164,14 +165,13 @@ class _Planner:
         return self.planned
 
     def chat_inputs(self) -> list[Input]:
-        """The files that `chat` names; a system prompt is one where it starts with @."""
-        chat = self.recipe.chat
-        if chat is None:
-            return []
-        found = list(references(chat))
-        if chat.system is not None and chat.system.startswith("@"):
-            found.append(FoundReference(("system",), chat.system, Reference("file")))
-        return [item for reference in found for item in self._resolve(reference, ("chat",), len(self.names))]
+        """The files that `chat` needs; a system prompt is one where it starts with @."""
+        chat, last = self.recipe.chat, len(self.names)
+        found = list(references(chat)) if chat is not None else []
+        items = [item for reference in found for item in self._resolve(reference, ("chat",), last)]
+        if self.recipe.system is not None and self.recipe.system.startswith("@"):
+            items += self._resolve(FoundReference(("system",), self.recipe.system, Reference("file")), (), last)
+        return items
 
     def _problem(self, path: KeyPath, text: str) -> None:
         self.problems.append(Problem(self.source.value_place(path), path, text))
@@ -191,7 +191,7 @@ class _Planner:
 
     def _plan_stage(self, index: int, config: StageConfig) -> PlannedStage:
         root: KeyPath = ("stages", index)
-        config = self._fill_latest(config, index)
+        config = self._fill_system(self._fill_latest(config, index))
         for path, text in config.problems(self.recipe_folder):
             self._problem((*root, *path), text)
         for path, text in config.problems_among({stage.name: stage.config for stage in self.planned}):
@@ -242,6 +242,12 @@ class _Planner:
                 ]
                 filled[str(found.path[0])] = f"@{makers[-1]}" if makers else BASE_MODEL if kind == "model" else None
         return config.model_copy(update=filled)
+
+    def _fill_system(self, config: StageConfig) -> StageConfig:
+        """Give a stage without a system prompt of its own the recipe's."""
+        if isinstance(config, Prompted) and config.system is None and self.recipe.system is not None:
+            return config.model_copy(update={"system": self.recipe.system})
+        return config
 
     def _resolve(self, found: FoundReference, root: KeyPath, index: int) -> Iterator[Input]:
         written, path = found.written, (*root, *found.path)

@@ -11,6 +11,7 @@ from burnish.errors import DataError, RecipeError
 from burnish.nn.config import DecoderConfig
 from burnish.recipes.answering import probe_prompts
 from burnish.recipes.problems import KeyPath
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.rewards import RewardConfig, check_rewards, open_rewards, read_rewarded_tasks, reward_problems
 from burnish.recipes.stage import PARTIAL_FOLDER, FileReference, StageContext
 from burnish.recipes.training_stage import TrainingStage
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ROLLOUTS_FOLDER = "rollouts"
 
 
-class RolloutStage(TrainingStage):
+class RolloutStage(Prompted, TrainingStage):
     """Base of the stages that sample from the policy and reward what it says.
 
     `rollouts/` has all that was sampled, with the rewards, one file for each rollout.
@@ -45,7 +46,7 @@ class RolloutStage(TrainingStage):
         yield from reward_problems(self.rewards)
 
     def check(self, context: StageContext) -> None:
-        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
         check_rewards(context, self.rewards, tasks)
         probe_prompts(context, tasks, str(self.model))
 
@@ -63,7 +64,7 @@ class RolloutStage(TrainingStage):
         """The tasks whose prompts leave room for a completion, these prompts, and how many tasks were dropped."""
         from burnish.datasets.examples import task_prompts
 
-        tasks = read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns)
+        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
         room = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
         prompts, report = task_prompts(tasks, tokenizer, max_length=room)
         context.report(report)

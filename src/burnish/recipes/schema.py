@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from burnish.recipes.stage import ModelReference, Name, StrictModel
+from burnish.recipes.stage import ModelReference, Name, StrictModel, SystemPrompt
 from burnish.recipes.stages import Stage
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -13,11 +13,18 @@ from burnish.recipes.verifiers import VerifierConfig
 class ChatConfig(StrictModel):
     """How `burnish chat RUN` talks to the finished model."""
 
-    system: Annotated[str | None, Field(description="system prompt: the text itself, or `@stage/file`")] = None
+    system: Annotated[
+        SystemPrompt,
+        Field(description="system prompt: the text itself, or `@stage/file`; the recipe's if left out"),
+    ] = None
     verifier: Annotated[
         VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
     ] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
+    memory: Annotated[
+        bool,
+        Field(description="whether a question sees the turns before it; not for a model of single questions"),
+    ] = True
 
 
 class Recipe(StrictModel):
@@ -37,6 +44,10 @@ class Recipe(StrictModel):
         None, description="the day that chat templates print (2026-01-31); the run's first day if left out"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if left out")
+    system: SystemPrompt = Field(
+        None,
+        description="system prompt of rows that have none, and of `burnish chat`: the text itself, or `@stage/file`",
+    )
     chat: ChatConfig | None = Field(None, description="how `burnish chat` talks to the finished model")
     stages: list[Stage] = Field(min_length=1, description="what to do, in order")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from burnish.errors import DataError
 from burnish.kept import DamagedError, read_json, write_json
 from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
@@ -67,14 +68,21 @@ class Reference:
     latest: a value left out stands for the latest earlier stage with that product; for a model, failing that, for the
         recipe's model.
     words: values that name nothing to be found; the stage knows what they stand for.
+    text: a value that does not start with @ is the text itself.
     """
 
     kind: ReferenceKind
     latest: bool = False
     words: tuple[str, ...] = ()
+    text: bool = False
+
+    def is_itself(self, value: str) -> bool:
+        """Whether a value names nothing that could be read."""
+        return value in self.words or (self.text and not value.startswith("@"))
 
 
 FileReference = Annotated[str, Reference("file")]
+SystemPrompt = Annotated[str | None, Reference("file", text=True)]
 DocumentsReference = Annotated[str, Reference("documents")]
 ModelReference = Annotated[str, Reference("model")]
 LatestModel = Annotated[str | None, Reference("model", latest=True)]
@@ -209,6 +217,16 @@ class StageContext:
         (path,) = self.inputs[reference]
         return path
 
+    def text(self, written: str | None) -> str | None:
+        """A text of the recipe, or of the file that it refers to by `@stage/file`; None where there is none."""
+        if written is None or not written.startswith("@"):
+            return written
+        path = self.path(written)
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{written}: {path} cannot be read as text in UTF-8: {error}") from error
+
     def remembered(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()`, a JSON value, done once even if the stage is interrupted afterwards."""
         file = self.folder / PARTIAL_FOLDER / f"{name}.json"
@@ -305,7 +323,7 @@ def references(value: Any, marker: Reference | None = None, path: KeyPath = ()) 
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from references(item, marker, (*path, index))
-    elif marker is None or (isinstance(value, str) and value in marker.words):
+    elif marker is None or (isinstance(value, str) and marker.is_itself(value)):
         return
     elif isinstance(value, str) or (value is None and marker.latest):
         yield FoundReference(path, value, marker)

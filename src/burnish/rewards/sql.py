@@ -7,6 +7,7 @@ from burnish.errors import DataError
 from burnish.rewards.sql_results import Result, results_equal
 from burnish.rewards.sql_sandbox import SqlSandbox
 from burnish.rewards.sql_text import extract_sql
+from burnish.rewards.sql_votes import Election, elect
 from burnish.rewards.verdict import Verdict
 
 __all__ = ["Result", "SqlSandbox", "SqlVerifier", "extract_sql", "results_equal"]
@@ -58,6 +59,14 @@ class SqlVerifier:
                 known[key] = self(completion, row)
             verdicts.append(known[key])
         return verdicts
+
+    def elect(self, completions: Sequence[str]) -> Election:
+        """The completion whose result most of them have, without a look at any gold query; see `elect`."""
+        results: dict[str, Result] = {"": Result(error="no query")}
+        for sql in map(extract_sql, completions):
+            if sql not in results:
+                results[sql] = self._sandbox.execute(sql)
+        return elect([results[extract_sql(completion)] for completion in completions])
 
     def gold(self, sql: str) -> Result:
         """The result of a gold query, run once, and once more with ten times the limit; DataError when it fails.

@@ -21,6 +21,7 @@ from burnish.recipes.comparing import (
 )
 from burnish.recipes.judges import ChatJudge
 from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.rewards import LearnedReward, RewardConfig, check_rewards, check_rows, reward_names
 from burnish.recipes.stage import (
     FileReference,
@@ -35,7 +36,7 @@ from burnish.recipes.stage import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from burnish.datasets.rows import Task
+    from burnish.datasets.rows import Preference, Task
 
 COMPARISON_FILE = "comparison.json"
 SAMPLES_PREFIX = "samples-"
@@ -45,7 +46,7 @@ JUDGE = "judge"
 """The judge's name among what decides who wins."""
 
 
-class CompareStage(StageConfig):
+class CompareStage(Prompted, StageConfig):
     """Samples answers of each model, at temperature 1, and measures them on the same held-out prompts.
 
     For each model: mean reward, KL from the reference, length, share of answers cut off, win rate against a baseline,
@@ -99,10 +100,15 @@ class CompareStage(StageConfig):
     def check(self, context: StageContext) -> None:
         if self.judge is not None:
             self.judge.check()
-        tasks, _ = read_held_out(context.paths(self.prompts), self.columns)
+        tasks, _ = self.read(context)
         check_rows(tasks, self.rewards)
         check_rewards(context, self.rewards, tasks)
         probe_prompts(context, tasks, self.reference, *self.models.values())
+
+    def read(self, context: StageContext) -> "tuple[list[Task], list[Preference]]":
+        """The prompts, and the pairs where the file has some, with the system prompt where they have none."""
+        tasks, pairs = read_held_out(context.paths(self.prompts), self.columns)
+        return self.with_system(context, tasks), self.with_system(context, pairs)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling
@@ -111,7 +117,7 @@ class CompareStage(StageConfig):
         questions = encode_held_out(
             context,
             tokenizer,
-            *read_held_out(context.paths(self.prompts), self.columns),
+            *self.read(context),
             max_length=self.max_length,
             max_new_tokens=self.max_new_tokens,
         )

@@ -92,7 +92,7 @@ class DpoStage(JudgedDataStage):
         from burnish.datasets.examples import preference_examples
         from burnish.datasets.rows import read_preferences
 
-        preferences = read_preferences(context.paths(self.pairs), columns=self.columns)
+        preferences = self.with_system(context, read_preferences(context.paths(self.pairs), columns=self.columns))
         rows, _ = split_last(preferences, self.heldout, self.pairs)
         encode = partial(preference_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
@@ -102,7 +102,7 @@ class DpoStage(JudgedDataStage):
         from burnish.datasets.rows import read_preferences
 
         decoder, tokenizer = context.load(self.model)
-        preferences = read_preferences(context.paths(self.pairs), columns=self.columns)
+        preferences = self.with_system(context, read_preferences(context.paths(self.pairs), columns=self.columns))
         rows, heldout_rows = split_last(preferences, self.heldout, self.pairs)
         pairs, kept = self.examples(context, rows, tokenizer, DATA_REPORT_FILE)
         build = self.batch_builder(context, decoder, pairs)

@@ -1,4 +1,4 @@
-"""evaluate: several models answer the same tasks, greedily, and are judged."""
+"""evaluate: several models answer the same tasks, greedily or by the vote of several samples, and are judged."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,11 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, answer, probe_prompts, read_judged_tasks
+from burnish.recipes.answering import Judged, answer, answer_by_votes, probe_prompts, read_judged_tasks
 from burnish.recipes.gold import check_gold
 from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
 from burnish.recipes.problems import KeyPath, did_you_mean
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import (
     CorpusReference,
     FileReference,
@@ -25,6 +26,7 @@ from burnish.recipes.stage import (
     StrictModel,
 )
 from burnish.recipes.verifiers import VerifierConfig
+from burnish.rewards.sql_votes import VOTE_TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,7 @@ class ReportedScore(StrictModel):
         return [self.group] if isinstance(self.group, str) else self.group
 
 
-class EvaluateStage(StageConfig):
+class EvaluateStage(Prompted, StageConfig):
     """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
 
     Writes `answers-LABEL.jsonl` for each model and `results.json`.
@@ -59,12 +61,19 @@ class EvaluateStage(StageConfig):
 
     type: Literal["evaluate"] = Field("evaluate", description="evaluate")
     tasks: FileReference = Field(description="tasks: prompts with all that the verifier reads")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     verifier: VerifierConfig = Field(description="what judges the answers")
     models: dict[Name, ModelReference] = Field(min_length=1, description="label: model, for example {final: '@dpo'}")
     metric: Name = Field("accuracy", description="name of the score in summary.json; ends best in _accuracy")
     groups: str | None = Field(None, description="key of the tasks by whose values scores are also given apart")
     report: dict[Name, ReportedScore] = Field({}, description="further scores in summary.json: name: {model, group}")
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
+    votes: int = Field(
+        1,
+        ge=1,
+        description="sampled answers a task, of which the result that most have is the answer; 1 answers greedily",
+    )
+    temperature: float = Field(VOTE_TEMPERATURE, gt=0, description="of the sampled answers, with votes above 1")
     corpus: CorpusReference | None = Field(None, description="corpus on whose held-out text perplexity is measured")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"evaluation": RESULTS_FILE}
@@ -100,11 +109,16 @@ class EvaluateStage(StageConfig):
         from burnish.generation.sampling import Sampling
 
         tasks = self._tasks(context)
-        sampling = Sampling(temperature=0.0, max_new_tokens=self.max_new_tokens)
+        sampling = Sampling(
+            temperature=0.0 if self.votes == 1 else self.temperature, max_new_tokens=self.max_new_tokens
+        )
         scores: dict[str, Any] = {}
         heldout: dict[str, Any] = {}
         for label, model in self.models.items():
-            answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
+            if self.votes == 1:
+                answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
+            else:
+                answers = answer_by_votes(context, label, model, tasks, sampling, self.verifier, n=self.votes)
             lines = [json.dumps(self._row(*pair), ensure_ascii=False) for pair in zip(tasks, answers, strict=True)]
             atomic_write_text(context.folder / f"answers-{label}.jsonl", "\n".join(lines) + "\n")
             scores[label] = self._scores(label, tasks, answers, context.seed)
@@ -131,7 +145,7 @@ class EvaluateStage(StageConfig):
 
     def _tasks(self, context: StageContext) -> "list[Task]":
         """The tasks, each with its group. Raises DataError where a group or one that is to be reported is missing."""
-        tasks = read_judged_tasks(context, self.tasks, self.verifier)
+        tasks = self.with_system(context, read_judged_tasks(context, self.tasks, self.verifier, columns=self.columns))
         if self.groups is None:
             return tasks
         for task in tasks:

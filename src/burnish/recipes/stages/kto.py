@@ -42,7 +42,7 @@ class KtoStage(JudgedDataStage):
         from burnish.datasets.examples import labelled_examples
         from burnish.datasets.rows import read_labelled
 
-        labelled = read_labelled(context.paths(self.data), columns=self.columns)
+        labelled = self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
         rows, _ = split_last(labelled, self.heldout, self.data)
         encode = partial(labelled_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
@@ -53,7 +53,7 @@ class KtoStage(JudgedDataStage):
         from burnish.objectives.kto import KTO
 
         decoder, tokenizer = context.load(self.model)
-        labelled = read_labelled(context.paths(self.data), columns=self.columns)
+        labelled = self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
         rows, heldout_rows = split_last(labelled, self.heldout, self.data)
         examples, kept = self.examples(context, rows, tokenizer, DATA_REPORT_FILE)
         plan = shuffled_steps(

@@ -65,7 +65,7 @@ class RewardModelStage(JudgedDataStage):
         """The rows to train on and those to measure on. Raises DataError naming rows that lack a margin."""
         from burnish.datasets.rows import read_rankings
 
-        rows = read_rankings(context.paths(self.pairs), columns=self.columns)
+        rows = self.with_system(context, read_rankings(context.paths(self.pairs), columns=self.columns))
         unsaid = [row for row in rows if row.fault is None and (row.margin is None or len(row.answers) > 2)]
         if self.margin_weight and unsaid:
             raise DataError(
@@ -73,7 +73,9 @@ class RewardModelStage(JudgedDataStage):
                 f"({len(unsaid)} such rows); add them or remove margin_weight"
             )
         if self.heldout_pairs is not None:
-            return rows, read_rankings(context.paths(self.heldout_pairs), columns=self.columns)
+            return rows, self.with_system(
+                context, read_rankings(context.paths(self.heldout_pairs), columns=self.columns)
+            )
         return split_last(rows, self.heldout, self.pairs)
 
     def run(self, context: StageContext) -> Metrics:

@@ -12,6 +12,7 @@ from burnish.recipes.answering import Judged, Sampled, answer, probe_prompts, re
 from burnish.recipes.gold import check_gold
 from burnish.recipes.judges import JudgeConfig
 from burnish.recipes.problems import KeyPath
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.recipes.verifiers import VerifierConfig
 
@@ -25,7 +26,7 @@ PAIRS_FILE = "pairs.jsonl"
 Row = dict[str, Any]
 
 
-class SampleStage(StageConfig):
+class SampleStage(Prompted, StageConfig):
     """Writes `samples.jsonl`, all answers with their verdicts, and `pairs.jsonl`, preferences for dpo.
 
     With a `verifier`, a prompt gives pairs if it has right and wrong answers. Of its wrong answers the most probable
@@ -36,6 +37,7 @@ class SampleStage(StageConfig):
 
     type: Literal["sample"] = Field("sample", description="sample")
     tasks: FileReference = Field(description="tasks: prompts with all that the verifier reads")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     verifier: VerifierConfig | None = Field(None, description="what tells right answers from wrong ones")
     judge: JudgeConfig | None = Field(None, description="what scores answers instead: a reward model or a judge model")
     model: LatestModel = Field(None, description="model that answers; the latest trained one if left out")
@@ -90,8 +92,10 @@ class SampleStage(StageConfig):
         from burnish.datasets.rows import read_tasks
 
         if self.verifier is not None:
-            return read_judged_tasks(context, self.tasks, self.verifier)
-        return read_tasks(context.paths(self.tasks))
+            tasks = read_judged_tasks(context, self.tasks, self.verifier, columns=self.columns)
+        else:
+            tasks = read_tasks(context.paths(self.tasks), columns=self.columns)
+        return self.with_system(context, tasks)
 
     def _verified(
         self, context: StageContext, tasks: "Sequence[Task]", sampling: "Sampling", verifier: VerifierConfig

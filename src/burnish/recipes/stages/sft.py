@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.recipes.prompted import Prompted
 from burnish.recipes.stage import FileReference, Metrics, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
 
 
-class SftStage(TrainingStage):
+class SftStage(Prompted, TrainingStage):
     """Imitates the assistant of the conversations; what they all begin with is computed once a batch."""
 
     type: Literal["sft"] = Field("sft", description="sft")
@@ -32,7 +33,7 @@ class SftStage(TrainingStage):
         from burnish.datasets.examples import conversation_examples
         from burnish.datasets.rows import read_conversations
 
-        conversations = read_conversations(context.paths(self.data), columns=self.columns)
+        conversations = self.with_system(context, read_conversations(context.paths(self.data), columns=self.columns))
         encode = partial(conversation_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, conversations, str(self.model))
 
@@ -43,7 +44,7 @@ class SftStage(TrainingStage):
         from burnish.objectives.language_model import language_model
 
         decoder, tokenizer = context.load(self.model)
-        conversations = read_conversations(context.paths(self.data), columns=self.columns)
+        conversations = self.with_system(context, read_conversations(context.paths(self.data), columns=self.columns))
         examples, kept = conversation_examples(
             conversations, tokenizer, max_length=self.max_length, on_long=self.on_long
         )

@@ -1,0 +1,72 @@
+"""Questions in, answers out: generation for a user's own script, in text."""
+
+from collections.abc import Sequence
+
+from burnish.errors import DataError
+from burnish.generation.engine import generate as generate_tokens
+from burnish.generation.sampling import Sampling
+from burnish.nn.decoder import Decoder
+from burnish.text.chat import Message, encode_prompt
+from burnish.text.tokenizer import Tokenizer
+
+
+def generate(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str | Sequence[Message]],
+    *,
+    system: str | None = None,
+    raw: bool = False,
+    n: int = 1,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    max_new_tokens: int = 256,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> list[list[str]]:
+    """`n` answers to each prompt, in order; without a temperature always the most probable tokens.
+
+    Args:
+        prompts: questions, or conversations of messages (`role`, `content`); the chat template says where the answer
+            begins, and what ends it.
+        system: system prompt of the questions; conversations have their own.
+        raw: take each prompt as text to be continued, without a template, as a base model does.
+        batch_size: answers that are written at the same time.
+
+    The same call gives the same texts. Raises DataError for a prompt that the template refuses or that leaves no room
+    in the context, CheckpointError where the tokenizer has no template.
+    """
+    if isinstance(prompts, str):
+        raise TypeError("prompts must be a list, one text or conversation an entry; got one text: write [prompt]")
+    encoded = []
+    context = tokenizer.context_length or decoder.config.max_positions
+    for number, prompt in enumerate(prompts):
+        tokens = _encode(tokenizer, prompt, system, raw)
+        if len(tokens) + max_new_tokens > context:
+            raise DataError(
+                f"prompts[{number}]: {len(tokens)} tokens and {max_new_tokens} new ones are more than the model's "
+                f"context of {context}; shorten the prompt or lower max_new_tokens"
+            )
+        encoded.append(tokens)
+    sampling = Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        stop=tokenizer.stop_ids,
+    )
+    answers = generate_tokens(decoder, encoded, sampling, n=n, seed=seed, batch_size=batch_size)
+    return [[tokenizer.decode(answer.tokens) for answer in each] for each in answers]
+
+
+def _encode(tokenizer: Tokenizer, prompt: str | Sequence[Message], system: str | None, raw: bool) -> list[int]:
+    if isinstance(prompt, str):
+        if raw:
+            start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+            return start + tokenizer.encode(prompt)
+        opening: list[Message] = [{"role": "system", "content": system}] if system else []
+        return encode_prompt(tokenizer, [*opening, {"role": "user", "content": prompt}])
+    return encode_prompt(tokenizer, prompt)
