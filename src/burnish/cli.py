@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -214,20 +214,9 @@ def run(
 
     console = Console(highlight=False)
     if dry_run:
-        from burnish.recipes.runner import check, preview
-        from burnish.recipes.trust import requests
+        from burnish.recipes.dry_run import describe
 
-        plan = make_plan(recipe, overrides=overrides or (), runs=runs)
-        unchecked = check(plan, start)
-        for stage, status in preview(plan, start):
-            verb = {"cached": "cached", "resume": "go on", "run": "run"}[status.state]
-            _say(f"{stage.folder}: {verb} ({status.reason})")
-        for request in requests(plan):
-            _say(request.line)
-        for note in plan.notes:
-            _say(f"note: {note}")
-        for line in unchecked:
-            _say(f"not checked yet: {line}")
+        _show_dry_run(describe(make_plan(recipe, overrides=overrides or (), runs=runs), start))
         return
     from burnish.evaluation.report import REPORT
     from burnish.recipes.display import Display
@@ -253,6 +242,19 @@ def run(
     folder = runs / summary["name"]
     for name in (SUMMARY_FILE, REPORT):
         _say(folder / name)
+
+
+def _show_dry_run(found: dict[str, Any]) -> None:
+    """Print what a run would do, a line each."""
+    for stage in found["stages"]:
+        verb = {"cached": "cached", "resume": "go on", "run": "run"}[stage["state"]]
+        _say(f"{found['folder']}/{stage['folder']}: {verb} ({stage['reason']})")
+    for line in found["asks"]:
+        _say(line)
+    for note in found["notes"]:
+        _say(f"note: {note}")
+    for line in found["unchecked"]:
+        _say(f"not checked yet: {line}")
 
 
 @app.command(epilog="Example: burnish chat runs/flights --ask 'How many flights left JFK in May?'")

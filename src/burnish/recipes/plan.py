@@ -25,7 +25,7 @@ from burnish.recipes.prompted import Prompted
 from burnish.recipes.schema import Recipe
 from burnish.recipes.stage import BASE_MODEL, FoundReference, Reference, ReferenceKind, StageConfig, exists, references
 from burnish.recipes.validation import validate
-from burnish.recipes.yaml_source import read_recipe
+from burnish.recipes.yaml_source import PYTHON_RECIPE, from_values, read_recipe
 
 PACKAGE = "package:"
 RUN_FILE = "run.json"
@@ -118,13 +118,16 @@ class Plan:
         return found[::-1]
 
 
-def make_plan(file: Path, *, overrides: Iterable[str] = (), runs: Path = Path("runs")) -> Plan:
-    """Read, validate and resolve a recipe; nothing is written.
+def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (), runs: Path = Path("runs")) -> Plan:
+    """Read, validate and resolve a recipe, a file or the same values in Python; nothing is written.
+
+    What values name is looked for from the current folder, what a file names from the file's.
 
     Raises:
         RecipeError: listing all problems found in the file, then all found in its references and inputs.
     """
-    source = read_recipe(file)
+    file = Path(PYTHON_RECIPE) if isinstance(written, Mapping) else written
+    source = from_values(written) if isinstance(written, Mapping) else read_recipe(file)
     for override in overrides:
         apply_override(source, override)
     raise_problems(source.problems, source.file)

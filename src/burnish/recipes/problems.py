@@ -54,6 +54,7 @@ class Source:
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    has_lines: bool = True
 
     def key_place(self, path: KeyPath) -> Place:
         """Where the key at `path` stands; for a list item, where the item stands."""
@@ -65,7 +66,7 @@ class Source:
             if path in self.values:
                 return self.values[path]
             path = path[:-1]
-        return Place(self.file, 1, 1)
+        return Place(self.file, 1, 1) if self.has_lines else Place(self.file)
 
     def forget_below(self, path: KeyPath) -> None:
         """Drop the places of what an override has replaced."""

@@ -45,30 +45,38 @@ SUMMARY_FILE = "summary.json"
 
 
 def run(
-    recipe: Path | str,
+    recipe: Path | str | Mapping[str, Any],
     *,
     overrides: Iterable[str] = (),
     runs: Path | str = "runs",
     start: str | None = None,
     display: Display | None = None,
     trust: bool = True,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Run a recipe to its end and return the content of `summary.json`.
 
     Args:
-        recipe: the YAML file.
+        recipe: the YAML file, or what one holds as a dict; its paths then start at the current folder.
         overrides: `stage.key=value`, as after `--set`.
         runs: the folder of all runs; this one gets `runs/<name of the recipe>`.
         start: name of a stage to run again with all that follow it, even if nothing changed.
         display: where progress is shown.
         trust: whether the recipe may execute its scripts, import its functions and send to its addresses. Who writes
             this call trusts what it names; False refuses what nobody has agreed to on the command line.
+        dry_run: check everything and return what would be done instead: `stages` with their `state` and its `reason`,
+            what the run `asks` to be agreed to, `notes`, and what is `unchecked` until a stage has made it.
 
     Raises:
         BurnishError: something to be mended in the recipe, its inputs or the machine.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the same call goes on from there.
     """
-    plan = make_plan(Path(recipe), overrides=overrides, runs=Path(runs))
+    written = recipe if isinstance(recipe, Mapping) else Path(recipe)
+    plan = make_plan(written, overrides=overrides, runs=Path(runs))
+    if dry_run:
+        from burnish.recipes.dry_run import describe  # which reads this module
+
+        return describe(plan, start)
     if not trust:
         ask_once(plan)
     return execute(plan, start=start, display=display)

@@ -11,6 +11,7 @@ Notable choices:
 
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from typing import Any
 import yaml
 
 from burnish.errors import RecipeError
-from burnish.recipes.problems import KeyPath, Place, Problem, Source, clipped, nearest
+from burnish.recipes.problems import KeyPath, Place, Problem, Source, clipped, dotted, nearest
 
+PYTHON_RECIPE = "the recipe"
+"""What messages call a recipe that is no file."""
 MAX_BYTES = 2**20
 MAX_NODES = 100_000
 MAX_DEPTH = 50
@@ -54,6 +57,34 @@ def read_recipe(file: Path) -> Source:
         RecipeError: the file cannot be read, is not YAML or not a mapping.
     """
     return parse(_read_text(file), file)
+
+
+def from_values(values: Mapping[str, Any]) -> Source:
+    """A recipe written in Python: the same values, with paths as texts; problems name the key instead of a line."""
+    source = Source(file=PYTHON_RECIPE, data={}, has_lines=False)
+    source.data = _plain(dict(values), (), source)
+    return source
+
+
+def _plain(value: Any, path: KeyPath, source: Source) -> Any:
+    """A Python value as YAML would have given it."""
+    if len(path) > MAX_DEPTH:
+        raise RecipeError(f"{source.file}: {dotted(path[:3])}: values are nested more than {MAX_DEPTH} deep")
+    if isinstance(value, Path):
+        value = str(value)
+    try:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return scalar_text(value)
+        if isinstance(value, list | tuple):
+            return [_plain(item, (*path, index), source) for index, item in enumerate(value)]
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {scalar_text(key): _plain(item, (*path, key), source) for key, item in value.items()}
+        raise ValueError(f"got {clipped(repr(value), 80)}; expected what YAML can hold: keys are texts, values plain")
+    except ValueError as error:
+        source.problems.append(Problem(Place(source.file), path, str(error)))
+        return None
 
 
 def _read_text(file: Path) -> str:
