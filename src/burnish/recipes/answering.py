@@ -71,10 +71,11 @@ def read_judged_tasks(
     from burnish.datasets.rows import read_tasks
 
     tasks = read_tasks(context.paths(reference), columns=columns)
-    lacking = [f"{task.place}: {problem}" for task in tasks if (problem := verifier.row_problem(task.row))]
+    lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
     if lacking:
+        shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]
         more = [f"and {len(lacking) - 10} more rows"] if len(lacking) > 10 else []
-        raise DataError("\n".join(lacking[:10] + more))
+        raise DataError("\n".join(shown + more))
     return tasks
 
 
@@ -99,7 +100,7 @@ def answer(
 
     @contextmanager
     def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path, context.warn, context.cache) as judge:
+        with verifier.open(context.path, context.warn) as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
                 verdicts = judge.verify_many([one.text for one in sampled], [task.row for task in chunk])
@@ -131,7 +132,7 @@ def answer_by_votes(
 
     @contextmanager
     def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path, context.warn, context.cache) as judge:
+        with verifier.open(context.path, context.warn) as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
                 rows = []

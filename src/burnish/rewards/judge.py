@@ -2,8 +2,7 @@
 
 Notable choices:
 - every pair is shown in both orders; a judge that only prefers what it reads first calls it a tie (section 3.4 there);
-- the verdict is the last `[[A]]`, `[[B]]` or `[[C]]` of what the judge writes, so it may reason before; inside
-  `<think>` there is none, also where the reply is cut there;
+- the verdict is the last `[[A]]`, `[[B]]` or `[[C]]` of what the judge writes, so it may reason before;
 - an answer without a verdict counts as a tie and is counted; a judge that never gives one is an error.
 """
 
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import BurnishError
-from burnish.rewards.format import without_thoughts
 
 CRITERION = "Prefer the answer that is more helpful, correct, relevant and clear. Length alone is no merit."
 
@@ -105,13 +103,14 @@ class PairwiseJudge:
 
     def _verdict(self, prompt: Messages, a: str, b: str) -> str | None:
         conversation = "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
-        reply = self.ask(
-            [
-                {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
-                {"role": "user", "content": _QUESTION.format(conversation=conversation, a=a, b=b)},
-            ]
+        found = _VERDICT.findall(
+            self.ask(
+                [
+                    {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
+                    {"role": "user", "content": _QUESTION.format(conversation=conversation, a=a, b=b)},
+                ]
+            )
         )
-        found = _VERDICT.findall(without_thoughts(reply))
         return found[-1] if found else None
 
 

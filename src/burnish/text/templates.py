@@ -18,9 +18,9 @@ from jinja2.ext import Extension
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
 from jinja2.runtime import Macro
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from burnish.errors import CheckpointError, DataError
+from burnish.text.template_limits import MAX_SOURCE, LimitedEnvironment, LimitError
 from burnish.text.tokenizer import GENERATED, GENERATED_END, Tokenizer
 from burnish.text.tokenizer_folder import DEFAULT
 
@@ -64,21 +64,27 @@ def fill_template(
 
     Raises `CheckpointError` for a template that cannot be used, `DataError` for messages that it refuses.
     """
-    template = _compile(choose_template(tokenizer, with_tools=tools is not None), tokenizer.source)
+    environment, template = _compile(choose_template(tokenizer, with_tools=tools is not None), tokenizer.source)
     names = {f"{n}_token": tokenizer.token(getattr(tokenizer, f"{n}_id")) for n in ("bos", "eos", "pad", "unk")}
     moment = datetime.combine(today, time.min)
+    values = {
+        _DATE_FUNCTION: moment.strftime,
+        **{name: text for name, text in names.items() if text is not None},
+        **(variables or {}),
+        "messages": messages,
+        "tools": tools,
+        "documents": None,
+        "add_generation_prompt": add_generation_prompt,
+    }
     try:
-        text = template.render(
-            {
-                _DATE_FUNCTION: moment.strftime,
-                **{name: text for name, text in names.items() if text is not None},
-                **(variables or {}),
-                "messages": messages,
-                "tools": tools,
-                "documents": None,
-                "add_generation_prompt": add_generation_prompt,
-            }
-        )
+        with environment.metered([messages, tools, variables]):
+            text = template.render(values)
+    except (LimitError, RecursionError, MemoryError) as error:
+        reason = str(error) if isinstance(error, LimitError) else "it nests without end"
+        raise CheckpointError(
+            f"the chat template of {tokenizer.source} was stopped: {reason}; no conversation needs that, so mend the "
+            "template or take another model's"
+        ) from error
     except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         raise DataError(f"the chat template of {tokenizer.source} refuses these messages: {error}") from error
     return _without_marks(text)
@@ -135,24 +141,34 @@ def _without_marks(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 @lru_cache(maxsize=16)
-def _compile(source: str, file: str) -> jinja2.Template:
+def _compile(source: str, file: str) -> tuple[LimitedEnvironment, jinja2.Template]:
+    if len(source) > MAX_SOURCE:
+        raise CheckpointError(
+            f"the chat template of {file} has {len(source):,} characters; at most {MAX_SOURCE:,} are compiled"
+        )
+    environment = _environment()
     try:
-        return _environment().from_string(source)
+        with environment.metered():
+            return environment, environment.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise CheckpointError(
             f"the chat template of {file} is not valid Jinja (line {error.lineno}): {error.message}"
         ) from error
+    except (LimitError, RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"the chat template of {file} cannot be compiled: {error or 'it nests too deeply'}"
+        ) from error
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
+def _environment() -> LimitedEnvironment:
     """The environment that templates are written for: transformers' `render_jinja_template`."""
-    environment = ImmutableSandboxedEnvironment(
+    environment = LimitedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationBlock]
     )
-    environment.filters["tojson"] = _tojson
+    environment.add_filter("tojson", _tojson)
+    environment.add_filter("random", _refuse_chance)
+    environment.globals["lipsum"] = _refuse_chance
     environment.globals["raise_exception"] = _raise_exception
-    for kind, names in ((environment.filters, ["random"]), (environment.globals, ["lipsum"])):
-        kind.update(dict.fromkeys(names, _refuse_chance))
     return environment
 
 
