@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from burnish.errors import BurnishError
 from burnish.recipes.memory import Sampler
 from burnish.recipes.plan import PlannedStage
 from burnish.recipes.state import RUNNING_FILE, write_object
@@ -18,11 +20,14 @@ class Clock:
     def __init__(self, stage: PlannedStage, running: Mapping[str, Any]) -> None:
         self.file = stage.folder / RUNNING_FILE
         self.key = stage.key
-        self.started = running.get("started") or now()
-        self.attempts = int(running.get("attempts", 0)) + 1
+        started = running.get("started")
+        self.started = started if isinstance(started, str) else now()
+        self.attempts = int(_number(running, "attempts")) + 1
+        self.environment: Mapping[str, Any] = {}
+        self.notices: list[str] = []
         self.sampler: Sampler | None = None
-        self._seconds_before = float(running.get("wall_seconds", 0.0))
-        self._peak_before = int(running.get("peak_rss_bytes", 0))
+        self._seconds_before = _number(running, "wall_seconds")
+        self._peak_before = int(_number(running, "peak_rss_bytes"))
         self._start = self._written = time.monotonic()
 
     @property
@@ -34,8 +39,10 @@ class Clock:
         return max(self._peak_before, self.sampler.peak_bytes if self.sampler else 0)
 
     def tick(self) -> None:
+        """Write now and then; a disk that is full meets the stage's own writing too, which says so."""
         if time.monotonic() - self._written >= HEARTBEAT_SECONDS:
-            self.write()
+            with suppress(BurnishError):
+                self.write()
 
     def write(self) -> None:
         self._written = time.monotonic()
@@ -47,8 +54,17 @@ class Clock:
                 "attempts": self.attempts,
                 "wall_seconds": self.seconds,
                 "peak_rss_bytes": self.peak_bytes,
+                "environment": self.environment,
+                "notices": self.notices,
             },
         )
+
+
+def _number(running: Mapping[str, Any], name: str) -> float:
+    """A number that an earlier attempt has left; 0 where there is none."""
+    value = running.get(name)
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e18
+    return float(value) if known else 0.0  # type: ignore[arg-type]
 
 
 def now() -> str:

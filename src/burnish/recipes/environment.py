@@ -24,6 +24,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def computing(device: str, compute_dtype: str) -> dict[str, Any]:
+    """What the last bits of a result depend on besides seed and data."""
+    found = hardware(device, compute_dtype)
+    return {"PyTorch": torch.__version__, **{name: found[name] for name in ("device", "compute_dtype", "threads")}}
+
+
 def hardware(device: str, compute_dtype: str) -> dict[str, Any]:
     """What the run computed on."""
     chosen = choose_device(device)

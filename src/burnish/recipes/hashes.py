@@ -1,18 +1,22 @@
-"""Content hashes of inputs, remembered while a file's size and times stay the same.
+"""Content hashes of inputs and products, remembered while a file's size, times and number stay the same.
 
 A model of many gigabytes would otherwise be read in full before each run that has nothing to do. As in git, a file
-modified within the last seconds is hashed again: its times may not show the next change.
+modified within the last seconds is hashed again: its times may not show the next change. A change that also sets the
+time of modification back shows in the time of the file's status, which nobody can set.
 """
 
 import hashlib
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_write_text, reported, sha256
+from burnish.files import reported, sha256
+from burnish.kept import read_json, write_json
 
 SETTLED_SECONDS = 2.0
+_OWNER = "hashes"
 
 
 class FileHashes:
@@ -23,10 +27,13 @@ class FileHashes:
         self._known = self._load()
         self._changed = False
 
-    def of(self, path: Path) -> str:
-        """Hash of a file's bytes, or of the names and bytes of everything in a folder."""
+    def of(self, path: Path, *, anew: bool = False) -> str:
+        """Hash of a file's bytes, or of the names and bytes of everything in a folder.
+
+        anew: read a file whatever is remembered of it.
+        """
         if not path.is_dir():
-            return self._of_file(path)
+            return self._of_file(path, anew=anew)
         listing = []
         for file in sorted(path.rglob("*")):
             try:
@@ -38,29 +45,38 @@ class FileHashes:
         return digest(listing)
 
     def save(self) -> None:
+        """Remember the hashes on the disk; where that cannot be written, they are computed again next time."""
         if self._changed and self._file.parent.is_dir():
-            atomic_write_text(self._file, json.dumps(self._known))
+            with suppress(BurnishError):
+                write_json(self._file, self._known, owner=_OWNER)
+                self._changed = False
 
-    def _of_file(self, path: Path) -> str:
-        with reported("read", path):
-            status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    def _of_file(self, path: Path, *, anew: bool = False) -> str:
+        stamp = _stamp(path)
         name = str(path.resolve())
         known = self._known.get(name)
-        if known is not None and known[:-1] == stamp:
+        if not anew and known is not None and known[:-1] == stamp:
             return str(known[-1])
         value = sha256(path)
-        if time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS:
+        # What was written to while it was read is read again next time.
+        if _stamp(path) == stamp and time.time() - max(stamp[1], stamp[2]) / 1e9 > SETTLED_SECONDS:
             self._known[name] = [*stamp, value]
             self._changed = True
         return value
 
     def _load(self) -> dict[str, list[int | str]]:
+        """What was remembered; nothing where the file is not what was written."""
         try:
-            known = json.loads(self._file.read_text())
-        except (OSError, ValueError):
+            known = read_json(self._file, owner=_OWNER) if self._file.exists() else {}
+        except BurnishError:
             return {}
         return known if isinstance(known, dict) else {}
+
+
+def _stamp(path: Path) -> list[int]:
+    with reported("read", path):
+        status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def digest(value: object) -> str:

@@ -4,6 +4,7 @@ The lock is the operating system's, held by an open file: it vanishes with its p
 run leaves nothing to clean up. A second file names the holder, for the message of the second run alone.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -17,11 +18,15 @@ from burnish.files import reported
 
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".holder.json"
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process. Raises BurnishError naming the process that holds it already."""
+def run_lock(folder: Path) -> Iterator[bool]:
+    """Hold `folder` for this process; gives whether it can be written to: what is read-only needs no lock.
+
+    Raises BurnishError naming the process that holds it already.
+    """
     lock = FileLock(folder / LOCK_FILE, blocking=False, mode=0o666, thread_local=False)
     with reported("lock", folder / LOCK_FILE):
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,10 +36,16 @@ def run_lock(folder: Path) -> Iterator[None]:
             raise BurnishError(
                 f"{folder} is in use by {_holder(folder)}; wait for it, or choose another folder with --runs"
             ) from None
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+    if not lock.is_locked:
+        yield False
+        return
     try:
         with reported("lock", folder / HOLDER_FILE):
             (folder / HOLDER_FILE).write_text(json.dumps({"pid": os.getpid()}))
-        yield
+        yield True
     finally:
         lock.release()
 

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 import psutil
@@ -41,7 +42,9 @@ class Sampler:
 
     def _follow(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            self._sample()
+            # A failed sample must not end all that come after it.
+            with suppress(psutil.Error, OSError):
+                self._sample()
             self._on_sample()
 
     def _sample(self) -> None:

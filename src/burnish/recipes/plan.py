@@ -145,7 +145,7 @@ def _first_day(folder: Path) -> date | None:
     """The day that a run's chat templates print since it was started; None for a run that was not."""
     try:
         return date.fromisoformat(json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["today"])
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 

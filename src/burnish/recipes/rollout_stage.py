@@ -1,5 +1,6 @@
 """What the stages that learn from samples of their own have in common: tasks, rewards, and the rollouts."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,11 @@ class RolloutStage(Prompted, TrainingStage):
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
     max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
 
+    @property
+    @abstractmethod
+    def prompts_per_rollout(self) -> int:
+        """Prompts that a rollout samples answers to."""
+
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from super().problems(folder)
         yield from reward_problems(self.rewards)
@@ -48,6 +54,7 @@ class RolloutStage(Prompted, TrainingStage):
     def check(self, context: StageContext) -> None:
         tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
         check_rewards(context, self.rewards, tasks)
+        self.n_rollouts(len(tasks), self.prompts_per_rollout)
         probe_prompts(context, tasks, str(self.model))
 
     def check_model(self, model: DecoderConfig) -> None:
@@ -104,4 +111,17 @@ class RolloutStage(Prompted, TrainingStage):
                 seed=context.seed,
                 identity=context.key,
             )
-            yield rollouts, self.rollouts or max(1, round(self.training.epochs * len(tasks) / config.prompts))
+            yield rollouts, self.n_rollouts(len(tasks), config.prompts)
+
+    def n_rollouts(self, n_tasks: int, prompts: int) -> int:
+        """How often to sample so many prompts. Raises DataError where that is not once."""
+        if self.rollouts is not None:
+            return self.rollouts
+        share = self.training.epochs * n_tasks / prompts
+        if round(share) == 0:
+            raise DataError(
+                f"{self.tasks}: there would be 0 rollouts, and nothing learned: training.epochs "
+                f"{self.training.epochs:g} of {n_tasks} tasks are {share:.2g} rollouts of {prompts} prompts; set "
+                f"rollouts, raise training.epochs to {prompts / n_tasks:.2g}, or lower training.batch_size"
+            )
+        return round(share)

@@ -10,17 +10,19 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.report import write_report
+from burnish.files import reported
 from burnish.hardware import choose_device, keep_freed_memory, set_threads
 from burnish.recipes.clock import Clock, now
 from burnish.recipes.display import Display, duration
-from burnish.recipes.environment import GIB, hardware, versions
+from burnish.recipes.environment import GIB, computing, hardware, versions
+from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
 from burnish.recipes.models import count_parameters, read_config
@@ -28,20 +30,26 @@ from burnish.recipes.plan import RUN_FILE, Input, Plan, PlannedStage, make_plan
 from burnish.recipes.problems import did_you_mean
 from burnish.recipes.stage import DATA_KINDS, Metrics, StageContext
 from burnish.recipes.state import (
+    HASHES_FILE,
     RUNNING_FILE,
     STAGE_FILE,
     Status,
     adopt_renumbered,
+    changed_products,
     clear,
     discard_unfinished,
+    foreign_files,
     products,
     read_object,
     status_of,
     write_object,
 )
 from burnish.recipes.trust import ask_once
+from burnish.training.interrupt import stop_signals
 
 SUMMARY_FILE = "summary.json"
+CHANGED_FOLDER = "changed"
+"""Folder in a run's for products that somebody has changed, before their stage runs again."""
 
 
 def run(
@@ -84,8 +92,8 @@ def run(
 
 def execute(plan: Plan, *, start: str | None = None, display: Display | None = None) -> dict[str, Any]:
     """`run`, of a plan that is made already."""
-    with run_lock(plan.folder), _terminate_is_interrupt():
-        return _Run(plan, display or Display()).execute(start)
+    with run_lock(plan.folder) as writable, _ending_is_interrupt():
+        return _Run(plan, display or Display(), writable=writable).execute(start)
 
 
 def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, Status]]:
@@ -135,9 +143,11 @@ def _start_index(plan: Plan, start: str | None) -> int:
 class _Run:
     """One execution of a plan, holding its lock."""
 
-    def __init__(self, plan: Plan, display: Display) -> None:
+    def __init__(self, plan: Plan, display: Display, *, writable: bool = True) -> None:
         self.plan = plan
         self.display = display
+        self.writable = writable
+        self.hashes = FileHashes(plan.folder / HASHES_FILE)
         self.records: dict[str, dict[str, Any]] = {}
         self.checked: set[str] = set()
 
@@ -145,6 +155,8 @@ class _Run:
         set_threads(self.plan.recipe.threads)
         keep_freed_memory()
         choose_device(self.plan.recipe.device)
+        if not self.writable:
+            return self._shown(start)
         adopt_renumbered(self.plan.stages)
         for stage in self.plan.stages[_start_index(self.plan, start) :]:
             for name in (STAGE_FILE, RUNNING_FILE):
@@ -160,11 +172,25 @@ class _Run:
         summary = self._summary(ran)
         write_object(self.plan.folder / SUMMARY_FILE, summary)
         write_report(self.plan.folder)
+        self.hashes.save()
         return summary
+
+    def _shown(self, start: str | None) -> dict[str, Any]:
+        """The summary of a finished run that lies where nothing can be written."""
+        pending = [stage.name for stage, status in preview(self.plan, start) if not status.cached]
+        if pending:
+            raise BurnishError(
+                f"{self.plan.folder}: is read-only, and these stages are still to be run: {', '.join(pending)}; choose "
+                "another folder with --runs"
+            )
+        for stage in self.plan.stages:
+            self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+        self.display.say(f"{self.plan.folder}: finished, and read-only: nothing is written", style="dim")
+        return self._summary(set())
 
     def _do(self, stage: PlannedStage, title: str) -> bool:
         """Bring one stage to its end; returns whether there was anything to do."""
-        status = status_of(stage)
+        status = status_of(stage, self.hashes, thorough=self._is_read(stage))
         if status.cached:
             discard_unfinished(stage.folder)
             self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
@@ -179,27 +205,93 @@ class _Run:
         )
         return True
 
+    def _is_read(self, stage: PlannedStage) -> bool:
+        """Whether a stage that is still to be run reads what this one has made."""
+        return any(
+            item.producer == stage.name and not status_of(later, self.hashes).cached
+            for later in self.plan.stages
+            for item in later.inputs
+        )
+
     def _execute_stage(self, stage: PlannedStage, status: Status) -> dict[str, Any]:
         running = read_object(stage.folder / RUNNING_FILE) or {} if status.state == "resume" else {}
+        self._check_unchanged(stage)
         if status.state == "run":
+            self._keep_changed(stage)
             clear(stage.folder)
         clock = Clock(stage, running)
-        clock.write()
         context = self._context(stage)
+        clock.notices = context.notices
+        if stage.config.seeded:
+            clock.environment = computing(self.plan.recipe.device, self.plan.recipe.compute_dtype)
+        self._compare_attempts(context, running, clock.environment)
+        clock.write()
         try:
             with Sampler(clock.tick) as sampler:
                 clock.sampler = sampler
                 metrics = stage.config.run(context)
+            self._check_unchanged(stage)
         except BurnishError as error:
             raise type(error)(f"stage {stage.name}: {error}") from error
         finally:
-            clock.write()
+            # On a full disk this fails as well; what went wrong first is what the user has to know.
+            with suppress(BurnishError):
+                clock.write()
             # A model that is only held by a reference cycle would count as the next stage's memory.
             gc.collect()
         record = self._record(stage, clock, metrics)
         write_object(stage.folder / STAGE_FILE, record)
         discard_unfinished(stage.folder)
         return record
+
+    def _compare_attempts(
+        self, context: StageContext, running: Mapping[str, Any], environment: Mapping[str, Any]
+    ) -> None:
+        """Say where an interrupted stage goes on differently from how it began: its last bits will differ."""
+        notices, before = running.get("notices"), running.get("environment")
+        context.notices.extend(str(notice) for notice in (notices if isinstance(notices, list) else []))
+        changes = [
+            f"{name} {environment[name]} instead of {before[name]}"
+            for name in environment
+            if isinstance(before, dict) and name in before and before[name] != environment[name]
+        ]
+        if changes:
+            context.notice(f"goes on with {', '.join(changes)}: not the bits of an undisturbed run")
+
+    def _check_unchanged(self, stage: PlannedStage) -> None:
+        """Raise DataError where what the stage reads is no longer what its key was computed from."""
+        for item in stage.inputs:
+            if item.producer is None:
+                if digest([[file.name, self.hashes.of(file)] for file in item.paths]) != item.key:
+                    raise DataError(_edited(item.written))
+                continue
+            for file in foreign_files(self._folder(item.producer), self.records[item.producer]):
+                if any(path in file.parents for path in item.paths):
+                    raise DataError(
+                        f"{file}: stage {item.producer} has not made this file, and '{item.written}' would be read "
+                        "with it; move it elsewhere"
+                    )
+        now = stage.config.fingerprints(self.plan.recipe_folder)
+        for name, value in stage.identity["fingerprints"].items():
+            if now.get(name) != value:
+                raise DataError(_edited(name))
+
+    def _folder(self, name: str) -> Path:
+        return next(stage.folder for stage in self.plan.stages if stage.name == name)
+
+    def _keep_changed(self, stage: PlannedStage) -> None:
+        """Put aside what somebody has changed in a finished stage: work of a person's, perhaps."""
+        record = read_object(stage.folder / STAGE_FILE)
+        for file in changed_products(stage, record, self.hashes):
+            aside = self.plan.folder / CHANGED_FOLDER / stage.folder.name / file.relative_to(stage.folder)
+            with reported("keep", aside):
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(aside)
+            self.display.say(
+                f"  {file.relative_to(self.plan.folder)} was changed after stage {stage.name} had made it; the changed "
+                f"file is now {aside}: to use it, name it in the recipe",
+                style="yellow",
+            )
 
     def _record(self, stage: PlannedStage, clock: Clock, metrics: Metrics) -> dict[str, Any]:
         """The content of `stage.json`."""
@@ -220,8 +312,10 @@ class _Run:
             "attempts": clock.attempts,
             "wall_seconds": round(clock.seconds, 3),
             "peak_rss_gib": round(clock.peak_bytes / GIB, 3),
+            "environment": clock.environment,
+            "notices": clock.notices,
             "metrics": metrics,
-            "products": products(stage.folder),
+            "products": products(stage.folder, self.hashes),
         }
 
     def _context(self, stage: PlannedStage) -> StageContext:
@@ -250,7 +344,7 @@ class _Run:
         for item in self.plan.chat_inputs:
             problems += list(self._missing("chat", item))
         for stage in self.plan.stages:
-            if stage.name in self.records or stage.name in self.checked or status_of(stage).cached:
+            if stage.name in self.records or stage.name in self.checked or status_of(stage, self.hashes).cached:
                 continue
             missing = [text for item in stage.inputs for text in self._missing(stage.name, item)]
             problems += missing
@@ -283,7 +377,7 @@ class _Run:
 
     def _check_model_and_disk(self) -> None:
         """Refuse to start what does not fit the model, or cannot be finished for want of space."""
-        pending = [stage for stage in self.plan.stages if not status_of(stage).cached]
+        pending = [stage for stage in self.plan.stages if not status_of(stage, self.hashes).cached]
         if not pending:
             return
         model = read_config(self.plan.model)
@@ -349,9 +443,16 @@ def _existing(folder: Path) -> Path:
     return next(part for part in (folder.absolute(), *folder.absolute().parents) if part.is_dir())
 
 
+def _edited(written: str) -> str:
+    return (
+        f"'{written}' has changed since the run began, so what was made of it belongs to neither content; run the same "
+        "command again"
+    )
+
+
 @contextmanager
-def _terminate_is_interrupt() -> Iterator[None]:
-    """Make SIGTERM, which schedulers send, stop a run as cleanly as Ctrl-C."""
+def _ending_is_interrupt() -> Iterator[None]:
+    """Make SIGTERM, which schedulers send, and SIGHUP, of a closed terminal, stop a run as cleanly as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -359,11 +460,13 @@ def _terminate_is_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    ending = [number for number in stop_signals() if number != signal.SIGINT]
+    previous = {number: signal.signal(number, interrupt) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _merge(into: dict[str, Any], part: Mapping[str, Any]) -> None:

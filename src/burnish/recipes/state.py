@@ -6,6 +6,7 @@ only when the new work starts.
 """
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from burnish.files import atomic_write_text, reported
+from burnish.errors import BurnishError
+from burnish.files import atomic_write_text, open_regular, reported
+from burnish.recipes.hashes import FileHashes
 from burnish.recipes.plan import PlannedStage
 from burnish.recipes.stage import PARTIAL_FOLDER
 from burnish.training.state import FILE as TRAINING_STATE_FILE
@@ -21,6 +24,7 @@ from burnish.training.state import FILE as TRAINING_STATE_FILE
 STAGE_FILE = "stage.json"
 RUNNING_FILE = "running.json"
 EVENTS_FILE = "events.jsonl"
+HASHES_FILE = ".hashes.json"
 _UNFINISHED = (PARTIAL_FOLDER, TRAINING_STATE_FILE)
 _NOT_PRODUCTS = {STAGE_FILE, RUNNING_FILE, EVENTS_FILE, "tensorboard", *_UNFINISHED}
 
@@ -37,19 +41,28 @@ class Status:
         return self.state == "cached"
 
 
-def status_of(stage: PlannedStage) -> Status:
-    """Compare the stage's key with what its folder holds."""
-    record = read_object(stage.folder / STAGE_FILE)
+def status_of(stage: PlannedStage, hashes: FileHashes | None = None, *, thorough: bool = False) -> Status:
+    """Compare the stage's key with what its folder holds.
+
+    hashes: what is known of the run's files; left out, what the run's folder remembers. thorough: read the products
+    in full, also where their size and times have not changed since.
+    """
+    file = stage.folder / STAGE_FILE
+    record = read_object(file)
     if record is not None:
-        if record.get("key") != stage.key:
+        if not _is_record(record):
+            return Status("run", f"{file.name} is not what a stage leaves")
+        if record["key"] != stage.key:
             return Status("run", _difference(record, stage))
-        lost = next(_lost_products(stage.folder, record), None)
-        return (
-            Status("cached", "unchanged") if lost is None else Status("run", f"its product {lost} is gone or changed")
-        )
+        hashes = hashes or FileHashes(stage.folder.parent / HASHES_FILE)
+        lost = next(_lost_products(stage.folder, record, hashes, thorough), None)
+        return Status("cached", "unchanged") if lost is None else Status("run", lost)
+    if file.exists():
+        return Status("run", f"{file.name} cannot be read")
     running = read_object(stage.folder / RUNNING_FILE)
     if running is None:
-        return Status("run", "not run yet")
+        unreadable = (stage.folder / RUNNING_FILE).exists()
+        return Status("run", f"{RUNNING_FILE} cannot be read" if unreadable else "not run yet")
     if running.get("key") != stage.key:
         return Status("run", "changed since it was interrupted")
     return Status("resume", "was interrupted") if stage.config.resumable else Status("run", "was interrupted")
@@ -58,8 +71,9 @@ def status_of(stage: PlannedStage) -> Status:
 def read_object(file: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no readable one."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open_regular(file) as opened:
+            value = json.loads(opened.read())
+    except (BurnishError, OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -94,13 +108,13 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def products(folder: Path) -> dict[str, int]:
-    """Size in bytes of every file that a finished stage leaves, by path inside its folder."""
-    found = {}
+def products(folder: Path, hashes: FileHashes) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of every file that a finished stage leaves, by path inside its folder."""
+    found: dict[str, dict[str, Any]] = {}
     for file in sorted(folder.rglob("*")):
         inner = file.relative_to(folder)
         if file.is_file() and inner.parts[0] not in _NOT_PRODUCTS and not inner.parts[0].startswith("."):
-            found[str(inner)] = file.stat().st_size
+            found[str(inner)] = {"bytes": file.stat().st_size, "sha256": hashes.of(file)}
     return found
 
 
@@ -117,11 +131,46 @@ def adopt_renumbered(stages: tuple[PlannedStage, ...]) -> None:
                 others[0].rename(stage.folder)
 
 
-def _lost_products(folder: Path, record: Mapping[str, Any]) -> Iterator[str]:
-    for inner, size in record.get("products", {}).items():
+def foreign_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Path]:
+    """Files in a folder of a stage's products that the stage has not made: whoever reads the folder reads them too."""
+    made = record["products"]
+    for name in sorted({Path(inner).parts[0] for inner in made if len(Path(inner).parts) > 1}):
+        for file in sorted((folder / name).rglob("*")):
+            if file.is_file() and str(file.relative_to(folder)) not in made:
+                yield file
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    """Whether an object has what `stage.json` is read for."""
+    products = record.get("products")
+    numbers = (record.get("wall_seconds"), record.get("peak_rss_gib"))
+    return (
+        all(isinstance(record.get(name), str) for name in ("key", "finished"))
+        and all(isinstance(record.get(name), dict) for name in ("metrics", "configuration", "versions", "fingerprints"))
+        and isinstance(record.get("inputs"), list)
+        and all(isinstance(item, dict) and {"field", "key"} <= item.keys() for item in record["inputs"])
+        and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        and isinstance(products, dict)
+        and all(isinstance(product, dict) and {"bytes", "sha256"} <= product.keys() for product in products.values())
+    )
+
+
+def changed_products(stage: PlannedStage, record: Mapping[str, Any] | None, hashes: FileHashes) -> list[Path]:
+    """The files of a finished stage whose content is no longer what it made."""
+    if record is None or not _is_record(record):
+        return []
+    files = {stage.folder / inner: made["sha256"] for inner, made in record["products"].items()}
+    return [file for file, made in files.items() if file.is_file() and hashes.of(file) != made]
+
+
+def _lost_products(folder: Path, record: Mapping[str, Any], hashes: FileHashes, thorough: bool) -> Iterator[str]:
+    """What is wrong with each product that is not what the stage has made."""
+    for inner, made in record["products"].items():
         file = folder / inner
-        if not file.is_file() or file.stat().st_size != size:
-            yield inner
+        if not file.is_file():
+            yield f"its product {inner} is gone"
+        elif file.stat().st_size != made["bytes"] or hashes.of(file, anew=thorough) != made["sha256"]:
+            yield f"its product {inner} has changed since it was made"
 
 
 def _difference(record: Mapping[str, Any], stage: PlannedStage) -> str:

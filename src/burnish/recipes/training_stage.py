@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.errors import RecipeError
+from burnish.errors import DataError, RecipeError
 from burnish.nn.config import DecoderConfig
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.stage import LatestModel, ReferenceKind, StageConfig, StageContext, StrictModel
@@ -89,6 +89,16 @@ class TrainingStage(StageConfig):
             self.check_model(decoder.config)
             decoder.freeze_layers(self.freeze_layers)
 
+    def check_steps(self, n_examples: int, source: str) -> None:
+        """Raise DataError where so many examples make no optimizer step: the model would leave as it came."""
+        settings = self.training
+        if round(settings.epochs * n_examples) == 0:
+            raise DataError(
+                f"{source}: there would be 0 optimizer steps, and nothing learned: training.epochs {settings.epochs:g} "
+                f"of {n_examples} examples are {settings.epochs * n_examples:.2g}, and a step takes up to "
+                f"training.batch_size, {settings.batch_size}; raise training.epochs, to 1 for all of them, or add data"
+            )
+
     def fit(
         self,
         context: StageContext,
@@ -106,6 +116,11 @@ class TrainingStage(StageConfig):
         """
         from burnish.training.loop import train
 
+        if len(steps) == 0:
+            raise DataError(
+                f"there are 0 optimizer steps to do, and nothing would be learned: training.epochs is "
+                f"{self.training.epochs:g}, and too little of the data could be used; raise it, or add data"
+            )
         with context.display.bar(str(context.folder.name), len(steps), "steps") as bar:
 
             def show(progress: "Progress") -> None:

@@ -94,6 +94,7 @@ class DpoStage(JudgedDataStage):
 
         preferences = self.with_system(context, read_preferences(context.paths(self.pairs), columns=self.columns))
         rows, _ = split_last(preferences, self.heldout, self.pairs)
+        self.check_steps(len(rows), self.pairs)
         encode = partial(preference_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
 

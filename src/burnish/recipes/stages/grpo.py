@@ -68,6 +68,10 @@ class GrpoStage(RolloutStage):
         if self.kl_in == "reward" and self.use_bias_correction_kl:
             yield ("use_bias_correction_kl",), "is about the divergence in the loss; set `kl_in: loss` or remove it"
 
+    @property
+    def prompts_per_rollout(self) -> int:
+        return self.training.batch_size * self.steps_per_generation
+
     def run(self, context: StageContext) -> Metrics:
         from burnish.nn.actor_critic import Reference
         from burnish.objectives.grpo import GRPO
@@ -186,7 +190,7 @@ class GrpoStage(RolloutStage):
                 top_p=self.top_p,
                 max_new_tokens=self.max_new_tokens,
             ),
-            prompts=self.training.batch_size * self.steps_per_generation,
+            prompts=self.prompts_per_rollout,
             num_generations=self.num_generations,
             dynamic_sampling=self.dynamic_sampling,
             micro_batch_tokens=self.training.micro_batch_tokens,

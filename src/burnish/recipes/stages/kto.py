@@ -44,6 +44,7 @@ class KtoStage(JudgedDataStage):
 
         labelled = self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
         rows, _ = split_last(labelled, self.heldout, self.data)
+        self.check_steps(len(rows), self.data)
         encode = partial(labelled_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
 

@@ -62,6 +62,10 @@ class PpoStage(PPOSettings, RolloutStage):
         """As every training, and once more the state of a critic that is a network of its own."""
         return super().disk_bytes(n_parameters) + (2 * 3 * 4 * n_parameters if self.critic.type == "network" else 0)
 
+    @property
+    def prompts_per_rollout(self) -> int:
+        return self.training.batch_size * self.num_mini_batches
+
     def run(self, context: StageContext) -> Metrics:
         from burnish.nn.actor_critic import ActorCritic, Reference
         from burnish.objectives.ppo import PPO
@@ -116,7 +120,7 @@ class PpoStage(PPOSettings, RolloutStage):
 
         return RolloutConfig(
             sampling=Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens),
-            prompts=self.training.batch_size * self.num_mini_batches,
+            prompts=self.prompts_per_rollout,
             num_generations=self.num_generations,
             micro_batch_tokens=self.training.micro_batch_tokens,
         )

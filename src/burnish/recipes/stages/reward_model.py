@@ -58,6 +58,7 @@ class RewardModelStage(JudgedDataStage):
         from burnish.datasets.rankings import ranked_examples
 
         rows, _ = self.read(context)
+        self.check_steps(len(rows), self.pairs)
         encode = partial(ranked_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
 

@@ -34,6 +34,9 @@ class SftStage(Prompted, TrainingStage):
         from burnish.datasets.rows import read_conversations
 
         conversations = self.with_system(context, read_conversations(context.paths(self.data), columns=self.columns))
+        # A conversation may become an example an answer.
+        answers = sum(message["role"] == "assistant" for one in conversations for message in one.messages)
+        self.check_steps(max(answers, len(conversations)), self.data)
         encode = partial(conversation_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, conversations, str(self.model))
 
