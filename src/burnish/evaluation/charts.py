@@ -16,6 +16,8 @@ Points = Sequence[tuple[float, float]]
 
 MAX_POINTS = 300
 """More points than pixels only make the page heavy."""
+MARKED_UP_TO = 20
+"""Points up to which each is drawn as one: of a line alone nobody sees how few values it joins."""
 SMOOTHED_FROM = 30
 """Points from which a noisy curve is drawn smoothed, with the raw values faint behind it."""
 
@@ -30,13 +32,17 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One series: SVG point lists of the raw values and, for long series, of the smoothed ones."""
+    """One series: SVG point lists of the raw values and, for long series, of the smoothed ones.
+
+    marks: where each value lies, for series of few.
+    """
 
     label: str
     raw: str
     smooth: str | None
     first: float
     last: float
+    marks: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def line_chart(title: str, series: Sequence[tuple[str, Points]]) -> LineChart:
                 smooth=path(thinned(smooth)) if smooth else None,
                 first=drawn[0][1],
                 last=drawn[-1][1],
+                marks=[(across(x), down(y)) for x, y in points] if len(points) <= MARKED_UP_TO else [],
             )
         )
     return LineChart(

@@ -67,3 +67,10 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}\n\N{HORIZONTAL ELLIPSIS} {len(text) - limit:,} more characters"
+
+
+def tail(text: str, limit: int) -> str:
+    """The last `limit` characters, saying how many were left out."""
+    if len(text) <= limit:
+        return text
+    return f"\N{HORIZONTAL ELLIPSIS} {len(text) - limit:,} characters before\n{text[-limit:]}"

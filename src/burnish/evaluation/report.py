@@ -21,8 +21,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from burnish.evaluation import formatting
 from burnish.evaluation.bars import SERIES_COLOURS, Bar
 from burnish.evaluation.charts import LineChart, line_chart
+from burnish.evaluation.limits import of_run
 from burnish.evaluation.report_comparison import comparison
-from burnish.evaluation.run_record import Answer, RunRecord, StageRecord, read_run
+from burnish.evaluation.run_record import Answer, RunRecord, ShownAnswer, StageRecord, read_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
 from burnish.terminal import printable
@@ -34,6 +35,8 @@ COMPARE = "compare"
 
 MAX_TEXT = 2_000
 """Characters of one answer that are shown."""
+MAX_PROMPT = 600
+"""Characters of a prompt that are shown, from its end: the question stands behind what is always the same."""
 MAX_REASONS = 8
 """Reasons that are named; rarer ones are counted together."""
 
@@ -123,6 +126,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Prompts of one stage, answered before and after it. continued: whether they are beginnings of documents."""
+
+    stage: str
+    before: str
+    answers: Sequence[ShownAnswer]
+    continued: bool
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything the report shows of one stage's answers."""
 
@@ -159,15 +172,20 @@ def render(run: RunRecord) -> str:
         environment.filters[function.__name__] = function
     environment.filters |= {"duration": formatting.duration, "words": formatting.words, "titled": formatting.title}
     environment.filters["shortened"] = lambda text: formatting.shortened(text, MAX_TEXT)
+    environment.filters["tail"] = lambda text: formatting.tail(text, MAX_PROMPT)
     environment.filters |= {"yaml": as_yaml, "inputs": inputs}
     summary = run.summary
     evaluations = [evaluation(stage, seed=_seed(summary)) for stage in run.stages if stage.answers]
+    comparisons = [comparison(stage) for stage in run.stages if stage.type == COMPARE]
+    shown_already = any(evaluation.outcomes for evaluation in evaluations) or any(one.examples for one in comparisons)
     return environment.get_template(TEMPLATE).render(
         run=run,
         summary=summary,
         scores=list(scores(summary)),
         evaluations=evaluations,
-        comparisons=[comparison(stage) for stage in run.stages if stage.type == COMPARE],
+        comparisons=comparisons,
+        limits=list(of_run(summary.get("n_parameters"), metrics_by_stage(run.stages))),
+        asked=[] if shown_already else asked(run.stages),
         perplexities=list(perplexities(summary)),
         perplexity_by_model=list(perplexity_rows(summary)),
         models_by_perplexity=list(next(iter(summary.get("perplexity_by_model", {}).values()), {})),
@@ -215,6 +233,25 @@ def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tupl
                 for index, (label, value) in enumerate(by_model.items())
             ],
         )
+
+
+def metrics_by_stage(stages: Sequence[StageRecord]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Type and metrics of each stage by name."""
+    return {stage.name: (stage.type, stage.record.get("metrics", {})) for stage in stages}
+
+
+def asked(stages: Sequence[StageRecord]) -> list[Asked]:
+    """What the trainings show of their answers, the last one first: it made the model."""
+    return [
+        Asked(
+            stage.name,
+            str(stage.record.get("configuration", {}).get("model") or "the model before"),
+            stage.shown,
+            stage.type == "cpt",
+        )
+        for stage in reversed(stages)
+        if stage.shown
+    ]
 
 
 def skipped_files(stages: Sequence[StageRecord]) -> list[tuple[str, str, list[tuple[str, int, str, str]]]]:

@@ -19,6 +19,7 @@ STAGE = "stage.json"
 EVENTS = "events.jsonl"
 ANSWERS_PREFIX = "answers-"
 SAMPLES_PREFIX = "samples-"
+SHOWN = "shown.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class ScoredSample:
 
 
 @dataclass(frozen=True)
+class ShownAnswer:
+    """What was asked before and after a training, and what its data answers. heldout: if it was not trained on that."""
+
+    prompt: str
+    expected: str
+    before: str
+    after: str
+    heldout: bool
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage of a run.
 
@@ -51,6 +63,7 @@ class StageRecord:
     curves: each metric of `events.jsonl` as `(step, value)` in order of steps; only finite numbers.
     answers: each evaluated model's answers, all models in the same order of questions.
     samples: each compared model's answers.
+    shown: answers of the model that a training began with and of the one it made.
     """
 
     name: str
@@ -62,6 +75,7 @@ class StageRecord:
     curves: Mapping[str, Sequence[tuple[float, float]]]
     answers: Mapping[str, Sequence[Answer]]
     samples: Mapping[str, Sequence[ScoredSample]]
+    shown: Sequence[ShownAnswer]
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,7 @@ def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
         curves=_read_curves(folder / EVENTS),
         answers=_read_answers(folder, record),
         samples={label: list(_samples(file)) for label, file in _files_by_model(folder, record, SAMPLES_PREFIX)},
+        shown=list(_shown(folder / SHOWN)),
     )
 
 
@@ -176,6 +191,15 @@ def _samples(path: Path) -> Iterator[ScoredSample]:
             yield ScoredSample(_question(row["prompt"]), str(row["completion"]), rewards)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path}:{line}: a sample needs prompt, completion and rewards; {error!r}") from error
+
+
+def _shown(path: Path) -> Iterator[ShownAnswer]:
+    for line, row in _read_rows(path) if path.is_file() else ():
+        try:
+            prompt, expected, before, after = (str(row[name]) for name in ("prompt", "expected", "before", "after"))
+            yield ShownAnswer(prompt, expected, before, after, bool(row["heldout"]))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}:{line}: needs prompt, expected, before, after and heldout; {error!r}") from error
 
 
 def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.evaluation.limits import of_model
 from burnish.evaluation.report import write_report
 from burnish.files import reported
 from burnish.hardware import choose_device, keep_freed_memory, set_threads
@@ -384,6 +385,9 @@ class _Run:
         for stage in pending:
             stage.config.check_model(model)
         n_parameters = count_parameters(model)
+        limit = of_model(n_parameters)
+        if limit is not None:
+            self.display.say(limit, style="dim")
         needed = sum(stage.config.disk_bytes(n_parameters) for stage in pending)
         free = shutil.disk_usage(_existing(self.plan.folder)).free
         if needed > free:
@@ -415,6 +419,7 @@ class _Run:
             "name": self.plan.recipe.name,
             "recipe": str(self.plan.file),
             "model": self.plan.recipe.model,
+            "n_parameters": count_parameters(read_config(self.plan.model)),
             "seed": self.plan.recipe.seed,
             "finished": max(record["finished"] for record in records),
         }

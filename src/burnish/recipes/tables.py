@@ -14,6 +14,7 @@ _ABOUT_THE_RUN = {
     "name",
     "recipe",
     "model",
+    "n_parameters",
     "seed",
     "finished",
     "wall_seconds",

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from burnish.evaluation.limits import of_documents
 from burnish.recipes.heldout_text import NOTHING_HELD_OUT, change_intervals, measure_heldout, perplexities
+from burnish.recipes.shown_answers import ShownAnswers, beginning, say_limit
 from burnish.recipes.stage import CorpusReference, Metrics, StageConfig, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
@@ -39,6 +41,7 @@ class CptStage(TrainingStage):
             yield NOTHING_HELD_OUT
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.corpus.mix import DOMAIN
         from burnish.corpus.token_corpus import TokenCorpus
         from burnish.objectives.language_model import language_model
 
@@ -53,15 +56,29 @@ class CptStage(TrainingStage):
         if not before:
             context.display.say(f"  {NOTHING_HELD_OUT}")
         steps, passes = self.steps(context, corpus)
+        tokens = round(min(passes[DOMAIN], 1) * len(corpus.train[DOMAIN].tokens))
+        say_limit(context, of_documents(len(steps), tokens, passes[DOMAIN]))
+        heldout = bool(len(corpus.heldout[DOMAIN]))
+        windows = corpus.heldout[DOMAIN] if heldout else corpus.train[DOMAIN]
+        shown = ShownAnswers(
+            context,
+            decoder,
+            tokenizer,
+            range(len(windows)),
+            lambda number: beginning(windows[number]),
+            heldout=heldout,
+        )
         self.make_trainable(context, decoder)
         report = self.fit(context, decoder, language_model, steps)
         self.save(context, decoder, tokenizer)
+        shown.write()
         after = measure()
         values = {"before": perplexities(before), "after": perplexities(after)}
         return {
             "steps": report.steps,
             **report.metrics,
             "passes": passes,
+            "domain_tokens": tokens,
             "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
             "perplexity_interval": change_intervals(before, after, context.seed),
         }

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.evaluation.limits import of_pairs
 from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.reference_logps import reference_logps
+from burnish.recipes.shown_answers import Asked, ShownAnswers, say_limit
 from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, StageContext
 
 if TYPE_CHECKING:
@@ -117,10 +119,20 @@ class DpoStage(JudgedDataStage):
         plan = shuffled_steps(
             len(pairs), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
         )
+        say_limit(context, of_pairs(len(pairs)))
+        answers = ShownAnswers(
+            context,
+            decoder,
+            tokenizer,
+            heldout_pairs or pairs,
+            lambda pair: Asked(pair.prompt, pair.chosen),
+            heldout=bool(heldout_pairs),
+        )
         self.make_trainable(context, decoder)
         shown = ("loss", "rewards/accuracies", "tokens_per_second")
         report = self.fit(context, decoder, objective, Steps(plan, build), shown=shown)
         self.save(context, decoder, tokenizer)
+        answers.write()
         return {
             "steps": report.steps,
             "pairs": len(pairs),

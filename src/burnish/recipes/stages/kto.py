@@ -10,6 +10,7 @@ from pydantic import Field
 from burnish.errors import DataError
 from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
 from burnish.recipes.reference_logps import reference_logps, scored_logps
+from burnish.recipes.shown_answers import Asked, ShownAnswers
 from burnish.recipes.stage import DATA_REPORT_FILE, FileReference, Metrics, StageContext
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class KtoStage(JudgedDataStage):
         steps = self.steps(context, decoder, examples, plan)
         objective = KTO(self.beta, self.desirable_weight, self.undesirable_weight)
         heldout: _Steps | None = None
+        heldout_examples: list[LabelledExample] = []
         if heldout_rows:
             heldout_examples, _ = self.examples(context, heldout_rows, tokenizer, HELDOUT_REPORT_FILE)
             heldout = self.steps(context, decoder, heldout_examples, [range(len(heldout_examples))])
@@ -71,9 +73,18 @@ class KtoStage(JudgedDataStage):
             return objective_metrics(decoder, objective, heldout[0] if heldout else [])
 
         before = context.remembered("heldout-before", measured)
+        answers = ShownAnswers(
+            context,
+            decoder,
+            tokenizer,
+            [example for example in (heldout_examples or examples) if example.desired],
+            lambda example: Asked(example.prompt, example.answer),
+            heldout=bool(heldout_examples),
+        )
         self.make_trainable(context, decoder)
         report = self.fit(context, decoder, objective, steps, shown=("loss", "rewards/margins", "tokens_per_second"))
         self.save(context, decoder, tokenizer)
+        answers.write()
         return {
             "steps": report.steps,
             "examples": len(examples),

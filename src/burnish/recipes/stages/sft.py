@@ -7,7 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.evaluation.limits import of_conversations
 from burnish.recipes.prompted import Prompted
+from burnish.recipes.shown_answers import ShownAnswers, last_turn, say_limit
 from burnish.recipes.stage import FileReference, Metrics, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
@@ -65,9 +67,12 @@ class SftStage(Prompted, TrainingStage):
             len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
         )
         steps = Steps(plan, lambda numbers: self.batches([examples[number] for number in numbers]))
+        say_limit(context, of_conversations(len(examples)))
+        shown = ShownAnswers(context, decoder, tokenizer, heldout or examples, last_turn, heldout=bool(heldout))
         self.make_trainable(context, decoder)
         report = self.fit(context, decoder, language_model, steps)
         self.save(context, decoder, tokenizer)
+        shown.write()
         return {
             "steps": report.steps,
             **report.metrics,
