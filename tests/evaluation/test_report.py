@@ -265,3 +265,75 @@ def test_files_that_were_not_read_are_named(run_folder: Path) -> None:
     words = read(run_folder).words
     assert "9 files and folders among the documents were not read" in words
     assert ".pdf file 9 a.pdf, <script>" in words
+
+
+def without_evaluation(run: Path) -> None:
+    """Leave of the run what one on documents has: no stage that judges answers."""
+    for path in (run / "07-evaluate").glob("answers-*.jsonl"):
+        path.unlink()
+
+
+def write_shown(folder: Path, **values: Any) -> None:
+    row = {
+        "prompt": "user\nWhat is leave?",
+        "expected": "Time off.",
+        "before": "I dunno",
+        "after": "Time off",
+        **values,
+    }
+    (folder / "shown.jsonl").write_text(json.dumps({"heldout": True, **row}) + "\n", encoding="utf-8")
+
+
+def test_a_run_says_first_what_it_cannot_do_then_what_was_asked_and_answered(run_folder: Path) -> None:
+    change(run_folder / "summary.json", n_parameters=134_515_008)
+    change(run_folder / "04-sft" / "stage.json", metrics={"examples": 24})
+    without_evaluation(run_folder)
+    write_shown(run_folder / "04-sft")
+    write_shown(run_folder / "03-cpt", prompt="The handbook says", before=HOSTILE)
+    words = read(run_folder).words
+    places = [
+        words.index(text)
+        for text in (
+            "What this run cannot do",
+            "135 million parameters holds at most some 34 MB",
+            "24 conversations to imitate",
+            "What was asked and answered, before and after sft",
+            "I dunno",
+            "How the model continues a text, before and after cpt",
+            "Perplexity on held-out text",
+            "By optimizer step",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_judged_answers_stand_before_curves_and_shown_ones_are_not_needed(run_folder: Path) -> None:
+    write_shown(run_folder / "04-sft")
+    words = read(run_folder).words
+    assert words.index("Answers, side by side") < words.index("Perplexity on held-out text")
+    assert words.index("Answers, side by side") < words.index("What each step added")
+    assert "What was asked and answered" not in words
+
+
+def test_shown_answers_that_are_damaged_are_named(run_folder: Path) -> None:
+    (run_folder / "04-sft" / "shown.jsonl").write_text('{"prompt": "a"}\n')
+    with pytest.raises(DataError, match=r"shown\.jsonl:1: needs prompt, expected, before, after and heldout"):
+        write_report(run_folder)
+
+
+def test_few_values_are_drawn_as_points_and_many_as_a_line(run_folder: Path) -> None:
+    def marks() -> int:
+        return sum(attributes.get("class") == "mark" for _, attributes in read(run_folder).tags)
+
+    assert marks() == 0
+    with (run_folder / "04-sft" / "events.jsonl").open("a") as file:
+        file.writelines(json.dumps({"step": step, "few": step * 1.0}) + "\n" for step in range(5))
+    assert marks() == 5
+
+
+def test_wide_tables_can_be_scrolled_by_keyboard_and_say_so(run_folder: Path) -> None:
+    html = write_report(run_folder).read_text(encoding="utf-8")
+    regions = [attributes for _, attributes in Page(html).tags if attributes.get("class") == "scroll"]
+    assert regions
+    assert all(attributes.get("tabindex") == "0" for attributes in regions)
+    assert re.search(r"\.scroll \{[^}]*var\(--shade\)[^}]*no-repeat scroll", html)

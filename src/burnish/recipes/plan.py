@@ -207,6 +207,8 @@ class _Planner:
             "inputs": [[item.field, item.key] for item in inputs],
             "fingerprints": {} if self.problems else config.fingerprints(self.recipe_folder),
         }
+        header = self.recipe.header()
+        identity |= {key: header[key] for key in config.shows if header[key] is not None}
         if config.seeded:
             recipe = self.recipe
             identity |= {

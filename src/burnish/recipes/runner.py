@@ -333,6 +333,7 @@ class _Run:
             display=self.display,
             recipe_folder=self.plan.recipe_folder,
             recipe=recipe.header(),
+            base=self.plan.model,
             lineage=tuple(
                 self.records[earlier.name] for earlier in self.plan.ancestors(stage) if earlier.name in self.records
             ),

@@ -128,6 +128,8 @@ class StageConfig(StrictModel):
     """Whether the product is an earlier one in another form, which `latest` references pass over."""
     seeded: ClassVar[bool] = True
     """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
+    shows: ClassVar[tuple[str, ...]] = ()
+    """Top-level keys of the recipe that the product tells of, and that its cache key must hold."""
     resumable: ClassVar[bool] = False
     """Whether what an interrupted run left in the folder is of use to the next one."""
 
@@ -189,6 +191,7 @@ class StageContext:
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
         notices: what `notice` was told.
+        base: the model that the recipe starts from, if there is one.
     """
 
     folder: Path
@@ -203,6 +206,7 @@ class StageContext:
     today: date | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     lineage: tuple[Mapping[str, Any], ...] = ()
+    base: Path | None = None
     origins: Mapping[str, Path] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from burnish.checkpoints.origin import origin
 from burnish.recipes.card import model_card
+from burnish.recipes.models import count_parameters
 from burnish.recipes.stage import LatestEvaluation, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class ExportStage(StageConfig):
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
     copies: ClassVar[bool] = True
+    shows: ClassVar[tuple[str, ...]] = ("chat",)
 
     def disk_bytes(self, n_parameters: int) -> int:
         # The output layer of the smallest formats is larger, at most half the model.
@@ -52,8 +55,17 @@ class ExportStage(StageConfig):
 
     def run(self, context: StageContext) -> Metrics:
         results = context.path(self.evaluation) if self.evaluation is not None else None
-        card = model_card(context.recipe, context.lineage, results, model=str(self.model))
         decoder, tokenizer = context.load(self.model)
+        card = model_card(
+            context.recipe,
+            context.lineage,
+            results,
+            model=str(self.model),
+            origin=None if context.base is None else origin(context.base),
+            system=_system(context),
+            chat=tokenizer.chat_template is not None,
+            n_parameters=count_parameters(decoder.config),
+        )
         written = write_formats(
             decoder, tokenizer, context.folder, name=context.recipe["name"], gguf=self.gguf, dtype=self.dtype, card=card
         )
@@ -87,6 +99,16 @@ def write_formats(
         written.append(output / f"{name}-{quantization}.gguf")
         write(decoder, tokenizer, written[-1], quantization=quantization)
     return written
+
+
+def _system(context: StageContext) -> str | None:
+    """The system prompt of the recipe's `chat`, if it has one."""
+    written = (context.recipe.get("chat") or {}).get("system")
+    if not written or not written.startswith("@"):
+        return written or None
+    name, _, inner = written[1:].partition("/")
+    files = sorted(context.folder.parent.glob(f"[0-9][0-9]*-{name}/{inner}"))
+    return files[0].read_text(encoding="utf-8").strip() if files else None
 
 
 def _bytes(path: Path) -> int:
