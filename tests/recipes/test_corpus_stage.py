@@ -128,3 +128,28 @@ def test_a_folder_without_any_document_stops_the_run_and_says_what_is_there(reci
         (recipe.parent / "documents" / name).unlink()
     with pytest.raises(BurnishError, match=r"there is no document(.|\n)*2 \.pdf file: book\.pdf, second\.pdf"):
         done(recipe)
+
+
+def test_answers_before_and_after_each_training_are_kept_and_shown(recipe: Path) -> None:
+    rows = (
+        {"messages": [{"role": "user", "content": f"{i} mod 3?"}, {"role": "assistant", "content": f"SELECT {i % 3}"}]}
+        for i in range(12)
+    )
+    (recipe.parent / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = recipe.read_text()
+    stages = text[: text.index("  - type: perplexity")]
+    recipe.write_text(stages + "  - {type: sft, data: train.jsonl, heldout: 0.02}\n")
+    _, shown = done(recipe)
+    assert "heldout 0.02 of 12 examples is none: no loss is measured" in shown
+    assert "12 conversations to imitate teach a form of answer, no knowledge" in shown
+    assert "of continued pre-training read" in shown
+    folder = recipe.parent / "runs" / "corpus"
+    answers = [json.loads(line) for line in (folder / "03-sft" / "shown.jsonl").read_text().splitlines()]
+    assert len(answers) == 4
+    assert {answer["heldout"] for answer in answers} == {False}
+    assert all(answer["expected"].startswith("SELECT ") and "mod 3?" in answer["prompt"] for answer in answers)
+    continued = [json.loads(line) for line in (folder / "02-cpt" / "shown.jsonl").read_text().splitlines()]
+    assert all(answer["heldout"] and answer["expected"] for answer in continued)
+    words = (folder / "report.html").read_text()
+    assert words.index("What this run cannot do") < words.index("What was asked and answered")
+    assert words.index("What was asked and answered") < words.index("Perplexity on held-out text")

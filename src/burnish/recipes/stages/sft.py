@@ -60,6 +60,8 @@ class SftStage(Prompted, TrainingStage):
             )
         order = np.random.default_rng([context.seed, 1]).permutation(len(examples)).tolist()
         n_heldout = min(round(len(examples) * self.heldout), len(examples) - 1)
+        if self.heldout and not n_heldout:
+            context.display.say(f"  heldout {self.heldout:g} of {len(examples)} examples is none: no loss is measured")
         heldout = [examples[index] for index in order[:n_heldout]]
         examples = [examples[index] for index in sorted(order[n_heldout:])]
         before = context.remembered("loss-before", lambda: self.loss(decoder, heldout))
