@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from workshop import SAME_BITS, make_workshop
 
 from burnish.checkpoints.origin import Origin, origin
 from burnish.recipes.card import model_card
+from burnish.recipes.display import Display
+from burnish.recipes.runner import run
 
 RECIPE = {"name": "handbook", "model": "models/base", "seed": 1}
 KNOWN = Origin("apache-2.0", repository="HuggingFaceTB/SmolLM2-135M-Instruct", languages=("en",))
@@ -166,3 +169,15 @@ def test_the_repository_of_a_gguf_file_may_be_presumed_and_is_said_to_be(tmp_pat
     assert "is put together from the base model's file: check it" in model_card(
         RECIPE, STAGES, None, model="@sft", origin=found
     )
+
+
+def test_the_cards_of_an_export_follow_the_recipes_system_prompt(tmp_path: Path) -> None:
+    recipe = make_workshop(
+        tmp_path / "workshop",
+        "name: card" + SAME_BITS + "system: Answer in SQL.\nstages:\n  - {type: export, model: base}\n",
+    )
+    run(recipe, runs=tmp_path / "runs", display=Display(quiet=True))
+    card = tmp_path / "runs" / "card" / "01-export" / "model" / "README.md"
+    assert "## System prompt\n\n    Answer in SQL." in card.read_text()
+    run(recipe, overrides=["system=Answer in prose."], runs=tmp_path / "runs", display=Display(quiet=True))
+    assert "## System prompt\n\n    Answer in prose." in card.read_text()

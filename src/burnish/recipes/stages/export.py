@@ -46,7 +46,7 @@ class ExportStage(StageConfig):
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
     copies: ClassVar[bool] = True
-    shows: ClassVar[tuple[str, ...]] = ("chat",)
+    shows: ClassVar[tuple[str, ...]] = ("system", "chat")
 
     def disk_bytes(self, n_parameters: int) -> int:
         # The output layer of the smallest formats is larger, at most half the model.
@@ -102,8 +102,8 @@ def write_formats(
 
 
 def _system(context: StageContext) -> str | None:
-    """The system prompt of the recipe's `chat`, if it has one."""
-    written = (context.recipe.get("chat") or {}).get("system")
+    """The system prompt of the recipe's `chat`, or else of the recipe, if it has one."""
+    written = (context.recipe.get("chat") or {}).get("system") or context.recipe.get("system")
     if not written or not written.startswith("@"):
         return written or None
     name, _, inner = written[1:].partition("/")
