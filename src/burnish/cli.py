@@ -54,6 +54,28 @@ class Quantization(StrEnum):
     Q4_0 = "Q4_0"
 
 
+class ReadingStage(StrEnum):
+    """Stages that read data files."""
+
+    corpus = "corpus"
+    cpt = "cpt"
+    sft = "sft"
+    dpo = "dpo"
+    reward_model = "reward_model"
+    kto = "kto"
+    sample = "sample"
+    grpo = "grpo"
+    ppo = "ppo"
+    evaluate = "evaluate"
+
+
+class TaskVerifier(StrEnum):
+    """What can judge the answers to tasks by the rows alone."""
+
+    sql = "sql"
+    numbers = "numbers"
+
+
 class StoredDtype(StrEnum):
     """Number formats of a Hugging Face folder."""
 
@@ -389,14 +411,33 @@ def convert(
 @data_app.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")
 def data_check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL, JSON or Parquet files.")],
+    stage: Annotated[
+        ReadingStage | None, typer.Option("--for", help="Say whether this stage can use the files.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=COLUMN", help="A column's name, as in the stage's columns; may be repeated."),
+    ] = None,
+    verifier: Annotated[
+        TaskVerifier | None, typer.Option(help="What will judge the answers to tasks.", show_default=False)
+    ] = None,
 ) -> None:
-    """Validate data files: the format is recognised, and every bad row named with its line and the reason."""
-    from burnish.recipes.data_check import describe
+    """Validate data files: the format is recognised, and every bad row named with its line and the reason.
 
+    Keys that nothing reads are counted and named. With --for it is checked that a stage can use the files.
+    """
+    from burnish.recipes.data_check import describe, describe_for
+
+    renamed = dict(column.partition("=")[::2] for column in columns or ())
+    if not all(renamed.values()) or (stage is None and (renamed or verifier)):
+        raise BurnishError("--columns is KEY=COLUMN, such as prompt=question, and like --verifier needs --for STAGE")
     failures = []
     for file in files:
         try:
-            _say(f"{file}: {describe(file)}")
+            if stage is None:
+                _say(f"{file}: {describe(file)}")
+            else:
+                _say(f"{file}: {describe_for(file, stage.value, columns=renamed, verifier=verifier)}")
         except BurnishError as error:
             failures.append(str(error))
     if failures:

@@ -1,6 +1,6 @@
 """What kind of data a file holds, told after every row of it was validated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,15 @@ from burnish.corpus.documents import read_documents
 from burnish.corpus.folders import ROW_SUFFIXES, Skipped
 from burnish.corpus.folders import describe as describe_skipped
 from burnish.datasets.fields import present
-from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, PAIR_KEYS, format_name
+from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, MARGIN_KEYS, PAIR_KEYS, format_name
+from burnish.datasets.messages import hint
+from burnish.datasets.report import unused_keys
 from burnish.datasets.rows import (
+    Conversation,
     Labelled,
     Preference,
     Ranking,
+    Task,
     read_conversations,
     read_labelled,
     read_preferences,
@@ -21,6 +25,25 @@ from burnish.datasets.rows import (
     read_tasks,
 )
 from burnish.errors import DataError
+from burnish.rewards.numbers import NumberVerifier
+
+Item = Conversation | Preference | Ranking | Labelled | Task
+JUDGED_KEYS = ("sql", "answer")
+SHOWN = 5
+
+# What a stage reads, by the stage's name, and how many rows it needs at least.
+READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
+    "sft": ("conversation", read_conversations, 2),
+    "dpo": ("preference", read_preferences, 1),
+    "reward_model": ("ranked list", read_rankings, 1),
+    "kto": ("labelled answer", read_labelled, 2),
+    "sample": ("task", read_tasks, 1),
+    "grpo": ("task", read_tasks, 1),
+    "ppo": ("task", read_tasks, 1),
+    "evaluate": ("task", read_tasks, 1),
+}
+DOCUMENT_STAGES = ("corpus", "cpt")
+STAGES = (*DOCUMENT_STAGES, *READS)
 
 
 def describe(file: Path) -> str:
@@ -29,29 +52,109 @@ def describe(file: Path) -> str:
     Raises DataError that lists bad rows by line and reason.
     """
     if file.is_dir() or not any(suffix in ROW_SUFFIXES for suffix in file.suffixes):
-        skipped: list[Skipped] = []
-        documents = read_documents(file, skipped=skipped)
-        characters = sum(len(document.text) for document in documents)
-        return f"{_count(len(documents), 'document')}, {characters:,} characters{_not_read(skipped)}"
-    first = next((row.value for row in read_rows(file)), None)
-    if first is None:
-        raise DataError(f"{file}: has no row")
+        return _documents(file)
+    first = _first_row(file)
     if all(present(first, key) for key in PAIR_KEYS):
         preferences = read_preferences(file)
-        return f"{_count(len(preferences), 'preference')} ({format_name(first)} format){_faults(preferences)}"
+        kind = f"{_count(len(preferences), 'preference')} ({format_name(first)} format)"
+        return f"{kind}{_faults(preferences)}{_unused(preferences, but=MARGIN_KEYS)}"
     if any(present(first, key) for key in LIST_KEYS):
         rankings = read_rankings(file)
         answers = sum(len(ranking.answers) for ranking in rankings)
-        return f"{_count(len(rankings), 'ranked list')} of {answers:,} answers{_faults(rankings)}"
+        kind = f"{_count(len(rankings), 'ranked list')} of {answers:,} answers"
+        return f"{kind}{_faults(rankings)}{_unused(rankings)}"
     if any(present(first, key) for key in LABEL_KEYS):
         labelled = read_labelled(file)
         desired = sum(one.desired for one in labelled)
-        return f"{_count(len(labelled), 'labelled answer')}, {desired:,} of them desired{_faults(labelled)}"
+        kind = f"{_count(len(labelled), 'labelled answer')}, {desired:,} of them desired"
+        return f"{kind}{_faults(labelled)}{_unused(labelled)}"
     if present(first, "text") and not any(present(first, key) for key in ("messages", "conversations", "prompt")):
         return f"{_count(len(read_documents(file)), 'document')}"
-    if _has_answer(first):
-        return f"{_count(len(read_conversations(file)), 'conversation')} ({format_name(first)} format)"
-    return f"{_count(len(read_tasks(file)), 'task')} ({format_name(first)} format)"
+    items: Sequence[Item] = read_conversations(file) if _has_answer(first) else read_tasks(file)
+    noun = "conversation" if _has_answer(first) else "task"
+    return f"{_count(len(items), noun)} ({format_name(first)} format){_faults(items)}{_unused(items)}"
+
+
+def describe_for(
+    file: Path, stage: str, *, columns: Mapping[str, str] | None = None, verifier: str | None = None
+) -> str:
+    """What a stage can do with the file.
+
+    Args:
+        stage: one of `STAGES`.
+        columns: as in the stage's recipe.
+        verifier: what judges answers to tasks, "sql" or "numbers"; evaluate has SQL if it is left out.
+
+    Raises:
+        DataError: the stage cannot use the file; the message says why and what to do.
+    """
+    if stage in DOCUMENT_STAGES:
+        return _documents(file)
+    noun, read, least = READS[stage]
+    try:
+        items = read(file, columns=columns)
+    except DataError as error:
+        raise DataError(f"{file}: not for {stage}, which reads {noun}s:\n{indented(str(error))}") from None
+    usable = sum(item.fault is None for item in items)
+    faults = _faults(items)
+    if usable < least:
+        raise DataError(f"{file}: not for {stage}, which needs {_count(least, noun)}; {usable} can be used{faults}")
+    text = f"{_count(usable, noun)} for {stage}"
+    if noun == "task":
+        text += _judged(file, [item for item in items if isinstance(item, Task)], stage, verifier)
+    elif stage == "kto":
+        desired = sum(isinstance(item, Labelled) and item.fault is None and item.desired for item in items)
+        text += f", {desired:,} of them desired"
+        if desired in (0, usable):
+            text += "; KTO learns from the difference, and here is only one kind"
+    return f"{text}{faults}{_unused(items)}"
+
+
+def _judged(file: Path, tasks: Sequence[Task], stage: str, verifier: str | None) -> str:
+    """What is said of the tasks' answers. Raises DataError where the verifier reads what the rows do not have."""
+    verifier = verifier or ("sql" if stage == "evaluate" else None)
+    if verifier is None:
+        keys = sorted({key for task in tasks for key in JUDGED_KEYS if present(task.row, key)})
+        there = f"; of what a verifier could read there is: {', '.join(keys)}" if keys else ""
+        return there if stage == "sample" or keys else "; no row has what the verifiers of SQL and numbers read"
+    lacking: list[tuple[str, str]] = []
+    for task in tasks:
+        try:
+            if verifier == "numbers":
+                NumberVerifier("answer").gold(task.row)
+            elif not isinstance(task.row.get("sql"), str):
+                lacking.append((str(task.place), f'no "sql", the query whose result is expected{_gold_hint(task.row)}'))
+        except DataError as error:
+            lacking.append((str(task.place), str(error)))
+    if lacking:
+        lines = [f"{place}: {reason}" for place, reason in lacking[:SHOWN]]
+        lines += [f"and {len(lacking) - SHOWN:,} more rows"] if len(lacking) > SHOWN else []
+        listed = indented("\n".join(lines))
+        raise DataError(
+            f"{file}: not for {stage}, which reads tasks that the verifier '{verifier}' can judge:\n{listed}"
+        )
+    return f", each with what the verifier '{verifier}' reads"
+
+
+def _gold_hint(row: Mapping[str, Any]) -> str:
+    """Which other key of the row may hold the query."""
+    names = ("query", "gold", "gold_sql", "sql_query", "answer", "target", *ANSWER_KEYS)
+    found = next((key for key in row if key.casefold() in names and isinstance(row[key], str)), None)
+    return f"; is it {found!r}? Then rename that column to sql" if found else hint("sql", row)
+
+
+def _documents(file: Path) -> str:
+    skipped: list[Skipped] = []
+    documents = read_documents(file, skipped=skipped)
+    characters = sum(len(document.text) for document in documents)
+    return f"{_count(len(documents), 'document')}, {characters:,} characters{_not_read(skipped)}"
+
+
+def _first_row(file: Path) -> dict[str, Any]:
+    first = next((row.value for row in read_rows(file)), None)
+    if first is None:
+        raise DataError(f"{file}: has no row")
+    return first
 
 
 def _has_answer(row: Mapping[str, Any]) -> bool:
@@ -62,15 +165,29 @@ def _has_answer(row: Mapping[str, Any]) -> bool:
     return any(present(row, key) for key in ANSWER_KEYS)
 
 
-def _faults(rows: Sequence[Preference | Ranking | Labelled], shown: int = 5) -> str:
+def _faults(rows: Sequence[Item]) -> str:
     """Lines about the rows that are well-formed and teach nothing; nothing where there are none."""
     faulty = [row for row in rows if row.fault is not None]
     if not faulty:
         return ""
     lines = [f"{_count(len(faulty), 'row')} of it will be dropped:"]
-    lines += [f"  {row.place}: {row.fault}" for row in faulty[:shown]]
-    lines += [f"  and {len(faulty) - shown} more"] if len(faulty) > shown else []
+    lines += [f"  {row.place}: {row.fault}" for row in faulty[:SHOWN]]
+    lines += [f"  and {len(faulty) - SHOWN} more"] if len(faulty) > SHOWN else []
     return "\n" + "\n".join(lines)
+
+
+def _unused(rows: Sequence[Item], but: Sequence[str] = ()) -> str:
+    """A line about the keys that nothing reads, `but` some; nothing where there are none."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        for key in row.unused:
+            if key not in but:
+                found.setdefault((row.place.file, key), []).append(row.place.line)
+    return f"\n{unused_keys(found)}" if found else ""
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def _not_read(skipped: Sequence[Skipped]) -> str:

@@ -10,7 +10,7 @@ from burnish.errors import DataError
 from burnish.evaluation.limits import of_conversations
 from burnish.recipes.prompted import Prompted
 from burnish.recipes.shown_answers import ShownAnswers, last_turn, say_limit
-from burnish.recipes.stage import FileReference, Metrics, StageContext
+from burnish.recipes.stage import DATA_REPORT_FILE, FileReference, Metrics, StageContext
 from burnish.recipes.training_stage import TrainingStage
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ class SftStage(Prompted, TrainingStage):
         context.report(kept)
         if len(examples) < 2:
             raise DataError(
-                f"{self.data}: fewer than two usable examples; raise max_length ({self.max_length}) or add data"
+                f"{self.data}: {len(examples)} usable of {len(conversations)} rows, and two are needed; raise "
+                f"max_length ({self.max_length}), add rows, or see why they were dropped: "
+                f"{context.folder / DATA_REPORT_FILE}"
             )
         order = np.random.default_rng([context.seed, 1]).permutation(len(examples)).tolist()
         n_heldout = min(round(len(examples) * self.heldout), len(examples) - 1)
