@@ -11,7 +11,7 @@ import pytest
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from burnish.errors import DataError
+from burnish.errors import CheckpointError, DataError
 from burnish.text.chat import Encoding, Message, encode_answers, encode_prompt, encode_question
 from burnish.text.tokenizer import Tokenizer
 
@@ -310,3 +310,19 @@ def test_the_template_that_tools_call_for(references: Any) -> None:
     assert not encoding.lost
     (plain,) = encode_answers(tokenizer, messages[:1] + messages[3:])
     assert plain.tokens == encode_answers(tokenizer_of("llama3"), messages[:1] + messages[3:])[0].tokens
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("model/tokenizer.json", "add to its list eos_token_id 259 \\(generation_config.json\\)"),
+        ("model.gguf", "set it to 259 \\(tokenizer.ggml.eot_token_id\\)"),
+    ],
+)
+def test_an_answer_that_nothing_ends_says_what_to_do(source: str, remedy: str) -> None:
+    tokenizer = tokenizer_of("qwen2_5")
+    assert tokenizer.backend.token_to_id("<|im_end|>") == 257
+    ended = "{% for m in messages %}{{ m.content }}<|im_start|>{% endfor %}"
+    tokenizer = replace(tokenizer, source=source, chat_template=ended)
+    with pytest.raises(CheckpointError, match=rf"without a stop token .*ends the turn with '<\|im_start\|>': {remedy}"):
+        encode_answers(tokenizer, CONVERSATIONS["turns"][0])

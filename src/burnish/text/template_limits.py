@@ -35,7 +35,7 @@ MAX_BITS = 2**16
 
 _MAX_RANGE = 100_000  # as in jinja2's sandbox
 _ENTRY = 16  # characters that an entry of a list counts as
-_STEPS_BETWEEN_LOOKS = 64
+_STEPS_BETWEEN_LOOKS = 512
 # Filters that take more than one pass over a text.
 _SLOW = frozenset({"striptags", "urlize", "wordwrap", "pprint", "xmlattr", "sum"})
 # A width or precision of six digits, or one that another value says, in printf's form or in Python's.
@@ -53,7 +53,7 @@ class _Meter:
 
     def __init__(self, given: object) -> None:
         self.made = self._steps = 0
-        self._deadline = time.thread_time() + MAX_SECONDS
+        self._deadline: float | None = None
         self._known: dict[int, tuple[object, int, int]] = {}
         n_characters, _ = self.measure(given)
         self.max_text = max(MAX_TEXT, 8 * n_characters)
@@ -61,7 +61,13 @@ class _Meter:
 
     def step(self) -> None:
         self._steps += 1
-        if self._steps % _STEPS_BETWEEN_LOOKS == 0 and time.thread_time() > self._deadline:
+        if self._steps % _STEPS_BETWEEN_LOOKS:
+            return
+        # To ask for the time costs more than to render a short conversation, which never comes here.
+        now = time.thread_time()
+        if self._deadline is None:
+            self._deadline = now + MAX_SECONDS
+        elif now > self._deadline:
             raise LimitError(f"it computes for more than {MAX_SECONDS:.0f} seconds")
 
     def make(self, size: int) -> None:

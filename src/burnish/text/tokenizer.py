@@ -159,8 +159,9 @@ class Tokenizer:
 
         The code points that this package keeps for such uses are left out.
         """
-        text = text.translate(_RESERVED)
-        if self._control_pattern is None:
+        if not text.isascii():
+            text = text.translate(_RESERVED)
+        if self._control_pattern is None or not any(first in text for first in self._control_firsts):
             return text
         return self._control_pattern.sub(rf"\g<0>{SENTINEL}", text)
 
@@ -251,6 +252,11 @@ class Tokenizer:
         if not self._control_texts:
             return None
         return re.compile(f"(?=(?:{'|'.join(map(re.escape, self._control_texts))}))(?s:.)")
+
+    @cached_property
+    def _control_firsts(self) -> frozenset[str]:
+        """The characters that control tokens begin with: few texts have any, and those need no search."""
+        return frozenset(text[:1] for text in self._control_texts)
 
     @cached_property
     def _plain(self) -> Backend:
