@@ -358,6 +358,9 @@ def export(
         bool, typer.Option("--folder", help="Write a Hugging Face folder, also beside GGUF files.")
     ] = False,
     dtype: Annotated[StoredDtype, typer.Option(help="Numbers of the Hugging Face folder.")] = StoredDtype.float32,
+    context_length: Annotated[
+        int | None, typer.Option(min=1, help="Longest text of the GGUF files in tokens, if shorter than the model's.")
+    ] = None,
 ) -> None:
     """Write a model in other formats: a Hugging Face folder (the default), GGUF files for llama.cpp, or both."""
     import burnish
@@ -369,6 +372,7 @@ def export(
         output,
         name=model.resolve().stem,
         gguf=[quantization.value for quantization in gguf or ()],
+        context_length=context_length,
         dtype=dtype.value,
         folder=folder or not gguf,
     )

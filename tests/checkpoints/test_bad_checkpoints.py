@@ -1,6 +1,7 @@
 """Every kind of bad model folder, GGUF file and adapter is a `CheckpointError` that names the file and the fault."""
 
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -276,6 +277,57 @@ def of_kind(name: str, kind: int) -> Damage:
     return damage
 
 
+def info_of(path: Path, name: str) -> int:
+    """Where the header says of a tensor how many dimensions it has; sizes, type and offset follow."""
+    return path.read_bytes().index(struct.pack("<Q", len(name)) + name.encode()) + 8 + len(name)
+
+
+def offset_of(path: Path, name: str) -> tuple[int, int]:
+    """Where the header has a tensor's offset, and the offset."""
+    content, place = path.read_bytes(), info_of(path, name)
+    place += 4 + 8 * int(struct.unpack_from("<I", content, place)[0]) + 4
+    return place, struct.unpack_from("<Q", content, place)[0]
+
+
+def move(name: str, by: int) -> Damage:
+    def damage(path: Path) -> None:
+        place, offset = offset_of(path, name)
+        overwrite(place, struct.pack("<Q", offset + by))(path)
+
+    return damage
+
+
+def swap_offsets(one: str, other: str) -> Damage:
+    def damage(path: Path) -> None:
+        (place, offset), (place_2, offset_2) = offset_of(path, one), offset_of(path, other)
+        overwrite(place, struct.pack("<Q", offset_2))(path)
+        overwrite(place_2, struct.pack("<Q", offset))(path)
+
+    return damage
+
+
+def resize(name: str, *sizes: int) -> Damage:
+    return lambda path: overwrite(info_of(path, name) + 4, struct.pack(f"<{len(sizes)}Q", *sizes))(path)
+
+
+def rename(name: str, other: str) -> Damage:
+    """Gives a tensor or a key another name of the same length."""
+    return lambda path: path.write_bytes(path.read_bytes().replace(name.encode(), other.encode(), 1))
+
+
+def huge_list(path: Path) -> None:
+    content = path.read_bytes()
+    place = content.index(b"tokenizer.ggml.tokens") + len("tokenizer.ggml.tokens") + 4 + 4
+    overwrite(place, struct.pack("<Q", 2**40))(path)
+
+
+def nested_lists(path: Path) -> None:
+    """A key whose value is a list of a list of a list ... a thousand deep."""
+    content = path.read_bytes()
+    place = content.index(b"tokenizer.ggml.tokens") + len("tokenizer.ggml.tokens") + 4
+    path.write_bytes(content[:place] + struct.pack("<IQ", 9, 1) * 100_000 + content[place:])
+
+
 TOKENS = "tokenizer.ggml.tokens"
 GGUF_FILES: dict[str, tuple[Damage, str]] = {
     "empty": (shorten(0), "cannot read"),
@@ -289,6 +341,26 @@ GGUF_FILES: dict[str, tuple[Damage, str]] = {
     "absurd number of tensors": (overwrite(8, struct.pack("<Q", 2**60)), "announces"),
     "absurd length of a key": (overwrite(24, struct.pack("<Q", 2**62)), "truncated or damaged"),
     "a key that is not text": (overwrite(32, b"\xff\xff"), "not UTF-8"),
+    "a list of 2^40 texts": (huge_list, "announces a list of 1,099,511,627,776 entries"),
+    "lists in lists": (nested_lists, "a list of lists"),
+    "a key twice": (rename("llama.rope.freq_base", "llama.context_length"), "twice"),
+    "two tensors of one name": (rename("blk.0.attn_k.weight", "blk.0.attn_q.weight"), "two tensors of the name"),
+    "tensors that swap places": (
+        swap_offsets("blk.0.attn_k.weight", "blk.0.attn_v.weight"),
+        "is said to begin at byte",
+    ),
+    "a tensor over another": (move("blk.0.attn_k.weight", -32), "blk.0.attn_k.weight is said to begin at byte"),
+    "a tensor between two bounds": (move("blk.0.attn_k.weight", 4), "blk.0.attn_k.weight is said to begin at byte"),
+    "a tensor beyond the end": (move("output_norm.weight", 2**62), "is said to begin at byte"),
+    "a tensor of 2^80 bytes": (resize("blk.0.attn_k.weight", 2**40, 2**40), "is truncated: tensor blk.0.attn_k.weight"),
+    "an alignment of no power of two": (edit_gguf({"general.alignment": 48}), "general.alignment is 48"),
+    "seen from both sides": (edit_gguf({"llama.attention.causal": False}), "llama.attention.causal is False"),
+    "a key of another model": (edit_gguf({"llama.logit_scale": 2.0}), "llama.logit_scale is 2.0, which is not a known"),
+    "layers that differ": (
+        edit_gguf({"llama.block_count": 2, "llama.attention.head_count_kv": [2, 4]}),
+        "llama.attention.head_count_kv is [2, 4], but layers that differ",
+    ),
+    "numbers of other layers": (edit_gguf({"llama.feed_forward_length": [64, 64]}), "each of the 1 layers"),
     "one part of several": (edit_gguf({"split.count": 3}), "one of 3 parts"),
     "unknown family": (edit_gguf(architecture="rwkv7"), "general.architecture is 'rwkv7'"),
     "a size is missing": (edit_gguf({"llama.block_count": ...}), "llama.block_count is missing"),
@@ -413,6 +485,50 @@ def test_things_that_are_no_model(name: str, tmp_path: Path) -> None:
     file, make, fault = OTHERS[name]
     make(tmp_path / file)
     assert_refused(tmp_path / file, file, fault)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize(
+    "name", ["model.gguf", "model/config.json", "model/model.safetensors", "adapter/adapter_config.json"]
+)
+def test_a_pipe_is_not_waited_for(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    assert_refused(copy / name if name.endswith(".gguf") else copy / name.split("/")[0], name, "is a pipe")
+
+
+def test_two_tokens_of_one_id(copy: Path) -> None:
+    file = copy / "model" / "tokenizer.json"
+    values = json.loads(file.read_text())
+    values["model"]["vocab"]["zzz"] = values["model"]["vocab"]["a"]
+    file.write_text(json.dumps(values))
+    assert_refused(copy / "model", "tokenizer.json", "both have the id")
+
+
+HEADER_VALUES = st.integers(-(2**70), 2**70) | st.text(max_size=5) | st.none() | st.lists(st.integers(), max_size=3)
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_any_header_of_a_safetensors_file(good: Path, scratch: Path, data: st.DataObject) -> None:
+    """Offsets that overlap, run backwards or beyond the file, other types and shapes, and lengths of the header."""
+    shutil.copytree(good / "model", scratch / "model", dirs_exist_ok=True)
+    content = (good / "model" / WEIGHTS).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    for name in data.draw(st.lists(st.sampled_from(sorted(header)), max_size=2)):
+        key = data.draw(st.sampled_from(["dtype", "shape", "data_offsets"]))
+        header[name][key] = data.draw(st.sampled_from(["F16", "I64", "F8_E4M3"]) if key == "dtype" else HEADER_VALUES)
+    text = json.dumps(header).encode()
+    stated = data.draw(st.just(len(text)) | st.integers(0, 2**64 - 1))
+    (scratch / "model" / WEIGHTS).write_bytes(stated.to_bytes(8, "little") + text + content[8 + length :])
+    load_or_refuse(scratch / "model")
+
+
+@pytest.mark.parametrize("kind", ["[", '{"a":'])
+def test_json_nested_a_million_deep(kind: str, copy: Path) -> None:
+    (copy / "model" / "config.json").write_text(kind * 1_000_000)
+    assert_refused(copy / "model", "config.json", "nested too deeply")
 
 
 def load_or_refuse(path: Path) -> None:

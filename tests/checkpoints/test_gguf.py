@@ -143,7 +143,7 @@ def test_what_the_keys_say(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
     n = tiny_tokenizer.vocab_size
     mistral = metadata_of(make_model("mistral", n), tiny_tokenizer, tmp_path / "a.gguf")
     assert mistral["general.architecture"] == "llama"
-    assert mistral["llama.attention.sliding_window"] == 64
+    assert mistral["llama.attention.sliding_window"] == 128
     gemma = metadata_of(make_model("gemma2", n), tiny_tokenizer, tmp_path / "b.gguf")
     assert gemma["gemma2.attn_logit_softcapping"] == 20.0
     assert gemma["gemma2.final_logit_softcapping"] == 10.0
@@ -278,6 +278,44 @@ def test_layers_without_positions_of_a_file_with_longer_ones(tiny_tokenizer: Tok
     longer = GgufFile(path=path, metadata=file.metadata, tensors={**file.tensors, factors.name: factors})
     with pytest.raises(CheckpointError, match=r"rope_factors_long.weight is not part of a plain phi3 model"):
         gguf.read_state(longer, *gguf.read_config(longer))
+
+
+@pytest.mark.parametrize("name", ["mistral", "qwen2", "qwen3", "smollm3", "phi3"])
+def test_windows_that_llama_cpp_does_not_compute(name: str, tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """They are refused, unless no text within the stated context can outgrow them."""
+    path = tmp_path / "model.gguf"
+    decoder = make_model(name, tiny_tokenizer.vocab_size, sliding_window=64)
+    with pytest.raises(CheckpointError, match=r"has no sliding_window \(64 tokens\).*context_length=64 or less"):
+        gguf.write(decoder, tiny_tokenizer, path)
+    with pytest.raises(CheckpointError, match="no sliding_window"):
+        gguf.write(decoder, tiny_tokenizer, path, context_length=65)
+    assert list(tmp_path.iterdir()) == []
+    gguf.write(decoder, tiny_tokenizer, path, context_length=64)
+    _, config = gguf.read_config(open_gguf(path))
+    assert (config.max_positions, config.sliding_window) == (64, 64)
+    for wrong in (0, 129):
+        with pytest.raises(CheckpointError, match=f"context_length is {wrong}"):
+            gguf.write(decoder, tiny_tokenizer, path, context_length=wrong)
+
+
+def test_one_number_for_each_layer(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    gguf.write(make_model("llama", tiny_tokenizer.vocab_size), tiny_tokenizer, tmp_path / "model.gguf")
+    plain = gguf.read_config(open_gguf(tmp_path / "model.gguf"))
+    lists = {"attention__head_count": [2] * 4, "attention__head_count_kv": [1] * 4, "feed_forward_length": [96] * 4}
+    assert gguf.read_config(edited(tmp_path / "model.gguf", **lists)) == plain
+
+
+def test_a_name_says_nothing_about_the_model(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    """llama.cpp takes "phi3" in a name for a promise about the tokenizer, and loads no other one."""
+    decoder = make_model("llama", tiny_tokenizer.vocab_size)
+    gguf.write(decoder, tiny_tokenizer, tmp_path / "my-phi3.gguf", quantization="F32")
+    assert open_gguf(tmp_path / "my-phi3.gguf").metadata["general.name"] == "my-phi_3"
+    gguf.write(decoder, tiny_tokenizer, tmp_path / "x.gguf", name="Phi-3 of mine")
+    assert open_gguf(tmp_path / "x.gguf").metadata["general.name"] == "Phi_3 of mine"
+    again, tokenizer = load(tmp_path / "my-phi3.gguf")
+    assert again.config == decoder.config
+    text = "<|im_end|> \n the fox"
+    assert tokenizer.encode(text, special=True) == tiny_tokenizer.encode(text, special=True)
 
 
 ARCHITECTURES = {value: key for key, value in gguf_package.MODEL_ARCH_NAMES.items()}

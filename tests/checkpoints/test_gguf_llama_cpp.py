@@ -17,6 +17,8 @@ from references import our_greedy, our_logits
 import burnish
 from burnish.checkpoints import gguf
 from burnish.checkpoints.gguf_file import open_gguf
+from burnish.errors import CheckpointError
+from burnish.nn.config import RopeScaling
 from burnish.nn.decoder import Decoder
 from burnish.text.chat import encode_prompt
 from burnish.text.tokenizer import Tokenizer
@@ -68,6 +70,73 @@ def test_every_architecture(name: str, tiny_tokenizer: Tokenizer, tmp_path: Path
     tolerance = 1e-5 if decoder.config.activation == "silu" else 2e-3
     assert float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
     assert our_greedy(decoder, IDS, 12) == their_greedy(model, IDS, 12)
+
+
+VARIATIONS: list[dict[str, Any]] = [
+    {"qkv_bias": True},
+    {"attention_bias": True},
+    {"feed_forward_bias": True},
+    {"qk_norm": "head"},
+    {"qk_norm": "projection"},
+    {"qk_norm": None},
+    {"sliding_window": 8, "full_attention_layers": ()},
+    {"sliding_window": 8, "full_attention_layers": (1,)},
+    {"sliding_window": 8, "full_attention_layers": (1,), "local_rope_theta": 100.0},
+    {"sliding_window": None, "local_rope_theta": None, "full_attention_layers": ()},
+    {"attention_scale": 0.1},
+    {"attention_softcap": 3.0},
+    {"logits_softcap": 3.0},
+    {"logits_softcap": None},
+    {"attention_softcap": None},
+    {"embedding_scale": 3.0},
+    {"rope_scaling": RopeScaling(kind="linear", factor=4.0)},
+    {"rope_scaling": RopeScaling(kind="yarn", factor=4.0, original_max_positions=8)},
+    {"rope_scaling": RopeScaling(kind="yarn", factor=4.0, original_max_positions=8, attention_factor=1.3)},
+    {"rope_scaling": RopeScaling(kind="yarn", factor=4.0, original_max_positions=8, beta_fast=4.0)},
+    {"rope_scaling": RopeScaling(kind="llama3", factor=4.0, original_max_positions=16)},
+    {"rotary_dim": 16},
+    {"unrotated_layers": ()},
+    {"unrotated_layers": (0, 2)},
+    {"unrotated_layers": (3,)},
+    {"tie_embeddings": True},
+    {"tie_embeddings": False},
+    {"head_dim": 64},
+    {"n_kv_heads": 1},
+    {"n_kv_heads": 2},
+    {"rope_theta": 77.0},
+    {"norm_eps": 0.2},
+    {"parallel": True},
+    {"parallel": False, "shared_norm": False},
+    {"shared_norm": True, "parallel": True},
+    {"activation": "silu"},
+    {"activation": "gelu_tanh"},
+    {"activation": "relu"},
+    {"causal": False},
+    {"norm_placement": "pre"},
+    {"norm_placement": "sandwich"},
+    {"norm_placement": "reordered"},
+    {"positions": "learned"},
+]
+FAMILY_CASES = ["llama", "qwen2", "qwen3", "smollm3", "olmo2", "phi3, partly rotated", "gemma2", "gemma3", "gpt2"]
+FAMILY_CASES += ["gpt_neox", "falcon", "gpt_bigcode"]
+
+
+@pytest.mark.parametrize("name", FAMILY_CASES)
+def test_a_setting_is_computed_by_llama_cpp_or_not_written(
+    name: str, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    written = 0
+    for changes in VARIATIONS:
+        try:
+            decoder = make_model(name, tiny_tokenizer.vocab_size, **changes)
+            gguf.write(decoder, tiny_tokenizer, tmp_path / "m.gguf", quantization="F32")
+        except (ValueError, CheckpointError):
+            continue
+        written += 1
+        theirs = their_logits(in_llama_cpp(tmp_path / "m.gguf", decoder.config.max_positions), IDS)
+        difference = float((our_logits(decoder, IDS) - theirs).abs().max() / theirs.abs().max())
+        assert difference < 3e-3, changes
+    assert written > 5
 
 
 TEXTS = [

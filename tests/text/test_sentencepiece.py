@@ -13,7 +13,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from vocabularies import TRICKY, corpus, sentencepiece_metadata
 
 from burnish.errors import CheckpointError
-from burnish.text.gguf_vocabulary import BYTE, CONTROL, UNKNOWN, model_name
+from burnish.text.gguf_vocabulary import BYTE, CONTROL, UNKNOWN, model_name, spaces_key
 from burnish.text.tokenizer import Tokenizer
 
 with_and_without_prefix = pytest.mark.parametrize("prefix", [True, False])
@@ -154,17 +154,23 @@ def test_user_defined_tokens_are_found_before_anything_is_merged(tokenizers: dic
 
 
 def test_spaces_behind_the_control_tokens_of_phi3() -> None:
-    """llama.cpp knows by the model's name alone that they belong to the token, and so the name is written to say it."""
+    """The architecture says that they belong to the token, or a key; llama.cpp goes by the name, which says it too."""
     metadata = sentencepiece_metadata(prefix=True)
     tokens = [{"<|im_start|>": "<|endoftext|>"}.get(t, t) for t in metadata["tokenizer.ggml.tokens"]]
-    texts = {"general.name": "Phi 3", "tokenizer.ggml.tokens": tokens}
-    plain, named = read(prefix=True, **texts), read(prefix=True, **{**texts, "general.name": "Phi-3 mini"})
+    texts = {"general.name": "Phi-3 mini", "tokenizer.ggml.tokens": tokens}
+    phi3 = {**texts, "general.architecture": "phi3"}
+    plain, swallowing = read(prefix=True, **texts), read(prefix=True, **phi3)
     text = "<|im_end|> \n a<s> b"
-    assert named.encode(text, special=True) == plain.encode("<|im_end|>a<s> b", special=True)
-    assert named.encode(text, special=True) != plain.encode(text, special=True)
+    assert swallowing.encode(text, special=True) == plain.encode("<|im_end|>a<s> b", special=True)
+    assert swallowing.encode(text, special=True) != plain.encode(text, special=True)
+    assert spaces_key(plain.backend, "llama") == spaces_key(swallowing.backend, "phi3") == {}
+    for tokenizer, other in ((swallowing, {**texts, "general.architecture": "llama"}), (plain, phi3)):
+        key = spaces_key(tokenizer.backend, other["general.architecture"])
+        assert read(prefix=True, **other, **key).encode(text, special=True) == tokenizer.encode(text, special=True)
     assert model_name("chat", plain.backend) == "chat"
-    assert model_name("chat", named.backend) == "chat (phi-3)"
-    assert model_name("My-Phi-3", named.backend) == "My-Phi-3"
+    assert model_name("chat", swallowing.backend) == "chat (phi-3)"
+    assert model_name("My-Phi-3", swallowing.backend) == "My-Phi-3"
+    assert model_name("my-Phi3-and-phi-3.gguf", plain.backend) == "my-Phi_3-and-phi_3.gguf"
 
 
 def test_a_text_goes_on_without_a_space(tokenizers: dict[bool, Tokenizer]) -> None:

@@ -42,7 +42,7 @@ def load(
     """
     path = Path(path)
     where, dtype = _place(device, compute_dtype)
-    if (path / peft.CONFIG_FILE).is_file():
+    if (path / peft.CONFIG_FILE).exists():
         decoder, tokenizer = load(_base_of(path, base), compute_dtype=dtype, device=where)
         if (path / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_folder(path)

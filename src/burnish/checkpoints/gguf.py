@@ -6,6 +6,7 @@ projections are reordered on the way in and out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from burnish.errors import CheckpointError
 from burnish.files import atomic_file
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.text.gguf_vocabulary import model_name
+from burnish.text.gguf_vocabulary import model_name, spaces_key
 from burnish.text.tokenizer import Tokenizer
 
 FILE_TYPES = {
@@ -69,6 +70,7 @@ def write(
     *,
     quantization: str = "F16",
     name: str | None = None,
+    context_length: int | None = None,
 ) -> None:
     """Writes a GGUF file that llama.cpp runs: matrices in `quantization`, norms and biases in float32.
 
@@ -76,8 +78,10 @@ def write(
     llama.cpp does, a matrix whose rows are not a multiple of a format's block is stored as F16, and with 4 or 5 bits
     the output layer, which rounding harms most, as Q8_0.
 
-    Raises `CheckpointError` for a model that llama.cpp does not compute. A sliding window is stated even for
-    architectures in which llama.cpp knows of none: its results then differ once a text is longer than the window.
+    `context_length` is the longest text in tokens, if it shall be shorter than the model's. It must be no longer than
+    a sliding window of an architecture in which llama.cpp computes none (Mistral, Qwen, SmolLM3, Phi-3).
+
+    Raises `CheckpointError` for a model that llama.cpp does not compute.
     """
     path = Path(path)
     if quantization not in FILE_TYPES:
@@ -86,9 +90,17 @@ def write(
         )
     check_vocabulary(decoder, tokenizer)
     config, family = decoder.config, family_for(decoder.config)
+    if context_length is not None:
+        if not 0 < context_length <= config.max_positions or config.positions == "learned":
+            raise CheckpointError(
+                f"cannot write {path}: context_length is {context_length}, but must be above 0 and at most "
+                f"{config.max_positions:,}, and cannot be changed where positions are learned"
+            )
+        config = replace(config, max_positions=context_length)
     settings, extra = write_settings(family, config, path)
     metadata: dict[str, Any] = {
         "general.name": model_name(name or path.stem, tokenizer.backend),
+        **spaces_key(tokenizer.backend, family.gguf_architecture),
         "general.file_type": int(FILE_TYPES[quantization]),
         "general.quantization_version": 2,
         **settings,

@@ -17,10 +17,15 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
+from burnish.checkpoints.weights import reading
 from burnish.errors import CheckpointError
+from burnish.files import open_regular
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+
+_MOST_ENTRIES = 2**24
+"""A list of a header, of which the vocabulary's are the longest, becomes one of Python's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +48,14 @@ class GgufFile:
 
 
 def open_gguf(path: Path | str) -> GgufFile:
-    """Parses a GGUF file (version 2 or 3). Raises `CheckpointError` for a damaged or foreign file."""
+    """Parses a GGUF file (version 2 or 3). Raises `CheckpointError` for a damaged or foreign file.
+
+    Tensors must lie one behind the other, as llama.cpp demands: a file of which two share bytes, or leave some out, was
+    damaged or made to deceive.
+    """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with reading(), open_regular(path) as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file
         raise CheckpointError(f"cannot read {path}: {error}") from error
@@ -60,21 +69,34 @@ def open_gguf(path: Path | str) -> GgufFile:
             f"{path} has GGUF version {version}; 2 and 3 are supported. Convert it again with a current llama.cpp"
         )
     n_tensors, n_keys = header.number("Q"), header.number("Q")
-    metadata = {header.string(): header.value(header.number("I")) for _ in range(header.count(n_keys))}
+    metadata: dict[str, Any] = {}
+    for _ in range(header.count(n_keys)):
+        key = header.string()
+        if key in metadata:
+            raise CheckpointError(f"{path} is damaged: its header has the key {key} twice")
+        metadata[key] = header.value(header.number("I"))
     if metadata.get("split.count", 0) not in (0, 1):
         raise CheckpointError(
             f"{path} is one of {metadata['split.count']} parts; join them with llama-gguf-split --merge"
         )
     infos = [header.tensor_info() for _ in range(header.count(n_tensors))]
     alignment = metadata.get("general.alignment", 32)
-    if not isinstance(alignment, int) or alignment < 1:
-        raise CheckpointError(f"{path} is damaged: general.alignment is {alignment!r}")
-    start = math.ceil(header.position / alignment) * alignment
-    return GgufFile(
-        path=path,
-        metadata=metadata,
-        tensors={info.name: _stored(path, content, start, info) for info in infos},
-    )
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise CheckpointError(f"{path} is damaged: general.alignment is {alignment!r}, not a power of two")
+    start = -(-header.position // alignment) * alignment
+    tensors: dict[str, StoredTensor] = {}
+    expected = 0
+    for info in infos:
+        if info.name in tensors:
+            raise CheckpointError(f"{path} is damaged: it has two tensors of the name {info.name}")
+        if info.offset != expected:
+            raise CheckpointError(
+                f"{path} is damaged: tensor {info.name} is said to begin at byte {info.offset:,} of the weights, but "
+                f"the tensors before it end at {expected:,}"
+            )
+        tensors[info.name] = _stored(path, content, start, info)
+        expected += -(-tensors[info.name].data.nbytes // alignment) * alignment
+    return GgufFile(path=path, metadata=metadata, tensors=tensors)
 
 
 class _TensorInfo(NamedTuple):
@@ -128,6 +150,12 @@ class _Header:
             raise CheckpointError(f"{self.path} is damaged: its header announces {n:,} entries")
         return n
 
+    def entries(self, n: int, size: int) -> int:
+        """A number of entries of an array, each at least `size` bytes."""
+        if n > _MOST_ENTRIES or n * size > len(self.content) - self.position:
+            raise CheckpointError(f"{self.path} is truncated or damaged: its header announces a list of {n:,} entries")
+        return n
+
     def number(self, form: str) -> Any:
         value = struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
         # 1e-5 as float32 is 9.999999747378752e-06 as a Python float; its shortest decimal is what was meant.
@@ -149,12 +177,16 @@ class _Header:
         return self.number(_SCALARS[kind])
 
     def array(self) -> list[Any]:
-        kind, n = self.number("I"), self.count(self.number("Q"))
+        kind, n = self.number("I"), self.number("Q")
         if kind in _SCALARS:
             item = np.dtype(_SCALARS[kind]).newbyteorder("<")
-            values: list[Any] = np.frombuffer(self.take(n * item.itemsize), item).tolist()
+            size = self.entries(n, item.itemsize) * item.itemsize
+            values: list[Any] = np.frombuffer(self.take(size), item).tolist()
             return values
-        return [self.value(kind) for _ in range(n)]
+        if kind != _STRING:
+            what = "lists, which llama.cpp does not read either" if kind == _ARRAY else f"the unknown kind {kind}"
+            raise CheckpointError(f"{self.path} is damaged: its header has a list of {what}")
+        return [self.string() for _ in range(self.entries(n, 8))]
 
     def tensor_info(self) -> _TensorInfo:
         """Name, shape (GGUF stores the fastest dimension first), type and offset of one tensor."""

@@ -18,7 +18,13 @@ from torch import Tensor
 
 from burnish.checkpoints.families import FAMILIES, Family, find_family
 from burnish.checkpoints.families.configuration import meaning
-from burnish.checkpoints.families.settings import Settings, checked_fields, make_config
+from burnish.checkpoints.families.settings import (
+    Settings,
+    check_fixed,
+    check_understood,
+    checked_fields,
+    make_config,
+)
 from burnish.checkpoints.gguf_file import GgufFile, StoredTensor
 from burnish.checkpoints.weights import check_shape
 from burnish.errors import CheckpointError
@@ -42,8 +48,10 @@ class Architecture:
     divided: a head has `d_model / n_heads` dimensions, whatever the file says.
     partly_rotated: `rope.dimension_count` may be less than a head.
     scalings: of rotary positions.
+    windows: whether windows are computed. For the other architectures llama.cpp reads their length and ignores it.
     full_period: where there are windows, every so many-th layer sees everything unless the file says which do.
     windowed: some layers have a window.
+    local_theta: whether the layers with a window may have a base of their own.
     """
 
     biases: tuple[str, ...] = ()
@@ -51,8 +59,10 @@ class Architecture:
     divided: bool = False
     partly_rotated: bool = False
     scalings: tuple[str, ...] = ("linear", "yarn")
+    windows: bool = False
     full_period: int = 0
     windowed: bool = False
+    local_theta: bool = False
 
 
 _ARCHITECTURES: Mapping[str, Architecture] = {
@@ -60,15 +70,58 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
     "qwen2": Architecture(biases=("qkv_bias",), divided=True),
     "qwen3": Architecture(),
     "smollm3": Architecture(),
-    "olmo2": Architecture(tied=False, divided=True, full_period=4),
+    "olmo2": Architecture(tied=False, divided=True, windows=True, full_period=4),
     "phi3": Architecture(divided=True, partly_rotated=True),
-    "gemma2": Architecture(tied=True, scalings=("linear",), full_period=2, windowed=True),
-    "gemma3": Architecture(scalings=("linear",), full_period=6),
+    "gemma2": Architecture(
+        tied=True, scalings=("linear",), windows=True, full_period=2, windowed=True, local_theta=True
+    ),
+    "gemma3": Architecture(scalings=("linear",), windows=True, full_period=6, local_theta=True),
     "gpt2": Architecture(biases=_BIASES, divided=True),
     "starcoder": Architecture(biases=_BIASES, divided=True),
     "gptneox": Architecture(biases=_BIASES, tied=False, divided=True, partly_rotated=True),
     "falcon": Architecture(divided=True),
 }
+
+_PER_LAYER = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+"""Keys under which llama.cpp reads one number, or one for each layer."""
+
+_FIXED: Mapping[str, tuple[Any, ...]] = {
+    "attention.causal": (True,),
+    "attention.max_alibi_bias": (0.0,),
+    "attention.clamp_kqv": (0.0,),
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "expert_shared_count": (0,),
+    "nextn_predict_layers": (0,),
+    "leading_dense_block_count": (0,),
+}
+"""Keys of no plain decoder, and the values under which one computes the same."""
+
+_READ = (
+    "vocab_size",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.freq_base_swa",
+    "rope.scale_linear",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.attn_factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.yarn_log_multiplier",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    # These change nothing: epsilons of the norm that an architecture does not have, and what is said for people.
+    "attention.layer_norm_epsilon",
+    "attention.layer_norm_rms_epsilon",
+    "rope.scaling.finetuned",
+    "tensor_data_layout",
+    "pooling_type",
+)
 
 # Gemma's largest models scale scores by the width of the model, not that of the head; llama.cpp knows them by this.
 _LAYERS_SCALED_BY_WIDTH = {"gemma2": 46, "gemma3": 62}
@@ -84,8 +137,8 @@ def read_settings(file: GgufFile) -> tuple[Family, DecoderConfig]:
     settings = Settings(file.path, _below(file.metadata, f"{name}."), f"{name}.")
     if name == "llama" and settings.values.get("attention.sliding_window"):
         family = next(other for other in FAMILIES if other.model_type == "mistral")
-    if settings.values.get("expert_count"):
-        settings.refuse("expert_count", "which is not supported yet (only 0 is); the model would compute wrong results")
+    _check_keys(settings, family)
+    settings = _same_in_all_layers(settings)
     keys = {field: (settings.prefix + key, settings.values.get(key)) for field, key in family.gguf_keys.items()}
     keys["vocab_size"] = (EMBEDDING, _rows(file, EMBEDDING))
     given = checked_fields(file.path, keys, {**family.defaults, "rope_theta": 10_000.0}, family.constants)
@@ -100,11 +153,37 @@ def read_settings(file: GgufFile) -> tuple[Family, DecoderConfig]:
     return family, make_config(file.path, {**known, "model_type": family.model_type})
 
 
+def _check_keys(settings: Settings, family: Family) -> None:
+    """Refuses keys of the architecture that nothing here understands."""
+    caps = _SOFT_CAPS.values() if family.gguf_architecture in _LAYERS_SCALED_BY_WIDTH else ()
+    fixed = {settings.prefix + key: allowed for key, allowed in _FIXED.items()}
+    found = {settings.prefix + key: value for key, value in settings.values.items()}
+    check_fixed(settings.file, found, fixed)
+    understood = {*_FIXED, *_READ, *family.gguf_keys.values(), *caps}
+    understood = {settings.prefix + key for key in understood}
+    check_understood(settings.file, found, understood, f"{family.gguf_architecture} models")
+
+
+def _same_in_all_layers(settings: Settings) -> Settings:
+    """The settings with one number where the file has an equal one for each layer."""
+    n_layers, values = settings.whole("block_count"), dict(settings.values)
+    for key in _PER_LAYER:
+        value = values.get(key)
+        if isinstance(value, list):
+            if len(value) != n_layers:
+                settings.refuse(key, f"which is not a number for each of the {n_layers} layers")
+            if any(other != value[0] for other in value):
+                settings.refuse(key, "but layers that differ are not supported")
+            values[key] = value[0]
+    return replace(settings, values=values)
+
+
 def write_settings(family: Family, config: DecoderConfig, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and extra tensors, from which `read_settings` makes `config` again.
 
     Raises `CheckpointError` naming the settings that the file cannot hold or llama.cpp would not compute.
     """
+    _check_windows(family, config, path)
     prefix = f"{family.gguf_architecture}."
     scaling = config.rope_scaling
     values = {key: getattr(config, field) for field, key in family.gguf_keys.items()}
@@ -132,6 +211,20 @@ def write_settings(family: Family, config: DecoderConfig, path: Path) -> tuple[d
     return metadata, factors
 
 
+def _check_windows(family: Family, config: DecoderConfig, path: Path) -> None:
+    """Refuses windows that a text within the context can outgrow where llama.cpp computes none."""
+    window = config.sliding_window
+    everywhere = all(config.window(layer) is None for layer in range(config.n_layers))
+    if _ARCHITECTURES[family.gguf_architecture].windows or window is None or everywhere:
+        return
+    if window < config.max_positions:
+        raise CheckpointError(
+            f"cannot write {path}: llama.cpp's architecture {family.gguf_architecture} has no sliding_window "
+            f"({window:,} tokens), so that texts of up to {config.max_positions:,} tokens would give other results "
+            f"there; write it with context_length={window} or less, within which both compute the same"
+        )
+
+
 def _not_computed(family: Family, config: DecoderConfig) -> list[str]:
     """Fields whose values llama.cpp does not compute, although a file could state them."""
     known = _ARCHITECTURES[family.gguf_architecture]
@@ -144,6 +237,8 @@ def _not_computed(family: Family, config: DecoderConfig) -> list[str]:
         lost.append("sliding_window")
     if config.rope_scaling is not None and config.rope_scaling.kind not in known.scalings:
         lost.append("rope_scaling")
+    if not known.local_theta and config.local_rope_theta not in (None, config.rope_theta):
+        lost.append("local_rope_theta")
     return lost
 
 
@@ -188,6 +283,8 @@ def _told_by_tensors(file: GgufFile, family: Family) -> dict[str, bool]:
 def _read_attention(settings: Settings, known: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """Windows, caps and scale of the scores; refuses heads of other numbers and sizes than the family's."""
     n_layers, name = known["n_layers"], family.gguf_architecture
+    if name == "gemma3" and settings.values.get("attn_logit_softcapping"):
+        settings.refuse("attn_logit_softcapping", "which llama.cpp ignores in this architecture")
     for key, expected in (
         ("attention.head_count_kv", known["n_kv_heads"]),
         ("attention.key_length", known["head_dim"]),
@@ -212,7 +309,7 @@ def _read_full_layers(settings: Settings, n_layers: int, usual_period: int) -> t
     """The layers that see everything: every so many-th, or those that a list of windows says false of."""
     key = "attention.sliding_window_pattern"
     pattern = settings.values.get(key, usual_period)
-    if isinstance(pattern, list) and len(pattern) == n_layers and all(type(slides) is bool for slides in pattern):
+    if isinstance(pattern, list) and len(pattern) == n_layers and all(slides in (0, 1) for slides in pattern):
         return tuple(layer for layer, slides in enumerate(pattern) if not slides)
     if type(pattern) is not int or pattern < 0:
         settings.refuse(key, f"which is neither a number of layers nor true or false for each of the {n_layers}")

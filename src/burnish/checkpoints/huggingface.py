@@ -16,14 +16,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from burnish.checkpoints.families import Family, Weight, family_for, find_family, read_settings, write_settings
-from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, weights_of
+from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, reading, weights_of
 from burnish.errors import CheckpointError
-from burnish.files import atomic_folder
+from burnish.files import atomic_folder, open_regular, regular_file
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.text.tokenizer import Tokenizer
 
 MAX_SHARD_BYTES = 5_000_000_000
+
+_LONGEST_JSON = 64 * 2**20
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
 
@@ -31,11 +33,17 @@ _FLOATS = ("F16", "BF16", "F32", "F64")
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises `CheckpointError` naming the file when it is missing or malformed."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with reading(), open_regular(path) as file:
+            text = file.read(_LONGEST_JSON + 1)
+        if len(text) > _LONGEST_JSON:
+            raise CheckpointError(f"{path} is larger than {_LONGEST_JSON // 2**20} MiB; it describes no model")
+        value = json.loads(text)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    except RecursionError:
+        raise CheckpointError(f"{path} is nested too deeply; it describes no model") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} must hold a JSON object, found {type(value).__name__}")
     return value
@@ -121,6 +129,8 @@ def read_state(
 def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Tensor]]:
     """The named tensors of a safetensors file, checked against `shapes`, as float32 in memory of their own."""
     try:
+        with reading():
+            regular_file(file)
         with safe_open(file, framework="pt") as opened:
             present = set(opened.keys())
             for name, shape in shapes.items():
@@ -144,6 +154,8 @@ def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[
 def tensor_names(file: Path) -> list[str]:
     """Names of the tensors in a safetensors file."""
     try:
+        with reading():
+            regular_file(file)
         with safe_open(file, framework="pt") as opened:
             return list(opened.keys())
     except (SafetensorError, OSError) as error:
@@ -248,9 +260,9 @@ def _write_json(path: Path, value: object) -> None:
 def tensor_files(folder: Path) -> dict[str, Path]:
     """Which file each tensor of a model folder is in."""
     index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+    if not index.exists():
         file = folder / "model.safetensors"
-        if not file.is_file():
+        if not file.exists():
             raise CheckpointError(_why_no_weights(folder))
         return dict.fromkeys(tensor_names(file), file)
     homes = read_json(index).get("weight_map")
@@ -259,7 +271,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     for name, file_name in homes.items():
         if not isinstance(file_name, str) or Path(file_name).name != file_name:
             raise CheckpointError(f"{index}: weight_map sends {name} to {file_name!r}, which is not a file name")
-        if not (folder / file_name).is_file():
+        if not (folder / file_name).exists():
             raise CheckpointError(f"{folder / file_name} is missing; {index.name} says that it holds {name}")
     return {name: folder / file_name for name, file_name in homes.items()}
 

@@ -2,17 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from burnish.checkpoints.families import Family, Weight, family_for
-from burnish.errors import CheckpointError
+from burnish.errors import BurnishError, CheckpointError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import lora_config
 from burnish.text.tokenizer import Tokenizer
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turns the `BurnishError` of a file that cannot be read into a `CheckpointError`."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except BurnishError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def build_decoder(
@@ -43,12 +55,17 @@ def check_vocabulary(decoder: Decoder, tokenizer: Tokenizer) -> None:
     """Refuses a tokenizer with ids that the decoder has no embedding for; spare rows are common and harmless.
 
     Tokens that nothing writes need no row: control tokens that end no text, such as the place of an image in Gemma 3,
-    or a padding token that a tokenizer was given later.
+    or a padding token that a tokenizer was given later. Two tokens of one id are refused too: one of them would be read
+    as the other.
     """
+    by_id: dict[int, str] = {}
+    for token, token_id in tokenizer.backend.get_vocab(with_added_tokens=True).items():
+        if by_id.setdefault(token_id, token) != token:
+            raise CheckpointError(f"{tokenizer.source}: {by_id[token_id]!r} and {token!r} both have the id {token_id}")
     rows = decoder.config.vocab_size
     if tokenizer.vocab_size <= rows:
         return
-    beyond = {i for i in tokenizer.backend.get_vocab(with_added_tokens=True).values() if i >= rows}
+    beyond = {i for i in by_id if i >= rows}
     needed = beyond - tokenizer.control_ids | beyond & ({tokenizer.bos_id, tokenizer.eos_id} | tokenizer.stop_ids)
     if needed:
         first = min(needed)

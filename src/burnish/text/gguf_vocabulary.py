@@ -7,6 +7,7 @@ Two kinds exist among the model families here (`tokenizer.ggml.model`):
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,9 +90,11 @@ _KINDS = {"gpt2": "byte-level BPE", "llama": "SentencePiece's BPE"}
 # What llama.cpp's converter gives tokens that merges never make.
 _SCORES = {USER_DEFINED: -1000.0, UNUSED: -1000.0}
 
-# No key says that added tokens take the spaces behind them along. llama.cpp knows it of Phi-3's, and Phi-3 by its name.
-_SWALLOWING_MODELS = ("phi-3", "phi3")
+# No key of llama.cpp's says that added tokens take the spaces behind them along, as Phi-3's do. llama.cpp goes by the
+# model's name; a name means nothing here, so the architecture tells, and a key of Burnish's own where it does not.
 _NOT_SWALLOWING = ("<unk>", "<s>", "<|endoftext|>")
+_SWALLOWS_KEY = "tokenizer.burnish.added_tokens_swallow_spaces"
+_SWALLOWING_NAME = re.compile("phi-?3", re.IGNORECASE)
 
 
 def read_vocabulary(metadata: Mapping[str, Any], source: str) -> Tokenizer:
@@ -196,11 +199,25 @@ def write_vocabulary(tokenizer: Tokenizer, n_tokens: int, source: str) -> dict[s
 
 
 def model_name(name: str, tokenizer: Tokenizer) -> str:
-    """`name`, or one from which llama.cpp can see that the added tokens take the spaces behind them along."""
-    swallows = any(token.rstrip for token in tokenizer.get_added_tokens_decoder().values())
-    # llama.cpp refuses such a name where the vocabulary is not Phi-3's.
+    """`name` as llama.cpp may have it: it takes one with "phi3" or "phi-3" in it for a promise about the tokenizer.
+
+    The added tokens then take the spaces behind them along, and a vocabulary without Phi-3's tokens cannot be loaded.
+    """
     like_phi3 = all(tokenizer.token_to_id(token) is not None for token in (*_NOT_SWALLOWING, "</s>"))
-    return f"{name} (phi-3)" if swallows and like_phi3 and not _is_swallowing(name) else name
+    if not _swallows(tokenizer) or not like_phi3:
+        return _SWALLOWING_NAME.sub(lambda found: f"{found[0][:3]}_3", name)
+    return name if _SWALLOWING_NAME.search(name) else f"{name} (phi-3)"
+
+
+def spaces_key(tokenizer: Tokenizer, architecture: str) -> dict[str, bool]:
+    """Metadata that says whether added tokens take the spaces behind them along, where the architecture does not."""
+    model = json.loads(tokenizer.to_str())["model"]
+    usual = architecture == "phi3" and bool(model.get("byte_fallback"))
+    return {} if _swallows(tokenizer) == usual else {_SWALLOWS_KEY: not usual}
+
+
+def _swallows(tokenizer: Tokenizer) -> bool:
+    return any(token.rstrip for token in tokenizer.get_added_tokens_decoder().values())
 
 
 def _build_byte_level(metadata: Mapping[str, Any], ids: Mapping[str, int], source: str) -> Tokenizer:
@@ -245,11 +262,8 @@ def _rule_name(metadata: Mapping[str, Any]) -> str:
 
 def _swallows_spaces(metadata: Mapping[str, Any], token: str) -> bool:
     """Whether an added token takes the spaces behind it along."""
-    return _is_swallowing(str(metadata.get("general.name", ""))) and token not in _NOT_SWALLOWING
-
-
-def _is_swallowing(name: str) -> bool:
-    return any(model in name.lower() for model in _SWALLOWING_MODELS)
+    usual = metadata.get("general.architecture") == "phi3" and metadata.get("tokenizer.ggml.model") == "llama"
+    return bool(metadata.get(_SWALLOWS_KEY, usual)) and token not in _NOT_SWALLOWING
 
 
 def _describes(rule: PreTokenizer, description: Mapping[str, Any]) -> bool:

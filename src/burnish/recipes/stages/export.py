@@ -39,6 +39,12 @@ class ExportStage(StageConfig):
     gguf: list[Quantization] = Field(
         [], description="GGUF files to write, for llama.cpp: F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0"
     )
+    context_length: int | None = Field(
+        None,
+        gt=0,
+        description="longest text of the GGUF files in tokens, the model's if left out; needed where the model has a "
+        "sliding window that llama.cpp does not compute, and then at most that",
+    )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the model folder")
     evaluation: LatestEvaluation = Field(
         None, description="evaluation whose results the model card shows; the latest if left out"
@@ -67,7 +73,14 @@ class ExportStage(StageConfig):
             n_parameters=count_parameters(decoder.config),
         )
         written = write_formats(
-            decoder, tokenizer, context.folder, name=context.recipe["name"], gguf=self.gguf, dtype=self.dtype, card=card
+            decoder,
+            tokenizer,
+            context.folder,
+            name=context.recipe["name"],
+            gguf=self.gguf,
+            context_length=self.context_length,
+            dtype=self.dtype,
+            card=card,
         )
         for path in written:
             context.display.say(f"  {path}")
@@ -81,6 +94,7 @@ def write_formats(
     *,
     name: str,
     gguf: Sequence[str],
+    context_length: int | None = None,
     dtype: str = "float32",
     folder: bool = True,
     card: str | None = None,
@@ -97,7 +111,7 @@ def write_formats(
         burnish.save(decoder, tokenizer, written[-1], card=card, dtype=getattr(torch, dtype))
     for quantization in dict.fromkeys(gguf):
         written.append(output / f"{name}-{quantization}.gguf")
-        write(decoder, tokenizer, written[-1], quantization=quantization)
+        write(decoder, tokenizer, written[-1], quantization=quantization, context_length=context_length)
     return written
 
 
