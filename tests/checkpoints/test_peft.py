@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -156,3 +157,143 @@ def test_misuse(make_decoder: MakeDecoder, tmp_path: Path) -> None:
     load_adapter(decoder, tmp_path / "adapter")
     with pytest.raises(CheckpointError, match=r"lora_A\.weight has shape \[4, 32\]"):
         load_adapter(make_decoder(d_model=64), tmp_path / "adapter")
+
+
+def peft_adapter(base: Path, folder: Path, **settings: Any) -> Any:
+    """An adapter that PEFT makes for the model in `base` and saves to `folder`; the model with it is returned."""
+    peft = pytest.importorskip("peft")
+    keys = {"r": 4, "lora_alpha": 12, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM", **settings}
+    model = peft.get_peft_model(load_in_transformers(base), peft.LoraConfig(**keys))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_A" not in name:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    model.save_pretrained(folder)
+    return model
+
+
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "some layers": {"layers_to_transform": [1]},
+    "one layer": {"layers_to_transform": 0, "layers_pattern": "layers"},
+    "modules by their paths": {"target_modules": ["model.layers.1.self_attn.q_proj", "up_proj"]},
+    "an expression": {"target_modules": r".*\.0\.(self_attn\.k_proj|mlp\.down_proj)"},
+    "all linear": {"target_modules": "all-linear"},
+    "without some": {"target_modules": "all-linear", "exclude_modules": ["down_proj", "model.layers.0.mlp.up_proj"]},
+    "without an expression": {"target_modules": ["q_proj", "o_proj"], "exclude_modules": r".*layers\.1.*"},
+    "ranks": {"rank_pattern": {"q_proj": 2, "layers.1.self_attn.v_proj": 7}},
+    "alphas": {"alpha_pattern": {"v_proj": 3, r"layers\.0\.self_attn\.q_proj": 40}},
+    "ranks and alphas": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"q_proj": 1, "v_proj": 2}},
+    "rslora": {"use_rslora": True},
+    "rslora with ranks": {"use_rslora": True, "rank_pattern": {"q_proj": 9}, "alpha_pattern": {"v_proj": 2}},
+}
+WHOLE: dict[str, dict[str, Any]] = {
+    "saved head": {"modules_to_save": ["lm_head"]},
+    "saved embedding": {"modules_to_save": ["embed_tokens"]},
+    "saved both": {"modules_to_save": ["embed_tokens", "lm_head"]},
+    "saved norms": {"modules_to_save": ["norm", "input_layernorm"]},
+    "saved projection": {"target_modules": ["q_proj", "v_proj"], "modules_to_save": ["down_proj", "k_proj"]},
+    "embedding": {"target_modules": ["q_proj", "embed_tokens"]},
+    "embedding alone": {"target_modules": ["embed_tokens"]},
+    "head": {"target_modules": ["lm_head"], "rank_pattern": {"lm_head": 3}},
+    "all of them": {"target_modules": ["embed_tokens", "lm_head", "o_proj"], "use_rslora": True},
+}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", [*ADAPTERS, *WHOLE])
+def test_loads_what_peft_loads(
+    name: str, tied: bool, make_decoder: MakeDecoder, tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    base, folder = tmp_path / "base", tmp_path / "adapter"
+    decoder = make_decoder(n_kv_heads=1, tie_embeddings=tied)
+    burnish.save(decoder, tiny_tokenizer, base)
+    peft_adapter(base, folder, **{**ADAPTERS, **WHOLE}[name])
+    read = peft.PeftModel.from_pretrained(load_in_transformers(base), folder)
+    expected = transformers_logits(read, IDS)
+    assert (our_logits(decoder, IDS) - expected).abs().max() > 0.01
+    merged, _ = burnish.load(folder, base=base, compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(merged, IDS), expected)
+    if name in WHOLE:
+        with pytest.raises(CheckpointError, match="load it merged"):
+            burnish.load(folder, base=base, merged=False, device="cpu")
+        burnish.save(merged, tiny_tokenizer, tmp_path / "again")
+        assert_equal_logits(transformers_logits(load_in_transformers(tmp_path / "again"), IDS), expected)
+        return
+    apart, _ = burnish.load(folder, base=base, merged=False, compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(apart, IDS), expected)
+    save_adapter(apart, tmp_path / "again", base=str(base))
+    again = peft.PeftModel.from_pretrained(load_in_transformers(base), tmp_path / "again")
+    assert_equal_logits(transformers_logits(again, IDS), expected)
+    ours, _ = burnish.load(tmp_path / "again", compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(ours, IDS), expected)
+
+
+def other_values(key: str, value: Any) -> list[Any]:
+    """Values of a key of LoraConfig to try in place of `value`."""
+    special: dict[str, list[Any]] = {
+        "bias": ["all", "lora_only"],
+        "init_lora_weights": [
+            False,
+            "gaussian",
+            "pissa",
+            "pissa_niter_4",
+            "olora",
+            "orthogonal",
+            "eva",
+            "corda",
+            "loftq",
+        ],
+        "target_modules": [["q_proj"], "all-linear", r".*q_proj", ["k_proj", "q_proj", "v_proj"]],
+        "exclude_modules": [["v_proj"], r".*v_proj"],
+        "layers_to_transform": [[0], 1, [0, 1], [5]],
+        "layers_pattern": ["layers", "other"],
+        "rank_pattern": [{"q_proj": 2}, {"q_proj": 4}, {"other": 2}],
+        "alpha_pattern": [{"q_proj": 2}, {r"layers\.0.*": 5}, {"other": 2}],
+        "modules_to_save": [["lm_head"], ["norm"], ["q_proj"]],
+        "trainable_token_indices": [[1, 2], {"embed_tokens": [3]}],
+        "target_parameters": [["q_proj.weight"]],
+        "layer_replication": [[[0, 2], [1, 2]]],
+        "alora_invocation_tokens": [[4, 4], [100]],
+        "loftq_config": [{"loftq_bits": 4, "loftq_iter": 1}],
+        "megatron_config": [{"a": 1}],
+        "peft_type": ["IA3", "LOHA", None],
+        "task_type": [None, "SEQ_2_SEQ_LM"],
+    }
+    if key in special:
+        return special[key]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1, 2 * value + 0.5, 0, -1]
+    return [True, 3, "x", {}, {"a": 1}, ["x"]]
+
+
+def test_every_key_of_an_adapter_is_understood_or_refused(base: Path, tmp_path: Path) -> None:
+    """Each key of PEFT's LoraConfig at other values: the logits are PEFT's, or the key is refused."""
+    peft = pytest.importorskip("peft")
+    peft_adapter(base, tmp_path)
+    file = tmp_path / "adapter_config.json"
+    usual = json.loads(file.read_text())
+    keys = {**peft.LoraConfig().to_dict(), **usual}
+    refused, equal = set(), set()
+    for key, value in keys.items():
+        for other in other_values(key, value):
+            file.write_text(json.dumps({**usual, key: other}))
+            try:
+                decoder, _ = burnish.load(tmp_path, base=base, compute_dtype=torch.float32, device="cpu")
+            except CheckpointError:
+                refused.add(key)
+                continue
+            file.write_text(json.dumps({**usual, key: other}))
+            try:
+                model = peft.PeftModel.from_pretrained(load_in_transformers(base), tmp_path)
+                expected = transformers_logits(model, IDS)
+            except Exception:  # PEFT refuses it too, in one of many ways
+                continue
+            equal.add(key)
+            difference = float((our_logits(decoder, IDS) - expected).abs().max() / expected.abs().max())
+            assert difference < 1e-4, (key, other)
+    assert refused >= {"use_dora", "bias", "alora_invocation_tokens", "target_parameters", "layer_replication"}
+    assert equal >= {"lora_alpha", "alpha_pattern", "use_rslora", "task_type", "exclude_modules"} - refused

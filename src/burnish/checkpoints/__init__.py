@@ -16,7 +16,6 @@ from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.nn.decoder import Decoder
-from burnish.nn.lora import merge_lora
 from burnish.nn.scalar import ScalarModel
 from burnish.text.tokenizer import Tokenizer
 
@@ -46,9 +45,7 @@ def load(
         decoder, tokenizer = load(_base_of(path, base), compute_dtype=dtype, device=where)
         if (path / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_folder(path)
-        peft.load_adapter(decoder, path)
-        if merged:
-            merge_lora(decoder)
+        decoder = peft.load_adapter(decoder, path, merge=merged)
     elif path.is_dir():
         family, config = huggingface.read_config(path)
         tokenizer = Tokenizer.from_folder(path)

@@ -363,9 +363,13 @@ def _read_scaling(settings: Settings, known: Mapping[str, Any]) -> RopeScaling |
     if kind == "linear":
         if share != 1.0:
             settings.refuse("rope.scaling.attn_factor", "which is supported with yarn alone")
+        if factor is not None and factor < 1:
+            settings.refuse("rope.scaling.factor", "but must be at least 1")
         return None if factor is None or factor == 1.0 else RopeScaling(kind="linear", factor=factor)
     if factor is None:
         settings.refuse("rope.scaling.type", f"but {settings.prefix}rope.scaling.factor is missing")
+    if factor < 1:
+        settings.refuse("rope.scaling.factor", "but must be at least 1")
     if settings.values.get("rope.scaling.yarn_log_multiplier"):
         settings.refuse("rope.scaling.yarn_log_multiplier", "which is not supported")
     usual = RopeScaling(

@@ -8,39 +8,30 @@ Format: https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
 import json
-import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from burnish.checkpoints.families import Family, Weight, check_fixed, family_for
+from burnish.checkpoints.families import Family, Weight, family_for
+from burnish.checkpoints.families.settings import shown
 from burnish.checkpoints.huggingface import read_json, read_tensors, tensor_names
+from burnish.checkpoints.peft_settings import AdapterSettings, read_adapter_settings
+from burnish.checkpoints.peft_whole import whole_weights, with_whole_weights
+from burnish.checkpoints.weights import check_finite
 from burnish.errors import CheckpointError
 from burnish.files import atomic_folder
 from burnish.nn.decoder import Decoder
-from burnish.nn.lora import LoraConfig, LoraLinear, adaptable, add_lora, lora_config
+from burnish.nn.lora import LoraConfig, LoraLinear, adapt, adaptable, lora_config, merge_lora
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
-# Settings under which an adapter computes what `LoraLinear` does; absent keys are fine.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "peft_type": ("LORA",),
-    "bias": ("none",),
-    "use_rslora": (False, None),
-    "use_dora": (False, None),
-    "modules_to_save": (None, []),
-    "layers_to_transform": (None,),
-    "layer_replication": (None,),
-    "trainable_token_indices": (None,),
-    "target_parameters": (None, []),
-    "lora_bias": (False, None),
-}
+_PREFIX = "base_model.model."
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ class _Module:
 
     def tensor(self, which: str) -> str:
         """The name of lora_A or lora_B in a PEFT file."""
-        return f"base_model.model.{self.path}.{which}.weight"
+        return f"{_PREFIX}{self.path}.{which}.weight"
 
 
 def save_adapter(decoder: Decoder, folder: Path | str, base: str) -> None:
@@ -79,14 +70,21 @@ def save_adapter(decoder: Decoder, folder: Path | str, base: str) -> None:
     family = family_for(decoder.config)
     projections = dict(decoder.named_modules())
     tensors: dict[str, Tensor] = {}
-    ranks: dict[str, int] = {}
-    for module in _modules(family, decoder):
+    ranks: dict[str, dict[str, int]] = {}
+    modules = list(_modules(family, decoder))
+    for module in modules:
         linear = projections[module.projection]
         if isinstance(linear, LoraLinear) and (adapter := _stored_adapter(linear, module.weight)) is not None:
             for which, tensor in zip(("lora_A", "lora_B"), adapter, strict=True):
                 tensors[module.tensor(which)] = tensor.detach().to("cpu", torch.float32).contiguous()
-            ranks[module.kind] = len(adapter[0])
-    higher = {kind: rank for kind, rank in ranks.items() if rank != config.rank}
+            ranks.setdefault(module.kind, {})[module.path] = len(adapter[0])
+    # One name for a kind of module that has an adapter of one rank in every layer, else the path of each.
+    everywhere = Counter(module.kind for module in modules)
+    named: dict[str, int] = {}
+    for kind, paths in ranks.items():
+        same = len(paths) == everywhere[kind] and len({*paths.values()}) == 1
+        named |= {kind: next(iter(paths.values()))} if same else paths
+    higher = {name: rank for name, rank in named.items() if rank != config.rank}
     values = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -94,7 +92,7 @@ def save_adapter(decoder: Decoder, folder: Path | str, base: str) -> None:
         "r": config.rank,
         "lora_alpha": _plain(config.alpha),
         "lora_dropout": config.dropout,
-        "target_modules": list(ranks),
+        "target_modules": list(named),
         "rank_pattern": higher,
         "alpha_pattern": {kind: _plain(config.alpha * rank / config.rank) for kind, rank in higher.items()},
         "bias": "none",
@@ -109,8 +107,12 @@ def save_adapter(decoder: Decoder, folder: Path | str, base: str) -> None:
         save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def load_adapter(decoder: Decoder, folder: Path | str) -> None:
-    """Gives `decoder`, in place, the adapters of a PEFT folder; they stay apart from the frozen weights.
+def load_adapter(decoder: Decoder, folder: Path | str, *, merge: bool = False) -> Decoder:
+    """Gives `decoder` the adapters of a PEFT folder, and returns it.
+
+    Unless `merge`, they stay apart from the frozen weights, and only adapters of the blocks' projections can be loaded.
+    With it they are folded in, and so are adapters of embeddings and of the output layer and whole weights that the
+    folder has (`modules_to_save`); a tied model in which these two then differ is returned as a new, untied one.
 
     Raises `CheckpointError` naming the key or tensor for a variant of LoRA that is not supported, and for an
     adapter that does not fit the decoder.
@@ -118,36 +120,79 @@ def load_adapter(decoder: Decoder, folder: Path | str) -> None:
     folder = Path(folder)
     if lora_config(decoder) is not None:
         raise CheckpointError(f"cannot load {folder}: the model has LoRA adapters already; merge them first")
-    values = read_json(folder / CONFIG_FILE)
-    check_fixed(folder / CONFIG_FILE, values, _FIXED)
+    settings = read_adapter_settings(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE))
     file = folder / WEIGHTS_FILE
-    if not file.is_file():
+    if not file.exists():
         pickle = folder / "adapter_model.bin"
         reason = f"; {pickle.name} is a pickle, which can run code, and is never read" if pickle.exists() else ""
         raise CheckpointError(f"{file} is missing{reason}")
-    # Everything is checked before the decoder is touched. `target_modules` may be a list of names, of paths or an
-    # expression; the tensors say plainly what it came to.
+    # Everything is checked before the decoder is touched.
     present = set(tensor_names(file))
-    modules = list(_modules(family_for(decoder.config), decoder))
-    adapted = {module.kind for module in modules if present & {module.tensor("lora_A"), module.tensor("lora_B")}}
-    modules = [module for module in modules if module.kind in adapted]
-    config = _lora_config(folder / CONFIG_FILE, values, tuple(dict.fromkeys(module.target for module in modules)))
-    ranks = _ranks(folder / CONFIG_FILE, values, config, adapted)
+    family = family_for(decoder.config)
+    modules = [module for module in _modules(family, decoder) if settings.adapts(module.path)] if present else []
+    outer = whole_weights(settings, family, decoder.config, present) if present else []
+    if present and not modules and not outer:
+        chosen = shown(settings.values.get("target_modules"))
+        raise CheckpointError(f"{settings.file}: target_modules is {chosen}, by which nothing of the base is adapted")
+    targets = tuple(dict.fromkeys(module.target for module in modules))
+    config = settings.lora_config(targets) if modules or not outer else None
     shapes: dict[str, tuple[int, ...]] = {}
     for module in modules:
-        shapes[module.tensor("lora_A")] = (ranks[module.kind], module.weight.shape[1])
-        shapes[module.tensor("lora_B")] = (module.weight.shape[0], ranks[module.kind])
+        rank = settings.rank_of(module.path)
+        shapes[module.tensor("lora_A")] = (rank, module.weight.shape[1])
+        shapes[module.tensor("lora_B")] = (module.weight.shape[0], rank)
+    for change in outer:
+        shapes |= change.shapes
     if extra := sorted(present - shapes.keys()):
-        raise CheckpointError(f"{file}: tensor {extra[0]} is not part of a LoRA adapter for the base model")
+        raise CheckpointError(
+            f"{file}: tensor {extra[0]} is not part of a LoRA adapter for the base model, or not of one that "
+            f"{CONFIG_FILE} describes ({len(extra)} such tensors)"
+        )
+    if outer and not merge:
+        raise CheckpointError(
+            f"{folder}: the adapter changes {outer[0].weight.huggingface}, which cannot be kept apart from the base "
+            "model; load it merged"
+        )
     tensors = dict(read_tensors(file, shapes))
-    add_lora(decoder, config, seed=0)
-    projections = dict(decoder.named_modules())
+    if config is not None:
+        _add_adapters(decoder, config, settings, modules, tensors, file)
+    if not merge:
+        return decoder
+    changed = {module.projection for module in modules}
+    merge_lora(decoder)
+    for name in changed:
+        check_finite(file, f"{name}.weight with the adapter", decoder.get_parameter(f"{name}.weight"))
+    return with_whole_weights(decoder, outer, tensors, file)
+
+
+def _add_adapters(
+    decoder: Decoder,
+    config: LoraConfig,
+    settings: AdapterSettings,
+    modules: Sequence[_Module],
+    tensors: Mapping[str, Tensor],
+    file: Path,
+) -> None:
+    targets: dict[str, list[str]] = {}
     for module in modules:
-        linear = projections[module.projection]
+        targets.setdefault(module.projection, []).append(module.target)
+    adapt(decoder, config, targets)
+    for module in modules:
+        linear = decoder.get_submodule(module.projection)
         assert isinstance(linear, LoraLinear)
-        b = module.weight.rows_to_decoder(tensors[module.tensor("lora_B")])
+        a, b = tensors[module.tensor("lora_A")], module.weight.rows_to_decoder(tensors[module.tensor("lora_B")])
+        scale = settings.scale_of(module.path)
+        largest = abs(scale) * len(a) * float(a.abs().max()) * float(b.abs().max())
+        if not largest < torch.finfo(torch.float32).max:
+            raise CheckpointError(
+                f"{file}: the adapter of {module.path} is too large, so that weights would not be finite; "
+                f"{CONFIG_FILE} scales it by {scale:g}"
+            )
+        # One scale holds for all adapters of the decoder; what a module's own has more is part of its B.
+        if scale != linear.scale:
+            b = b * (scale / linear.scale)
         # New parameters, since the rank may be another.
-        linear.lora_a[module.target] = nn.Parameter(tensors[module.tensor("lora_A")].to(decoder.device))
+        linear.lora_a[module.target] = nn.Parameter(a.to(decoder.device))
         linear.lora_b[module.target] = nn.Parameter(b.to(decoder.device))
 
 
@@ -181,42 +226,6 @@ def _stored_adapter(linear: LoraLinear, weight: Weight) -> tuple[Tensor, Tensor]
     if not adapters:
         return None
     return torch.cat([a for a, _ in adapters]), torch.cat([b for _, b in adapters], dim=1)
-
-
-def _lora_config(file: Path, values: Mapping[str, Any], targets: Sequence[str]) -> LoraConfig:
-    for key, kind in (("r", int), ("lora_alpha", int | float), ("lora_dropout", int | float)):
-        if not isinstance(values.get(key, 0.0 if key == "lora_dropout" else None), kind):
-            raise CheckpointError(f"{file}: {key} must be a number, found {values.get(key)!r}")
-    try:
-        return LoraConfig(
-            rank=values["r"],
-            alpha=float(values["lora_alpha"]),
-            dropout=float(values.get("lora_dropout", 0.0)),
-            targets=tuple(targets),
-        )
-    except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"{file}: {error}") from error
-
-
-def _ranks(file: Path, values: Mapping[str, Any], config: LoraConfig, kinds: set[str]) -> dict[str, int]:
-    """The rank of each kind of module. Their alphas must be in proportion, so that one scale holds for all."""
-    patterns = {key: values.get(key) or {} for key in ("rank_pattern", "alpha_pattern")}
-    for key, pattern in patterns.items():
-        if not isinstance(pattern, dict) or not pattern.keys() <= kinds:
-            raise CheckpointError(
-                f"{file}: {key} is {pattern!r}; only names of adapted projections ({', '.join(sorted(kinds))}) "
-                "are supported"
-            )
-    ranks = dict.fromkeys(kinds, config.rank)
-    for kind in patterns["rank_pattern"].keys() | patterns["alpha_pattern"].keys():
-        rank = patterns["rank_pattern"].get(kind, config.rank)
-        alpha = patterns["alpha_pattern"].get(kind, config.alpha)
-        numbers = type(rank) is int and rank > 0 and type(alpha) in (int, float)
-        if not numbers or not math.isclose(alpha * config.rank, config.alpha * rank):
-            found = " and ".join(f"{key} is {pattern!r}" for key, pattern in patterns.items())
-            raise CheckpointError(f"{file}: {found}; alpha / rank must be the same for all projections")
-        ranks[kind] = rank
-    return ranks
 
 
 def _plain(number: float) -> int | float:

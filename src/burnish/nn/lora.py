@@ -1,6 +1,6 @@
 """Low-rank adapters (Hu 2021, arXiv:2106.09685): `y = x Wᵀ + (alpha / rank) · dropout(x) Aᵀ Bᵀ`, W frozen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -116,19 +116,35 @@ def add_lora(decoder: Decoder, config: LoraConfig, *, seed: int) -> None:
     A is drawn uniformly as in PEFT (Kaiming with a = √5), B is zero: the model's output is unchanged at first.
     Raises ValueError for projections that are reparameterized by WeightNorm.
     """
-    decoder.requires_grad_(False)
+    names = _names(decoder)
+    targets = {
+        names[linear]: [target for target in config.targets if target in adaptable(linear)]
+        for *_, linear in _projections(decoder)
+        if not isinstance(linear, LoraLinear)
+    }
+    adapt(decoder, config, targets)
     generator = torch.Generator(decoder.device).manual_seed(seed)
+    for name in targets:
+        if isinstance(adapted := decoder.get_submodule(name), LoraLinear):
+            bound = adapted.in_features**-0.5
+            for a in adapted.lora_a.values():
+                nn.init.uniform_(a, -bound, bound, generator=generator)
+
+
+def adapt(decoder: Decoder, config: LoraConfig, targets: Mapping[str, Sequence[str]]) -> None:
+    """Give projections adapters of zeros and freeze everything else, in place.
+
+    targets: what is adapted of each projection, by its name in the decoder; one with nothing stays as it is.
+    Raises ValueError for projections that are reparameterized by WeightNorm.
+    """
+    decoder.requires_grad_(False)
+    names = _names(decoder)
     for parent, name, linear in _projections(decoder):
-        targets = [target for target in config.targets if target in adaptable(linear)]
-        if not targets or isinstance(linear, LoraLinear):
+        if not targets.get(names[linear]) or isinstance(linear, LoraLinear):
             continue
         if isinstance(linear, WeightNormLinear):
             raise ValueError("low-rank adapters cannot be added to weight-normalized projections")
-        adapted = LoraLinear(linear, config, targets)
-        bound = linear.in_features**-0.5
-        for a in adapted.lora_a.values():
-            nn.init.uniform_(a, -bound, bound, generator=generator)
-        setattr(parent, name, adapted)
+        setattr(parent, name, LoraLinear(linear, config, targets[names[linear]]))
 
 
 @contextmanager
@@ -165,3 +181,7 @@ def _projections(decoder: Decoder) -> list[tuple[nn.Module, str, Linear]]:
         for name, child in parent.named_children()
         if isinstance(child, Linear)
     ]
+
+
+def _names(decoder: Decoder) -> dict[nn.Module, str]:
+    return {module: name for name, module in decoder.named_modules()}
