@@ -211,7 +211,7 @@ def test_what_gguf_cannot_express(tokenizers: dict[bool, Tokenizer]) -> None:
     with pytest.raises(CheckpointError, match="not those of any scores"):
         Tokenizer(backend=trained, source="trained").to_gguf(600)
     description = json.loads(tokenizers[True].backend.to_str())
-    description["model"]["vocab"]["odd"] = description["model"]["vocab"].pop("<0x41>")
+    description["model"]["vocab"]["\u2603odd"] = description["model"]["vocab"].pop("<0x41>")
     with pytest.raises(CheckpointError, match="needs a token for every byte, and <0x41> is missing"):
         Tokenizer(backend=Backend.from_str(json.dumps(description)), source="odd").to_gguf(1500)
     lower = Backend.from_str(tokenizers[True].backend.to_str())
