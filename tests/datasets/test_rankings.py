@@ -75,8 +75,8 @@ def test_rows_that_cannot_be_used_are_dropped_and_reported(refusing_tokenizer: T
     ("content", "action", "reason"),
     [
         ("4", None, None),
-        (" 4\n", "kept", "the chat template changes the white space of the {} answer"),
-        ("<think>2 and 2</think>4", "dropped", "the chat template leaves out a part of the {} answer"),
+        (" 4\n", "kept", "the chat template changes the white space of the {}"),
+        ("<think>2 and 2</think>4", "dropped", "the chat template leaves out a part of the {}"),
         ("2 + 2?", None, None),
     ],
 )
@@ -90,7 +90,7 @@ def test_what_the_template_does_not_carry_is_told(
     pair = Preference([USER], says("no"), says(content), place=ROWS[0])
     single = Labelled([USER], says(content), True, place=ROWS[0])
     for report, name in (
-        (preference_examples([pair], stripping, max_length=99)[1], "rejected"),
+        (preference_examples([pair], stripping, max_length=99)[1], "rejected answer"),
         (labelled_examples([single], stripping, max_length=99)[1], "answer"),
     ):
         report.write(tmp_path / "report.jsonl")

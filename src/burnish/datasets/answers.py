@@ -48,7 +48,7 @@ def judged_tokens(
         tokens.append(encoding.tokens[encoding.n_prompt : length])
         remarks |= dict.fromkeys(encoding.remarks)
         if not _verbatim(answer[-1], tokenizer.decode(tokens[-1], skip_special=False)):
-            remarks[f"the chat template changes the white space of the {name} answer"] = None
+            remarks[f"the chat template changes the white space of {_called(name)}"] = None
     for remark in remarks:
         account.note(remark)
     return prompt, tokens
@@ -62,10 +62,15 @@ def check_carried(encoding: Encoding, messages: Sequence[Message], *, answer_nam
     for part in encoding.lost:
         owner = f"message {part.place + 1} ({messages[part.place]['role']})"
         if answer_name is not None and part.place == len(messages) - 1:
-            owner = "the answer" if answer_name == "answer" else f"the {answer_name} answer"
+            owner = _called(answer_name)
         what = "a part" if part.what == CONTENT else f"the {part.what}"
         said.append(f"the {part.what}" if part.what == TOOLS else f"{what} of {owner}")
     raise DropError(f"the chat template leaves out {', '.join(said)}")
+
+
+def _called(name: str) -> str:
+    """What an answer is called in the report, by its name in the row."""
+    return "the answer" if name == "answer" else f"the {name} answer"
 
 
 def _encode_last(row: Judged, answer: list[Message], tokenizer: Tokenizer) -> Encoding:
