@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
+from burnish.recipes.verifiers import VerifierConfig
 from burnish.rewards import sql_sandbox, sql_worker
-from burnish.rewards.sql import SqlSandbox, SqlVerifier
+from burnish.rewards.sql import SqlSandbox, SqlVerifier, gold_query
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -422,6 +423,46 @@ class TestVerifier:
             (remark,) = verifier.remarks()
             assert "answers to 1 tasks could not be judged" in remark
             assert "select sum(a.i * b.i * c.i * d.i) from t a" in remark
+
+    @pytest.mark.parametrize(
+        ("row", "query"),
+        [
+            ({"prompt": "?", "sql": " select 1\n"}, "select 1"),
+            ({"prompt": "?", "sql": "select 1", "completion": "select 2"}, "select 1"),
+            ({"prompt": "?", "sql": None, "completion": "Here:\n```sql\nselect 2\n```"}, "select 2"),
+            ({"prompt": "?", "response": "<think>1?</think>select 2;"}, "select 2;"),
+            ({"prompt": "?", "completion": [{"role": "assistant", "content": "select 2"}]}, "select 2"),
+            ({"instruction": "?", "input": "", "output": "select 2"}, "select 2"),
+            ({"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": "select 2"}]}, "select 2"),
+            (
+                {
+                    "messages": [
+                        {"role": "user", "content": "?"},
+                        {"role": "assistant", "content": "select 1"},
+                        {"role": "user", "content": "And?"},
+                        {"role": "assistant", "content": "select 2"},
+                    ]
+                },
+                "select 2",
+            ),
+            ({"messages": [{"role": "user", "content": "?"}]}, None),
+            ({"prompt": "?"}, None),
+            ({"prompt": "?", "completion": ""}, None),
+            ({"prompt": "?", "sql": ""}, None),
+            ({"prompt": "?", "sql": ["select 1"], "completion": "select 2"}, None),
+        ],
+    )
+    def test_the_expected_query_is_the_rows_sql_else_its_answer(
+        self, sandbox: SqlSandbox, row: dict[str, Any], query: str | None
+    ) -> None:
+        assert gold_query(row) == query
+        problem = VerifierConfig(type="sql", database="x.duckdb").row_problem(row)
+        assert (problem is None) == (query is not None)
+        if query is None:
+            with pytest.raises(DataError, match="a task needs `sql`"):
+                SqlVerifier(sandbox)("select 2", row)
+        else:
+            assert SqlVerifier(sandbox)("select 2", row).correct == ("2" in query)
 
     def test_a_failing_gold_query_is_a_data_error(self, sandbox: SqlSandbox) -> None:
         with pytest.raises(DataError, match="select nonsense"):

@@ -216,6 +216,21 @@ def task(row: Mapping[str, Any]) -> list[Message]:
     return messages
 
 
+def task_answer(row: Mapping[str, Any]) -> str | None:
+    """Return the answer that `task` leaves out of a row: its text; None where the row has none that can be read."""
+    try:
+        key = prompt_key(row, ("prompt", "messages", "conversations", "instruction"))
+        answer_key = next((name for name in ANSWER_KEYS if present(row, name)), None)
+        if key in ("messages", "conversations"):
+            messages = messages_before_answer(row, key, may_be_empty=True)
+        else:
+            messages = answer(row[answer_key], answer_key) if answer_key is not None else []
+    except BadRowError:
+        return None
+    content = messages[-1].get("content") if messages and messages[-1]["role"] == "assistant" else None
+    return content if isinstance(content, str) else None
+
+
 def messages_before_answer(row: Mapping[str, Any], key: str, *, may_be_empty: bool = False) -> list[Message]:
     """Return the messages under `key`; for Alpaca those made of instruction, input and history.
 

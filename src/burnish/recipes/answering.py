@@ -71,11 +71,10 @@ def read_judged_tasks(
     from burnish.datasets.rows import read_tasks
 
     tasks = read_tasks(context.paths(reference), columns=columns)
-    lacking = [(task, key) for task in tasks for key in verifier.needed_keys if not isinstance(task.row.get(key), str)]
+    lacking = [f"{task.place}: {problem}" for task in tasks if (problem := verifier.row_problem(task.row))]
     if lacking:
-        shown = [f"{task.place}: the verifier reads the text '{key}', which is missing" for task, key in lacking[:10]]
         more = [f"and {len(lacking) - 10} more rows"] if len(lacking) > 10 else []
-        raise DataError("\n".join(shown + more))
+        raise DataError("\n".join(lacking[:10] + more))
     return tasks
 
 

@@ -13,6 +13,7 @@ from burnish.files import atomic_write_text
 from burnish.recipes.hashes import digest
 from burnish.recipes.stage import StageContext
 from burnish.recipes.verifiers import VerifierConfig
+from burnish.rewards.sql import gold_query
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
@@ -32,8 +33,8 @@ def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[T
     limits = [context.input_keys[config.database], config.timeout_seconds, config.memory_limit]
     queries: dict[str, Task] = {}
     for task in tasks:
-        if isinstance(task.row.get("sql"), str):
-            queries.setdefault(task.row["sql"], task)
+        if (sql := gold_query(task.row)) is not None:
+            queries.setdefault(sql, task)
     new = {sql: key for sql in queries if (key := digest([*limits, sql])) not in known}
     if not new:
         return

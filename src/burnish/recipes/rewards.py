@@ -5,7 +5,7 @@ run in the sandbox of `sql`.
 """
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,7 +34,7 @@ class _RewardConfig(StrictModel):
     name: Name | None = Field(None, description="name in the metrics, rewards/NAME/mean; the type if left out")
     weight: float = Field(1.0, description="what the reward is multiplied by before the rewards are added")
 
-    def row_problem(self, row: dict[str, Any]) -> str | None:
+    def row_problem(self, row: Mapping[str, Any]) -> str | None:
         """What a task's row lacks."""
         return None
 
@@ -44,10 +44,6 @@ class _RewardConfig(StrictModel):
 
 class SqlReward(VerifierConfig, _RewardConfig):
     """1 for SQL whose result is that of the task's `sql`, else 0."""
-
-    def row_problem(self, row: dict[str, Any]) -> str | None:
-        lacking = [key for key in self.needed_keys if not isinstance(row.get(key), str)]
-        return f"the reward '{self.type}' reads the text '{lacking[0]}', which is missing" if lacking else None
 
     def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
         check_gold(context, self, tasks)
@@ -66,7 +62,7 @@ class NumbersReward(_RewardConfig):
     type: Literal["numbers"] = Field(description="kind of reward: numbers")
     key: str = Field("answer", description="key of the row with the number, or with a text that ends in `#### N`")
 
-    def row_problem(self, row: dict[str, Any]) -> str | None:
+    def row_problem(self, row: Mapping[str, Any]) -> str | None:
         from burnish.rewards.numbers import NumberVerifier
 
         try:

@@ -1,12 +1,13 @@
 """Verifiers as a recipe writes them; what they do is in `burnish.rewards`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from burnish.corpus.records import shown
 from burnish.recipes.stage import FileReference, StrictModel
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class VerifierConfig(StrictModel):
-    """Judges SQL by running it: right if its result equals that of the task's `sql`, in order where `ordered`."""
+    """Judges SQL by running it: right if its result equals that of the task's query, in order where `ordered`.
 
-    needed_keys: ClassVar[tuple[str, ...]] = ("sql",)
-    """Keys that every task must have, as text."""
+    The task's query is its `sql`, or where it has none the one in its answer.
+    """
 
     type: Literal["sql"] = Field(description="kind of verifier: sql")
     database: FileReference = Field(description="DuckDB file that queries are run in, read-only")
@@ -27,6 +28,18 @@ class VerifierConfig(StrictModel):
         pattern=r"^\s*\d+(\.\d+)?\s*[KMGkmg][Ii]?[Bb]\s*$",
         description="memory of one query, such as 512MB or 1GiB",
     )
+
+    def row_problem(self, row: Mapping[str, Any]) -> str | None:
+        """What a task's row lacks to be judged."""
+        from burnish.rewards.sql import gold_query
+
+        if gold_query(row) is not None:
+            return None
+        if row.get("sql") is not None:
+            return f"'sql' is {shown(row['sql'])}; expected a query, as text"
+        return (
+            f"the query whose result is expected is missing: '{self.type}' reads the text 'sql', else the row's answer"
+        )
 
     @contextmanager
     def sandbox(self, resolve: Callable[[str], Path]) -> Iterator["SqlSandbox"]:

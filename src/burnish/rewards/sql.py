@@ -10,7 +10,7 @@ from burnish.rewards.sql_text import extract_sql
 from burnish.rewards.sql_votes import Election, elect
 from burnish.rewards.verdict import Verdict
 
-__all__ = ["Result", "SqlSandbox", "SqlVerifier", "extract_sql", "results_equal"]
+__all__ = ["Result", "SqlSandbox", "SqlVerifier", "extract_sql", "gold_query", "results_equal"]
 
 _PATIENCE = 10.0
 """How much longer than the limit a gold query may compute: the user wrote it, and it runs once."""
@@ -18,10 +18,31 @@ _ALLOWANCE = 2.0
 """How much longer than a gold query that is itself above the limit an answer may compute."""
 
 
+def gold_query(row: Mapping[str, Any]) -> str | None:
+    """The expected query of a task's row: its `sql`, else the query in its answer; None where it has neither.
+
+    The answer is what the conversation ends with, or `completion`, `response` or `output`.
+    """
+    from burnish.datasets.formats import task_answer
+
+    written = row.get("sql")
+    if written is not None and not isinstance(written, str):
+        return None
+    found = written.strip() if written is not None else extract_sql(task_answer(row) or "")
+    return found or None
+
+
+def _needed(row: Mapping[str, Any]) -> str:
+    query = gold_query(row)
+    if query is None:
+        raise DataError("a task needs `sql`, the query whose result is expected, or an answer to take it from")
+    return query
+
+
 class SqlVerifier:
     """Judges a completion by whether its SQL returns what the row's gold SQL returns.
 
-    A row has `sql`, the gold query, and may have `ordered`: whether the order of the rows counts (default: no).
+    A row has a gold query (`gold_query`), and may have `ordered`: whether the order of the rows counts (default: no).
     Verdicts: "correct", "wrong result", "wrong order", "error" (refused, failed or too slow), "no sql", and "unjudged"
     where the gold query finds no result in time, or the machine is too busy. Raises DataError when a gold query fails.
     """
@@ -35,11 +56,12 @@ class SqlVerifier:
         sql = extract_sql(completion)
         if not sql:
             return Verdict(False, "no sql", "the completion gives no query")
-        gold = self.gold(row["sql"])
+        expected = _needed(row)
+        gold = self.gold(expected)
         if gold.error is not None:
             return Verdict(False, "unjudged", f"the gold query found no result: {gold.error}")
         limit = max(self._sandbox.timeout_seconds, _ALLOWANCE * gold.seconds)
-        result = gold if sql == row["sql"].strip() else self._sandbox.execute(sql, timeout_seconds=limit)
+        result = gold if sql == expected else self._sandbox.execute(sql, timeout_seconds=limit)
         if result.error is not None:
             return Verdict(False, "unjudged" if result.hung else "error", result.error)
         ordered = bool(row.get("ordered", False))
@@ -54,7 +76,7 @@ class SqlVerifier:
         known: dict[tuple[str, str, bool], Verdict] = {}
         verdicts = []
         for completion, row in zip(completions, rows, strict=True):
-            key = (extract_sql(completion), str(row["sql"]), bool(row.get("ordered", False)))
+            key = (extract_sql(completion), _needed(row), bool(row.get("ordered", False)))
             if key not in known:
                 known[key] = self(completion, row)
             verdicts.append(known[key])
