@@ -99,7 +99,7 @@ def answer(
 
     @contextmanager
     def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path, context.warn) as judge:
+        with verifier.open(context.path, context.warn, context.cache) as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
                 verdicts = judge.verify_many([one.text for one in sampled], [task.row for task in chunk])
@@ -131,7 +131,7 @@ def answer_by_votes(
 
     @contextmanager
     def judging() -> Iterator[_Keep]:
-        with verifier.open(context.path, context.warn) as judge:
+        with verifier.open(context.path, context.warn, context.cache) as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
                 rows = []

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ _COMMAND = re.compile(r"/(?P<name>[a-z]+)(?P<rest>\s.*)?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Target:
-    """A model and how to talk to it."""
+    """A model and how to talk to it. cache: where its run keeps what is needed again, such as a copy of a database."""
 
     model: Path
     system: str | None = None
@@ -48,6 +49,7 @@ class Target:
     resolve: Callable[[str], Path] = Path
     device: str = "auto"
     compute_dtype: str = "auto"
+    cache: Path = Path("cache")
 
 
 def find_target(path: Path) -> Target:
@@ -81,6 +83,7 @@ def find_target(path: Path) -> Target:
         lambda written: paths[written][0],
         run["device"],
         run["compute_dtype"],
+        path / "cache",
     )
 
 
@@ -240,7 +243,10 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         seed=secrets.randbits(32) if options.seed is None else options.seed,
     )
     with ExitStack() as stack:
-        sandbox = stack.enter_context(verifier.sandbox(target.resolve)) if verifier is not None else None
+        sandbox = None
+        if verifier is not None:
+            say = partial(console.print, style="yellow", markup=False)
+            sandbox = stack.enter_context(verifier.sandbox(target.resolve, say, target.cache))
         for question in questions:
             command = _COMMAND.fullmatch(question)
             if command is not None:

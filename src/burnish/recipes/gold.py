@@ -39,7 +39,7 @@ def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[T
     if not new:
         return
     problems: list[str] = []
-    with config.open(context.path, context.display.say) as verifier:
+    with config.open(context.path, context.warn, context.cache) as verifier:
         for sql, key in new.items():
             try:
                 verifier.gold(sql)

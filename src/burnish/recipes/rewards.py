@@ -52,7 +52,7 @@ class SqlReward(VerifierConfig, _RewardConfig):
     def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
         from burnish.rewards.functions import by_verifier
 
-        with self.open(context.path, context.warn) as verifier:
+        with self.open(context.path, context.warn, context.cache) as verifier:
             yield by_verifier(verifier)
 
 

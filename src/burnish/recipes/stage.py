@@ -210,6 +210,11 @@ class StageContext:
     origins: Mapping[str, Path] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def cache(self) -> Path:
+        """The run's folder for what is kept from one run to the next."""
+        return self.folder.parent / "cache"
+
     def paths(self, references: str | list[str]) -> list[Path]:
         """The files that one or several references stand for, patterns expanded."""
         names = [references] if isinstance(references, str) else references

@@ -37,6 +37,12 @@ def wall_limit(timeout_seconds: float) -> float:
     return 12 * timeout_seconds + 1
 
 
+def require_duckdb() -> None:
+    """Raise BurnishError where DuckDB is not installed."""
+    if importlib.util.find_spec("duckdb") is None:
+        raise BurnishError("running SQL needs DuckDB: pip install 'burnish[sql]'")
+
+
 class SqlSandbox:
     """Runs untrusted read statements on one DuckDB database.
 
@@ -65,8 +71,7 @@ class SqlSandbox:
         self._lock = threading.Lock()
         if not self.database.is_file():
             raise BurnishError(f"{self.database}: no such DuckDB database")
-        if importlib.util.find_spec("duckdb") is None:
-            raise BurnishError("running SQL needs DuckDB: pip install 'burnish[sql]'")
+        require_duckdb()
 
     def execute(self, sql: str, *, timeout_seconds: float | None = None) -> Result:
         """Run one read statement. A refused, failing, slow or crashing one gives a Result with `error`.
