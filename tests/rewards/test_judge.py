@@ -40,6 +40,15 @@ def test_a_judge_that_goes_by_the_place_calls_everything_a_tie(bias: str) -> Non
     assert [one.share for one in judged(lambda _: bias, ("x", "y"), ("y", "x"))] == [0.5, 0.5]
 
 
+def test_what_a_judge_thinks_is_no_verdict() -> None:
+    def ask(messages: Messages) -> str:
+        if shown(messages) == ("good", "bad"):
+            return "<think>[[B]]? I have to say [[A]], [[B]] or [[C]].</think>[[A]]"
+        return "<think>I end with [[A]], [[B]] or [[C]]. The answers"
+
+    assert judged(ask, ("good", "bad")) == [Judgement(0.75, unclear=1)]
+
+
 def test_a_tie_in_one_order_is_half_a_win() -> None:
     def ask(messages: Messages) -> str:
         return "[[A]]" if shown(messages) == ("good", "bad") else "[[C]]"

@@ -2,7 +2,8 @@
 
 Notable choices:
 - every pair is shown in both orders; a judge that only prefers what it reads first calls it a tie (section 3.4 there);
-- the verdict is the last `[[A]]`, `[[B]]` or `[[C]]` of what the judge writes, so it may reason before;
+- the verdict is the last `[[A]]`, `[[B]]` or `[[C]]` of what the judge writes, so it may reason before; inside
+  `<think>` there is none, also where the reply is cut there;
 - an answer without a verdict counts as a tie and is counted; a judge that never gives one is an error.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import BurnishError
+from burnish.rewards.format import without_thoughts
 
 CRITERION = "Prefer the answer that is more helpful, correct, relevant and clear. Length alone is no merit."
 
@@ -103,14 +105,13 @@ class PairwiseJudge:
 
     def _verdict(self, prompt: Messages, a: str, b: str) -> str | None:
         conversation = "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
-        found = _VERDICT.findall(
-            self.ask(
-                [
-                    {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
-                    {"role": "user", "content": _QUESTION.format(conversation=conversation, a=a, b=b)},
-                ]
-            )
+        reply = self.ask(
+            [
+                {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
+                {"role": "user", "content": _QUESTION.format(conversation=conversation, a=a, b=b)},
+            ]
         )
+        found = _VERDICT.findall(without_thoughts(reply))
         return found[-1] if found else None
 
 
