@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from burnish.errors import BurnishError, DataError
 from burnish.recipes.verifiers import VerifierConfig
 from burnish.rewards import sql_sandbox, sql_worker
-from burnish.rewards.sql import SqlSandbox, SqlVerifier, gold_query
+from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -246,7 +246,7 @@ class TestAttacks:
                 return super().ask(request, timeout_seconds)
 
         monkeypatch.setattr(sql_sandbox, "_Worker", Stopped)
-        with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
+        with SqlSandbox(database, timeout_seconds=0.04) as sandbox:
             result = sandbox.execute("select 'busy'")
             assert "time limit" in (result.error or "")
             assert result.hung
@@ -255,6 +255,7 @@ class TestAttacks:
             assert verifier("select 'busy'", {"sql": "select 1"}).reason == "unjudged"
             assert "2 queries hung" in verifier.remarks()[0]
 
+    @pytest.mark.skipif(not hasattr(os, "kill") or sys.platform == "win32", reason="needs SIGSTOP")
     def test_time_is_the_processors(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker that gets no processor for longer than the limit, as on a busy machine, still answers."""
 
@@ -262,11 +263,11 @@ class TestAttacks:
             def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
                 if "sql" in request:
                     os.kill(self._process.pid, signal.SIGSTOP)
-                    threading.Timer(0.6, os.kill, (self._process.pid, signal.SIGCONT)).start()
+                    threading.Timer(0.8, os.kill, (self._process.pid, signal.SIGCONT)).start()
                 return super().ask(request, timeout_seconds)
 
         monkeypatch.setattr(sql_sandbox, "_Worker", Busy)
-        with SqlSandbox(database, timeout_seconds=0.2) as sandbox:
+        with SqlSandbox(database, timeout_seconds=0.5) as sandbox:
             assert sandbox.execute("select 1").rows == ((1,),)
             assert sandbox.retried == 0
 
@@ -401,17 +402,32 @@ class TestVerifier:
                 verifier(completion, row)
             assert sorted(asked) == ["select 1", "select 2", "select max(i) from t"]
 
-    def test_a_slow_gold_query_gets_ten_times_as_long_and_its_answers_twice_its_own(self, database: Path) -> None:
-        slow = "select sum(a.i * b.i % 7) from t a, t b, range({})"
-        with SqlSandbox(database, timeout_seconds=0.05) as sandbox:
+    def test_a_slow_gold_query_gets_ten_times_as_long_and_its_answers_twice_its_own(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seconds = {"gold": 8.0, "as slow": 15.0, "slower": 17.0, "quick gold": 1.0, "hopeless": 51.0}
+        limits: list[tuple[str, float]] = []
+
+        def execute(sql: str, *, timeout_seconds: float | None = None) -> Result:
+            limit = timeout_seconds or 5.0
+            limits.append((sql, limit))
+            if seconds[sql] > limit:
+                return Result(error="late", seconds=limit, timed_out=True)
+            return Result(("a",), ((1,),), seconds=seconds[sql])
+
+        with SqlSandbox(database) as sandbox:
+            monkeypatch.setattr(sandbox, "execute", execute)
             verifier = SqlVerifier(sandbox)
-            row = {"sql": slow.format(20)}
-            gold = verifier.gold(row["sql"])
-            assert gold.error is None
-            assert gold.seconds > sandbox.timeout_seconds
-            assert verifier(slow.format("0, 20"), row).reason == "correct"
-            assert verifier(slow.format(20), {"sql": "select 1"}).reason == "error"
+            assert verifier("as slow", {"sql": "gold"}).reason == "correct"
+            assert verifier("slower", {"sql": "gold"}).reason == "error"
+            assert verifier("as slow", {"sql": "quick gold"}).reason == "error"
             assert verifier.remarks() == []
+            assert verifier("quick gold", {"sql": "hopeless"}).reason == "unjudged"
+            assert limits == [
+                *(("gold", 5.0), ("gold", 50.0), ("as slow", 16.0), ("slower", 16.0)),
+                *(("quick gold", 5.0), ("as slow", 5.0), ("hopeless", 5.0), ("hopeless", 50.0)),
+            ]
+            assert "no result in 50 s" in verifier.remarks()[0]
 
     def test_a_gold_query_without_a_result_ends_nothing(self, database: Path) -> None:
         with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
