@@ -26,14 +26,7 @@ from intents import SEEN, UNSEEN, Intent
 from questions import Generator, Question
 from values import pools
 
-SYSTEM = """\
-Answer with one DuckDB SQL query.
-flights(month, day, dep_time, dep_delay, arr_time, arr_delay, carrier, flight, tailnum, origin, dest, air_time, \
-distance, hour, time_hour)
-airlines(carrier, name)
-airports(faa, name, lat, lon, alt, tzone)
-planes(tailnum, year, type, manufacturer, model, engines, seats, engine)
-weather(origin, month, day, hour, temp, dewp, humid, wind_speed, wind_gust, precip, pressure, visib, time_hour)"""
+SYSTEM = "Answer with one DuckDB SQL query about the tables flights, airlines, airports, planes and weather."
 
 
 def main() -> None:

@@ -403,7 +403,7 @@ def late(voice: Voice) -> Filter:
         least = voice.chance(0.15)
         text = voice.say(_MUCH[when], t=voice.say(_LEAST if least else _MORE, v=said))
         return Filter(when, f"{column} {'>=' if least else '>'} {minutes}", post=f"that {text}", verb=text)
-    sign = voice.weighted({">": 3, "<": 1.5, "<=": 1})
+    sign = voice.weighted({">": 3, "<": 1.5, "<=": 1.3})
     pre, verb = _LATE[when, sign]
     text = voice.say(verb)
     return Filter(when, f"{column} {sign} 0", post=f"that {text}", pre=voice.say(pre), verb=text)
@@ -576,9 +576,9 @@ def weather(voice: Voice) -> Filter:
 
 
 _WEIGHTS = {
-    "origin": 22, "dest": 22, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
-    "cancelled": 8, "flown": 1, "late": 11, "distance": 3, "air_time": 2, "tailnum": 2, "maker": 2, "seats": 1.5,
-    "built": 1.2, "weather": 4,
+    "origin": 22, "dest": 24, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
+    "cancelled": 8, "flown": 0.7, "late": 11, "distance": 2.5, "air_time": 1.2, "tailnum": 1.5, "maker": 1.5,
+    "seats": 1, "built": 0.8, "weather": 3,
 }  # fmt: skip
 # What cannot be together: said twice, impossible, or a column of two joined tables.
 _EXCLUDES = (

@@ -626,10 +626,10 @@ class FlightQuestions:
             "month": 4,
             "weekday": 2.5,
             "hour": 2,
-            "date": 1.5,
-            "tailnum": 1.2,
-            "route": 1,
-            "maker": 0.8,
+            "date": 1.2,
+            "tailnum": 0.8,
+            "route": 0.8,
+            "maker": 0.4,
             "day": 1,
         }
         names = {name: weight for name, weight in weights.items() if not keys or name in keys}

@@ -167,12 +167,12 @@ PARTS_OF_YEAR = {
 
 # Makers under the names that people use; the database spells some of them in several ways.
 MAKERS = {
-    "Boeing": "manufacturer = 'BOEING'",
+    "Boeing": "manufacturer like 'BOEING%'",
     "Airbus": "manufacturer like 'AIRBUS%'",
-    "Embraer": "manufacturer = 'EMBRAER'",
+    "Embraer": "manufacturer like 'EMBRAER%'",
     "Bombardier": "manufacturer like 'BOMBARDIER%'",
     "McDonnell Douglas": "manufacturer like 'MCDONNELL%'",
-    "Cessna": "manufacturer = 'CESSNA'",
+    "Cessna": "manufacturer like 'CESSNA%'",
     "Canadair": "manufacturer like 'CANADAIR%'",
 }
 
