@@ -136,7 +136,7 @@ def _typed(voice: Voice, asked: Composed) -> str:
         .replace("Co..", "Co.")
     )
     copied = "faa from airports where name" in asked.sql  # a name that has to be copied as it is written
-    if voice.chance(0.04) and not copied:
+    if voice.chance(0.03) and not copied:
         text = _slip(voice, text)
     if voice.chance(0.05):
         hello = voice.say(_HELLO)

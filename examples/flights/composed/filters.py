@@ -32,8 +32,8 @@ class Filter:
     """One condition and its words.
 
     They stand before the noun (`pre`: "June flights"), after it (`post`: "flights in June"), as the verb of a question
-    (`verb`: "how many flights left in June") or before the sentence (`lead`: "In June, ..."). `direct`: whether `post`
-    can follow an average without a noun ("average delay in June").
+    (`verb`: "how many flights left in June") or before the sentence (`lead`: "In June, ..."). `direct`: whether it can
+    follow something else than the noun ("average delay in June"), which it then does in the shorter words of `at`.
     """
 
     kind: str
@@ -43,6 +43,7 @@ class Filter:
     verb: str = ""
     lead: str = ""
     direct: bool = False
+    at: str = ""
     join: str = ""
     name: str = ""
 
@@ -71,6 +72,12 @@ _ORIGIN_VERB = ways(
 _ORIGIN_LEAD = ways("From {n}|Out of {n}|At {n}|For {n}|Starting from {n}", "Leaving {n}")
 
 
+_ORIGIN_AT = ways("from {n}|from {n}|out of {n}|at {n}|leaving {n}", "leaving from {n}")
+_DEST_AT = ways("to {n}|to {n}|to {n}|into {n}|going to {n}", "flying to {n}")
+_CARRIER_AT = ways("for {n}|of {n}|on {n}|by {n}|with {n}")
+_MONTH_AT = ways("in {n}|in {n}|in {n}|during {n}|in {n} 2013", "throughout {n}")
+
+
 def origin(voice: Voice) -> Filter:
     """The airport of departure."""
     code = voice.one(tuple(ORIGINS))
@@ -83,6 +90,7 @@ def origin(voice: Voice) -> Filter:
         verb=voice.say(_ORIGIN_VERB, n=name),
         lead=voice.say(_ORIGIN_LEAD, n=name),
         direct=True,
+        at=voice.say(_ORIGIN_AT, n=name),
         name=name,
     )
 
@@ -101,7 +109,7 @@ _DEST_LEAD = ways("To {n}|For {n}|For flights to {n}|Into {n}", "Flying to {n}")
 
 
 # Cities stand in the order of their flights; those with many are asked about more often.
-_POPULAR = {name: 1 / (12 + place) for place, name in enumerate(CITIES)}
+_POPULAR = {name: 1 / (7 + place) for place, name in enumerate(CITIES)}
 
 
 def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
@@ -119,6 +127,7 @@ def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
         verb=voice.say(_DEST_VERB, n=name),
         lead=voice.say(_DEST_LEAD, n=name),
         direct=True,
+        at=voice.say(_DEST_AT, n=name),
         name=name,
     )
 
@@ -145,6 +154,7 @@ def carrier(voice: Voice) -> Filter:
         verb=voice.say(_CARRIER_VERB, n=name),
         lead=voice.say(_CARRIER_LEAD, n=name),
         direct=True,
+        at=voice.say(_CARRIER_AT, n=name),
         name=name,
     )
 
@@ -166,6 +176,7 @@ def month(voice: Voice) -> Filter:
         verb=voice.say(_IN_VERB, n=name),
         lead=voice.say(_IN_LEAD, n=name),
         direct=True,
+        at=voice.say(_MONTH_AT, n=name),
     )
 
 
@@ -232,7 +243,7 @@ def ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
-_WEEKDAY = ways("on {n}s|on a {n}|on {n}s|each {n}", "falling on a {n}")
+_WEEKDAY = ways("on {n}s|on a {n}|on {n}s", "falling on a {n}")
 _WEEKEND = ways("on weekends|on the weekend|at the weekend|on Saturdays and Sundays|on a weekend", "over weekends")
 
 

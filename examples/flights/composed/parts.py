@@ -51,14 +51,14 @@ _BEFORE = ("cancelled", "left", "arrived", "month", "weekday", "origin", "tailnu
 _NOUN = ways("flights|flights|flights|flights|flights|flights|departures|trips|services|flights")
 
 
-def joined(voice: Voice, filters: Sequence[Filter]) -> str:
-    """The `post` words of filters, with a space before them: " from JFK in June"."""
+def joined(voice: Voice, filters: Sequence[Filter], *, noun: bool = False) -> str:
+    """The words of filters with a space before them: " from JFK in June"; `noun`: whether a noun stands before them."""
     said = sorted(filters, key=lambda item: _SAID.index(item.kind))
     if voice.chance(0.25):
         said = voice.sample(said, len(said))
     text, clause = "", False
     for item in said:
-        words = item.post
+        words = item.post if noun else item.at or item.post
         if words.startswith("that ") and clause:
             words = f"and {words}"
         clause = clause or words.startswith("that ")
@@ -75,7 +75,7 @@ def phrase(voice: Voice, filters: Sequence[Filter], *, noun: str = "", anything:
     pre = sorted(voice.sample(pre, min(2, len(pre))), key=lambda item: _BEFORE.index(item.kind))
     noun = noun or ("flights" if any(item.kind in ("arrived", "cancelled") for item in filters) else voice.say(_NOUN))
     text = " ".join([*(item.pre for item in pre), noun])
-    text += joined(voice, [item for item in filters if item not in pre])
+    text += joined(voice, [item for item in filters if item not in pre], noun=True)
     if not filters and anything and voice.chance(0.6):
         text += f" {voice.say(NOTHING)}"
     elif anything and not any(item.kind in ("month", "months", "date") for item in filters) and voice.chance(0.06):
@@ -122,8 +122,8 @@ MEASURES = (
             "By how many minutes were {np} delayed on average?|"
             "how late do {np} leave on average|"
             "How far behind schedule did {np} leave on average?|"
-            "On average, by how much were {np} delayed?",
             "How many minutes were {np} held up on average?",
+            "On average, by how much were {np} delayed?",
         ),
     ),
     Measure(
