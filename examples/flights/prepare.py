@@ -73,17 +73,17 @@ def _arguments() -> argparse.Namespace:
         "--composed",
         type=int,
         nargs=3,
-        default=(1600, 200, 200),
+        default=(1900, 100, 200),
         metavar=("TRAIN", "TASKS", "TEST"),
-        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 1600 200 200)",
+        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 1900 100 200)",
     )
     parser.add_argument(
         "--intents",
         type=int,
         nargs=2,
-        default=(480, 80),
+        default=(292, 100),
         metavar=("TRAIN", "TASKS"),
-        help="questions from the intents' templates in train.jsonl and tasks.jsonl (default 480 80)",
+        help="questions from the intents' templates in train.jsonl and tasks.jsonl (default 292 100)",
     )
     parser.add_argument(
         "--test",
