@@ -25,6 +25,7 @@ from burnish.recipes.runner import preview, run
 USER = {"role": "user", "content": "a"}
 COMMANDS = [
     ("run",),
+    ("plan",),
     ("init",),
     ("chat",),
     ("export",),

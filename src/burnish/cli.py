@@ -4,6 +4,7 @@ torch and everything that needs it is imported inside the commands, so that `bur
 """
 
 import io
+import json
 import shlex
 import sys
 import traceback
@@ -264,6 +265,38 @@ def run(
     folder = runs / summary["name"]
     for name in (SUMMARY_FILE, REPORT):
         _say(folder / name)
+
+
+@app.command(epilog="Example: burnish plan recipe.yaml")
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change a value of the recipe; may be repeated."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="As if this stage and all after it ran again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Check a recipe as --dry-run does, and say what each stage will take: steps, tokens, time, memory and disk.
+
+    Times come from a few seconds of the same work on this machine; of answers the longest are assumed.
+    """
+    from burnish.recipes.dry_run import estimated
+    from burnish.recipes.plan import make_plan
+    from burnish.recipes.tables import estimate_table
+
+    found = estimated(make_plan(recipe, overrides=overrides or (), runs=runs), start)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    Console(highlight=False).print(estimate_table(found))
+    for line in [*found["asks"], *(f"note: {note}" for note in found["notes"])]:
+        _say(line)
+    for line in found["unchecked"]:
+        _say(f"not checked yet: {line}")
 
 
 def _show_dry_run(found: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.engine import Completion, GenerationProgress
     from burnish.generation.sampling import Sampling
+    from burnish.recipes.work import Work
 
 CHUNK_COMPLETIONS = 160
 """Completions generated and judged between two saves; also how many are decoded side by side."""
@@ -83,6 +84,30 @@ def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) 
     from burnish.datasets.examples import task_prompts
 
     context.probe(partial(task_prompts, max_length=sys.maxsize), tasks, *models)
+
+
+def decoding_work(
+    context: StageContext, tasks: "Sequence[Task]", models: Sequence[str], *, n: int, max_new_tokens: int
+) -> "Work | None":
+    """The work of `n` answers of each model to each task; None where a model's tokenizer is not known yet."""
+    from burnish.datasets.examples import task_prompts
+    from burnish.recipes.work import Work
+
+    scored = longest = 0
+    for model in models:
+        tokenizer = context.tokenizer(model)
+        if tokenizer is None:
+            return None
+        prompts, _ = task_prompts(tasks, tokenizer, max_length=sys.maxsize)
+        scored += sum(len(prompt.tokens) for prompt in prompts)
+        longest = max(longest, *(len(prompt.tokens) for prompt in prompts), 0)
+    answers = len(tasks) * n
+    return Work(
+        scored=scored,
+        decoded=answers * len(models) * max_new_tokens,
+        rows=min(answers, CHUNK_COMPLETIONS),
+        longest=longest + max_new_tokens,
+    )
 
 
 def answer(

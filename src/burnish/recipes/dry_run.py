@@ -1,9 +1,11 @@
 """What a run would do, without doing it: checks, the state of each stage, and what has to be agreed to."""
 
+from dataclasses import asdict
 from typing import Any
 
+from burnish.recipes.environment import GIB
 from burnish.recipes.plan import Plan
-from burnish.recipes.runner import check, preview
+from burnish.recipes.runner import check, preview, works
 from burnish.recipes.trust import requests
 
 
@@ -31,3 +33,31 @@ def describe(plan: Plan, start: str | None = None) -> dict[str, Any]:
         "notes": plan.notes,
         "unchecked": unchecked,
     }
+
+
+def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
+    """As `describe`, with what each stage will take on this machine: work, seconds, memory and disk, and their total.
+
+    Raises:
+        BurnishError: as `describe`, and where a stage cannot fit into the machine's memory.
+    """
+    from burnish.recipes.estimate import estimate
+
+    found = describe(plan, start)
+    by_name = {one.name: one for one in estimate(plan, works(plan, start))}
+    for stage in found["stages"]:
+        if (one := by_name.get(stage["name"])) is not None:
+            stage |= {
+                "work": asdict(one.work) if one.work is not None else None,
+                "seconds": round(one.seconds, 1) if one.seconds is not None else None,
+                "memory_gib": round(one.memory / GIB, 2) if one.memory is not None else None,
+                "disk_gib": round(one.disk / GIB, 2),
+            }
+    ones = list(by_name.values())
+    found["total"] = {
+        "seconds": round(sum(one.seconds or 0.0 for one in ones), 1),
+        "memory_gib": round(max((one.memory or 0.0 for one in ones), default=0.0) / GIB, 2),
+        "disk_gib": round(sum(one.disk for one in ones) / GIB, 2),
+        "unknown": [one.name for one in ones if one.work is None],
+    }
+    return found

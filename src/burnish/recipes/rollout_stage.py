@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from burnish.errors import DataError, RecipeError
 from burnish.nn.config import DecoderConfig
-from burnish.recipes.answering import probe_prompts
+from burnish.recipes.answering import decoding_work, probe_prompts
 from burnish.recipes.problems import KeyPath
 from burnish.recipes.prompted import Prompted
 from burnish.recipes.rewards import RewardConfig, check_rewards, open_rewards, read_rewarded_tasks, reward_problems
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
     from burnish.nn.decoder import Decoder
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.rollouts import Columns, RolloutConfig, Rollouts
 
@@ -64,6 +66,37 @@ class RolloutStage(Prompted, TrainingStage):
                 f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
                 "and its log-probabilities are computed at temperature 1 only: expected 1"
             )
+
+    @abstractmethod
+    def rollout_config(self) -> "RolloutConfig":
+        """How a rollout is sampled."""
+
+    @abstractmethod
+    def passes(self) -> int:
+        """How often a rollout is learned from."""
+
+    def work(self, context: StageContext) -> "Work | None":
+        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
+        config, new = self.rollout_config(), self.max_new_tokens
+        once = decoding_work(context, tasks, [str(self.model)], n=config.num_generations, max_new_tokens=new)
+        if once is None:
+            return None
+        answers = config.prompts * config.num_generations
+        rollouts = self.rollouts or max(1, round(self.training.epochs * len(tasks) / config.prompts))
+        prompts = round(once.scored / max(1, len(tasks)) * config.prompts)
+        decoded = rollouts * answers * new
+        layers, weights = self.trained_share(context)
+        return replace(
+            once,
+            steps=rollouts * self.passes() * (config.prompts // self.training.batch_size),
+            trained=self.passes() * (decoded + rollouts * prompts),
+            scored=2 * (decoded + rollouts * prompts),  # by the policy that sampled, and by the reference
+            decoded=decoded,
+            rows=answers,
+            layers=layers,
+            weights=weights,
+            micro_batch=self.training.micro_batch_tokens,
+        )
 
     def read(
         self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer"

@@ -11,9 +11,10 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.limits import of_model
@@ -47,6 +48,9 @@ from burnish.recipes.state import (
 )
 from burnish.recipes.trust import ask_once
 from burnish.training.interrupt import stop_signals
+
+if TYPE_CHECKING:
+    from burnish.recipes.work import Work
 
 SUMMARY_FILE = "summary.json"
 CHANGED_FOLDER = "changed"
@@ -128,6 +132,22 @@ def check(plan: Plan, start: str | None = None) -> list[str]:
         and (data := [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")])
         and (unmade := sorted({item.written for item in data if not run._is_there(item)}))
     ]
+
+
+def works(plan: Plan, start: str | None = None) -> "list[tuple[PlannedStage, Work | None]]":
+    """What each stage that would run has to compute; None where its data is still to be made, or nobody can say."""
+    model = read_config(plan.model)
+    run = _Run(plan, Display(quiet=True))
+    found: list[tuple[PlannedStage, Work | None]] = []
+    for stage, status in preview(plan, start):
+        if status.cached:
+            run.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+            continue
+        data = [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")]
+        there = all(run._is_there(item) for item in data)
+        context = replace(run._context(stage), model_shape=model)
+        found.append((stage, stage.config.work(context) if there else None))
+    return found
 
 
 def _start_index(plan: Plan, start: str | None) -> int:

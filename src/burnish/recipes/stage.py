@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from burnish.nn.config import DecoderConfig
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 ReferenceKind = Literal["file", "documents", "model", "reward_model", "corpus", "preferences", "evaluation"]
@@ -163,6 +164,13 @@ class StageConfig(StrictModel):
     def check_model(self, model: "DecoderConfig") -> None:
         """Raise RecipeError if the stage does not fit a model of this shape; called before anything runs."""
 
+    def work(self, context: "StageContext") -> "Work | None":
+        """What the stage has to compute; None where that is not known. Called where all its data is there.
+
+        Raises BurnishError where the data as the stage will encode it is of no use.
+        """
+        return None
+
     def disk_bytes(self, n_parameters: int) -> int:
         """Upper bound of what the stage writes, for a model of so many parameters."""
         return 0
@@ -188,6 +196,7 @@ class StageContext:
         input_keys: the content hash, or the producer's key, of every reference.
         today: the day that chat templates print.
         origins: the model outside of the run that each model reference goes back to; its tokenizer is the same.
+        model_shape: that of the recipe's model, where work is counted.
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
         notices: what `notice` was told.
@@ -208,6 +217,7 @@ class StageContext:
     lineage: tuple[Mapping[str, Any], ...] = ()
     base: Path | None = None
     origins: Mapping[str, Path] = field(default_factory=dict)
+    model_shape: "DecoderConfig | None" = None
     notices: list[str] = field(default_factory=list)
 
     @property

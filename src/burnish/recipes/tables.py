@@ -41,6 +41,33 @@ def stage_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def estimate_table(plan: Mapping[str, Any]) -> Table:
+    """One row a stage of `burnish plan`: what it computes and what that will take."""
+    table = Table(title=_text(str(plan["name"])), box=box.SIMPLE_HEAD, title_justify="left")
+    columns = ("stage", "", "steps", "tokens trained", "tokens sampled", "time", "memory", "disk")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("stage", "") else "right")
+    for stage in plan["stages"]:
+        work, seconds, memory = stage.get("work"), stage.get("seconds"), stage.get("memory_gib")
+        unknown = "" if stage["state"] == "cached" else "?"
+        table.add_row(
+            _text(stage["name"]),
+            stage["state"],
+            *(f"{work[key]:,}" if work else unknown for key in ("steps", "trained", "decoded")),
+            duration(seconds) if seconds is not None else unknown,
+            f"{memory:.1f} GiB" if memory is not None else unknown,
+            f"{stage['disk_gib']:.1f} GiB" if "disk_gib" in stage else "",
+        )
+    table.add_section()
+    totals = plan["total"]
+    least = "over " if totals["unknown"] else ""
+    table.add_row(
+        "all", "", "", "", "", least + duration(totals["seconds"]), f"{totals['memory_gib']:.1f} GiB",
+        f"{totals['disk_gib']:.1f} GiB",
+    )  # fmt: skip
+    return table
+
+
 def result_table(summary: Mapping[str, Any]) -> Table | None:
     """One row a number that a stage put into the summary; None when there is none."""
     rows = [

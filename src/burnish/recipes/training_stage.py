@@ -4,7 +4,7 @@ The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.nn.decoder import Decoder
     from burnish.nn.lora import LoraConfig
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Objective, Progress, StepsLike, TrainingReport
 
@@ -78,6 +79,36 @@ class TrainingStage(StageConfig):
     def disk_bytes(self, n_parameters: int) -> int:
         """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
         return n_parameters * 4 * (1 + 2 * 3)
+
+    def training_work(
+        self, context: StageContext, units: Sequence[Sequence[Sequence[int]]], *, passes_before: float = 0.0
+    ) -> "Work":
+        """The work of training on examples, given as their sequences; `passes_before` score each of them once more."""
+        from burnish.datasets.batches import shuffled_steps
+        from burnish.recipes.work import Work, step_tokens
+
+        steps = shuffled_steps(
+            len(units), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
+        )
+        size = self.training.micro_batch_tokens
+        once = step_tokens(units, [range(len(units))], size) if passes_before else 0
+        layers, weights = self.trained_share(context)
+        return Work(
+            steps=len(steps),
+            trained=step_tokens(units, steps, size),
+            scored=round(once * passes_before),
+            layers=layers,
+            weights=weights,
+            micro_batch=size,
+        )
+
+    def trained_share(self, context: StageContext) -> tuple[float, float]:
+        """The shares of the layers that the backward pass goes through, and of the weights that change."""
+        if self.lora is not None:
+            return 1.0, 0.02  # a few low-rank columns
+        n_layers = context.model_shape.n_layers if context.model_shape is not None else 0
+        share = 1 - self.freeze_layers / n_layers if self.freeze_layers and n_layers else 1.0
+        return share, share
 
     def make_trainable(self, context: StageContext, decoder: "Decoder") -> None:
         """Add the adapters or freeze the layers that the stage asks for."""

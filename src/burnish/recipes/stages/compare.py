@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Sampled, probe_prompts, sample
+from burnish.recipes.answering import Sampled, decoding_work, probe_prompts, sample
 from burnish.recipes.comparing import (
     Given,
     Questions,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.rows import Preference, Task
+    from burnish.recipes.work import Work
 
 COMPARISON_FILE = "comparison.json"
 SAMPLES_PREFIX = "samples-"
@@ -109,6 +110,14 @@ class CompareStage(Prompted, StageConfig):
         """The prompts, and the pairs where the file has some, with the system prompt where they have none."""
         tasks, pairs = read_held_out(context.paths(self.prompts), self.columns)
         return self.with_system(context, tasks), self.with_system(context, pairs)
+
+    def work(self, context: StageContext) -> "Work | None":
+        tasks, pairs = self.read(context)
+        models, new = list(self.models.values()), self.max_new_tokens
+        decoding = decoding_work(context, tasks, models, n=self.samples, max_new_tokens=new)
+        # Every answer is scored by its model and by the reference, held-out pairs by each.
+        scored = 2 * (decoding.scored * self.samples + decoding.decoded) * (2 if pairs else 1) if decoding else 0
+        return replace(decoding, scored=scored) if decoding else None
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

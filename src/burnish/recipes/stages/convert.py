@@ -7,6 +7,7 @@ from pydantic import Field
 
 from burnish.errors import BurnishError, RecipeError
 from burnish.recipes.stage import LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.work import Work
 
 if TYPE_CHECKING:
     from burnish.nn.config import DecoderConfig
@@ -41,6 +42,9 @@ class ConvertStage(StageConfig):
 
     def disk_bytes(self, n_parameters: int) -> int:
         return n_parameters * 4
+
+    def work(self, context: StageContext) -> Work:
+        return Work()
 
     def run(self, context: StageContext) -> Metrics:
         config = convert_model(

@@ -18,6 +18,7 @@ from burnish.recipes.stage import (
     StageConfig,
     StageContext,
 )
+from burnish.recipes.work import Work
 
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document
@@ -67,6 +68,9 @@ class CorpusStage(StageConfig):
 
     def check(self, context: StageContext) -> None:
         self._groups(context)
+
+    def work(self, context: StageContext) -> Work:
+        return Work()
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.token_corpus import SKIPPED_FILE, build_corpus

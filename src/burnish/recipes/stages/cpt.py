@@ -14,6 +14,7 @@ from burnish.recipes.training_stage import TrainingStage
 if TYPE_CHECKING:
     from burnish.corpus.token_corpus import TokenCorpus
     from burnish.datasets.batches import Steps
+    from burnish.recipes.work import Work
 
 NO_GENERAL_TEXT = (
     "no general text in the corpus, so none is replayed against forgetting (replay: 0); "
@@ -39,6 +40,21 @@ class CptStage(TrainingStage):
             yield NO_GENERAL_TEXT
         if self.corpus.startswith("@") and getattr(maker, "heldout", None) == 0:
             yield NOTHING_HELD_OUT
+
+    def work(self, context: StageContext) -> "Work":
+        from burnish.corpus.token_corpus import TokenCorpus
+        from burnish.recipes.work import Work
+
+        corpus = TokenCorpus.load(context.path(self.corpus))
+        steps, _ = self.steps(context, corpus)
+        layers, weights = self.trained_share(context)
+        return Work(
+            steps=len(steps),
+            trained=len(steps) * self.training.batch_size * corpus.window,
+            layers=layers,
+            weights=weights,
+            micro_batch=self.training.micro_batch_tokens,
+        )
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.mix import DOMAIN

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Preference
     from burnish.nn.decoder import Decoder
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Objective
 
@@ -99,6 +100,18 @@ class DpoStage(JudgedDataStage):
         self.check_steps(len(rows), self.pairs)
         encode = partial(preference_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
+
+    def work(self, context: StageContext) -> "Work | None":
+        from burnish.datasets.examples import preference_examples
+        from burnish.datasets.rows import read_preferences
+
+        tokenizer = context.tokenizer(str(self.model))
+        if tokenizer is None:
+            return None
+        rows = self.with_system(context, read_preferences(context.paths(self.pairs), columns=self.columns))
+        examples, _ = preference_examples(rows, tokenizer, max_length=self.max_length, on_long=self.on_long)
+        passes = 0.0 if self.loss_type in REFERENCE_FREE else 1.0
+        return self.training_work(context, [example.sequences for example in examples], passes_before=passes)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import Steps, shuffled_steps

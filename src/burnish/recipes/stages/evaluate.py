@@ -9,7 +9,7 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, answer, answer_by_votes, probe_prompts, read_judged_tasks
+from burnish.recipes.answering import Judged, answer, answer_by_votes, decoding_work, probe_prompts, read_judged_tasks
 from burnish.recipes.gold import check_gold
 from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
 from burnish.recipes.problems import KeyPath, did_you_mean
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from burnish.datasets.rows import Task
+    from burnish.recipes.work import Work
 
 RESULTS_FILE = "results.json"
 SCORED_TOKENS = 4096
@@ -104,6 +105,10 @@ class EvaluateStage(Prompted, StageConfig):
         tasks = self._tasks(context)
         check_gold(context, self.verifier, tasks)
         probe_prompts(context, tasks, *self.models.values())
+
+    def work(self, context: StageContext) -> "Work | None":
+        tasks, models, new = self._tasks(context), list(self.models.values()), self.max_new_tokens
+        return decoding_work(context, tasks, models, n=self.votes, max_new_tokens=new)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

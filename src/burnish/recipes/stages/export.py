@@ -10,6 +10,7 @@ from burnish.checkpoints.origin import origin
 from burnish.recipes.card import model_card
 from burnish.recipes.models import count_parameters
 from burnish.recipes.stage import LatestEvaluation, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.work import Work
 
 if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
@@ -58,6 +59,9 @@ class ExportStage(StageConfig):
         # The output layer of the smallest formats is larger, at most half the model.
         sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in self.gguf]
         return round(n_parameters * (4 + sum(sizes)))
+
+    def work(self, context: StageContext) -> Work:
+        return Work()
 
     def run(self, context: StageContext) -> Metrics:
         results = context.path(self.evaluation) if self.evaluation is not None else None

@@ -82,7 +82,7 @@ class GrpoStage(RolloutStage):
         tasks, prompts, n_dropped = self.read(context, decoder, tokenizer)
         self.make_trainable(context, decoder)
         columns = self._columns(decoder, Reference(decoder) if self.beta else None)
-        with self.sampling(context, decoder, tokenizer, tasks, prompts, self._rollout_config(), columns) as sampled:
+        with self.sampling(context, decoder, tokenizer, tasks, prompts, self.rollout_config(), columns) as sampled:
             rollouts, n_rollouts = sampled
             steps = RolloutSteps(rollouts, n_rollouts, self.steps_per_generation * self.num_iterations, self.updates)
             report = self.fit(
@@ -179,7 +179,10 @@ class GrpoStage(RolloutStage):
         pairs = zip(rollout.columns["old_logps"], rollout.columns["reference_logps"], strict=True)
         return torch.stack([kl_estimate(old, reference, self.kl_estimator).sum() for old, reference in pairs])
 
-    def _rollout_config(self) -> "RolloutConfig":
+    def passes(self) -> int:
+        return self.num_iterations
+
+    def rollout_config(self) -> "RolloutConfig":
         from burnish.generation.sampling import Sampling
         from burnish.training.rollouts import RolloutConfig
 

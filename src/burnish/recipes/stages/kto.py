@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Labelled
     from burnish.nn.decoder import Decoder
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 Plan = Sequence[Sequence[int]]
@@ -48,6 +49,18 @@ class KtoStage(JudgedDataStage):
         self.check_steps(len(rows), self.data)
         encode = partial(labelled_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, rows, str(self.model))
+
+    def work(self, context: StageContext) -> "Work | None":
+        from burnish.datasets.examples import labelled_examples
+        from burnish.datasets.rows import read_labelled
+
+        tokenizer = context.tokenizer(str(self.model))
+        if tokenizer is None:
+            return None
+        rows = self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
+        examples, _ = labelled_examples(rows, tokenizer, max_length=self.max_length, on_long=self.on_long)
+        passes = 2 + 2 * self.training.epochs
+        return self.training_work(context, [example.sequences for example in examples], passes_before=passes)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import shuffled_steps

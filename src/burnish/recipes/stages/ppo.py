@@ -114,6 +114,9 @@ class PpoStage(PPOSettings, RolloutStage):
         self.make_trainable(context, critic.decoder)
         return critic
 
+    def passes(self) -> int:
+        return self.num_ppo_epochs
+
     def rollout_config(self) -> "RolloutConfig":
         from burnish.generation.sampling import Sampling
         from burnish.training.rollouts import RolloutConfig

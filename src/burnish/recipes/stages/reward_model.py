@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Ranking
     from burnish.nn.scalar import ScalarModel
     from burnish.objectives.reward_model import RewardModelling
+    from burnish.recipes.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 
@@ -78,6 +79,17 @@ class RewardModelStage(JudgedDataStage):
                 context, read_rankings(context.paths(self.heldout_pairs), columns=self.columns)
             )
         return split_last(rows, self.heldout, self.pairs)
+
+    def work(self, context: StageContext) -> "Work | None":
+        from burnish.datasets.rankings import ranked_examples
+
+        tokenizer = context.tokenizer(str(self.model))
+        if tokenizer is None:
+            return None
+        examples, _ = ranked_examples(
+            self.read(context)[0], tokenizer, max_length=self.max_length, on_long=self.on_long
+        )
+        return self.training_work(context, [example.sequences for example in examples])
 
     def run(self, context: StageContext) -> Metrics:
         import burnish

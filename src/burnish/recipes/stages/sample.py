@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, Sampled, answer, probe_prompts, read_judged_tasks, sample
+from burnish.recipes.answering import Judged, Sampled, answer, decoding_work, probe_prompts, read_judged_tasks, sample
 from burnish.recipes.gold import check_gold
 from burnish.recipes.judges import JudgeConfig
 from burnish.recipes.problems import KeyPath
@@ -19,6 +19,7 @@ from burnish.recipes.verifiers import VerifierConfig
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.sampling import Sampling
+    from burnish.recipes.work import Work
 
 SAMPLES_FILE = "samples.jsonl"
 PAIRS_FILE = "pairs.jsonl"
@@ -63,6 +64,10 @@ class SampleStage(Prompted, StageConfig):
         if self.verifier is not None:
             check_gold(context, self.verifier, tasks)
         probe_prompts(context, tasks, str(self.model))
+
+    def work(self, context: StageContext) -> "Work | None":
+        tasks, new = self._tasks(context), self.max_new_tokens
+        return decoding_work(context, tasks, [str(self.model)], n=self.samples, max_new_tokens=new)
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.generation.sampling import Sampling

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.datasets.examples import Example
     from burnish.nn.decoder import Decoder
+    from burnish.recipes.work import Work
 
 
 class SftStage(Prompted, TrainingStage):
@@ -41,6 +42,17 @@ class SftStage(Prompted, TrainingStage):
         self.check_steps(max(answers, len(conversations)), self.data)
         encode = partial(conversation_examples, max_length=self.max_length, on_long=self.on_long)
         context.probe(encode, conversations, str(self.model))
+
+    def work(self, context: StageContext) -> "Work | None":
+        from burnish.datasets.examples import conversation_examples
+        from burnish.datasets.rows import read_conversations
+
+        tokenizer = context.tokenizer(str(self.model))
+        if tokenizer is None:
+            return None
+        rows = self.with_system(context, read_conversations(context.paths(self.data), columns=self.columns))
+        examples, _ = conversation_examples(rows, tokenizer, max_length=self.max_length, on_long=self.on_long)
+        return self.training_work(context, [[example.tokens] for example in examples])
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import Steps, shuffled_steps

@@ -1,0 +1,132 @@
+"""`burnish plan`: work is what a run then computes, prices follow the work, and what cannot fit is refused."""
+
+import json
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from workshop import SAME_BITS, make_workshop
+
+from burnish import cli
+from burnish.errors import BurnishError
+from burnish.recipes import estimate
+from burnish.recipes.display import Display
+from burnish.recipes.dry_run import estimated
+from burnish.recipes.estimate import Rates, memory_of, seconds_of
+from burnish.recipes.models import read_config
+from burnish.recipes.plan import make_plan
+from burnish.recipes.runner import run, works
+from burnish.recipes.work import Work
+from burnish.training.events import read_events
+
+TRAINING = "training: {epochs: 1.5, batch_size: 4, micro_batch_tokens: 256}"
+RECIPE = f"""name: small{SAME_BITS}stages:
+  - {{type: sft, data: train.jsonl, heldout: 0, {TRAINING}}}
+  - {{type: dpo, pairs: pairs.jsonl, freeze_layers: 1, {TRAINING}}}
+  - {{type: grpo, tasks: tasks.jsonl, rewards: [{{type: format}}], num_generations: 4, rollouts: 2, max_new_tokens: 6,
+      training: {{batch_size: 2}}}}
+  - {{type: compare, prompts: tasks.jsonl, models: {{sft: "@sft", dpo: "@dpo"}}, reference: base, max_new_tokens: 8}}
+  - {{type: export}}
+"""
+RATES = Rates(3e-4, 3e-3, 1e-4, 1e-3, 2e-4, 2e-3, 1e-9, 1000.0, 500.0)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = make_workshop(tmp_path, RECIPE)
+    asked = [{"prompt": f"{i} mod 3?"} for i in range(10)]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "train": [row | {"completion": f"SELECT {i % 3}"} for i, row in enumerate(asked)],
+        "pairs": [row | {"chosen": "SELECT 1", "rejected": f"SELECT {'2' * i}2"} for i, row in enumerate(asked)],
+        "tasks": asked,
+    }
+    for name, of_file in rows.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in of_file))
+    return file
+
+
+def test_the_work_is_what_a_run_computes(recipe: Path) -> None:
+    runs = recipe.parent / "runs"
+    counted = {stage.name: work for stage, work in works(make_plan(recipe, runs=runs))}
+    run(recipe, runs=runs, display=Display(quiet=True))
+    for name, folder in (("sft", "01-sft"), ("dpo", "02-dpo")):
+        work, events = counted[name], read_events(runs / "small" / folder)
+        assert work is not None
+        assert work.steps == len(events)
+        assert work.trained == pytest.approx(sum(event["tokens"] for event in events), rel=0.02)
+    assert counted["dpo"] is not None
+    assert (counted["dpo"].layers, counted["dpo"].weights) == (0.5, 0.5)
+    grpo, compare = counted["grpo"], counted["compare"]
+    assert grpo is not None
+    assert compare is not None
+    assert grpo.steps == len(read_events(runs / "small" / "03-grpo"))
+    assert grpo.decoded == 2 * 2 * 4 * 6, "rollouts, prompts, answers, tokens at most"
+    assert compare.decoded == 2 * 10 * 8, "models, prompts, tokens at most"
+    assert works(make_plan(recipe, runs=runs)) == [], "what is done takes nothing"
+
+
+def test_prices_follow_the_work(recipe: Path) -> None:
+    model = read_config(recipe.parent / "model")
+    one = Work(steps=1, trained=100, micro_batch=64)
+    base = seconds_of(one, RATES, model, 1000)
+    assert base == pytest.approx(100 * (2 * 3e-4 + 3e-3) + 1e-6)
+    assert seconds_of(replace(one, trained=200, steps=2), RATES, model, 1000) == pytest.approx(2 * base)
+    frozen = seconds_of(replace(one, layers=0.5), RATES, model, 1000)
+    assert base - frozen == pytest.approx(100 * (3e-4 - 1e-4)), "one of two layers without its backward pass"
+    assert seconds_of(Work(decoded=10), RATES, model, 1000) == pytest.approx(10 * (2 * 2e-4 + 2e-3))
+    weights = 4.0 * 1000
+    kept = 64 * (2 * 1000.0 + 500.0)
+    assert memory_of(one, RATES, model, 1000) - estimate.PROGRAM_BYTES == pytest.approx(4 * weights + kept)
+    assert memory_of(Work(), RATES, model, 1000) - estimate.PROGRAM_BYTES == pytest.approx(weights)
+
+
+def test_what_cannot_fit_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate.psutil, "virtual_memory", lambda: SimpleNamespace(total=150_000))
+    with pytest.raises(BurnishError, match=r"stage sft: the weights, gradients and moments of [\d,]+ parameters"):
+        estimated(make_plan(recipe, runs=recipe.parent / "runs"))
+
+
+def test_rates_are_measured_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure = estimate._measure
+
+    def counted(*arguments: Any) -> Rates:
+        measured.append(1)
+        return measure(*arguments)
+
+    monkeypatch.setattr(estimate, "_measure", counted)
+    plan = make_plan(recipe, runs=recipe.parent / "runs")
+    first = estimated(plan)
+    assert estimated(plan) == first
+    assert measured == [1]
+    assert all(stage["seconds"] >= 0 and stage["memory_gib"] > 0 for stage in first["stages"])
+    assert first["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in first["stages"]), abs=0.5)
+
+
+def test_the_command(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = recipe.read_text().replace("stages:\n", "stages:\n  - {type: prepare, script: prepare.py}\n")
+    text += '  - {type: sft, name: later, data: "@prepare/train.jsonl"}\n'
+    recipe.write_text(text)
+    shown = []
+    for options in ([], ["--json"]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                sys, "argv", ["burnish", "plan", str(recipe), "--runs", str(recipe.parent / "runs"), *options]
+            )
+            patch.setenv("COLUMNS", "160")
+            with suppress(SystemExit):
+                cli.main()
+        shown.append(capsys.readouterr().out)
+    table, found = shown[0], json.loads(shown[1])
+    for part in ("tokens trained", "over ", "not checked yet: later: @prepare/train.jsonl", "prepare.py"):
+        assert part in table
+    assert found["total"]["unknown"] == ["prepare", "later"]
+    assert not (recipe.parent / "runs").exists()
