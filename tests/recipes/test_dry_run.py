@@ -26,8 +26,8 @@ STAGES = {
     "reward_model": "{type: reward_model, pairs: pairs.jsonl}",
     "sample": f"{{type: sample, tasks: tasks.jsonl, verifier: {VERIFIER}}}",
     "evaluate": f"{{type: evaluate, tasks: tasks.jsonl, models: {{a: base}}, verifier: {VERIFIER}}}",
-    "grpo": "{type: grpo, tasks: tasks.jsonl, rewards: [{type: sql, database: numbers.duckdb}]}",
-    "python": "{type: grpo, tasks: tasks.jsonl, rewards: [{type: python, file: reward.py}]}",
+    "grpo": "{type: grpo, tasks: tasks.jsonl, rollouts: 1, rewards: [{type: sql, database: numbers.duckdb}]}",
+    "python": "{type: grpo, tasks: tasks.jsonl, rollouts: 1, rewards: [{type: python, file: reward.py}]}",
     "compare": "{type: compare, prompts: tasks.jsonl, models: {a: base}, reference: base}",
 }
 
