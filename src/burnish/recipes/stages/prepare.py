@@ -15,6 +15,7 @@ from pydantic import Field
 
 from burnish.errors import BurnishError
 from burnish.files import reported, sha256
+from burnish.recipes import supervisor
 from burnish.recipes.problems import KeyPath, did_you_mean
 from burnish.recipes.python_files import imported_packages
 from burnish.recipes.stage import Action, Metrics, StageConfig, StageContext, exists
@@ -23,7 +24,6 @@ LOG_FILE = "prepare.log"
 SHOWN_LINES = 15
 MAX_WATCHED = 1000
 MAX_PATTERN_STEPS = 20
-GRACE_SECONDS = 5.0
 
 
 class PrepareStage(StageConfig):
@@ -140,23 +140,31 @@ def _stream(command: list[str], log: BinaryIO, context: StageContext) -> int:
     # A script that iterates over a set would otherwise write other bytes each time.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        [sys.executable, "-P", supervisor.__file__, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
     )
     assert process.stdout is not None
+    assert process.stdin is not None
     try:
         for line in process.stdout:
             log.write(line)
             context.display.say("  " + line.decode(errors="replace").rstrip(), style="dim")
         return process.wait()
     except BaseException:
-        process.terminate()
+        # The supervisor now ends the script and all that it has started.
+        process.stdin.close()
         try:
-            process.wait(GRACE_SECONDS)
+            process.wait(2 * supervisor.GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         raise
     finally:
+        process.stdin.close()
         process.stdout.close()
 
 
