@@ -445,6 +445,23 @@ def convert(
     _say(output)
 
 
+@app.command(epilog="Example: burnish clean runs/flights --dry-run")
+def clean(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+) -> None:
+    """Remove what a run can make again: caches, rollouts, models that only a later training began from.
+
+    The final model, adapters, exports, records, answers and the report stay.
+    """
+    from burnish.recipes.clean import clean as remove
+
+    removed = remove(run, dry_run=dry_run)
+    for one in removed:
+        _say(f"{one.path}: {one.n_bytes:,} bytes")
+    _say(f"{'would remove' if dry_run else 'removed'} {sum(one.n_bytes for one in removed):,} bytes")
+
+
 @data_app.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")
 def data_check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL, JSON or Parquet files.")],

@@ -17,6 +17,7 @@ from workshop import SAME_BITS, make_workshop
 
 from burnish.errors import BurnishError
 from burnish.recipes import runner
+from burnish.recipes.clean import clean
 from burnish.recipes.display import Display
 from burnish.recipes.memory import Sampler
 from burnish.recipes.plan import make_plan
@@ -301,3 +302,23 @@ def test_a_terminal_that_is_gone_ends_nothing() -> None:
     display.say("hello")
     with display.bar("steps", 3, "steps") as bar:
         bar.update(3)
+
+
+def test_clean_removes_what_can_be_made_again_and_nothing_else(finished: Path) -> None:
+    run_folder = folder(finished, "")
+    (run_folder / "cache").mkdir()
+    (run_folder / "cache" / "numbers").write_bytes(b"x" * 1000)
+    everything = {file for file in run_folder.rglob("*") if file.is_file()}
+    model = set((run_folder / "02-sft" / "model").iterdir())
+    found = clean(run_folder, dry_run=True)
+    assert {file for file in run_folder.rglob("*") if file.is_file()} == everything
+    assert clean(run_folder) == found
+    assert sum(one.n_bytes for one in found) > 1000
+    left = {file for file in run_folder.rglob("*") if file.is_file()}
+    assert everything - left == model | {run_folder / "cache" / "numbers"}
+    assert clean(run_folder) == []
+    assert again(finished) == [], "what nobody needs is not made again"
+    assert again(finished, "second.training.learning_rate=1e-4") == ["sft", "second"]
+    assert (run_folder / "02-sft" / "model" / "model.safetensors").exists()
+    with pytest.raises(BurnishError, match=r"not the folder of a run"):
+        clean(finished.parent)

@@ -44,6 +44,7 @@ from burnish.recipes.state import (
     products,
     read_object,
     status_of,
+    statuses,
     write_object,
 )
 from burnish.recipes.trust import ask_once
@@ -104,8 +105,9 @@ def execute(plan: Plan, *, start: str | None = None, display: Display | None = N
 def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, Status]]:
     """What `run` would do with each stage; changes nothing."""
     first = _start_index(plan, start)
+    found = statuses(plan.stages)
     return [
-        (stage, Status("run", f"--from {start}") if index >= first else status_of(stage))
+        (stage, Status("run", f"--from {start}") if index >= first else found[stage.name])
         for index, stage in enumerate(plan.stages)
     ]
 
@@ -211,7 +213,9 @@ class _Run:
 
     def _do(self, stage: PlannedStage, title: str) -> bool:
         """Bring one stage to its end; returns whether there was anything to do."""
-        status = status_of(stage, self.hashes, thorough=self._is_read(stage))
+        status = statuses(self.plan.stages, self.hashes)[stage.name]
+        if status.cached and self._is_read(stage):
+            status = status_of(stage, self.hashes, thorough=True)
         if status.cached:
             discard_unfinished(stage.folder)
             self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
@@ -228,8 +232,9 @@ class _Run:
 
     def _is_read(self, stage: PlannedStage) -> bool:
         """Whether a stage that is still to be run reads what this one has made."""
+        now = statuses(self.plan.stages, self.hashes)
         return any(
-            item.producer == stage.name and not status_of(later, self.hashes).cached
+            item.producer == stage.name and not now[later.name].cached
             for later in self.plan.stages
             for item in later.inputs
         )
@@ -363,10 +368,11 @@ class _Run:
     def _check_inputs(self) -> None:
         """Check what can be checked by now of the stages to come; raise one error that lists all that is wrong."""
         problems = []
+        now = statuses(self.plan.stages, self.hashes)
         for item in self.plan.chat_inputs:
             problems += list(self._missing("chat", item))
         for stage in self.plan.stages:
-            if stage.name in self.records or stage.name in self.checked or status_of(stage, self.hashes).cached:
+            if stage.name in self.records or stage.name in self.checked or now[stage.name].cached:
                 continue
             missing = [text for item in stage.inputs for text in self._missing(stage.name, item)]
             problems += missing
@@ -399,7 +405,8 @@ class _Run:
 
     def _check_model_and_disk(self) -> None:
         """Refuse to start what does not fit the model, or cannot be finished for want of space."""
-        pending = [stage for stage in self.plan.stages if not status_of(stage, self.hashes).cached]
+        now = statuses(self.plan.stages, self.hashes)
+        pending = [stage for stage in self.plan.stages if not now[stage.name].cached]
         if not pending:
             return
         model = read_config(self.plan.model)

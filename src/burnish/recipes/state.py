@@ -9,7 +9,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,21 @@ def status_of(stage: PlannedStage, hashes: FileHashes | None = None, *, thorough
     if running.get("key") != stage.key:
         return Status("run", "changed since it was interrupted")
     return Status("resume", "was interrupted") if stage.config.resumable else Status("run", "was interrupted")
+
+
+def statuses(stages: Sequence[PlannedStage], hashes: FileHashes | None = None) -> dict[str, Status]:
+    """`status_of` every stage, by name; one whose products were removed runs again where a later one needs them."""
+    found: dict[str, Status] = {}
+    needed: dict[str, str] = {}
+    for stage in reversed(stages):
+        status = status_of(stage, hashes)
+        removed = (read_object(stage.folder / STAGE_FILE) or {}).get("removed")
+        if status.cached and removed and stage.name in needed:
+            status = Status("run", f"what it made was removed, and {needed[stage.name]} needs it")
+        if not status.cached:
+            needed |= {item.producer: stage.name for item in stage.inputs if item.producer is not None}
+        found[stage.name] = status
+    return found
 
 
 def read_object(file: Path) -> dict[str, Any] | None:
@@ -165,8 +180,11 @@ def changed_products(stage: PlannedStage, record: Mapping[str, Any] | None, hash
 
 def _lost_products(folder: Path, record: Mapping[str, Any], hashes: FileHashes, thorough: bool) -> Iterator[str]:
     """What is wrong with each product that is not what the stage has made."""
+    removed = record.get("removed")
     for inner, made in record["products"].items():
         file = folder / inner
+        if isinstance(removed, list) and Path(inner).parts[0] in removed:
+            continue
         if not file.is_file():
             yield f"its product {inner} is gone"
         elif file.stat().st_size != made["bytes"] or hashes.of(file, anew=thorough) != made["sha256"]:
