@@ -218,7 +218,7 @@ _DATE = ways(
 
 def date(voice: Voice) -> Filter:
     """A day of 2013, as a date or by its name."""
-    if voice.chance(0.3):
+    if voice.chance(0.2):
         name = voice.one(tuple(HOLIDAYS))
         number, day = HOLIDAYS[name]
         text = f"on {name}"
@@ -587,9 +587,9 @@ def weather(voice: Voice) -> Filter:
 
 
 _WEIGHTS = {
-    "origin": 22, "dest": 25, "carrier": 22, "month": 12, "months": 3.5, "date": 6.5, "weekday": 4.5, "hour": 3.5,
-    "cancelled": 8, "flown": 0.5, "late": 11, "distance": 1.5, "air_time": 0.8, "tailnum": 1, "maker": 1.2,
-    "seats": 0.5, "built": 0.4, "weather": 2.5,
+    "origin": 22, "dest": 24, "carrier": 22, "month": 12, "months": 4, "date": 5, "weekday": 5, "hour": 4,
+    "cancelled": 8, "flown": 0.7, "late": 11, "distance": 2.5, "air_time": 1.2, "tailnum": 1.5, "maker": 1.5,
+    "seats": 1, "built": 0.8, "weather": 3,
 }  # fmt: skip
 # What cannot be together: said twice, impossible, or a column of two joined tables.
 _EXCLUDES = (

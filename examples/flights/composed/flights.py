@@ -35,21 +35,7 @@ from composed.frames import (
     WHICH_VALUE,
 )
 from composed.names import CARRIERS, NUMBERS
-from composed.parts import (
-    ASKED,
-    COUNTED,
-    DAY,
-    KEYS,
-    MEASURES,
-    NOTHING,
-    Composed,
-    Key,
-    Measure,
-    joined,
-    kinds,
-    phrase,
-    select,
-)
+from composed.parts import COUNTED, DAY, KEYS, MEASURES, NOTHING, Composed, Key, Measure, joined, kinds, phrase, select
 from composed.words import Voice, ways
 
 
@@ -63,12 +49,12 @@ class FlightQuestions:
             self.value: 18,
             self.share: 5,
             self.each_count: 8,
-            self.each_value: 7,
+            self.each_value: 8,
             self.each_two: 1.5,
             self.which_count: 8,
             self.which_value: 7,
             self.top_count: 5,
-            self.top_value: 2,
+            self.top_value: 2.5,
             self.having: 4,
             self.listed: 6,
             self.compared: 2.5,
@@ -78,7 +64,7 @@ class FlightQuestions:
 
     def count(self, voice: Voice) -> Composed:
         """How many flights."""
-        filters = self._some(voice, {0: 10, 1: 46, 2: 35, 3: 9})
+        filters = self._some(voice, {0: 10, 1: 42, 2: 36, 3: 12})
         said = {item.kind: item for item in filters}
         rest = list(filters)
         carrier = said.get("carrier")
@@ -114,7 +100,7 @@ class FlightQuestions:
     def value(self, voice: Voice) -> Composed:
         """One aggregate of a column."""
         measure = self._measure(voice)
-        filters = self._for(voice, measure, {0: 14, 1: 50, 2: 31, 3: 5})
+        filters = self._for(voice, measure, {0: 13, 1: 45, 2: 34, 3: 8})
         combination = ("value", measure.name, *kinds(filters))
         sql = select(measure.sql, filters, joins=[measure.join] if measure.join else [])
         if measure.asked and (voice.chance(0.35) or (measure.name in COUNTED and voice.chance(0.6))):
@@ -600,7 +586,10 @@ class FlightQuestions:
         return [self._filters.one(voice, kind) for kind in sorted(voice.sample(keep, min(count, len(keep))))]
 
     def _measure(self, voice: Voice, *, telling: bool = False) -> Measure:
-        choices = {item: ASKED[item.name] for item in MEASURES if item.many or not telling}
+        choices = {item: 1.0 for item in MEASURES if item.many or not telling}
+        for item in choices:
+            if item.name in ("avg dep_delay", "avg arr_delay"):
+                choices[item] = 3.5
         return voice.weighted(choices)
 
     def _for(
@@ -637,10 +626,10 @@ class FlightQuestions:
             "month": 4,
             "weekday": 2.5,
             "hour": 2,
-            "date": 0.8,
-            "tailnum": 0.5,
-            "route": 0.5,
-            "maker": 0.2,
+            "date": 1.2,
+            "tailnum": 0.8,
+            "route": 0.8,
+            "maker": 0.4,
             "day": 1,
         }
         names = {name: weight for name, weight in weights.items() if not keys or name in keys}

@@ -328,13 +328,6 @@ MEASURES = (
         ),
     ),
 )
-ASKED = {
-    "avg dep_delay": 4, "avg arr_delay": 4, "max dep_delay": 2, "max arr_delay": 1.2, "median dep_delay": 0.5,
-    "median arr_delay": 0.6, "min arr_delay": 0.4, "avg air_time": 2, "max air_time": 0.8, "min air_time": 1,
-    "avg distance": 1.2, "max distance": 1.2, "min distance": 0.8, "sum distance": 1.5, "sum air_time": 0.4,
-    "sum dep_delay": 0.4, "avg seats": 0.6, "count carriers": 1.2, "count dests": 1.5, "count planes": 1.2,
-}  # fmt: skip
-"""How often people ask for each measure, beside the others."""
 COUNTED = {"count carriers": "carrier", "count dests": "dest", "count planes": "tailnum"}
 """Kinds of filter that would make a count of different values 1."""
 

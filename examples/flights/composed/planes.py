@@ -81,7 +81,7 @@ class PlaneQuestions:
             "type": (f"type = '{kind}'", voice.say(ways("of type {t}|of the type {t}"), t=kind)),
         }
         names = [name for name in choices if name not in without]
-        weights = {"maker": 4.0, "year": 3.0, "seats": 3.0, "engine": 1.0, "engines": 0.7, "type": 0.5}
+        weights = {"maker": 4.0, "year": 3.0, "seats": 3.0, "engine": 1.5, "engines": 1.5, "type": 1.0}
         chosen: list[str] = []
         for _ in range(voice.weighted(counts)):
             left = {name: weights[name] for name in names if name not in chosen}
