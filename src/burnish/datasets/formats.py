@@ -22,7 +22,7 @@ from burnish.datasets.fields import Fields, present, use
 from burnish.datasets.messages import (
     content_text,
     hint,
-    is_learned,
+    learned_turns,
     message,
     message_list,
     read_messages,
@@ -41,10 +41,11 @@ PAIR_KEYS = ("chosen", "rejected")
 LABEL_KEYS = ("label", "kto_tag")
 LIST_KEYS = ("responses", "completions")
 RANK_KEYS = ("ranks", "scores")
+SYSTEM_KEYS = ("system", "system_prompt")
 MARGIN_KEYS = ("margin", "score_chosen", "score_rejected")
 KNOWN_KEYS = (
     *(*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, *LIST_KEYS, *RANK_KEYS, *MARGIN_KEYS),
-    *("input", "context", "system", "history", "tools", "functions", "chat_template_kwargs"),
+    *(*SYSTEM_KEYS, "input", "context", "history", "tools", "functions", "chat_template_kwargs"),
 )
 # What people call a key, for the advice to name it in `columns`; the first that a row has is taken.
 OTHER_NAMES = {
@@ -115,6 +116,15 @@ def _template_kwargs(row: Fields) -> dict[str, Any] | None:
     return value or None
 
 
+def unpacked(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of OpenAI's preference fine-tuning, which nests its prompt and tools, as one of messages."""
+    said, good, bad = "input", "preferred_output", "non_preferred_output"
+    if not isinstance(row.get(said), dict) or good not in row or bad not in row:
+        return row
+    around = {key: value for key, value in row.items() if key not in (said, good, bad)}
+    return {**around, **row[said], "chosen": row[good], "rejected": row[bad]}
+
+
 def format_name(row: Mapping[str, Any]) -> str:
     """Return the name of the row's format; BadRowError when no key tells."""
     if all(present(row, key) for key in PAIR_KEYS) and not any(present(row, key) for key in FORMATS):
@@ -162,7 +172,8 @@ def columns_advice(row: Mapping[str, Any]) -> str:
 def conversation(row: Mapping[str, Any], *, may_be_empty: bool = False) -> tuple[list[Message], tuple[bool, ...]]:
     """Return the messages of a row, its answer last, and for each assistant message whether it is learned.
 
-    All are, except those that OpenAI's `weight` 0 excludes, and those in a `prompt` that has a `completion`.
+    All are, except those that OpenAI's `weight` 0 excludes, and those in a `prompt` that has a `completion`, all of
+    which is the answer.
     may_be_empty: whether the answer may.
     """
     key = prompt_key(row, ("messages", "conversations", "instruction", "prompt"))
@@ -175,21 +186,27 @@ def conversation(row: Mapping[str, Any], *, may_be_empty: bool = False) -> tuple
             expected = "output" if key == "instruction" else "completion"
             raise BadRowError(f'"{key}" without an answer: "{expected}" is missing{answer_hint(expected, row)}')
         require_end(messages, key, ("user", "tool"))
-        messages += answer(row[answer_key], answer_key, may_be_empty=may_be_empty)
-        count = assistant_count(messages)
-        return messages, tuple(key == "instruction" or i == count - 1 for i in range(count))
+        said = row[answer_key]
+        answered = answer(said, answer_key, may_be_empty=may_be_empty, whole=False)
+        learned = learned_turns(as_list(said), answer_key) if isinstance(said, list | dict) else (True,)
+        if not any(learned):
+            raise NothingToLearnError(
+                f"every assistant message in {answer_key} has weight 0, so there is nothing to learn"
+            )
+        return messages + answered, (key == "instruction",) * assistant_count(messages) + learned
     if not assistant_count(messages):
         raise NothingToLearnError(f"{key} has no assistant message, so there is nothing to learn")
     if messages[-1]["role"] != "assistant":
         raise NothingToLearnError(f"{key} ends with a message from {messages[-1]['role']}; expected assistant")
-    learned = tuple(
-        is_learned(item, f"{key}[{index}]")
-        for index, item in enumerate(message_list(row[key], key))
-        if role_of(item) in ("assistant", "function_call")
-    )
+    learned = learned_turns(row[key], key)
     if not any(learned):
         raise NothingToLearnError(f"every assistant message in {key} has weight 0, so there is nothing to learn")
     return messages, learned
+
+
+def as_list(value: object) -> object:
+    """Return one message as a list of it, all else as it is."""
+    return [value] if isinstance(value, dict) else value
 
 
 def answer_hint(expected: str, row: Mapping[str, Any]) -> str:
@@ -246,13 +263,18 @@ def messages_before_answer(row: Mapping[str, Any], key: str, *, may_be_empty: bo
         messages = [message("user", row[key], key)]
     else:
         messages = read_messages(row[key], key, may_be_empty=may_be_empty)
-    system = row.get("system")
-    if system is not None and system != "":
-        given = message("system", system, "system", may_be_empty=True)
+    return with_system(row, messages)
+
+
+def with_system(row: Mapping[str, Any], messages: list[Message]) -> list[Message]:
+    """Return messages that begin with the row's own system prompt, unless they have one."""
+    key = next((name for name in SYSTEM_KEYS if row.get(name)), None)
+    if key is not None:
+        given = message("system", row.get(key), key, may_be_empty=True)
         if messages[0]["role"] != "system":
             messages = [given, *messages]
         if messages[0]["content"] == given["content"]:
-            use(row, "system")
+            use(row, key)
     return messages
 
 
@@ -270,12 +292,14 @@ def alpaca_messages(row: Mapping[str, Any]) -> list[Message]:
     return [*messages, message("user", "\n".join(text for text in texts if text.strip()), "instruction")]
 
 
-def answer(value: object, key: str, *, may_be_empty: bool = False) -> list[Message]:
-    """Return an answer as messages: text, one message, or a list of them (possibly a whole conversation)."""
+def answer(value: object, key: str, *, may_be_empty: bool = False, whole: bool = True) -> list[Message]:
+    """Return an answer as messages: text, one message, or a list of them.
+
+    whole: whether it may be a whole conversation, from its question or system prompt on.
+    """
     if isinstance(value, str):
         return [message("assistant", value, key, may_be_empty=may_be_empty)]
-    if isinstance(value, dict):
-        value = [value]
-    messages = read_messages(value, key, first=("system", "user", "assistant"), may_be_empty=may_be_empty)
+    first = ("system", "user", "assistant") if whole else ("assistant",)
+    messages = read_messages(as_list(value), key, first=first, may_be_empty=may_be_empty)
     require_end(messages, key, ("assistant",))
     return messages

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from burnish.corpus.records import shown
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
 from burnish.datasets.dialogues import dialogue_pair, is_dialogue
-from burnish.datasets.fields import present, use
+from burnish.datasets.fields import present
 from burnish.datasets.formats import (
     FORMATS,
     LABEL_KEYS,
@@ -29,8 +29,9 @@ from burnish.datasets.formats import (
     answer_hint,
     messages_before_answer,
     prompt_key,
+    with_system,
 )
-from burnish.datasets.messages import hint, message, require_end
+from burnish.datasets.messages import hint, message, read_messages, require_end
 from burnish.text.chat import Message
 
 
@@ -64,17 +65,15 @@ def preference(row: Mapping[str, Any]) -> Pair:
                 raise NothingToLearnError(f"{key} is null")
             raise BadRowError(f'"{key}" is missing{answer_hint(key, row)}; a preference has "chosen" and "rejected"')
     if not any(present(row, key) for key in FORMATS) and all(is_dialogue(row[key]) for key in PAIR_KEYS):
-        return _pair_of_dialogues(row["chosen"], row["rejected"])
+        pair = _pair_of_dialogues(row["chosen"], row["rejected"])
+        return pair._replace(prompt=with_system(row, pair.prompt))
     chosen, rejected = (answer(row[key], key, may_be_empty=True) for key in PAIR_KEYS)
     if len(chosen) > 1 or len(rejected) > 1:
         prompt, chosen, rejected = split_shared(chosen, rejected)
-        stated = row.get("prompt")
-        if isinstance(stated, str) and not any(message["content"] == stated for message in prompt):
-            raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
-        use(row, "prompt")
+        prompt = _with_stated_prompt(row, prompt)
     else:
         if not any(present(row, key) for key in FORMATS):
-            raise BadRowError(f'"prompt" is missing{hint("prompt", row)}; the answers hold no prompt either')
+            raise BadRowError(f'"prompt" is missing{answer_hint("prompt", row)}; the answers hold no prompt either')
         prompt = read_prompt(row)
     return Pair(prompt, chosen, rejected, pair_fault(chosen, rejected))
 
@@ -87,6 +86,29 @@ def _pair_of_dialogues(chosen: str, rejected: str) -> Pair:
     prompt, good, bad = found
     better, worse = answer(good, "chosen", may_be_empty=True), answer(bad, "rejected", may_be_empty=True)
     return Pair(prompt, better, worse, pair_fault(better, worse))
+
+
+def _with_stated_prompt(row: Mapping[str, Any], shared: list[Message]) -> list[Message]:
+    """What two conversations share, with what the row says beside them of the prompt.
+
+    They may hold the prompt, as a row may say once more (the last question as text, or messages), or only what follows
+    it, such as a call and its result.
+    """
+    if shared[0]["role"] not in ("system", "user"):
+        if not any(present(row, key) for key in FORMATS):
+            raise BadRowError(f'"prompt" is missing{answer_hint("prompt", row)}; the answers hold no prompt either')
+        return read_prompt(row) + shared
+    stated = row["prompt"] if present(row, "prompt") else None
+    if isinstance(stated, list):
+        said = read_messages(stated, "prompt")
+        if said[-len(shared) :] == shared:  # with a system prompt before them
+            return with_system(row, said)
+        held = any(shared[start : start + len(said)] == said for start in range(len(shared)))
+    else:
+        held = stated is None or any(message["content"] == stated for message in shared)
+    if not held:
+        raise BadRowError('"prompt" is not what "chosen" and "rejected" begin with; leave it out or mend it')
+    return with_system(row, shared)
 
 
 def pair_fault(chosen: Sequence[Message], rejected: Sequence[Message]) -> str | None:
@@ -127,6 +149,11 @@ def ranking(row: Mapping[str, Any]) -> Ranked:
             )
         pair = preference(row)
         return Ranked(pair.prompt, [pair.chosen, pair.rejected], pair.fault, None)
+    if isinstance(row.get("labels"), list) and not any(present(row, name) for name in RANK_KEYS):
+        raise BadRowError(
+            f'"{key}" with "labels" are the steps of one answer (stepwise supervision), which no stage reads; '
+            'a ranked list has "ranks" or "scores"'
+        )
     values = row[key]
     if not isinstance(values, list) or not values:
         raise BadRowError(f"{key} is {shown(values)}; expected a list of answers, the best first")

@@ -15,9 +15,11 @@ ROLES = {
     "developer": "system",
     "user": "user",
     "human": "user",
+    "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
+    "chatbot": "assistant",
     "bot": "assistant",
     "model": "assistant",
     "function_call": "function_call",
@@ -29,11 +31,12 @@ ROLES = {
     "tool_response": "tool",
     "ipython": "tool",
 }
-# Which roles may follow which; "calling" is an assistant that asks for a tool.
+# Which roles may follow which; "calling" is an assistant that asks for a tool. One may also do so in its text, as
+# Hermes and ToolACE write it.
 FOLLOWS: dict[str, tuple[str, ...]] = {
     "system": ("user",),
     "user": ("assistant",),
-    "assistant": ("user",),
+    "assistant": ("user", "tool"),
     "calling": ("tool",),
     "tool": ("tool", "assistant"),
 }
@@ -57,6 +60,8 @@ def read_messages(
 ) -> list[Message]:
     """Return OpenAI or ShareGPT messages with the field's role names, their order checked.
 
+    Calls in a row, each a turn of its own as ms-swift writes them, are one message.
+
     may_be_empty: whether the last one may, if it is the assistant's.
     """
     value = message_list(value, key)
@@ -65,6 +70,9 @@ def read_messages(
     for index, item in enumerate(value):
         current = read_message(item, f"{key}[{index}]", may_be_empty=may_be_empty and index == len(value) - 1)
         role = current["role"]
+        if _goes_on_calling(value, index) and "reasoning_content" not in current:
+            messages[-1]["tool_calls"] += current["tool_calls"]
+            continue
         if role not in allowed:
             raise BadRowError(f"{key}[{index}] is from {role} after {after}; expected {' or '.join(allowed)}")
         allowed = FOLLOWS["calling" if current.get("tool_calls") else role]
@@ -159,7 +167,27 @@ def _thinking_parts(content: object) -> str | None:
 def role_of(value: Mapping[str, Any]) -> str | None:
     """Return the field's name for a message's role, None for an unknown one."""
     name = value["from"] if value.get("from") is not None else value.get("role")
-    return ROLES.get(name) if isinstance(name, str) else None
+    return ROLES.get(name.casefold()) if isinstance(name, str) else None
+
+
+def learned_turns(value: object, key: str) -> tuple[bool, ...]:
+    """Return for each of the assistant's messages, as `read_messages` gives them, whether it is to be learned."""
+    items = message_list(value, key)
+    learned: list[bool] = []
+    for index, item in enumerate(items):
+        if role_of(item) in ("assistant", "function_call"):
+            wanted = is_learned(item, f"{key}[{index}]")
+            if _goes_on_calling(items, index):
+                learned[-1] = learned[-1] and wanted
+            else:
+                learned.append(wanted)
+    return tuple(learned)
+
+
+def _goes_on_calling(items: Sequence[Any], index: int) -> bool:
+    """Whether a turn and the one before it are both nothing but calls."""
+    pair = items[index - 1 : index + 1] if index else ()
+    return bool(pair) and all(isinstance(item, dict) and role_of(item) == "function_call" for item in pair)
 
 
 def is_learned(item: Mapping[str, Any], where: str) -> bool:

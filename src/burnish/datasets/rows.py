@@ -241,7 +241,7 @@ def _read(
         n_before = len(items)
         for row in read_rows(path, problems=problems):
             try:
-                value = Fields(row.value, columns)
+                value = Fields(formats.unpacked(row.value), columns)
                 found = formats.format_name(value)
                 if kind is None:
                     kind = (found, row.line)

@@ -8,7 +8,7 @@ from burnish.corpus.documents import read_documents
 from burnish.corpus.folders import ROW_SUFFIXES, Skipped
 from burnish.corpus.folders import describe as describe_skipped
 from burnish.datasets.fields import present
-from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, MARGIN_KEYS, PAIR_KEYS, format_name
+from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, MARGIN_KEYS, PAIR_KEYS, format_name, unpacked
 from burnish.datasets.messages import hint
 from burnish.datasets.report import unused_keys
 from burnish.datasets.rows import (
@@ -154,7 +154,7 @@ def _first_row(file: Path) -> dict[str, Any]:
     first = next((row.value for row in read_rows(file)), None)
     if first is None:
         raise DataError(f"{file}: has no row")
-    return first
+    return dict(unpacked(first))
 
 
 def _has_answer(row: Mapping[str, Any]) -> bool:
