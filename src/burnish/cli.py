@@ -458,8 +458,12 @@ def clean(
 
     removed = remove(run, dry_run=dry_run)
     for one in removed:
-        _say(f"{one.path}: {one.n_bytes:,} bytes")
-    _say(f"{'would remove' if dry_run else 'removed'} {sum(one.n_bytes for one in removed):,} bytes")
+        if one.touched is not None:
+            _say(f"{one.path}: stays, since {one.touched.name} is not as its stage made it")
+        else:
+            _say(f"{one.path}: {one.n_bytes:,} bytes")
+    total = sum(one.n_bytes for one in removed if one.touched is None)
+    _say(f"{'would remove' if dry_run else 'removed'} {total:,} bytes")
 
 
 @data_app.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")

@@ -142,7 +142,7 @@ def _measured_rates(device: torch.device) -> dict[str, float]:
         rates = {name: float(kept[key][name]) for name in DTYPES}
         if all(rate > 0 for rate in rates.values()):
             return rates
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         kept = {}
     rates = {name: _matmul_rate(device, dtype) for name, dtype in DTYPES.items()}
     try:

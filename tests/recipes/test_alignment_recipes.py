@@ -129,7 +129,7 @@ def test_from_one_file_of_pairs_to_one_report(tmp_path: Path) -> None:
         "sft.training.learning_rate=5e-3",
         "sft.freeze_layers=1",
     ]
-    rlhf = ["ppo.rollouts=2", "ppo.max_new_tokens=8", "ppo.training.batch_size=4"]
+    rlhf = ["keep=all", "ppo.rollouts=2", "ppo.max_new_tokens=8", "ppo.training.batch_size=4"]
     for name, own in (
         ("rlhf", [*rlhf, "ppo.freeze_layers=1", "reward_model.freeze_layers=1"]),
         ("dpo", ["dpo.freeze_layers=1"]),

@@ -27,7 +27,8 @@ from burnish.recipes.state import status_of
 RECIPE = (
     "name: numbers"
     + SAME_BITS
-    + """stages:
+    + """keep: all
+stages:
   - {type: prepare, script: prepare.py}
   - &sft
     type: sft

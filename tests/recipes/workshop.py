@@ -59,7 +59,8 @@ print("prepared")
 RECIPE = (
     "name: numbers"
     + SAME_BITS
-    + """chat:
+    + """keep: all
+chat:
   system: "@prepare/system.txt"
   max_new_tokens: 8
   verifier: &verifier {type: sql, database: "@prepare/numbers.duckdb"}

@@ -176,6 +176,7 @@ def test_no_server_is_said(tmp_path: Path) -> None:
         ((404, {}, b'{"error": "no model judge"}'), r"HTTP 404 .*no model judge.*lists the models"),
         ((400, {}, b"max_tokens too large"), r"HTTP 400 .*max_tokens too large"),
         ((200, {}, b"<html>"), r"not an answer in OpenAI's format .*<html>"),
+        ((200, {}, b"[" * 100_000), r"not an answer in OpenAI's format"),
         ((200, {}, b"{}"), r"not an answer in OpenAI's format .*choices"),
         ((200, {}, b'{"choices": []}'), r"not an answer in OpenAI's format"),
         ((200, {}, completion(None)), r"not an answer in OpenAI's format .*NoneType"),

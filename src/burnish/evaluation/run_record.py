@@ -118,7 +118,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file that a run wrote. Raises DataError naming file and reason."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the recipe again to write it") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected an object, found {type(value).__name__}; run the recipe again to write it")
@@ -133,7 +133,7 @@ def _read_rows(path: Path, *, may_end_early: bool = False) -> Iterator[tuple[int
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if may_end_early and number == len(lines):
                 return
             raise DataError(f"{path}:{number}: not JSON ({error})") from error

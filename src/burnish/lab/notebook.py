@@ -36,7 +36,7 @@ class Notebook:
             kept = json.loads(file.read_text(encoding="utf-8"))
             if kept["identity"] == self.identity:
                 return kept["result"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass  # Not there, or not one of ours: done again.
         result = compute()
         atomic_write_text(file, json.dumps({"identity": self.identity, "result": result}))

@@ -25,7 +25,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
-from burnish.recipes.plan import RUN_FILE
+from burnish.recipes.plan import RUN_FILE, removal
 from burnish.recipes.schema import ChatConfig
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
 from burnish.rewards.sql_votes import VOTE_TEMPERATURE
@@ -60,9 +60,8 @@ def find_target(path: Path) -> Target:
     file = path / RUN_FILE
     if not file.is_file():
         if not path.exists():
-            raise BurnishError(
-                f"{path}: no such file or folder; expected a run's folder, a model folder or a .gguf file"
-            )
+            hint = removal(path) or "; expected a run's folder, a model folder or a .gguf file"
+            raise BurnishError(f"{path}: no such file or folder{hint}")
         if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
             raise BurnishError(f"{path}: neither a run's folder (no {RUN_FILE}) nor a model's (no config.json)")
         return Target(path)
@@ -72,7 +71,7 @@ def find_target(path: Path) -> Target:
         config = ChatConfig.model_validate_json(json.dumps({"system": run.get("system"), **own}))
         paths = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
         model = path / run["model"]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError, ValidationError) as error:
         raise BurnishError(f"{file}: not what a run writes ({error!r}); run the recipe again") from error
     if not model.exists():
         raise BurnishError(f"{path}: the run has no finished model yet; go on with: burnish run {run['recipe']}")

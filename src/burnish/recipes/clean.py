@@ -13,25 +13,32 @@ from typing import Any
 
 from burnish.errors import BurnishError
 from burnish.files import reported
+from burnish.recipes.hashes import FileHashes
+from burnish.recipes.intermediate import Trained, intermediate, remove, size, touched
 from burnish.recipes.lock import run_lock
 from burnish.recipes.plan import RUN_FILE
 from burnish.recipes.rollout_stage import ROLLOUTS_FOLDER
 from burnish.recipes.stage import CACHE_FOLDER
-from burnish.recipes.state import STAGE_FILE, read_object, write_object
+from burnish.recipes.state import HASHES_FILE, STAGE_FILE, read_object
 from burnish.recipes.training_stage import ADAPTER_FOLDER, MODEL_FOLDER
 
 _STAGE_FOLDER = re.compile(r"\d+-.+")
-_TRAININGS = ("cpt", "sft", "dpo", "kto", "reward_model", "grpo", "ppo")
-"""Types of the stages whose model is a step on the way where another training begins from it."""
+_MAKERS = ("convert", "cpt", "sft", "dpo", "kto", "grpo", "ppo")
+"""Types of the stages whose model is a step on the way where another of them goes on from it."""
 
 
 @dataclass(frozen=True)
 class Removable:
-    """A folder that can be made again. stage: the stage's that made it, which then says so; None for a cache."""
+    """A folder that can be made again.
+
+    stage: the stage's that made it, which then says so; None for a cache. touched: a file in it that is not as the
+    stage made it, for which the folder stays.
+    """
 
     path: Path
     n_bytes: int
     stage: Path | None
+    touched: Path | None = None
 
 
 def clean(folder: Path, *, dry_run: bool = False) -> list[Removable]:
@@ -49,54 +56,49 @@ def clean(folder: Path, *, dry_run: bool = False) -> list[Removable]:
         if not writable:
             raise BurnishError(f"{folder}: is read-only")
         found = list(_removable(folder, final))
+        hashes = FileHashes(folder / HASHES_FILE)
         for one in found:
             if one.stage is not None:
-                # First the word, then the deed: a kill in between leaves a folder that nobody reads.
-                record = read_object(one.stage / STAGE_FILE) or {}
-                write_object(
-                    one.stage / STAGE_FILE, {**record, "removed": sorted({*record.get("removed", []), one.path.name})}
-                )
-            with reported("remove", one.path):
-                shutil.rmtree(one.path)
+                remove(one.path, hashes)
+            else:
+                with reported("remove", one.path):
+                    shutil.rmtree(one.path)
     return found
 
 
 def _removable(folder: Path, final: Path) -> Iterator[Removable]:
     cache = folder / CACHE_FOLDER
     if cache.is_dir():
-        yield Removable(cache, _size(cache), None)
+        yield Removable(cache, size(cache), None)
     stages = sorted(path for path in folder.iterdir() if path.is_dir() and _STAGE_FOLDER.fullmatch(path.name))
     # A stage that is not finished needs all that it has to go on.
     records = {stage: record for stage in stages if (record := read_object(stage / STAGE_FILE)) is not None}
     models = _intermediate_models(records)
     if models and models[-1].resolve() != final and not final.exists():
         models.pop()
+    hashes = FileHashes(folder / HASHES_FILE)
     for stage in records:
         for path in (stage / MODEL_FOLDER, stage / ROLLOUTS_FOLDER):
             if path.is_dir() and path.resolve() != final and (path.name == ROLLOUTS_FOLDER or path in models):
-                yield Removable(path, _size(path), stage)
+                yield Removable(path, size(path), stage, next(iter(touched(path, hashes)), None))
 
 
 def _intermediate_models(records: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
-    """The models that a later training has read; those that an adapter stands on, and exports, are results."""
-    read = {
-        item.get("producer")
-        for record in records.values()
-        if record.get("type") in _TRAININGS
-        for item in record.get("inputs", [])
-    }
-    bases = {
-        str((read_object(stage / ADAPTER_FOLDER / "adapter_config.json") or {}).get("base_model_name_or_path"))
-        for stage in records
-    }
-    return [
-        stage / MODEL_FOLDER
-        for stage, record in records.items()
-        if record.get("type") in _TRAININGS
-        and record.get("name") in read
-        and str((stage / MODEL_FOLDER).resolve()) not in bases
-    ]
+    """The models that a later training went on from, in order; a model that an adapter stands on is a result."""
+    made = {stage: record for stage, record in records.items() if record.get("type") in _MAKERS}
+    found = intermediate(
+        [
+            Trained(str(record.get("name")), _begins(record), adapter=(stage / ADAPTER_FOLDER).is_dir())
+            for stage, record in made.items()
+        ]
+    )
+    return [stage / MODEL_FOLDER for stage, record in made.items() if record.get("name") in found]
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+def _begins(record: Mapping[str, Any]) -> str | None:
+    """The stage whose model a stage went on from."""
+    inputs = record.get("inputs")
+    for item in inputs if isinstance(inputs, list) else []:
+        if isinstance(item, dict) and item.get("field") == "model" and isinstance(item.get("producer"), str):
+            return str(item["producer"])
+    return None

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from burnish.recipes.environment import GIB
+from burnish.recipes.intermediate import peak_bytes
+from burnish.recipes.models import count_parameters, read_config
 from burnish.recipes.plan import Plan
 from burnish.recipes.runner import check, preview, works
 from burnish.recipes.trust import requests
@@ -36,7 +38,9 @@ def describe(plan: Plan, start: str | None = None) -> dict[str, Any]:
 
 
 def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
-    """As `describe`, with what each stage will take on this machine: work, seconds, memory and disk, and their total.
+    """As `describe`, with what each stage will take on this machine: work, seconds, memory and disk, and all together.
+
+    The total's memory and disk are the most that the run needs at one time.
 
     Raises:
         BurnishError: as `describe`, and where a stage cannot fit into the machine's memory.
@@ -44,6 +48,7 @@ def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
     from burnish.recipes.estimate import estimate
 
     found = describe(plan, start)
+    pending = {stage["name"] for stage in found["stages"] if stage["state"] != "cached"}
     by_name = {one.name: one for one in estimate(plan, works(plan, start))}
     for stage in found["stages"]:
         if (one := by_name.get(stage["name"])) is not None:
@@ -57,7 +62,7 @@ def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
     found["total"] = {
         "seconds": round(sum(one.seconds or 0.0 for one in ones), 1),
         "memory_gib": round(max((one.memory or 0.0 for one in ones), default=0.0) / GIB, 2),
-        "disk_gib": round(sum(one.disk for one in ones) / GIB, 2),
+        "disk_gib": round(peak_bytes(plan, pending, count_parameters(read_config(plan.model))) / GIB, 2),
         "unknown": [one.name for one in ones if one.work is None],
     }
     return found

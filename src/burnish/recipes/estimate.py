@@ -142,7 +142,7 @@ def measured(plan: Plan, model: DecoderConfig) -> Rates:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         return Rates(**kept[key])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         kept = {}
     rates = _measure(model, device, dtype)
     with suppress(BurnishError):  # a home that cannot be written to only means measuring again

@@ -58,5 +58,5 @@ def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[T
 def _read(file: Path) -> set[str]:
     try:
         return set(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return set()

@@ -53,5 +53,5 @@ def run_lock(folder: Path) -> Iterator[bool]:
 def _holder(folder: Path) -> str:
     try:
         return f"another run (process {json.loads((folder / HOLDER_FILE).read_text())['pid']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another run"

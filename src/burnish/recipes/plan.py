@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from burnish import __version__
+from burnish.errors import DataError
+from burnish.evaluation.run_record import STAGE, read_object
 from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.overrides import apply_override
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
@@ -69,6 +71,12 @@ class PlannedStage:
     @property
     def type(self) -> str:
         return self.config.type_name()
+
+    @property
+    def model(self) -> Path | None:
+        """Where the model is, or will be, that the stage makes; None for a stage that makes none."""
+        inner = self.config.produces.get("model")
+        return None if inner is None else self.folder / inner
 
 
 @dataclass(frozen=True)
@@ -323,7 +331,8 @@ class _Planner:
                 if not paths:
                     self._problem(path, f"got '{written}'; no file matches in {self.recipe_folder}")
             else:
-                self._problem(path, f"got '{written}'; no such file{_nearest_file(location)}{_hint(written, kind)}")
+                hint = removal(location) or _nearest_file(location) + _hint(written, kind)
+                self._problem(path, f"got '{written}'; no such file{hint}")
                 paths = ()
         strange = next((file for file in paths if not (file.is_file() or file.is_dir())), None)
         if strange is not None:
@@ -382,6 +391,22 @@ class _Planner:
         folder = Path(spec.submodule_search_locations[0])
         self._problem(path, f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
         return None
+
+
+def removal(location: Path) -> str:
+    """What to say of a path that is gone since a run has removed the model there; empty where none has."""
+    for product in (location, *location.parents):
+        file = product.parent / STAGE
+        if product.name and not exists(product) and exists(file):
+            try:
+                record = read_object(file)
+            except DataError:
+                return ""
+            removed = record.get("removed")
+            if isinstance(removed, list) and product.name in removed:
+                again = "put `keep: all` into its recipe and run that with --from"
+                return f"; stage {record.get('name')} of that run no longer keeps it: {again} {record.get('name')}"
+    return ""
 
 
 def _nearest_file(location: Path) -> str:

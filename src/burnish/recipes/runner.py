@@ -25,6 +25,7 @@ from burnish.recipes.clock import Clock, now
 from burnish.recipes.display import Display, duration
 from burnish.recipes.environment import GIB, computing, hardware, versions
 from burnish.recipes.hashes import FileHashes, digest
+from burnish.recipes.intermediate import peak_bytes, remove, size, unneeded
 from burnish.recipes.lock import run_lock
 from burnish.recipes.memory import Sampler
 from burnish.recipes.models import count_parameters, read_config
@@ -104,12 +105,9 @@ def execute(plan: Plan, *, start: str | None = None, display: Display | None = N
 
 def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, Status]]:
     """What `run` would do with each stage; changes nothing."""
-    first = _start_index(plan, start)
-    found = statuses(plan.stages)
-    return [
-        (stage, Status("run", f"--from {start}") if index >= first else found[stage.name])
-        for index, stage in enumerate(plan.stages)
-    ]
+    _start_index(plan, start)
+    found = statuses(plan.stages, start=start)
+    return [(stage, found[stage.name]) for stage in plan.stages]
 
 
 def check(plan: Plan, start: str | None = None) -> list[str]:
@@ -120,7 +118,7 @@ def check(plan: Plan, start: str | None = None) -> list[str]:
     Raises:
         BurnishError: something to be mended in the recipe, its inputs or the machine.
     """
-    run = _Run(plan, Display(quiet=True))
+    run = _Run(plan, Display(quiet=True), start=start)
     choose_device(plan.recipe.device)
     for stage, status in preview(plan, start):
         if status.cached:
@@ -166,13 +164,15 @@ def _start_index(plan: Plan, start: str | None) -> int:
 class _Run:
     """One execution of a plan, holding its lock."""
 
-    def __init__(self, plan: Plan, display: Display, *, writable: bool = True) -> None:
+    def __init__(self, plan: Plan, display: Display, *, writable: bool = True, start: str | None = None) -> None:
         self.plan = plan
         self.display = display
         self.writable = writable
         self.hashes = FileHashes(plan.folder / HASHES_FILE)
         self.records: dict[str, dict[str, Any]] = {}
         self.checked: set[str] = set()
+        self.touched: set[str] = set()
+        self.start = start
 
     def execute(self, start: str | None) -> dict[str, Any]:
         set_threads(self.plan.recipe.threads)
@@ -191,6 +191,7 @@ class _Run:
             self._check_inputs()
             if self._do(stage, f"[{number}/{len(self.plan.stages)}] {stage.name}"):
                 ran.add(stage.name)
+            self._remove_unneeded()
         self._check_inputs()
         summary = self._summary(ran)
         write_object(self.plan.folder / SUMMARY_FILE, summary)
@@ -229,6 +230,28 @@ class _Run:
             f"  done in {duration(record['wall_seconds'])}, peak memory {record['peak_rss_gib']:.1f} GiB", style="green"
         )
         return True
+
+    def _remove_unneeded(self) -> None:
+        """Remove the models on the way that no stage still to run reads; those that read them are finished by now."""
+        if self.plan.recipe.keep == "all":
+            return
+        pending = {name for name, status in statuses(self.plan.stages, self.hashes).items() if not status.cached}
+        for stage, folder in unneeded(self.plan, pending):
+            if stage.name not in self.records or stage.name in self.touched or not folder.is_dir():
+                continue
+            n_bytes = size(folder)
+            touched = remove(folder, self.hashes)
+            shown = folder.relative_to(self.plan.folder)
+            if touched:
+                self.touched.add(stage.name)
+                self.display.say(
+                    f"  {shown} stays, since {touched[0].name} is not as stage {stage.name} made it", style="yellow"
+                )
+                continue
+            self.records[stage.name] = read_object(stage.folder / STAGE_FILE) or {}
+            self.display.say(
+                f"  {shown} removed, {n_bytes:,} bytes: no stage needs it any more (`keep: all` keeps it)", style="dim"
+            )
 
     def _is_read(self, stage: PlannedStage) -> bool:
         """Whether a stage that is still to be run reads what this one has made."""
@@ -308,7 +331,7 @@ class _Run:
     def _keep_changed(self, stage: PlannedStage) -> None:
         """Put aside what somebody has changed in a finished stage: work of a person's, perhaps."""
         record = read_object(stage.folder / STAGE_FILE)
-        for file in changed_products(stage, record, self.hashes):
+        for file in changed_products(stage.folder, record, self.hashes):
             aside = self.plan.folder / CHANGED_FOLDER / stage.folder.name / file.relative_to(stage.folder)
             with reported("keep", aside):
                 aside.parent.mkdir(parents=True, exist_ok=True)
@@ -368,7 +391,7 @@ class _Run:
     def _check_inputs(self) -> None:
         """Check what can be checked by now of the stages to come; raise one error that lists all that is wrong."""
         problems = []
-        now = statuses(self.plan.stages, self.hashes)
+        now = statuses(self.plan.stages, self.hashes, start=self.start)
         for item in self.plan.chat_inputs:
             problems += list(self._missing("chat", item))
         for stage in self.plan.stages:
@@ -405,7 +428,7 @@ class _Run:
 
     def _check_model_and_disk(self) -> None:
         """Refuse to start what does not fit the model, or cannot be finished for want of space."""
-        now = statuses(self.plan.stages, self.hashes)
+        now = statuses(self.plan.stages, self.hashes, start=self.start)
         pending = [stage for stage in self.plan.stages if not now[stage.name].cached]
         if not pending:
             return
@@ -416,7 +439,7 @@ class _Run:
         limit = of_model(n_parameters)
         if limit is not None:
             self.display.say(limit, style="dim")
-        needed = sum(stage.config.disk_bytes(n_parameters) for stage in pending)
+        needed = peak_bytes(self.plan, {stage.name for stage in pending}, n_parameters)
         free = shutil.disk_usage(_existing(self.plan.folder)).free
         if needed > free:
             raise BurnishError(
@@ -426,8 +449,8 @@ class _Run:
 
     def _description(self) -> dict[str, Any]:
         """`run.json`: what `burnish chat` needs to know about a run folder; paths are relative to it."""
-        models = [stage for stage in self.plan.stages if "model" in stage.config.produces]
-        model = models[-1].folder / models[-1].config.produces["model"] if models else self.plan.model
+        models = [stage.model for stage in self.plan.stages if stage.model is not None]
+        model = models[-1] if models else self.plan.model
         return {
             "recipe": str(self.plan.file.resolve()),
             **self.plan.recipe.header(),

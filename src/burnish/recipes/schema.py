@@ -44,6 +44,11 @@ class Recipe(StrictModel):
         None, description="the day that chat templates print (2026-01-31); the run's first day if left out"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; all cores if left out")
+    keep: Literal["needed", "all"] = Field(
+        "needed",
+        description="models on the way to another: `needed` removes each as soon as no stage still to run reads it, "
+        "and makes it again where a changed one does; `all` keeps them",
+    )
     system: SystemPrompt = Field(
         None,
         description="system prompt of rows that have none, and of `burnish chat`: the text itself, or `@stage/file`",

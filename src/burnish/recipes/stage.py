@@ -172,8 +172,12 @@ class StageConfig(StrictModel):
         return None
 
     def disk_bytes(self, n_parameters: int) -> int:
-        """Upper bound of what the stage writes, for a model of so many parameters."""
+        """Upper bound of what the stage has on the disk while it runs, for a model of so many parameters."""
         return 0
+
+    def kept_bytes(self, n_parameters: int) -> int:
+        """The part of `disk_bytes` that is there when the stage is done."""
+        return self.disk_bytes(n_parameters)
 
     @abstractmethod
     def run(self, context: "StageContext") -> Metrics:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from burnish.errors import BurnishError
 from burnish.files import atomic_write_text, open_regular, reported
 from burnish.recipes.hashes import FileHashes
-from burnish.recipes.plan import PlannedStage
+from burnish.recipes.plan import Input, PlannedStage
 from burnish.recipes.stage import PARTIAL_FOLDER
 from burnish.training.state import FILE as TRAINING_STATE_FILE
 
@@ -68,19 +68,40 @@ def status_of(stage: PlannedStage, hashes: FileHashes | None = None, *, thorough
     return Status("resume", "was interrupted") if stage.config.resumable else Status("run", "was interrupted")
 
 
-def statuses(stages: Sequence[PlannedStage], hashes: FileHashes | None = None) -> dict[str, Status]:
-    """`status_of` every stage, by name; one whose products were removed runs again where a later one needs them."""
+def statuses(
+    stages: Sequence[PlannedStage], hashes: FileHashes | None = None, *, start: str | None = None
+) -> dict[str, Status]:
+    """`status_of` every stage, by name; one whose products were removed runs again where a later one needs them.
+
+    start: name of a stage that runs again with all after it, whatever was kept.
+    """
+    names = [stage.name for stage in stages]
+    forced = names[names.index(start) :] if start is not None else []
     found: dict[str, Status] = {}
-    needed: dict[str, str] = {}
+    pending: list[PlannedStage] = []
     for stage in reversed(stages):
-        status = status_of(stage, hashes)
-        removed = (read_object(stage.folder / STAGE_FILE) or {}).get("removed")
-        if status.cached and removed and stage.name in needed:
-            status = Status("run", f"what it made was removed, and {needed[stage.name]} needs it")
+        status = Status("run", f"--from {start}") if stage.name in forced else status_of(stage, hashes)
+        if status.cached and (needed := _needed_again(stage, pending)) is not None:
+            status = Status("run", needed)
         if not status.cached:
-            needed |= {item.producer: stage.name for item in stage.inputs if item.producer is not None}
+            pending.insert(0, stage)
         found[stage.name] = status
     return found
+
+
+def _needed_again(stage: PlannedStage, pending: Sequence[PlannedStage]) -> str | None:
+    """Which product of a finished stage was removed and is read by one that is still to run."""
+    removed = (read_object(stage.folder / STAGE_FILE) or {}).get("removed")
+    for name in removed if isinstance(removed, list) else []:
+        for later in pending:
+            if any(reads(item, stage.folder / str(name)) for item in later.inputs):
+                return f"its {name} was removed, and {later.name} needs it"
+    return None
+
+
+def reads(item: Input, folder: Path) -> bool:
+    """Whether an input is a folder, something in it, or what it is in."""
+    return any(path == folder or folder in path.parents or path in folder.parents for path in item.paths)
 
 
 def read_object(file: Path) -> dict[str, Any] | None:
@@ -170,11 +191,11 @@ def _is_record(record: Mapping[str, Any]) -> bool:
     )
 
 
-def changed_products(stage: PlannedStage, record: Mapping[str, Any] | None, hashes: FileHashes) -> list[Path]:
-    """The files of a finished stage whose content is no longer what it made."""
+def changed_products(folder: Path, record: Mapping[str, Any] | None, hashes: FileHashes) -> list[Path]:
+    """The files in a finished stage's folder whose content is no longer what it made."""
     if record is None or not _is_record(record):
         return []
-    files = {stage.folder / inner: made["sha256"] for inner, made in record["products"].items()}
+    files = {folder / inner: made["sha256"] for inner, made in record["products"].items()}
     return [file for file, made in files.items() if file.is_file() and hashes.of(file) != made]
 
 

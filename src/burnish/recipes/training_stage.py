@@ -80,6 +80,10 @@ class TrainingStage(StageConfig):
         """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
         return n_parameters * 4 * (1 + 2 * 3)
 
+    def kept_bytes(self, n_parameters: int) -> int:
+        """The model in float32; adapters are small beside it."""
+        return n_parameters * 4
+
     def training_work(
         self, context: StageContext, units: Sequence[Sequence[Sequence[int]]], *, passes_before: float = 0.0
     ) -> "Work":

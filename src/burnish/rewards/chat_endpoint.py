@@ -180,7 +180,7 @@ class ChatEndpoint:
             content = json.loads(data)["choices"][0]["message"]["content"]
             if not isinstance(content, str):
                 raise TypeError(f"the content is {type(content).__name__}")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             shown = data[:_SHOWN_CHARACTERS].decode(errors="replace")
             raise BurnishError(f"{self._url}: not an answer in OpenAI's format ({error!r}): {shown}") from error
         return content
