@@ -65,6 +65,16 @@ CONVERSATIONS: dict[str, tuple[dict[str, Any], list[str], tuple[bool, ...]]] = {
         ["user: Rain?", "assistant:  + +", "tool: 2 mm", "assistant: Yes."],
         (False, True),
     ),
+    "a table's calls where there are none": (
+        {
+            "messages": [
+                {**USER, "function_call": {"name": None, "arguments": None}, "tool_calls": "[]", "weight": None},
+                {**ANSWER, "function_call": {"name": None, "arguments": None}, "tool_calls": []},
+            ]
+        },
+        ["user: Rain?", "assistant: Yes."],
+        (True,),
+    ),
     "roles with capitals": (
         {"messages": [{**USER, "role": "User"}, {**ANSWER, "role": "Chatbot"}]},
         ["user: Rain?", "assistant: Yes."],

@@ -39,6 +39,48 @@ def test_judged_answers(rows: list[dict[str, Any]], expected: str, tmp_path: Pat
     assert describe(file) == expected.format(file=file)
 
 
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([("User", "a"), ("Assistant", "b")], "1 conversation (ShareGPT format)"),
+        ([("User", "a")], "1 task (ShareGPT format)"),
+        ([("prompter", "a")], "1 task (ShareGPT format)"),
+    ],
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_who_speaks_last(turns: list[tuple[str, str]], expected: str, as_text: bool, tmp_path: Path) -> None:
+    messages = [{"from": role, "value": text} for role, text in turns]
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"conversations": json.dumps(messages) if as_text else messages}) + "\n")
+    assert describe(file) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "expected"),
+    [
+        ({"instruction": "a", "output": None}, {"instruction": "a", "output": "b"}, "2 conversations (Alpaca format)"),
+        ({**GOOD, "rejected": None}, GOOD, "2 preferences (prompt format)"),
+        (
+            {"messages": [{"role": "user", "content": "a"}]},
+            {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+            "2 conversations (OpenAI format)",
+        ),
+        (
+            {"prompt": "a", "completion": "b", "label": None},
+            {"prompt": "a", "completion": "b", "label": True},
+            "2 labelled",
+        ),
+    ],
+)
+def test_a_first_row_that_teaches_nothing(
+    first: dict[str, Any], other: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(first) + "\n" + json.dumps(other) + "\n")
+    assert describe(file).startswith(expected)
+    assert f"1 row of it will be dropped:\n  {file}:1: " in describe(file)
+
+
 def test_only_the_first_rows_that_will_be_dropped_are_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in [GOOD, *[{**GOOD, "chosen": ""}] * 9]))

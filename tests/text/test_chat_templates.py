@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from templates import CHATML, MARKED, TEMPLATES
 from vocabularies import sentencepiece_metadata
 
 from burnish.errors import DataError
-from burnish.text.chat import Message, encode_conversation, encode_prompt, render
+from burnish.text.chat import Message, encode_answers, encode_conversation, encode_prompt, render
 from burnish.text.gguf_sentencepiece import is_byte
 from burnish.text.tokenizer import Tokenizer
 
@@ -311,3 +312,57 @@ def test_marks_are_no_part_of_the_text(tokenizers: dict[str, Tokenizer]) -> None
     attack = [said("user", "\ufdd2a\ufdd3"), said("assistant", "\ufdd3b\ufdd2")]
     assert masked_text(tokenizers["marked"], attack) == "b<|im_end|>"
     assert masked_text(tokenizers["chatml"], attack) == "b<|im_end|>"
+
+
+# What comes before an answer is written otherwise once it is answered: the last result of a tool (Hermes), and a system
+# prompt, which is in a question only where that is the last message (Mistral).
+REWRITTEN_BEFORE = {
+    "result of a tool": (
+        "{% for m in messages %}{% if m.role == 'tool' %}<|im_start|>tool\n{{ m.content }}"
+        "{{ '' if loop.last else '\n' }}<|im_end|>\n{% elif m.tool_calls %}<|im_start|>assistant\n"
+        "{{ m.tool_calls[0].function | tojson }}<|im_end|>\n{% else %}<|im_start|>{{ m.role }}\n"
+        "{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        [
+            said("user", "Rain?"),
+            said("assistant", "", tool_calls=[call("rain", place="Bern")]),
+            said("tool", "2 mm"),
+            said("assistant", "Yes."),
+        ],
+        ['{"name": "rain", "arguments": {"place": "Bern"}}<|im_end|>', "Yes.<|im_end|>"],
+    ),
+    "system prompt": (
+        "{% set system = messages[0].content if messages[0].role == 'system' else '' %}"
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}<|im_start|>"
+        "{{ system + '\n' if system and loop.last else '' }}{{ m.content }}\n{% else %}{{ m.content }}<|im_end|>"
+        "{% endif %}{% endfor %}",
+        [said("system", "Be brief."), said("user", "Rain?"), said("assistant", "Yes.")],
+        ["Yes.<|im_end|>"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("template", "messages", "answers"), REWRITTEN_BEFORE.values(), ids=REWRITTEN_BEFORE)
+def test_an_answer_stands_behind_what_the_model_sees(
+    template: str, messages: list[Message], answers: list[str], smollm2_tokenizer: Tokenizer
+) -> None:
+    tokenizer = replace(smollm2_tokenizer, chat_template=template)
+    (encoding,) = encode_answers(tokenizer, messages)
+    assert encoding.tokens[: encoding.n_prompt] == encode_prompt(tokenizer, messages[:-1])
+    assert not encoding.lost
+    learned = [token if wanted else 0 for token, wanted in zip(encoding.tokens, encoding.mask, strict=True)]
+    runs = [list(run) for wanted, run in groupby(learned, key=bool) if wanted]
+    assert [tokenizer.decode(run, skip_special=False) for run in runs] == answers
+
+
+def test_an_answer_that_is_written_otherwise_has_no_prompt(smollm2_tokenizer: Tokenizer) -> None:
+    template = (
+        "{% for m in messages %}<|im_start|>{{ (messages | length) // 4 }}{{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+    )
+    tokenizer = replace(smollm2_tokenizer, chat_template=template)
+    messages = [said("user", "a"), said("assistant", "b"), said("user", "c"), said("assistant", "d")]
+    with pytest.raises(
+        DataError, match=r"message 4 \(assistant\) in a way that does not follow its own generation prompt"
+    ):
+        encode_answers(tokenizer, messages)

@@ -301,6 +301,25 @@ def test_templates_in_files_of_their_own(tmp_path: Path) -> None:
         render(replace(tokenizer, chat_template=None, named_templates={"tool_use": "", "rag": ""}), message)
 
 
+@pytest.mark.parametrize("files", [{"chat_template.jinja": "new"}, {"additional_chat_templates/tool_use.jinja": "new"}])
+def test_templates_in_files_count_instead_of_those_of_the_configuration(tmp_path: Path, files: dict[str, str]) -> None:
+    transformers = pytest.importorskip("transformers")
+    Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    old = [{"name": name, "template": f"old {name}"} for name in ("default", "tool_use", "rag")]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": old}))
+    (tmp_path / "additional_chat_templates").mkdir()
+    for name, template in files.items():
+        (tmp_path / name).write_text(template)
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    message: list[Any] = [{"role": "user", "content": "?"}]
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert render(tokenizer, message, tools=tools) == theirs.apply_chat_template(message, tools=tools, tokenize=False)
+    assert render(tokenizer, message, tools=tools) == "new"
+    assert "rag" not in tokenizer.templates
+
+
 @pytest.mark.parametrize("value", [7, {"default": "a"}, ["a"], [{"name": "default"}]])
 def test_templates_that_are_none(tmp_path: Path, value: Any) -> None:
     Tokenizer.from_gguf(metadata_for("gpt-2"), "f").save(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from burnish.corpus.json_values import surrogate
 from burnish.corpus.records import nearest, shown
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
-from burnish.datasets.tool_calls import parsed, read_calls, written_calls
+from burnish.datasets.tool_calls import parsed, read_calls, stated, written_calls
 from burnish.text.chat import Message
 
 ROLES = {
@@ -117,7 +117,9 @@ def read_message(value: object, where: str, *, may_be_empty: bool = False) -> Me
         role, content = "assistant", ""
     elif role == "assistant":
         calls = read_calls(value, where)
-    elif value.get("tool_calls") or value.get("function_call"):
+    elif stated(parsed(value.get("tool_calls") or None, f"{where}.tool_calls", "a list")) or stated(
+        value.get("function_call")
+    ):
         raise BadRowError(f"{where} is from {role} and calls a tool; only the assistant does")
     if content is None:
         content = value.get("refusal") if role == "assistant" else None  # what OpenAI's models say instead
@@ -135,10 +137,10 @@ def read_message(value: object, where: str, *, may_be_empty: bool = False) -> Me
     )
     read: dict[str, Any] = {"role": role, "content": text}
     read |= {name: value[name] for name in ("name", "tool_call_id") if value.get(name)}
-    if stated := list(dict.fromkeys(said for said in thoughts if said)):
-        if len(stated) > 1:
+    if texts := list(dict.fromkeys(said for said in thoughts if said)):
+        if len(texts) > 1:
             raise BadRowError(f"{where} has two different texts of what was thought; leave one of them out")
-        read["reasoning_content"] = stated[0]
+        read["reasoning_content"] = texts[0]
     if calls:
         read["tool_calls"] = calls
     return cast(Message, read)
@@ -146,13 +148,13 @@ def read_message(value: object, where: str, *, may_be_empty: bool = False) -> Me
 
 def _reasoning(value: Mapping[str, Any], where: str) -> str | None:
     """What a message says was thought, under any of its names."""
-    stated = {key: value[key] for key in REASONING_KEYS if value.get(key)}
-    for key, said in stated.items():
+    found = {key: value[key] for key in REASONING_KEYS if value.get(key)}
+    for key, said in found.items():
         if not isinstance(said, str):
             raise BadRowError(f"{where}.{key} is {shown(said)}; expected text")
-    texts = list(dict.fromkeys(stated.values()))
+    texts = list(dict.fromkeys(found.values()))
     if len(texts) > 1:
-        raise BadRowError(f"{where} has {' and '.join(stated)}, which differ; leave one of them out")
+        raise BadRowError(f"{where} has {' and '.join(found)}, which differ; leave one of them out")
     return texts[0] if texts else None
 
 

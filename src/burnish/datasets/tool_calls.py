@@ -82,9 +82,16 @@ def _schema(value: Any, *, names: bool = False) -> Any:
     }
 
 
+def stated(value: object) -> Any:
+    """Return a value, None where it says nothing: empty, or an object of nulls, as tables have where there is none."""
+    if isinstance(value, dict) and all(stated(item) is None for item in value.values()):
+        return None
+    return value if value or isinstance(value, int | float) else None
+
+
 def read_calls(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """Return the calls of an assistant's message: `tool_calls`, or OpenAI's older `function_call`."""
-    single = message.get("function_call") or None
+    single = stated(message.get("function_call"))
     values = parsed(message.get("tool_calls") or None, f"{where}.tool_calls", "a list of calls") or None
     if single is not None:
         if values is not None:
@@ -115,10 +122,10 @@ def read_call(value: object, where: str) -> dict[str, Any]:
         raise BadRowError(f"{where} is {shown(function)}; expected {expected}")
     if call.get("type") not in (None, "function", "tool_call"):
         raise BadRowError(f"{where}.type is {shown(call['type'])}; only calls of functions are supported")
-    stated = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
-    if len(stated) > 1:
-        raise BadRowError(f"{where} has both {' and '.join(stated)}; leave one of them out")
-    arguments = _arguments(function[stated[0]], f"{where}.{stated[0]}") if stated else {}
+    keys = [key for key in ARGUMENT_KEYS if function.get(key) is not None]
+    if len(keys) > 1:
+        raise BadRowError(f"{where} has both {' and '.join(keys)}; leave one of them out")
+    arguments = _arguments(function[keys[0]], f"{where}.{keys[0]}") if keys else {}
     apart = ("name", "type", "function", *ARGUMENT_KEYS, *around)
     others = {key: item for key, item in function.items() if key not in apart and item is not None}
     return {"type": "function", "function": {"name": function["name"], "arguments": arguments, **others}, **around}

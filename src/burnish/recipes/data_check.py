@@ -1,5 +1,6 @@
 """What kind of data a file holds, told after every row of it was validated."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from burnish.corpus.documents import read_documents
 from burnish.corpus.folders import ROW_SUFFIXES, Skipped
 from burnish.corpus.folders import describe as describe_skipped
+from burnish.corpus.records import Problems
+from burnish.datasets.bad_rows import BadRowError
 from burnish.datasets.fields import present
 from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, MARGIN_KEYS, PAIR_KEYS, format_name, unpacked
-from burnish.datasets.messages import hint
+from burnish.datasets.messages import hint, message_list, role_of
 from burnish.datasets.report import unused_keys
 from burnish.datasets.rows import (
     Conversation,
@@ -30,6 +33,8 @@ from burnish.rewards.numbers import NumberVerifier
 Item = Conversation | Preference | Ranking | Labelled | Task
 JUDGED_KEYS = ("sql", "answer")
 SHOWN = 5
+FIRST = 100
+"""Rows that decide what a file holds: the first may lack an answer, or have null in it."""
 
 # What a stage reads, by the stage's name, and how many rows it needs at least.
 READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
@@ -47,13 +52,15 @@ STAGES = (*DOCUMENT_STAGES, *READS)
 
 
 def describe(file: Path) -> str:
-    """What the file holds and how much of it; its first row decides what the others have to be.
+    """What the file holds and how much of it; its first rows decide what the others have to be.
 
     Raises DataError that lists bad rows by line and reason.
     """
     if file.is_dir() or not any(suffix in ROW_SUFFIXES for suffix in file.suffixes):
         return _documents(file)
-    first = _first_row(file)
+    rows = _first_rows(file)
+    first = {key: value for row in reversed(rows) for key, value in row.items() if value is not None}
+    has_answer = any(map(_has_answer, rows))
     if all(present(first, key) for key in PAIR_KEYS):
         preferences = read_preferences(file)
         kind = f"{_count(len(preferences), 'preference')} ({format_name(first)} format)"
@@ -70,8 +77,8 @@ def describe(file: Path) -> str:
         return f"{kind}{_faults(labelled)}{_unused(labelled)}"
     if present(first, "text") and not any(present(first, key) for key in ("messages", "conversations", "prompt")):
         return f"{_count(len(read_documents(file)), 'document')}"
-    items: Sequence[Item] = read_conversations(file) if _has_answer(first) else read_tasks(file)
-    noun = "conversation" if _has_answer(first) else "task"
+    items: Sequence[Item] = read_conversations(file) if has_answer else read_tasks(file)
+    noun = "conversation" if has_answer else "task"
     return f"{_count(len(items), noun)} ({format_name(first)} format){_faults(items)}{_unused(items)}"
 
 
@@ -150,18 +157,20 @@ def _documents(file: Path) -> str:
     return f"{_count(len(documents), 'document')}, {characters:,} characters{_not_read(skipped)}"
 
 
-def _first_row(file: Path) -> dict[str, Any]:
-    first = next((row.value for row in read_rows(file)), None)
-    if first is None:
-        raise DataError(f"{file}: has no row")
-    return dict(unpacked(first))
+def _first_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows that tell what a file holds; of those that cannot be read, reading all of them tells."""
+    return [dict(unpacked(row.value)) for row in itertools.islice(read_rows(file, problems=Problems()), FIRST)]
 
 
 def _has_answer(row: Mapping[str, Any]) -> bool:
     """Whether the row shows what to imitate: an answer's key, or a conversation that does not end with a question."""
-    turns = row.get("messages") or row.get("conversations")
-    if isinstance(turns, list) and turns and isinstance(turns[-1], dict):
-        return turns[-1].get("role", turns[-1].get("from")) not in ("user", "human")
+    for key in ("messages", "conversations"):
+        if row.get(key):
+            try:
+                last = message_list(row[key], key)[-1]
+            except BadRowError:
+                break  # which reading it as a conversation tells
+            return not isinstance(last, dict) or role_of(last) != "user"
     return any(present(row, key) for key in ANSWER_KEYS)
 
 

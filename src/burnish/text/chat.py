@@ -20,7 +20,7 @@ from burnish.text import carried
 from burnish.text.carried import Part, Text
 from burnish.text.templates import expects_text_arguments, fill_template
 from burnish.text.tokenizer import Tokenizer
-from burnish.text.turns import Turn, endless, follow, is_marked, learned_length, opened_block, same_answer
+from burnish.text.turns import Turn, endless, follow, is_marked, learned_length, moved, opened_block, same_answer
 
 
 class Message(TypedDict, total=False):
@@ -222,7 +222,23 @@ class _View:
     def turn(self, index: int) -> Turn:
         """The assistant's turn that is message `index`."""
         through, marks = self.render(index + 1)
-        return follow(self.tokenizer, index, self.messages[index], self.prompt(index), through, marks)
+        prompt, message = self.prompt(index), self.messages[index]
+        try:
+            return follow(self.tokenizer, index, message, prompt, through, marks)
+        except DataError:
+            turn = self._turn_alone(index)
+            if turn is None or not through.endswith(turn.answer):
+                raise
+            return moved(turn, prompt, through, marks)
+
+    def _turn_alone(self, index: int) -> Turn | None:
+        """The assistant's turn that is message `index` behind a question of no importance; None if that has none."""
+        messages: list[Mapping[str, Any]] = [{"role": "user", "content": "a"}, self.messages[index]]
+        view = _View(self.tokenizer, messages, self.tools, self.variables, self.today)
+        try:
+            return follow(self.tokenizer, index, messages[1], view.prompt(1), view.render(2)[0], [])
+        except DataError:
+            return None
 
     def length(self, turn: Turn) -> int:
         """How many characters of the turn's answer the model writes."""

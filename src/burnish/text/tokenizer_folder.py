@@ -83,14 +83,18 @@ def named_id(backend: Backend, config: Mapping[str, Any], key: str, file: Path) 
 
 
 def read_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The chat templates by name, `default` the usual one: from files of their own where there are any."""
+    """The chat templates by name, `default` the usual one: from files of their own where there are any.
+
+    As in transformers, none of the configuration's then counts; only where no file has the usual one, it is taken.
+    """
     file, additional = folder / "chat_template.jinja", folder / "additional_chat_templates"
-    found = _templates_of(config.get("chat_template"), folder / CONFIG_FILE)
-    if additional.is_dir():
-        found |= {path.stem: _read_text(path) for path in sorted(additional.glob("*.jinja"))}
+    configured = _templates_of(config.get("chat_template"), folder / CONFIG_FILE)
+    found = {path.stem: _read_text(path) for path in sorted(additional.glob("*.jinja"))} if additional.is_dir() else {}
     if file.is_file():
         found[DEFAULT] = _read_text(file)
-    return found
+    if not found:
+        return configured
+    return {name: text for name, text in configured.items() if name == DEFAULT} | found
 
 
 def read_context_length(folder: Path, config: Mapping[str, Any]) -> int | None:

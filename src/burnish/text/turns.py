@@ -1,6 +1,6 @@
 """An assistant's turns in a chat template: the prompt that each answers, and what the model would have to write then.
 
-Most templates write the generation prompt and then the answer as they write both in a conversation. Three things differ
+Most templates write the generation prompt and then the answer as they write both in a conversation. Four things differ
 in real ones, and each is met here:
 
 - a template that writes a turn differently once another follows it (Qwen3's empty `<think>` block, the `eos_token` at
@@ -8,6 +8,9 @@ in real ones, and each is met here:
 - one whose generation prompt opens a block that its conversations do not have (DeepSeek's R1 distillations open
   `<think>` and drop it from every turn) is answered from within the block: the row's reasoning, what closes the block,
   then the turn as the template writes it;
+- one that writes what comes before an answer in another way once it is answered (Hermes closes the last result of a
+  tool differently, Mistral puts the system prompt into a question only where that is last) is right in its prompt: the
+  answer, which stands at the end as it does behind any question, is put behind what the model sees;
 - one may write several tokens that can end a turn: the model stops at the first that has all of the answer before it.
 """
 
@@ -73,6 +76,15 @@ def follow(
     if not thought:
         remark = f"the generation prompt opens {opening} and the row has no reasoning: the answer closes it at once"
     return Turn(place, prompt, f"{thought.strip(chr(10))}\n{closing}\n\n{rest}", [], remark)
+
+
+def moved(turn: Turn, prompt: str, through: str, marks: Sequence[tuple[int, int]]) -> Turn:
+    """The turn in answer to another prompt. marks: those of `through`, a conversation that ends with its answer."""
+    start = len(through) - len(turn.answer)
+    shift = len(prompt) - start
+    return turn._replace(
+        prompt=prompt, marks=[(max(first, start) + shift, end + shift) for first, end in marks if end > start]
+    )
 
 
 def _before(tokenizer: Tokenizer, message: Mapping[str, Any], opening: str, closing: str) -> str:
