@@ -184,6 +184,16 @@ FOLDERS: dict[str, tuple[Damage, str, str]] = {
     "no tokenizer": (remove("tokenizer.json"), "tokenizer.json", "is missing"),
     "tokenizer is not JSON": (cut("tokenizer.json", 100), "tokenizer.json", "not a tokenizer"),
     "tokenizer has no model": (edit_json("tokenizer.json", model={}), "tokenizer.json", "not a tokenizer"),
+    "half a surrogate pair in a template": (
+        edit_json("tokenizer_config.json", chat_template="\ud800"),
+        "tokenizer_config.json",
+        "surrogates",
+    ),
+    "half a surrogate pair in a token": (
+        edit_json("tokenizer_config.json", pad_token={"content": "\udfff"}),
+        "tokenizer_config.json",
+        "surrogates",
+    ),
     "tokenizer settings are not JSON": (write("tokenizer_config.json", "?"), "tokenizer_config.json", "JSON"),
     "end token not in the vocabulary": (
         edit_json("tokenizer_config.json", eos_token="</s>"),

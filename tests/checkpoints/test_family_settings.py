@@ -42,6 +42,24 @@ def test_published_keys(name: str) -> None:
     assert read(json.loads(json.dumps(written))) == config
 
 
+LEFTOVERS: list[tuple[str, dict[str, Any]]] = [
+    ("gpt2", {"_num_labels": 1, "output_past": True, "predict_special_tokens": True, "xla_device": True}),
+    ("gpt_neox", {"custom_pipelines": {"text-generation": {"impl": "instruct_pipeline.InstructionTextGeneration"}}}),
+    ("gemma2", {"sliding_window_size": 4096}),
+    ("phi3", {"full_attn_mod": 1, "interpolate_factor": 1}),
+    ("llama", {"neftune_noise_alpha": 5}),
+    ("llama", {"rope_scaling": {"type": "yarn", "factor": 4.0, "finetuned": True}}),
+]
+"""Keys of published files that transformers keeps and does not read."""
+
+
+@pytest.mark.parametrize(("model_type", "keys"), LEFTOVERS, ids=str)
+def test_what_published_files_have_left_over(model_type: str, keys: dict[str, Any]) -> None:
+    values = next(values for values, _ in PUBLISHED.values() if values["model_type"] == model_type)
+    known = {"rope_scaling": {"type": "yarn", "factor": 4.0}} if "rope_scaling" in keys else {}
+    assert read({**values, **keys}) == read({**values, **known})
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("without", [(), ("rope_parameters",), ("rope_scaling", "rope_theta", "rotary_pct")])
 def test_transformers_takes_the_written_keys_as_the_published_ones(name: str, without: tuple[str, ...]) -> None:

@@ -168,3 +168,17 @@ def test_a_recipes_database_may_be_sqlite(database: Path, tmp_path: Path, inside
     assert (run / "cache" / "databases").is_dir() is inside
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("select count(*) from staff").fetchone() == (3,)
+
+
+def test_a_view_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "endless.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "create table t (a); insert into t values (1);"
+            "create view endless as with recursive c(x) as (select 1 union all select x + 1 from c) select x from c;"
+        )
+    monkeypatch.setattr("burnish.rewards.sql_from_sqlite._VIEW_SECONDS", 0.05)
+    said: list[str] = []
+    copy = duckdb_copy(path, tmp_path / "cache", said.append)
+    assert said == ["endless.sqlite: endless is left out: its rows take longer than 0.05 s"]
+    assert read(copy, "select a from t") == [(1,)]

@@ -14,8 +14,10 @@ import hashlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from burnish.rewards.sql_sandbox import require_duckdb
 _MAGIC = b"SQLite format 3\0"
 _BATCH_ROWS = 20_000
 _EXACT_WHOLE = 2**53
+_VIEW_SECONDS = 120.0
+"""Of processor time for the rows of a view, of which a recursive one may have no end."""
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _TIMESTAMP = _DATE + r"([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 
@@ -97,16 +101,24 @@ def _convert(file: Path, copy: Path) -> Iterator[str]:
             else "sqlite_master where type in ('table', 'view')"
         )
         names = source.execute(
-            f"select name from {listed} and substr(name, 1, 7) <> 'sqlite_' order by name"
+            f"select name, type from {listed} and substr(name, 1, 7) <> 'sqlite_' order by name"
         ).fetchall()
-        for (name,) in names:
+        for name, kind in names:
+            end = time.process_time() + (_VIEW_SECONDS if kind == "view" else float("inf"))
+            source.set_progress_handler(partial(_is_over, end), 100_000)
             try:
                 yield from _copy_table(source, target, name)
             except (sqlite3.Error, duckdb.Error) as error:
                 target.execute(f"drop table if exists {_quoted(name)}")
-                yield f"{name} is left out: {' '.join(str(error).split())[:200]}"
+                late = f"its rows take longer than {_VIEW_SECONDS:g} s" if str(error) == "interrupted" else ""
+                yield f"{name} is left out: {late or ' '.join(str(error).split())[:200]}"
         if undecodable[0]:
             yield f"{undecodable[0]:,} texts are not UTF-8; what could not be read of them is U+FFFD"
+
+
+def _is_over(end: float) -> bool:
+    """Whether this process has computed for longer."""
+    return time.process_time() > end
 
 
 def _copy_table(source: sqlite3.Connection, target: Any, table: str) -> Iterator[str]:

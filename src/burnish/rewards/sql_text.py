@@ -8,14 +8,16 @@ from collections.abc import Iterator
 
 from burnish.rewards.format import answer_block, without_thoughts
 
-# What a query begins with, and what a statement of any kind does.
+# What a query begins with, and what a statement of any kind does. "With this you get" is none.
+_WITH = r"""with\s++(?:recursive\s++)?+(?:"[^"]*+"|\w++)\s*+(?:\(|as\b)"""
 _QUERY = re.compile(
-    r"(?:\(\s*+)*+(?:select|with|from|values|table|pivot|unpivot|summarize|describe|show)\b", re.IGNORECASE
+    rf"(?:\(\s*+)*+(?:{_WITH}|(?:select|from|values|table|pivot|unpivot|summarize|describe|show)\b)", re.IGNORECASE
 )
 _STATEMENT = re.compile(
-    r"(?:\(\s*+)*+(?:select|with|from|values|table|pivot|unpivot|summarize|describe|desc|show|explain|insert|update|delete|"
-    r"merge|create|drop|alter|copy|attach|detach|install|load|pragma|set|reset|call|use|begin|commit|rollback|checkpoint|"
-    r"vacuum|analyze|export|import|prepare|execute|truncate|comment)\b",
+    rf"(?:\(\s*+)*+(?:{_WITH}|"
+    r"(?:select|from|values|table|pivot|unpivot|summarize|describe|desc|show|explain|insert|update|delete|merge|"
+    r"create|drop|alter|copy|attach|detach|install|load|pragma|set|reset|call|use|begin|commit|rollback|checkpoint|"
+    r"vacuum|analyze|export|import|prepare|execute|truncate|comment)\b)",
     re.IGNORECASE,
 )
 # Words that are a fence's info string when they stand alone, although queries begin with them.
@@ -28,14 +30,16 @@ _TOKEN = re.compile(
     r"""|(?P<dollar>\$\w*+\$)|(?P<paragraph>\n[ \t\r]*+\n\s*+)|(?P<end>;)|(?P<open>\()|(?P<close>\))""",
     re.DOTALL,
 )
-_SENTENCE = re.compile(r"[A-Z][a-z']*+[, ][^\n]*+(?:\n(?![ \t\r]*+\n)[^\n]*+)*+")
+_INLINE = re.compile(r"`([^`]*+)`")
+_MARKUP = re.compile(r"(?:#{1,6} |\*\*)[A-Z]")
+_SENTENCE = re.compile(r"[A-Z][a-z']*+[,: ][^\n]*+(?:\n(?![ \t\r]*+\n)[^\n]*+)*+")
 _CONTINUES = re.compile(
     r"(?:from|where|group|order|having|limit|offset|union|intersect|except|join|left|right|inner|full|cross|natural|on|using|and|"
     r"or|not|in|is|window|qualify|select|as|values|asof|positional|semi|anti|lateral|fetch|case|when|then|else|end)\b",
     re.IGNORECASE,
 )
 _INTRODUCED = re.compile(
-    r"^[ \t]*+(?:(?:\w++[ \t]*+){1,5}:[ \t]*+)?(?=(?:select|with)\b)", re.MULTILINE | re.IGNORECASE
+    rf"^[ \t]*+(?:(?:\w++[ \t]*+){{1,5}}:[ \t]*+)?(?={_WITH}|select\b)", re.MULTILINE | re.IGNORECASE
 )
 
 
@@ -43,9 +47,9 @@ def extract_sql(completion: str) -> str:
     """The query that a completion gives as its answer; the empty text where it gives none.
 
     Thoughts are left out, and an `<answer>` is taken where there is one. Of several fenced blocks the last that begins
-    like a query counts, whatever its info string; without a fence the text itself, from its first line that begins like
-    a query to the semicolon or the paragraph behind which it explains. A second statement is kept, for the sandbox to
-    refuse.
+    like a query counts, whatever its info string; without a fence the last `inline code` that does, or the text itself,
+    from its first line that begins like a query to the semicolon or the paragraph behind which it explains. A second
+    statement is kept, for the sandbox to refuse.
     """
     text = without_thoughts(completion)
     answer = answer_block(text)
@@ -93,9 +97,18 @@ def _without_info(block: str) -> str:
 
 def _unfenced(text: str) -> str:
     """A text that has no fence, without what is said before and after its query."""
-    text = text.strip().strip("`").strip()
-    if not _begins(_STATEMENT, text) and (introduced := _INTRODUCED.search(text)) is not None:
-        text = text[introduced.end() :]
+    text = text.strip()
+    first = text.partition("\n")[0].rstrip()
+    # What ends with a colon is prose, also where it begins like a query: "Select those of May:".
+    prose = first.endswith(":") and not first.startswith(("--", "/*"))
+    if prose or not _begins(_STATEMENT, text):
+        inline = [span.strip() for span in _INLINE.findall(text)]
+        if queries := [span for span in inline if " " in span and _begins(_QUERY, span)]:
+            return queries[-1]
+        if (introduced := _INTRODUCED.search(text, len(first) if prose else 0)) is not None:
+            text = text[introduced.end() :]
+    # Stray marks of a fence, but not the quotes of names.
+    text = bare if "`" not in (bare := text.strip("` \n")) else text
     if not _begins(_QUERY, text):
         return text
     depth = position = 0
@@ -118,7 +131,12 @@ def _unfenced(text: str) -> str:
 
 
 def _explains(text: str, position: int) -> bool:
-    """Whether the paragraph at `position` is prose: a capital, several words, a full stop, and no clause of a query."""
+    """Whether the paragraph at `position` is prose.
+
+    That is a heading or bold, or a capital, several words, a full stop, and no clause of a query.
+    """
+    if _MARKUP.match(text, position):
+        return True
     sentence = _SENTENCE.match(text, position)
     return (
         sentence is not None

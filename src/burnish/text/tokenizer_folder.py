@@ -113,6 +113,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
             value = json.loads(file.read())
+        # Half a surrogate pair, which JSON can escape, is no text that a vocabulary or a template could hold.
+        json.dumps(value, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(value, dict):

@@ -33,12 +33,14 @@ IDLE = frozenset(
         # what made the file
         *("model_type", "architectures", "transformers_version", "torch_dtype", "dtype", "auto_map", "tokenizer_class"),
         *("_name_or_path", "name_or_path", "_commit_hash", "finetuning_task", "task_specific_params", "license"),
+        *("custom_pipelines", "output_past", "predict_special_tokens", "xla_device", "_num_labels"),
         *("unsloth_fixed", "unsloth_version", "unsloth_training_mode", "transformers.js_config", "is_llama_config"),
         # tokens: the tokenizer's files say them too, and say what is used
         *(f"{kind}_token_id" for kind in ("bos", "eos", "pad", "sep", "cls", "unk", "mask", "decoder_start")),
         *("forced_bos_token_id", "forced_eos_token_id", "prefix", "model_max_length", "max_sequence_length"),
         # training
         *("initializer_range", "pretraining_tp", "gradient_checkpointing", "router_aux_loss_coef"),
+        "neftune_noise_alpha",
         *("attention_dropout", "hidden_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "classifier_dropout"),
         *("attention_probs_dropout_prob", "hidden_dropout_prob", "summary_first_dropout", "summary_last_dropout"),
         # how transformers computes and returns the same

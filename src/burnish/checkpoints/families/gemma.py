@@ -90,7 +90,8 @@ GEMMA2 = Family(
         layer_windows(lambda _settings, _known, layer: layer % 2 == 0),
     ),
     fixed=_FIXED,
-    idle=("hidden_act",),  # `hidden_activation` took its place
+    # `hidden_activation` took the place of the first, `sliding_window` that of the second.
+    idle=("hidden_act", "sliding_window_size"),
     divided=True,
     weights=WEIGHTS,
     layer_weights=in_layers("model.layers.{i}", SANDWICH_NORMS, attention(), GATED),

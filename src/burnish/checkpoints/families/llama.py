@@ -204,8 +204,8 @@ PHI3 = Family(
     huggingface_keys=KEYS,
     gguf_keys=GGUF_KEYS,
     defaults={**DEFAULTS, "norm_eps": 1e-5, "max_positions": 4096},
-    # Read for longrope alone.
-    idle=("original_max_position_embeddings",),
+    # The first is read for longrope alone, the others by no version of transformers.
+    idle=("original_max_position_embeddings", "full_attn_mod", "interpolate_factor"),
     # Its only scaling, longrope, changes the frequencies with the length of the sequence.
     conversions=(
         activation("hidden_act", "silu"),

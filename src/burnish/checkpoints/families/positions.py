@@ -37,6 +37,7 @@ _ROPE_KEYS = {
     "rope_type",
     "type",
     "partial_rotary_factor",
+    "finetuned",  # says how the model was made
     *(key for keys in SCALING_KEYS.values() for key in keys.values()),
 }
 """Keys of the object that describes rotary positions; `_REFUSED` has further ones."""
