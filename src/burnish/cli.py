@@ -210,7 +210,10 @@ def _choice(question: str, choices: list[Starter]) -> str:
 def _path(question: str) -> Path | None:
     """A path that a person types; None for an empty line."""
     answer = Console(stderr=True, highlight=False).input(f"{question}: ", markup=False).strip()
-    return Path(answer).expanduser() if answer else None
+    try:
+        return Path(answer).expanduser() if answer else None
+    except RuntimeError:  # `~name` of nobody
+        return Path(answer)
 
 
 @app.command(epilog="Example: burnish run recipe.yaml --set sft.training.learning_rate=1e-4")

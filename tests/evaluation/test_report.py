@@ -198,7 +198,7 @@ def test_values_that_are_not_numbers_are_left_out_of_curves(run_folder: Path) ->
         ("summary.json", "[]", r"summary\.json: expected an object, found list"),
         ("summary.json", '{"stages": [{"name": "x"}]}', r"summary\.json: a stage is described wrongly.*folder"),
         ("04-sft/stage.json", "nonsense", r"stage\.json: cannot be read"),
-        ("04-sft/events.jsonl", 'nonsense\n{"step": 1}\n', r"events\.jsonl:1: not JSON"),
+        ("04-sft/events.jsonl", 'nonsense\n{"step": 1}\n', r"events\.jsonl:1: not JSON .*delete this line"),
         ("07-evaluate/answers-sft.jsonl", '{"prompt": "x"}\n', r"answers-sft\.jsonl:1: .*completion"),
         ("07-evaluate/answers-sft.jsonl", "[1]\n", r"answers-sft\.jsonl:1: expected an object, found list"),
         (

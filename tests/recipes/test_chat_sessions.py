@@ -1,6 +1,8 @@
 """A chat remembers, forgets, obeys and never answers twice from the same draw."""
 
 import io
+import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import burnish
 from burnish.errors import BurnishError, DataError
 from burnish.generation.sampling import Sampling
 from burnish.recipes import chat as module
-from burnish.recipes.chat import Chat, ChatOptions, Target, hold_chat
+from burnish.recipes.chat import Chat, ChatOptions, Target, find_target, hold_chat
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +141,47 @@ def test_a_seeded_chat_gives_the_same_text_twice(model: Path) -> None:
     first = ["".join(one.ask("1 mod 3?")) for _ in range(2)]
     assert first == ["".join(two.ask("1 mod 3?")) for _ in range(2)]
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize("command", ["/top-p 0.5", "/top_p 7", "/Temperature 1", "/length2"])
+def test_what_looks_like_a_command_is_not_asked(command: str, model: Path, asked: list[dict[str, Any]]) -> None:
+    assert "no such command: " + command.split()[0].lower() in chat(model, [command])
+    assert not asked
+    chat(model, ["/usr/bin is what?"])
+    assert len(asked) == 1, "a path is a question"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b'{"chat": []}',
+        b'{"chat": null, "chat_inputs": [], "model": "m"}',
+        b'{"chat": null, "chat_inputs": {}, "model": "m"}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_a_runs_record_that_is_broken_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(BurnishError, match=r"run\.json: not what a run writes"):
+        find_target(tmp_path)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_target(tmp_path: Path) -> None:
+    with pytest.raises(BurnishError, match="no such file or folder"):
+        find_target(tmp_path / ("x" * 5000))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_system_prompt_that_is_no_text_is_named(content: bytes | None, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    if content is None:
+        os.mkfifo(tmp_path / "system.txt")  # would never be read to its end
+    else:
+        (tmp_path / "system.txt").write_bytes(content)
+    run = {"chat": None, "system": "@prepare/system.txt", "chat_inputs": {"@prepare/system.txt": ["system.txt"]}}
+    run |= {"model": "model", "device": "cpu", "compute_dtype": "float32", "recipe": "recipe.yaml"}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    with pytest.raises(DataError, match=r"system\.txt"):
+        find_target(tmp_path)

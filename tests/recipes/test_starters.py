@@ -129,6 +129,10 @@ def test_nothing_is_overwritten_unless_forced(model: str, tmp_path: Path) -> Non
         ("database", Answers(database=Path("nowhere")), "--database: nowhere does not exist"),
         ("database", Answers(database=Path(__file__)), "neither a DuckDB nor a SQLite database"),
         ("documents", Answers(model="no-such-model"), "--model: no-such-model does not exist"),
+        ("documents", Answers(model="/dev/zero"), "/dev/zero: is a device"),
+        ("documents", Answers(docs=Path("/dev/zero")), "/dev/zero: is a device"),
+        ("documents", Answers(database=Path(__file__)), "--database: a documents starter has no database"),
+        ("database", Answers(docs=Path(__file__).parent), "--docs: a database starter reads no documents"),
     ],
 )
 def test_paths_that_lead_nowhere(
@@ -174,3 +178,8 @@ def test_a_terminal_is_asked(tmp_path: Path, model: str) -> None:
     os.close(parent)
     assert process.wait(60) == 0, shown.decode()
     assert yaml.safe_load((tmp_path / "x" / "recipe.yaml").read_text())["stages"][0]["documents"] == [str(docs)]
+
+
+def test_a_folder_whose_name_no_file_can_have(model: str, tmp_path: Path) -> None:
+    with pytest.raises(BurnishError, match=r"cannot write .*File name too long"):
+        create(tmp_path / ("x" * 5000), "documents", Answers(model=model))

@@ -323,3 +323,23 @@ def test_clean_removes_what_can_be_made_again_and_nothing_else(finished: Path) -
     assert (run_folder / "02-sft" / "model" / "model.safetensors").exists()
     with pytest.raises(BurnishError, match=r"not the folder of a run"):
         clean(finished.parent)
+
+
+def test_clean_removes_nothing_by_a_record_that_is_broken(finished: Path) -> None:
+    run_folder = folder(finished, "02-sft").parent
+    (run_folder / "02-sft" / "stage.json").write_text('{"type": "sft", "inputs": [1]}')
+    before = sorted(run_folder.rglob("*"))
+    with pytest.raises(BurnishError, match=r"02-sft/stage\.json: not what a stage leaves"):
+        clean(run_folder)
+    assert set(before) <= set(run_folder.rglob("*"))
+
+
+def test_the_lock_is_as_private_as_the_umask_says(finished: Path) -> None:
+    lock = folder(finished, ".lock")
+    lock.unlink()
+    old = os.umask(0o077)
+    try:
+        again(finished)
+    finally:
+        os.umask(old)
+    assert lock.stat().st_mode & 0o777 == 0o600

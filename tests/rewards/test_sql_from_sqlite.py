@@ -120,6 +120,18 @@ def test_a_copy_is_made_once_for_each_content(database: Path, tmp_path: Path) ->
     assert not list((tmp_path / "cache").glob("*.tmp"))
 
 
+@pytest.mark.parametrize("suffix", [".duckdb", ".json"])
+def test_a_copy_that_is_not_what_was_made_is_made_again(suffix: str, database: Path, tmp_path: Path) -> None:
+    copy = duckdb_copy(database, tmp_path / "cache", print)
+    before = read(copy, "select count(*) from staff")
+    damaged = copy.with_suffix(suffix)
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    assert read(duckdb_copy(database, tmp_path / "cache", print), "select count(*) from staff") == before
+    assert damaged.read_bytes() != data
+
+
 def test_changes_in_the_write_ahead_log_are_read(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
         connection.execute("pragma journal_mode = wal")

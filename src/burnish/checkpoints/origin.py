@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from burnish.checkpoints.gguf_file import open_gguf
-from burnish.errors import CheckpointError
+from burnish.errors import BurnishError, CheckpointError
+from burnish.files import open_regular
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([^/\s]+/[^/\s?#]+)")
@@ -77,8 +78,9 @@ def _repository(path: Path, card: Mapping[str, Any]) -> str | None:
         if found := _CACHE.fullmatch(part):
             return f"{found[1]}/{found[2]}"
     try:
-        named = json.loads((path / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        with open_regular(path / "config.json") as file:
+            named = json.loads(file.read()).get("_name_or_path")
+    except (BurnishError, OSError, ValueError, AttributeError, RecursionError):
         named = None
     base = card.get("base_model") if "burnish" in (card.get("tags") or ()) else None
     for name in (base, named):
@@ -90,12 +92,12 @@ def _repository(path: Path, card: Mapping[str, Any]) -> str | None:
 def _front_matter(card: Path) -> dict[str, Any]:
     """The YAML between the first two `---` of a model card; nothing where there is none that can be read."""
     try:
-        with card.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(MAX_CARD_BYTES)
+        with open_regular(card) as file:
+            text = file.read(MAX_CARD_BYTES).decode(errors="replace")
         if not text.startswith("---"):
             return {}
         found = yaml.safe_load(text.split("\n---", 1)[0].removeprefix("---"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+    except (BurnishError, OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

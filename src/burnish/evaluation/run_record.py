@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import DataError
+from burnish.errors import BurnishError, DataError
+from burnish.files import open_regular
 
 SUMMARY = "summary.json"
 STAGE = "stage.json"
@@ -117,8 +118,9 @@ def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file that a run wrote. Raises DataError naming file and reason."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        with open_regular(path) as file:
+            value = json.loads(file.read())
+    except (BurnishError, OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the recipe again to write it") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected an object, found {type(value).__name__}; run the recipe again to write it")
@@ -127,7 +129,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _read_rows(path: Path, *, may_end_early: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of each line. A killed run may leave half a last line, which is then left out."""
-    lines = path.read_bytes().split(b"\n")
+    with open_regular(path) as file:
+        lines = file.read().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -136,7 +139,8 @@ def _read_rows(path: Path, *, may_end_early: bool = False) -> Iterator[tuple[int
         except (ValueError, RecursionError) as error:
             if may_end_early and number == len(lines):
                 return
-            raise DataError(f"{path}:{number}: not JSON ({error})") from error
+            remedy = "; delete this line and run the recipe again, which keeps what is trained" if may_end_early else ""
+            raise DataError(f"{path}:{number}: not JSON ({error}){remedy}") from error
         if not isinstance(row, dict):
             raise DataError(f"{path}:{number}: expected an object, found {type(row).__name__}")
         yield number, row

@@ -7,6 +7,7 @@ answer evaluates to, such as the rows that a query returns.
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +27,7 @@ from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan import RUN_FILE, removal
 from burnish.recipes.schema import ChatConfig
+from burnish.recipes.stage import exists, read_text
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
 from burnish.rewards.sql_votes import VOTE_TEMPERATURE
 from burnish.terminal import printable
@@ -36,7 +37,7 @@ from burnish.text.tokenizer import Tokenizer
 SHOWN_ROWS = 20
 RESET = "/reset"
 HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
-_COMMAND = re.compile(r"/(?P<name>[a-z]+)(?P<rest>\s.*)?", re.DOTALL)
+_COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -58,30 +59,33 @@ def find_target(path: Path) -> Target:
     Raises BurnishError when the path is neither, or the run has no finished model.
     """
     file = path / RUN_FILE
-    if not file.is_file():
-        if not path.exists():
+    if not (exists(file) and file.is_file()):
+        if not exists(path):
             hint = removal(path) or "; expected a run's folder, a model folder or a .gguf file"
             raise BurnishError(f"{path}: no such file or folder{hint}")
         if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
             raise BurnishError(f"{path}: neither a run's folder (no {RUN_FILE}) nor a model's (no config.json)")
         return Target(path)
     try:
-        run = json.loads(file.read_text(encoding="utf-8"))
+        run = json.loads(read_text(file))
         own = {key: value for key, value in (run["chat"] or {}).items() if value is not None}
         config = ChatConfig.model_validate_json(json.dumps({"system": run.get("system"), **own}))
-        paths = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
+        inputs = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
+        paths = {written: inners for written, inners in inputs.items() if inners}
         model = path / run["model"]
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError, ValidationError) as error:
+        device, compute_dtype = str(run["device"]), str(run["compute_dtype"])
+        again = f"burnish run {shlex.quote(run['recipe'])}"
+    except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BurnishError(f"{file}: not what a run writes ({error!r}); run the recipe again") from error
     if not model.exists():
-        raise BurnishError(f"{path}: the run has no finished model yet; go on with: burnish run {run['recipe']}")
+        raise BurnishError(f"{path}: the run has no finished model yet; go on with: {again}")
     return Target(
         model,
         _system_prompt(config, paths),
         config,
         lambda written: paths[written][0],
-        run["device"],
-        run["compute_dtype"],
+        device,
+        compute_dtype,
         path / "cache",
     )
 
@@ -89,10 +93,7 @@ def find_target(path: Path) -> Target:
 def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | None:
     if config.system is None or config.system not in paths:
         return config.system
-    try:
-        return paths[config.system][0].read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise BurnishError(f"chat.system: {paths[config.system][0]} cannot be read: {error.strerror}") from error
+    return read_text(paths[config.system][0])
 
 
 class Chat:
@@ -249,7 +250,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         for question in questions:
             command = _COMMAND.fullmatch(question)
             if command is not None:
-                said = _obey(chat, command["name"], (command["rest"] or "").strip())
+                said = _obey(chat, command["name"].lower(), (command["rest"] or "").strip())
                 if said is None:
                     return
                 console.print(Text(printable(said), style="dim"))
@@ -260,15 +261,14 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                     answer = _show(_elected(chat, question, options.votes, sandbox, console), console)
                 else:
                     answer = _show(chat.ask(question), console)
+                if sandbox is not None:
+                    console.print(_result_table(sandbox.execute(extract_sql(answer))))
             except (DataError, KeyboardInterrupt) as error:
                 if not options.keyboard:
                     raise
                 console.out("")
                 text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
                 console.print(Text(printable(text), style="red"))
-                continue
-            if sandbox is not None:
-                console.print(_result_table(sandbox.execute(extract_sql(answer))))
 
 
 def _show(pieces: Iterable[str], console: Console) -> str:

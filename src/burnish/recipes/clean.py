@@ -19,7 +19,7 @@ from burnish.recipes.lock import run_lock
 from burnish.recipes.plan import RUN_FILE
 from burnish.recipes.rollout_stage import ROLLOUTS_FOLDER
 from burnish.recipes.stage import CACHE_FOLDER
-from burnish.recipes.state import HASHES_FILE, STAGE_FILE, read_object
+from burnish.recipes.state import HASHES_FILE, STAGE_FILE, is_record, read_object
 from burnish.recipes.training_stage import ADAPTER_FOLDER, MODEL_FOLDER
 
 _STAGE_FOLDER = re.compile(r"\d+-.+")
@@ -73,6 +73,9 @@ def _removable(folder: Path, final: Path) -> Iterator[Removable]:
     stages = sorted(path for path in folder.iterdir() if path.is_dir() and _STAGE_FOLDER.fullmatch(path.name))
     # A stage that is not finished needs all that it has to go on.
     records = {stage: record for stage in stages if (record := read_object(stage / STAGE_FILE)) is not None}
+    for stage, record in records.items():
+        if not is_record(record):
+            raise BurnishError(f"{stage / STAGE_FILE}: not what a stage leaves; run the recipe again to mend it")
     models = _intermediate_models(records)
     if models and models[-1].resolve() != final and not final.exists():
         models.pop()

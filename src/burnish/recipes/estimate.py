@@ -20,10 +20,10 @@ import torch
 from burnish import __version__
 from burnish.datasets.batches import Batch
 from burnish.errors import BurnishError
-from burnish.files import atomic_write_text
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.hardware import cache_folder, choose_compute_dtype, choose_device, device_name, set_threads
+from burnish.kept import read_json, write_json
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.recipes.environment import GIB
@@ -140,13 +140,15 @@ def measured(plan: Plan, model: DecoderConfig) -> Rates:
     )
     file = cache_folder() / "rates.json"
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file, owner="rates")
         return Rates(**kept[key])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except KeyError:
+        pass
+    except (BurnishError, TypeError):
         kept = {}
     rates = _measure(model, device, dtype)
     with suppress(BurnishError):  # a home that cannot be written to only means measuring again
-        atomic_write_text(file, json.dumps({**(kept if isinstance(kept, dict) else {}), key: asdict(rates)}, indent=2))
+        write_json(file, {**kept, key: asdict(rates)}, owner="rates")
     return rates
 
 

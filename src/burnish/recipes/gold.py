@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish.errors import DataError
-from burnish.files import atomic_write_text
+from burnish.errors import BurnishError, DataError
+from burnish.files import atomic_write_text, open_regular
 from burnish.recipes.hashes import digest
 from burnish.recipes.stage import StageContext
 from burnish.recipes.verifiers import VerifierConfig
@@ -57,6 +57,7 @@ def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[T
 
 def _read(file: Path) -> set[str]:
     try:
-        return set(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        with open_regular(file) as opened:
+            return set(json.loads(opened.read()))
+    except (BurnishError, OSError, ValueError, TypeError, RecursionError):
         return set()

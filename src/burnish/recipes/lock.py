@@ -8,7 +8,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,7 +27,7 @@ def run_lock(folder: Path) -> Iterator[bool]:
 
     Raises BurnishError naming the process that holds it already.
     """
-    lock = FileLock(folder / LOCK_FILE, blocking=False, mode=0o666, thread_local=False)
+    lock = FileLock(folder / LOCK_FILE, blocking=False, thread_local=False)
     with reported("lock", folder / LOCK_FILE):
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -43,7 +43,7 @@ def run_lock(folder: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        with reported("lock", folder / HOLDER_FILE):
+        with suppress(OSError):  # on a full disk the message of a second run is poorer, and no more
             (folder / HOLDER_FILE).write_text(json.dumps({"pid": os.getpid()}))
         yield True
     finally:

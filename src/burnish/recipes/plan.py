@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from burnish import __version__
-from burnish.errors import DataError
+from burnish.errors import BurnishError, DataError
 from burnish.evaluation.run_record import STAGE, read_object
+from burnish.files import open_regular
 from burnish.recipes.hashes import FileHashes, digest
 from burnish.recipes.overrides import apply_override
 from burnish.recipes.problems import KeyPath, Problem, Source, did_you_mean, raise_problems
@@ -152,8 +153,9 @@ def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (
 def _first_day(folder: Path) -> date | None:
     """The day that a run's chat templates print since it was started; None for a run that was not."""
     try:
-        return date.fromisoformat(json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["today"])
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        with open_regular(folder / RUN_FILE) as file:
+            return date.fromisoformat(json.loads(file.read())["today"])
+    except (BurnishError, OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from burnish.errors import BurnishError
+from burnish.files import open_regular
 
 MAX_BYTES = 2**20
 
@@ -50,7 +51,7 @@ def _bound(node: ast.AST) -> Iterator[str]:
 def parse(file: Path) -> ast.Module:
     """The syntax tree of a file. Raises BurnishError naming the line where it is not Python."""
     try:
-        with file.open("rb") as source:
+        with open_regular(file) as source:
             text = source.read(MAX_BYTES + 1)
     except OSError as error:
         raise BurnishError(f"{file}: cannot be read: {error.strerror}") from error

