@@ -1,5 +1,6 @@
 """What recipes may be written like, and what the values become."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,17 @@ def test_values_of_overrides(text: str, value: Any) -> None:
     assert parse_value(text, "--set x=") == value
 
 
+NUMBERS_OF_YAML_1_2 = re.compile(r"[-+]?(\.\d+|\d[\d_]*(\.\d*)?)[eE][-+]?\d+|0o[0-7]+")
+"""What the library, writing YAML 1.1, does not quote as a text, and a recipe reads as the number that people mean."""
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=["Cs", "Cc"])),
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"])).filter(
+        lambda text: NUMBERS_OF_YAML_1_2.fullmatch(text) is None
+    ),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc_-", min_size=1), inner, max_size=4),
     max_leaves=12,
 )
