@@ -1,45 +1,11 @@
 """General English prose that is on every machine: the language reference that Python carries for `help()`."""
 
-import re
 from collections.abc import Iterator
-from pydoc_data.topics import topics
 
-MIN_CHARACTERS = 200
-MAX_CHARACTERS = 4_000
-_HEADING = re.compile(r"\n(?=[^\n]+\n(?:\*{4,}|={4,}|-{4,})\n)")
+from burnish.corpus.prose import stdlib_documents
 
 
 def documents() -> Iterator[dict[str, object]]:
-    """One document per section of the reference, long sections in parts.
-
-    The topics repeat a fifth of their paragraphs in each other. Only the first copy stays: a copy in the held-out
-    text of what was replayed in training would hide forgetting.
-    """
-    known: set[str] = set()
-    for topic, page in sorted(topics.items()):
-        sections = _HEADING.split(page.strip())
-        parts = [part for section in sections for part in _parts(_new_paragraphs(section, known))]
-        for number, part in enumerate(part for part in parts if len(part) >= MIN_CHARACTERS):
-            yield {"id": f"python/{topic}/{number}", "text": part, "source": "general"}
-
-
-def _new_paragraphs(section: str, known: set[str]) -> list[str]:
-    """The paragraphs of `section` that are not in `known`, which they are then added to."""
-    new = []
-    for paragraph in section.split("\n\n"):
-        if paragraph.strip() and paragraph not in known:
-            known.add(paragraph)
-            new.append(paragraph)
-    return new
-
-
-def _parts(paragraphs: list[str]) -> Iterator[str]:
-    """`paragraphs` joined to texts of at most MAX_CHARACTERS, as far as a single paragraph allows."""
-    part = ""
-    for paragraph in paragraphs:
-        if part and len(part) + len(paragraph) > MAX_CHARACTERS:
-            yield part.strip()
-            part = ""
-        part += f"\n\n{paragraph}" if part else paragraph
-    if part:
-        yield part.strip()
+    """The rows of general.jsonl, one a section of the reference."""
+    for document in stdlib_documents():
+        yield {"id": document.id, "text": document.text, "source": "general"}
