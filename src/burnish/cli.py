@@ -99,6 +99,14 @@ class PoolingChoice(StrEnum):
     random = "random"
 
 
+RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change a value of the recipe; may be repeated."),
+]
+RunsFolder = Annotated[Path, typer.Option(help="Folder of all runs.")]
+
+
 def main() -> None:
     """Run the command line; an error that the user can mend is one message and exit status 1."""
     for stream in (sys.stdout, sys.stderr):
@@ -218,12 +226,9 @@ def _path(question: str) -> Path | None:
 
 @app.command(epilog="Example: burnish run recipe.yaml --set sft.training.learning_rate=1e-4")
 def run(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change a value of the recipe; may be repeated."),
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
     start: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Run this stage and all after it again.")
     ] = None,
@@ -272,12 +277,9 @@ def run(
 
 @app.command(epilog="Example: burnish plan recipe.yaml")
 def plan(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STAGE.KEY=VALUE", help="Change a value of the recipe; may be repeated."),
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    runs: RunsFolder = Path("runs"),
     start: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="As if this stage and all after it ran again.")
     ] = None,
