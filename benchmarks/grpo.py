@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.batches import Batch
-    from burnish.training.rollout import Rollout
+    from burnish.methods.rollout import Rollout
 
 _COMMON: dict[str, Any] = {
     "module": "benchmarks.grpo",
@@ -81,9 +81,9 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     decoder, tokenizer = our_training.load(config)
+    from burnish.methods.rollouts import RolloutSteps, sample_batches
     from burnish.nn.actor_critic import Reference
     from burnish.objectives.grpo import GRPO, group_advantages
-    from burnish.training.rollouts import RolloutSteps, sample_batches
 
     training = our_training.settings(config)
     reference = Reference(decoder)

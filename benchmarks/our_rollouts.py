@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from benchmarks.row import Config
 
 if TYPE_CHECKING:
+    from burnish.methods.rollouts import Columns, Rollouts
     from burnish.nn.decoder import Decoder
     from burnish.rewards.functions import Sample
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.config import TrainingConfig
-    from burnish.training.rollouts import Columns, Rollouts
 
 
 def rollouts(
@@ -34,9 +34,9 @@ def rollouts(
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
     from burnish.generation.sampling import Sampling
+    from burnish.methods.rollout import Rollout
+    from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
     from burnish.rewards.functions import Reward
-    from burnish.training.rollout import Rollout
-    from burnish.training.rollouts import RolloutConfig, Rollouts, chosen_tasks
 
     seed = 0
     order = chosen_tasks(len(prompts), 0, len(prompts), seed)

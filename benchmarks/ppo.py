@@ -53,10 +53,10 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     actor, tokenizer = our_training.load(config)
+    from burnish.methods.ppo import PPOSteps, rollout_columns
+    from burnish.methods.ppo_settings import PPOSettings
     from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
     from burnish.objectives.ppo import PPO
-    from burnish.training.ppo import PPOSteps, rollout_columns
-    from burnish.training.ppo_settings import PPOSettings
 
     # TRL's PPOTrainer clips no gradient.
     training = our_training.settings(config, max_grad_norm=1e9)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.row import Config
-from burnish.lab.roofline import measure
+from burnish.lab.attention.roofline import measure
 from burnish.nn.decoder import Decoder
 
 GENERATION = "generation"
@@ -77,7 +77,7 @@ class Recorder:
 @contextmanager
 def marked_generation() -> Iterator[None]:
     """Mark what the rollouts sample, so that a recorder knows it."""
-    from burnish.training import rollouts
+    from burnish.methods import rollouts
 
     generate = rollouts.generate
 

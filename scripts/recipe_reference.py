@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from burnish.recipes.schema import Recipe
+from burnish.recipes.schema.recipe import Recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "recipe-reference.md"
 INTRODUCTION = """\

@@ -17,7 +17,7 @@ from benchmarks.table import ratio_table
 from benchmarks.worker import Stopwatch
 
 from burnish.forest import Forest
-from burnish.lab.roofline import matrix_parameters
+from burnish.lab.attention.roofline import matrix_parameters
 from burnish.training.config import TrainingConfig
 from tiny_models import tiny_decoder
 

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent / "recipes"))
 from workshop import RECIPE, make_workshop
 
 from burnish import cli
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import preview, run
+from burnish.console.display import Display
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import preview, run
 
 USER = {"role": "user", "content": "a"}
 COMMANDS = [
@@ -100,7 +100,7 @@ def test_a_bug_shows_its_traceback_and_where_to_report(
     def broken(*_arguments: Any, **_options: Any) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("burnish.recipes.plan.make_plan", broken)
+    monkeypatch.setattr("burnish.recipes.plan.planned.make_plan", broken)
     status, _, err = call(capsys, "run", tmp_path / "recipe.yaml", "--dry-run")
     assert status == 1
     assert "Traceback" in err
@@ -252,7 +252,7 @@ def test_data_check_names_bad_rows_of_all_files(tmp_path: Path, capsys: pytest.C
 def test_doctor_says_what_is_here_and_what_is_missing_for_what(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from burnish.recipes import doctor
+    from burnish.console import doctor
 
     monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "duckdb" else object())
     status, out, _ = call(capsys, "doctor")
@@ -302,7 +302,7 @@ def test_progress_on_a_terminal(finished: Path) -> None:
     """Bars and colours reach a terminal, and only a terminal."""
     parent, child = pty.openpty()
     program = (
-        "from burnish.recipes.display import Display\n"
+        "from burnish.console.display import Display\n"
         "with Display().bar('sft', 3, 'steps') as bar:\n"
         "    for step in (1, 2, 3):\n"
         "        bar.update(step, loss=0.5, tokens_per_second=1234.0)\n"

@@ -6,10 +6,11 @@ import pytest
 
 from burnish import hardware
 from burnish.errors import DataError
-from burnish.evaluation.lineage import stages_behind
-from burnish.evaluation.run_record import read_object, read_run
 from burnish.lab.notebook import Notebook
-from burnish.recipes import gold, lock
+from burnish.recipes.schema import gold
+from burnish.runs import lock
+from burnish.runs.lineage import stages_behind
+from burnish.runs.record import read_object, read_run
 
 DEEP = "[" * 100_000
 

@@ -24,10 +24,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rewards",),
     ("objectives",),
     ("training",),
+    ("runs",),
+    ("methods",),
     ("evaluation",),
+    ("report",),
     ("recipes",),
     ("serving",),
     ("lab",),
+    ("console",),
     ("cli", "__main__"),
 )
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
@@ -36,7 +40,7 @@ PACKAGE_NAMES = {
     "__version__": 0,
     "load": HEIGHT["checkpoints"],
     "save": HEIGHT["checkpoints"],
-    "run": HEIGHT["recipes"],
+    "run": HEIGHT["console"],
 }
 
 PEERS = {
@@ -203,7 +207,7 @@ def test_the_safety_check_sees_what_it_should(source: str, caught: bool) -> None
         ("nn/example.py", "from .. import training", True),
         ("nn/attention/example.py", "from ..linear import Linear", False),
         ("nn/attention/example.py", "from ...cli import main", True),
-        ("hardware.py", "def f():\n    import burnish.recipes.runner", True),
+        ("hardware.py", "def f():\n    import burnish.recipes.runner.running", True),
         ("recipes/example.py", "from burnish import __version__, load", False),
         ("nn/example.py", "from burnish import load", True),
         ("nn/example.py", "import burnish", True),

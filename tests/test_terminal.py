@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from burnish import cli
-from burnish.recipes.display import Display
-from burnish.recipes.tables import result_table, stage_table
+from burnish.console.display import Display
+from burnish.console.tables import result_table, stage_table
 from burnish.terminal import printable
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202egpj\x08\r\ud800"
@@ -100,7 +100,7 @@ def test_a_bug_report_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError(EVIL)
 
-    monkeypatch.setattr("burnish.recipes.plan.make_plan", broken)
+    monkeypatch.setattr("burnish.recipes.plan.planned.make_plan", broken)
     shown = call(capsys, "run", tmp_path / "recipe.yaml", "--dry-run")
     assert "This is a bug in Burnish" in shown
     assert not STEERS & set(shown)

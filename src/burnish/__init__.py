@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from burnish.checkpoints import load_reward_model as load_reward_model
     from burnish.checkpoints import save as save
     from burnish.checkpoints import save_reward_model as save_reward_model
+    from burnish.console.run import run as run
     from burnish.forest import Forest as Forest
     from burnish.generation.texts import generate as generate
     from burnish.nn.decoder import Decoder as Decoder
-    from burnish.recipes.runner import run as run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,7 +41,7 @@ _HOMES = {
     "generate": "burnish.generation.texts",
     "load": "burnish.checkpoints",
     "load_reward_model": "burnish.checkpoints",
-    "run": "burnish.recipes.runner",
+    "run": "burnish.console.run",
     "save": "burnish.checkpoints",
     "save_reward_model": "burnish.checkpoints",
 }

@@ -24,7 +24,7 @@ from burnish.errors import BurnishError
 from burnish.terminal import printable
 
 if TYPE_CHECKING:
-    from burnish.recipes.display import Display
+    from burnish.console.display import Display
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -241,19 +241,19 @@ def run(
 
     A new or changed recipe that executes scripts, imports functions or sends to other machines is asked about once.
     """
-    from burnish.recipes.plan import make_plan
+    from burnish.recipes.plan.planned import make_plan
 
     console = Console(highlight=False)
     if dry_run:
-        from burnish.recipes.dry_run import describe
+        from burnish.recipes.plan.dry_run import describe
 
         _show_dry_run(describe(make_plan(recipe, overrides=overrides or (), runs=runs), start))
         return
-    from burnish.evaluation.report import REPORT
-    from burnish.recipes.display import Display
-    from burnish.recipes.runner import SUMMARY_FILE, execute
-    from burnish.recipes.tables import result_table, stage_table
-    from burnish.recipes.trust import ask_once
+    from burnish.console.display import Display
+    from burnish.console.tables import result_table, stage_table
+    from burnish.recipes.runner.running import execute
+    from burnish.recipes.runner.trust import ask_once
+    from burnish.runs.names import REPORT_FILE, SUMMARY_FILE
 
     try:
         plan = make_plan(recipe, overrides=overrides or (), runs=runs)
@@ -271,7 +271,7 @@ def run(
     if results is not None:
         console.print(results)
     folder = runs / summary["name"]
-    for name in (SUMMARY_FILE, REPORT):
+    for name in (SUMMARY_FILE, REPORT_FILE):
         _say(folder / name)
 
 
@@ -289,9 +289,9 @@ def plan(
 
     Times come from a few seconds of the same work on this machine; of answers the longest are assumed.
     """
-    from burnish.recipes.dry_run import estimated
-    from burnish.recipes.plan import make_plan
-    from burnish.recipes.tables import estimate_table
+    from burnish.console.tables import estimate_table
+    from burnish.recipes.plan.dry_run import estimated
+    from burnish.recipes.plan.planned import make_plan
 
     found = estimated(make_plan(recipe, overrides=overrides or (), runs=runs), start)
     if as_json:
@@ -345,7 +345,7 @@ def chat(
 
     Questions come from --ask, from a pipe (one a line), or from the keyboard, where /help lists the commands.
     """
-    from burnish.recipes.chat import ChatOptions, find_target, hold_chat
+    from burnish.console.chat import ChatOptions, find_target, hold_chat
 
     console = Console(highlight=False)
     try:
@@ -402,7 +402,7 @@ def export(
 ) -> None:
     """Write a model in other formats: a Hugging Face folder (the default), GGUF files for llama.cpp, or both."""
     import burnish
-    from burnish.recipes.chat import find_target
+    from burnish.console.chat import find_target
     from burnish.recipes.stages.export import write_formats
 
     written = write_formats(
@@ -438,7 +438,7 @@ def convert(
 
     See the page on attention for what it costs and wins; `examples/gqa` up-trains.
     """
-    from burnish.recipes.chat import find_target
+    from burnish.console.chat import find_target
     from burnish.recipes.stages.convert import convert_model
 
     config = convert_model(
@@ -459,7 +459,7 @@ def clean(
 
     The final model, adapters, exports, records, answers and the report stay.
     """
-    from burnish.recipes.clean import clean as remove
+    from burnish.recipes.runner.clean import clean as remove
 
     removed = remove(run, dry_run=dry_run)
     for one in removed:
@@ -489,7 +489,7 @@ def data_check(
 
     Keys that nothing reads are counted and named. With --for it is checked that a stage can use the files.
     """
-    from burnish.recipes.data_check import describe, describe_for
+    from burnish.console.data_check import describe, describe_for
 
     renamed = dict(column.partition("=")[::2] for column in columns or ())
     if not all(renamed.values()) or (stage is None and (renamed or verifier)):
@@ -535,7 +535,7 @@ def lab_attention(
     again: _Again = False,
 ) -> None:
     """Compare MHA, GQA and MQA: speed, KV cache, quality after equal training, and conversion with up-training."""
-    from burnish.lab import attention
+    from burnish.lab.attention import experiment as attention
 
     _in_lab(
         lambda display: attention.run(
@@ -571,8 +571,8 @@ def lab_frontier(
     again: _Again = False,
 ) -> None:
     """Compare DPO, IPO, PPO, best-of-N and SFT by reward against KL, where the reward is known: sentiment."""
-    from burnish.lab import frontier
-    from burnish.recipes.chat import find_target
+    from burnish.console.chat import find_target
+    from burnish.lab.frontier import experiment as frontier
 
     _in_lab(
         lambda display: frontier.run(
@@ -596,7 +596,7 @@ def lab_kl(
     threads: _Threads = None,
 ) -> None:
     """Compare the KL estimators k1, k2 and k3: bias and noise, and what each does as a loss or in the reward."""
-    from burnish.lab import kl
+    from burnish.lab.kl import experiment as kl
 
     _in_lab(lambda display: kl.run(runs / "lab", seed=seed, threads=threads, display=display))
 
@@ -614,7 +614,7 @@ def lab_norm(
     again: _Again = False,
 ) -> None:
     """Compare norms and their placements: time, gradient by depth, trainings with and without warm-up, BatchNorm."""
-    from burnish.lab import norm
+    from burnish.lab.norm import experiment as norm
 
     _in_lab(
         lambda display: norm.run(
@@ -632,7 +632,7 @@ def lab_norm(
 
 def _in_lab(experiment: Callable[["Display"], list[Path]]) -> None:
     """Run an experiment and print the files it wrote."""
-    from burnish.recipes.display import Display
+    from burnish.console.display import Display
 
     try:
         files = experiment(Display(Console(highlight=False)))
@@ -646,7 +646,7 @@ def _in_lab(experiment: Callable[["Display"], list[Path]]) -> None:
 @app.command(epilog="Example: burnish doctor")
 def doctor() -> None:
     """Show what this machine has, which number format is used and why, and which extras are missing for what."""
-    from burnish.recipes.doctor import findings
+    from burnish.console.doctor import findings
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")

@@ -23,3 +23,12 @@ def printable(text: str) -> str:
         else letter.encode("unicode_escape").decode("ascii")
         for letter in text
     )
+
+
+def duration(seconds: float) -> str:
+    """`75.2` -> `1:15`, `3723` -> `1:02:03`, `4.31` -> `4.3 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,7 @@ from burnish.datasets.examples import preference_examples
 from burnish.datasets.rankings import ranked_examples
 from burnish.datasets.rows import read_conversations, read_preferences, read_rankings, read_tasks
 from burnish.errors import DataError
-from burnish.recipes.models import load_tokenizer
+from burnish.recipes.plan.models import load_tokenizer
 from burnish.text.tokenizer import Tokenizer
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from preparation import Row, finish, question, read, start
 
-from burnish.recipes.models import load_tokenizer
+from burnish.recipes.plan.models import load_tokenizer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.text.tokenizer import Tokenizer
 

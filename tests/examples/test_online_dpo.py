@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.recipes.plan import make_plan
+from burnish.recipes.plan.planned import make_plan
 
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights"
 

@@ -10,18 +10,18 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import burnish
+from burnish.console.display import Display
 from burnish.forest import Forest
 from burnish.generation.cache import KVCache
-from burnish.lab import attention
-from burnish.lab.attention import FULL, QUICK, Scale, architecture
-from burnish.lab.attention_speed import name_of, time_decoder, variants
+from burnish.lab.attention import experiment as attention
+from burnish.lab.attention.experiment import FULL, QUICK, Scale, architecture
+from burnish.lab.attention.roofline import Cost, Machine, decode_cost, kv_bytes_per_token, matrix_parameters, measure
+from burnish.lab.attention.speed import name_of, time_decoder, variants
 from burnish.lab.checkpoint import installed_checkpoint
 from burnish.lab.notebook import Notebook
 from burnish.lab.pretraining import Pretraining
-from burnish.lab.roofline import Cost, Machine, decode_cost, kv_bytes_per_token, matrix_parameters, measure
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.recipes.display import Display
 
 TINY = architecture(d_model=32, n_layers=2, head_dim=4)
 TOY = Scale(

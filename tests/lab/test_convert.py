@@ -9,11 +9,11 @@ import torch
 import burnish
 from burnish import cli
 from burnish.checkpoints.huggingface import read_config
+from burnish.console.display import Display
 from burnish.nn.conversion import with_kv_heads
 from burnish.nn.decoder import Decoder
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 

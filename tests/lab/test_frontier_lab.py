@@ -18,17 +18,18 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import burnish
+from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
-from burnish.lab import frontier, frontier_setting
-from burnish.lab.frontier import FULL, QUICK, Scale, make_setting
-from burnish.lab.frontier_methods import Learning, Run, Trainer
-from burnish.lab.frontier_plan import Costs, Plan, Shares
-from burnish.lab.frontier_results import BEST_OF, Comparison, Results, best_of, findings
-from burnish.lab.frontier_results import frontier as frontier_of
-from burnish.lab.frontier_setting import Outcome, Samples, Sentiment, Setting, load_openings
+from burnish.lab.frontier import experiment as frontier
+from burnish.lab.frontier import setting as frontier_setting
+from burnish.lab.frontier.experiment import FULL, QUICK, Scale, make_setting
+from burnish.lab.frontier.methods import Learning, Run, Trainer
+from burnish.lab.frontier.plan import Costs, Plan, Shares
+from burnish.lab.frontier.results import BEST_OF, Comparison, Results, best_of, findings
+from burnish.lab.frontier.results import frontier as frontier_of
+from burnish.lab.frontier.setting import Outcome, Samples, Sentiment, Setting, load_openings
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.recipes.display import Display
 from burnish.text.tokenizer import Tokenizer
 
 PLAIN = ("the", "cat", "sat", "on", "a", "mat", "by", "old", "house", "with", "red", "door", "and", "blue", "roof")

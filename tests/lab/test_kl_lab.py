@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from burnish.lab import kl
-from burnish.lab.kl import MEANS, PUBLISHED, closed_form
-from burnish.lab.kl_policies import (
+from burnish.console.display import Display
+from burnish.lab.kl import experiment as kl
+from burnish.lab.kl.experiment import MEANS, PUBLISHED, closed_form
+from burnish.lab.kl.policies import (
     USES,
     Setting,
     exact,
@@ -24,7 +25,6 @@ from burnish.lab.kl_policies import (
     true_gradients,
 )
 from burnish.objectives.kl import ESTIMATORS, Estimator
-from burnish.recipes.display import Display
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_monte_carlo_agrees_with_the_sum(use: str) -> None:
 
 
 def test_samples_in_chunks_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("burnish.lab.kl_policies._CHUNK", 300)
+    monkeypatch.setattr("burnish.lab.kl.policies._CHUNK", 300)
     values, sizes = torch.arange(1000.0), list[int]()
 
     def draw(n: int) -> Tensor:

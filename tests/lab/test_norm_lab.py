@@ -12,21 +12,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.forest import Forest
-from burnish.lab import norm, norm_training
-from burnish.lab.norm import Scale
-from burnish.lab.norm_decoders import PLACEMENTS, architecture, drawn, kinds, placed
-from burnish.lab.norm_experiments import BatchExperiment
-from burnish.lab.norm_gradients import exponent, feed_forward_gradients
-from burnish.lab.norm_time import OperationwiseLayerNorm, OperationwiseRMSNorm, TimedStep, taking_turns
-from burnish.lab.norm_training import Outcome, Trainer, Training, batch_statistics_loss, unigram_loss
+from burnish.lab.norm import experiment as norm
+from burnish.lab.norm import training as norm_training
+from burnish.lab.norm.decoders import PLACEMENTS, architecture, drawn, kinds, placed
+from burnish.lab.norm.experiment import Scale
+from burnish.lab.norm.experiments import BatchExperiment
+from burnish.lab.norm.gradients import exponent, feed_forward_gradients
+from burnish.lab.norm.step_time import OperationwiseLayerNorm, OperationwiseRMSNorm, TimedStep, taking_turns
+from burnish.lab.norm.training import Outcome, Trainer, Training, batch_statistics_loss, unigram_loss
 from burnish.lab.notebook import Notebook
 from burnish.lab.pretraining import Pretraining, TextSteps, heldout_loss
 from burnish.lab.text import LabText
 from burnish.nn.decoder import Decoder
 from burnish.nn.norm import LayerNorm, RMSNorm
-from burnish.recipes.display import Display
 from burnish.training.interrupt import Interrupted
 
 MODEL = architecture(d_model=16, head_dim=8)

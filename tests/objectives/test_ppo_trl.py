@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from burnish.methods.ppo import PPOSteps, rollout_columns
+from burnish.methods.ppo_settings import PPOSettings
+from burnish.methods.rollout import Rollout
+from burnish.methods.rollouts import sample_batches
 from burnish.nn.actor_critic import ActorCritic, Reference
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.ppo import PPO
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 from burnish.training.loop import train
-from burnish.training.ppo import PPOSteps, rollout_columns
-from burnish.training.ppo_settings import PPOSettings
-from burnish.training.rollout import Rollout
-from burnish.training.rollouts import sample_batches
 from tiny_models import tiny_decoder
 
 TRL: dict[str, Any] = json.loads(Path(__file__).with_name("trl_ppo.json").read_text(encoding="utf-8"))

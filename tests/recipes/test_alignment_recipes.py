@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from workshop import make_workshop
 
+from burnish.console.display import Display
 from burnish.datasets.rows import read_conversations, read_preferences, read_tasks
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("heldout.jsonl", "pairs.jsonl", "prompts.jsonl", "sft.jsonl")

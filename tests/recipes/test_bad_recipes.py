@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import RecipeError
-from burnish.recipes.plan import make_plan
+from burnish.recipes.plan.planned import make_plan
 
 GOOD = """\
 name: flights

@@ -4,9 +4,9 @@ import pytest
 from workshop import CHATML, make_workshop
 
 import burnish
+from burnish.console.chat import Chat
 from burnish.errors import DataError
 from burnish.generation.sampling import Sampling
-from burnish.recipes.chat import Chat
 
 
 def test_a_system_prompt_that_the_template_leaves_out(tmp_path_factory: pytest.TempPathFactory) -> None:

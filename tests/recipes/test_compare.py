@@ -11,13 +11,13 @@ from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
 from burnish.checkpoints import save_reward_model
+from burnish.console.display import Display
 from burnish.errors import BurnishError
-from burnish.evaluation.lineage import stages_behind
+from burnish.methods import comparing
 from burnish.nn.scalar import ScalarModel
-from burnish.recipes import comparing
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
+from burnish.runs.lineage import stages_behind
 from chat_server import chat_server
 
 RECIPE = (

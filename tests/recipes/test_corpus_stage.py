@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 from workshop import SAME_BITS, make_workshop
 
+from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError, RecipeError
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
 
 RECIPE = (
     "name: corpus"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from workshop import CHATML, SAME_BITS, make_workshop
 
-from burnish.recipes import plan
-from burnish.recipes.plan import Plan, make_plan
-from burnish.recipes.runner import RUN_FILE, preview, run
+from burnish.recipes.plan import planned as plan
+from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.runner.running import preview, run
 from burnish.recipes.stages.sft import SftStage
+from burnish.runs.names import RUN_FILE
 from burnish.text.chat import render
 
 RECIPE = (

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workshop import SAME_BITS, make_workshop
 
 from burnish.errors import BurnishError
-from burnish.recipes.gold import FILE as GOLD_FILE
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import check, run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import check, run
+from burnish.recipes.schema.gold import FILE as GOLD_FILE
 from burnish.rewards.sql import SqlVerifier
 
 VERIFIER = "{type: sql, database: numbers.duckdb}"

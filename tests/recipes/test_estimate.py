@@ -15,15 +15,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workshop import SAME_BITS, make_workshop
 
 from burnish import cli
+from burnish.console.display import Display
 from burnish.errors import BurnishError
-from burnish.recipes import estimate
-from burnish.recipes.display import Display
-from burnish.recipes.dry_run import estimated
-from burnish.recipes.estimate import Rates, memory_of, seconds_of
-from burnish.recipes.models import read_config
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run, works
-from burnish.recipes.work import Work
+from burnish.recipes.plan import estimate
+from burnish.recipes.plan.dry_run import estimated
+from burnish.recipes.plan.estimate import Rates, memory_of, seconds_of
+from burnish.recipes.plan.models import read_config
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.plan.work import Work
+from burnish.recipes.runner.running import run, works
 from burnish.training.events import read_events
 
 TRAINING = "training: {epochs: 1.5, batch_size: 4, micro_batch_tokens: 256}"

@@ -14,13 +14,13 @@ import yaml
 from torch import Tensor
 from workshop import make_workshop
 
+from burnish.console.display import Bar, Display
 from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.methods.rollout import Rollout
 from burnish.objectives.grpo import GRPO, group_advantages
-from burnish.recipes.display import Bar, Display
-from burnish.recipes.runner import run
+from burnish.recipes.runner.running import run
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.training.events import read_events
-from burnish.training.rollout import Rollout
 
 REWARD = """
 from pathlib import Path

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, RecipeError
-from burnish.recipes.plan import make_plan
+from burnish.recipes.plan.planned import make_plan
 
 HEAD = "name: x\nmodel: model\nstages:\n"
 LONG = "n" * 5000

@@ -10,12 +10,12 @@ from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.checkpoints import save_reward_model
+from burnish.console.display import Display
 from burnish.errors import BurnishError
+from burnish.methods.answering import Sampled
 from burnish.nn.scalar import ScalarModel
-from burnish.recipes.answering import Sampled
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import preview, run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import preview, run
 from burnish.recipes.stages.sample import SampleStage
 from chat_server import ChatServer, chat_server
 

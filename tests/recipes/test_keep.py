@@ -12,14 +12,15 @@ import pytest
 from rich.console import Console
 from workshop import SAME_BITS, make_workshop
 
+from burnish.console.chat import find_target
+from burnish.console.display import Display
 from burnish.errors import BurnishError
-from burnish.recipes import intermediate, runner
-from burnish.recipes.chat import find_target
-from burnish.recipes.clean import clean
-from burnish.recipes.display import Display
-from burnish.recipes.intermediate import peak_bytes
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import preview, run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner import intermediate
+from burnish.recipes.runner import running as runner
+from burnish.recipes.runner.clean import clean
+from burnish.recipes.runner.intermediate import peak_bytes
+from burnish.recipes.runner.running import preview, run
 
 RECIPE = (
     "name: chain"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from workshop import RECIPE, make_workshop
 
-from burnish.recipes.display import Display
-from burnish.recipes.runner import run
+from burnish.console.display import Display
+from burnish.recipes.runner.running import run
 from burnish.training.events import read_events
 
 ON_THE_WAY = ("03-cpt/model/model.safetensors", "04-sft/model/model.safetensors")
@@ -27,7 +27,7 @@ def run_quietly(recipe: Path) -> None:
 def server() -> ForkServerContext:
     """Forks processes that have torch imported already: what is to be killed is the run, not the start of Python."""
     context = multiprocessing.get_context("forkserver")
-    slow_imports = ["burnish.recipes.runner", "burnish.checkpoints", "burnish.generation.engine"]
+    slow_imports = ["burnish.recipes.runner.running", "burnish.checkpoints", "burnish.generation.engine"]
     # What torch imports with the first optimizer and the first event file.
     slow_imports += ["torch._dynamo", "torch.utils.tensorboard.writer"]
     context.set_forkserver_preload(slow_imports)

@@ -11,13 +11,13 @@ from test_kill import products, run_and_kill, run_to_the_end, server, steps_done
 from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
+from burnish.console.display import Display
 from burnish.errors import BurnishError, RecipeError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.scalar import ScalarModel
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
 from burnish.training.events import read_events
 
 __all__ = ["server"]

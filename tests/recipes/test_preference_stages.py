@@ -12,14 +12,14 @@ from torch import Tensor
 from workshop import SAME_BITS, make_workshop
 
 import burnish
+from burnish.console.display import Display
 from burnish.datasets.examples import LabelledExample
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.forest import Forest
 from burnish.nn.decoder import Decoder
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
-from burnish.recipes.stage import StageContext
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
+from burnish.recipes.schema.stage import StageContext
 from burnish.recipes.stages.kto import KtoStage, other_rows
 from burnish.text.chat import encode_conversation
 from burnish.text.tokenizer import Tokenizer

@@ -34,8 +34,8 @@ if not given.end:
 """
 PROGRAM = """
 import sys
-from burnish.recipes.display import Display
-from burnish.recipes.runner import run
+from burnish.console.display import Display
+from burnish.recipes.runner.running import run
 run(sys.argv[1], runs=sys.argv[2], display=Display(quiet=True))
 """
 

@@ -11,12 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from workshop import SAME_BITS, make_workshop
 
+from burnish.console.chat import find_target
+from burnish.console.display import Display
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Task
-from burnish.recipes.chat import find_target
-from burnish.recipes.display import Display
-from burnish.recipes.plan import Plan, make_plan
-from burnish.recipes.prompted import _with_system
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.runner.running import run
+from burnish.recipes.schema.prompted import _with_system
 
 ASKED: list[dict[str, Any]] = [{"role": "user", "content": "q"}]
 ANSWER: list[dict[str, Any]] = [{"role": "assistant", "content": "a"}]

@@ -14,9 +14,9 @@ from workshop import RECIPE, make_workshop
 
 import burnish
 from burnish import cli
+from burnish.console.display import Display
 from burnish.errors import RecipeError
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
+from burnish.recipes.plan.planned import make_plan
 
 
 def test_a_dict_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from test_kill import kill_often, products, run_to_the_end, server, steps_done  
 from workshop import SAME_BITS, make_workshop
 
 import burnish
+from burnish.console.display import Display
 from burnish.datasets.rankings import RankedExample, ranked_batches
 from burnish.errors import CheckpointError, DataError, RecipeError
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.reward_model import RewardModelling
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import run
 from burnish.recipes.stages.reward_model import measure
 from burnish.rewards.functions import Sample
 from burnish.rewards.learned import by_reward_model

@@ -7,14 +7,14 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from burnish.recipes.hashes import FileHashes
-from burnish.recipes.plan import make_plan
-from burnish.recipes.problems import Source
-from burnish.recipes.schema import Recipe
-from burnish.recipes.stage import StageConfig, references
+from burnish.recipes.language.places import Source
+from burnish.recipes.language.validation import validate
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.schema.recipe import Recipe
+from burnish.recipes.schema.stage import StageConfig, references
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.sft import SftStage
-from burnish.recipes.validation import validate
+from burnish.runs.hashes import FileHashes
 
 
 def all_models(annotation: Any) -> Iterator[type[BaseModel]]:

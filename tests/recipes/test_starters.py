@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workshop import tiny_tokenizer
 
 import burnish
+from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
-from burnish.recipes.display import Display
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import check, run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import check, run
 from burnish.recipes.starters import Answers, Template, create
 from burnish.recipes.starters.database import read_schema
 

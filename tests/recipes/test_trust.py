@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workshop import RECIPE, make_workshop
 
 from burnish.errors import BurnishError, RecipeError
-from burnish.recipes.plan import Plan, make_plan
-from burnish.recipes.python_files import check_function, imported_packages
-from burnish.recipes.runner import run
-from burnish.recipes.trust import ask_once, requests, state_folder
+from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.runner.running import run
+from burnish.recipes.runner.trust import ask_once, requests, state_folder
+from burnish.recipes.schema.python_files import check_function, imported_packages
 
 GRPO = """
   - type: grpo
@@ -160,7 +160,7 @@ def test_a_package_gives_its_own_files_only_and_is_not_imported(tmp_path: Path, 
     (tmp_path / "recipe.yaml").write_text(f'name: x\nmodel: "{written}"\nstages: [{{type: export}}]\n')
     program = (
         "import sys\nfrom pathlib import Path\nfrom burnish.errors import RecipeError\n"
-        "from burnish.recipes.plan import make_plan\n"
+        "from burnish.recipes.plan.planned import make_plan\n"
         "before = set(sys.modules)\n"
         "try:\n    make_plan(Path('recipe.yaml'))\n"
         "except RecipeError as error:\n    print(error)\nelse:\n    raise SystemExit('accepted')\n"

@@ -15,14 +15,14 @@ from filelock import FileLock
 from rich.console import Console
 from workshop import SAME_BITS, make_workshop
 
+from burnish.console.display import Display
 from burnish.errors import BurnishError
-from burnish.recipes import runner
-from burnish.recipes.clean import clean
-from burnish.recipes.display import Display
-from burnish.recipes.memory import Sampler
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import preview, run
-from burnish.recipes.state import status_of
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.plan.status import status_of
+from burnish.recipes.runner import running as runner
+from burnish.recipes.runner.clean import clean
+from burnish.recipes.runner.running import preview, run
+from burnish.runs.memory import Sampler
 
 RECIPE = (
     "name: numbers"
@@ -268,7 +268,7 @@ def test_a_full_disk_shows_its_first_error(finished: Path, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise full
 
-    monkeypatch.setattr("burnish.recipes.training_stage.TrainingStage.fit", train)
+    monkeypatch.setattr("burnish.recipes.schema.training_stage.TrainingStage.fit", train)
     with pytest.raises(BurnishError, match=r"stage second: cannot write the first thing: No space left on device"):
         again(finished, "second.training.learning_rate=1e-4")
 

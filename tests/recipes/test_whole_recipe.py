@@ -14,11 +14,11 @@ import pytest
 from workshop import make_workshop
 
 import burnish
+from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
-from burnish.recipes.display import Display
-from burnish.recipes.lock import run_lock
-from burnish.recipes.plan import make_plan
-from burnish.recipes.runner import preview, run
+from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner.running import preview, run
+from burnish.runs.lock import run_lock
 
 FORBID_SOCKETS = """
 import socket

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import RecipeError
-from burnish.recipes.overrides import apply_override, parse_value
-from burnish.recipes.problems import Place, Source, nearest
-from burnish.recipes.yaml_source import parse, read_recipe
+from burnish.recipes.language.overrides import apply_override, parse_value
+from burnish.recipes.language.places import Place, Source, nearest
+from burnish.recipes.language.yaml_source import parse, read_recipe
 
 
 def value_of(text: str) -> Any:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
-from burnish.recipes.verifiers import VerifierConfig
+from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards import sql_sandbox, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
 

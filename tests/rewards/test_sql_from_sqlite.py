@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from burnish.errors import BurnishError
-from burnish.recipes.verifiers import VerifierConfig
+from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards.sql_from_sqlite import duckdb_copy, is_sqlite
 
 duckdb = pytest.importorskip("duckdb")

@@ -15,7 +15,7 @@ import torch
 from burnish import __version__
 from burnish.files import atomic_write_text, reported
 from burnish.hardware import device_name
-from burnish.recipes.lock import run_lock
+from burnish.runs.lock import run_lock
 
 T = TypeVar("T")
 

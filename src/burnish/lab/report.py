@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich import box
 from rich import table as rich_table
-from rich.console import Console
 from rich.text import Text
 
 from burnish import __version__
 from burnish.errors import BurnishError
-from burnish.evaluation.formatting import MINUS, scientific
 from burnish.files import atomic_file, atomic_write_text, reported
 from burnish.hardware import available_cores, device_name
+from burnish.report.formatting import MINUS, scientific
+from burnish.runs.progress import Reporter
 from burnish.terminal import printable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def write(
     name: str,
     tables: Sequence[Table],
     panels: Sequence[Panel],
-    console: Console,
+    display: Reporter,
     *,
     seed: int,
     settings: Mapping[str, Any],
@@ -90,7 +90,7 @@ def write(
     Returns the files. Raises BurnishError where one cannot be written or matplotlib (extra `lab`) is missing.
     """
     for table in tables:
-        console.print(_rich(table))
+        display.show(_rich(table))
     facts = machine()
     document = {
         "name": name,

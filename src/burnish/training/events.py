@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.files import open_regular, reported
+from burnish.training.names import EVENTS_FILE
 
-FILE = "events.jsonl"
 RESUMED = "resumed"
 
 
@@ -31,7 +31,7 @@ class EventLog:
     """
 
     def __init__(self, folder: Path, *, first_step: int = 0, on_notice: Callable[[str], None] = lambda _: None) -> None:
-        self._path = folder / FILE
+        self._path = folder / EVENTS_FILE
         with reported("write", self._path):
             folder.mkdir(parents=True, exist_ok=True)
             for problem in _problems(self._path, first_step):
@@ -82,7 +82,7 @@ class EventLog:
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """The events of a stage folder, in the order of their steps; lines that cannot be read are left out."""
-    path = folder / FILE
+    path = folder / EVENTS_FILE
     if not path.exists():
         return []
     events: dict[int, dict[str, Any]] = {}

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from burnish.errors import BurnishError
 from burnish.kept import DamagedError, open_tensors, read_facts, write_tensors
+from burnish.training.names import STATE_FILE
 
-FILE = "state.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -26,7 +26,7 @@ def save_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
             for moment in _MOMENTS:
                 tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
     tensors |= {f"buffer.{name}": buffer for name, buffer in persistent_buffers(model).items()}
-    write_tensors(folder / FILE, tensors, {"step": step, "identity": identity})
+    write_tensors(folder / STATE_FILE, tensors, {"step": step, "identity": identity})
 
 
 def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> int:
@@ -35,7 +35,7 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
     A state of another run (the recipe has changed) is ignored. Raises BurnishError for a damaged file, also where a
     single bit of it differs from what was written.
     """
-    path = folder / FILE
+    path = folder / STATE_FILE
     if not path.exists():
         return 0
     try:
@@ -70,4 +70,4 @@ def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
 
 def discard_state(folder: Path) -> None:
     """Remove the state of a finished run."""
-    (folder / FILE).unlink(missing_ok=True)
+    (folder / STATE_FILE).unlink(missing_ok=True)

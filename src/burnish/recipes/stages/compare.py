@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Sampled, decoding_work, probe_prompts, sample
-from burnish.recipes.comparing import (
+from burnish.methods.answering import Sampled, sample
+from burnish.methods.comparing import (
     Given,
     Questions,
     Scorer,
@@ -19,11 +20,19 @@ from burnish.recipes.comparing import (
     read_held_out,
     score_answers,
 )
-from burnish.recipes.judges import ChatJudge
-from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.prompted import Prompted
-from burnish.recipes.rewards import LearnedReward, RewardConfig, check_rewards, check_rows, reward_names
-from burnish.recipes.stage import (
+from burnish.recipes.language.places import KeyPath, did_you_mean
+from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.judges import ChatJudge
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.rewards import (
+    LearnedReward,
+    RewardConfig,
+    check_rewards,
+    check_rows,
+    open_rewards,
+    reward_names,
+)
+from burnish.recipes.schema.stage import (
     FileReference,
     Metrics,
     ModelReference,
@@ -32,15 +41,14 @@ from burnish.recipes.stage import (
     StageConfig,
     StageContext,
 )
+from burnish.runs.names import COMPARISON_FILE, SAMPLES_PREFIX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.rows import Preference, Task
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
 
-COMPARISON_FILE = "comparison.json"
-SAMPLES_PREFIX = "samples-"
 REWARD_MODEL = "reward_model"
 """The reward model's name among the rewards."""
 JUDGE = "judge"
@@ -133,10 +141,17 @@ class CompareStage(Prompted, StageConfig):
         sampling = Sampling(temperature=1.0, max_new_tokens=self.max_new_tokens)
         answers: dict[str, Answers] = {}
         for label, model in self.models.items():
-            groups = sample(context, f"samples-{label}", model, questions.tasks, sampling, n=self.samples)
+            name, load = f"{SAMPLES_PREFIX}{label}", partial(context.load, model)
+            groups = sample(context, name, load, questions.tasks, sampling, n=self.samples)
             sampled = [one for group in groups for one in group]
             answers[label] = Answers(sampled, questions.answered(sampled, self.samples))
-        scorer = Scorer(context, tokenizer, self.micro_batch_tokens)
+        scorer = Scorer(
+            context,
+            tokenizer,
+            self.micro_batch_tokens,
+            load=context.load,
+            load_reward_model=context.load_reward_model,
+        )
         asked = [task for task in questions.tasks for _ in range(self.samples)]
         self._score(context, scorer, asked, answers)
         metrics: Metrics = {
@@ -189,7 +204,8 @@ class CompareStage(Prompted, StageConfig):
         for label, of_model in answers.items():
             of_model.reference_logps = scorer.logps(f"{label}@reference", self.reference, of_model.given)
         sampled = {label: of_model.sampled for label, of_model in answers.items()}
-        for label, by_name in score_answers(context, self._rewards, asked, sampled).items():
+        rewards = open_rewards(context, self._rewards)
+        for label, by_name in score_answers(context, rewards, asked, sampled).items():
             answers[label].rewards = by_name
         baseline = answers[self._baseline]
         for label, of_model in answers.items():
@@ -199,14 +215,17 @@ class CompareStage(Prompted, StageConfig):
                 }
                 if self.judge is not None:
                     of_model.wins[JUDGE] = judged_wins(
-                        context, self.judge, asked, of_model.sampled, baseline.sampled, f"judge {label}"
+                        partial(self.judge.compare, context, label=f"judge {label}"),
+                        asked,
+                        of_model.sampled,
+                        baseline.sampled,
                     )
 
     def _measured(self, context: StageContext, label: str, answers: "Mapping[str, Answers]") -> dict[str, Any]:
         """What `comparison.json` says of a model."""
         from burnish.evaluation.comparison import answer_divergences, measured, training_cost
-        from burnish.evaluation.lineage import stages_behind
         from burnish.objectives.kl import ESTIMATORS
+        from burnish.runs.lineage import stages_behind
 
         own = answers[label]
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import BurnishError, RecipeError
-from burnish.recipes.stage import LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
-from burnish.recipes.work import Work
+from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.stage import LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
     from burnish.nn.config import DecoderConfig
-
-MODEL_FOLDER = "model"
 
 
 class ConvertStage(StageConfig):

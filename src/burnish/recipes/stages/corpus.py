@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.recipes.stage import (
+from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.stage import (
     BASE_MODEL,
     DocumentsReference,
     Metrics,
@@ -18,7 +19,6 @@ from burnish.recipes.stage import (
     StageConfig,
     StageContext,
 )
-from burnish.recipes.work import Work
 
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document

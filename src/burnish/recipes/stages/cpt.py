@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from burnish.evaluation.limits import of_documents
-from burnish.recipes.heldout_text import NOTHING_HELD_OUT, change_intervals, measure_heldout, perplexities
-from burnish.recipes.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.recipes.stage import CorpusReference, Metrics, StageConfig, StageContext
-from burnish.recipes.training_stage import TrainingStage
+from burnish.recipes.schema.heldout_text import NOTHING_HELD_OUT, change_intervals, measure_heldout, perplexities
+from burnish.recipes.schema.shown_answers import ShownAnswers, beginning, say_limit
+from burnish.recipes.schema.stage import CorpusReference, Metrics, StageConfig, StageContext
+from burnish.recipes.schema.training_stage import TrainingStage
 
 if TYPE_CHECKING:
     from burnish.corpus.token_corpus import TokenCorpus
     from burnish.datasets.batches import Steps
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
 
 NO_GENERAL_TEXT = (
     "no general text in the corpus, so none is replayed against forgetting (replay: 0); "
@@ -43,7 +43,7 @@ class CptStage(TrainingStage):
 
     def work(self, context: StageContext) -> "Work":
         from burnish.corpus.token_corpus import TokenCorpus
-        from burnish.recipes.work import Work
+        from burnish.recipes.plan.work import Work
 
         corpus = TokenCorpus.load(context.path(self.corpus))
         steps, _ = self.steps(context, corpus)

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.evaluation.limits import of_pairs
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.reference_logps import reference_logps
-from burnish.recipes.shown_answers import Asked, ShownAnswers, say_limit
-from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, StageContext
+from burnish.methods.reference_logps import reference_logps
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.judged_data_stage import JudgedDataStage, comparison, objective_metrics, split_last
+from burnish.recipes.schema.shown_answers import Asked, ShownAnswers, say_limit
+from burnish.recipes.schema.stage import Metrics, PreferencesReference, StageContext
+from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
 
 if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Preference
     from burnish.nn.decoder import Decoder
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Objective
 
@@ -193,7 +194,7 @@ class DpoStage(JudgedDataStage):
         size = self.training.micro_batch_tokens
         reference = None
         if self.loss_type not in REFERENCE_FREE:
-            reference = reference_logps(context, self.model, decoder, pairs, size)
+            reference = reference_logps(context, decoder, context.input_keys[str(self.model)], pairs, size)
         return lambda numbers: preference_batches(
             [pairs[number] for number in numbers],
             micro_batch_tokens=size,

@@ -9,12 +9,13 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, answer, answer_by_votes, decoding_work, probe_prompts, read_judged_tasks
-from burnish.recipes.gold import check_gold
-from burnish.recipes.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
-from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.prompted import Prompted
-from burnish.recipes.stage import (
+from burnish.methods.answering import Judged, answer, answer_by_votes
+from burnish.recipes.language.places import KeyPath, did_you_mean
+from burnish.recipes.schema.asking import decoding_work, probe_prompts, read_judged_tasks
+from burnish.recipes.schema.gold import check_gold
+from burnish.recipes.schema.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.stage import (
     CorpusReference,
     FileReference,
     Metrics,
@@ -25,17 +26,17 @@ from burnish.recipes.stage import (
     StageContext,
     StrictModel,
 )
-from burnish.recipes.verifiers import VerifierConfig
+from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards.sql_votes import VOTE_TEMPERATURE
+from burnish.runs.names import ANSWERS_PREFIX, RESULTS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from burnish.datasets.rows import Task
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
 
-RESULTS_FILE = "results.json"
 SCORED_TOKENS = 4096
 """Tokens of held-out text in one forward pass."""
 
@@ -120,12 +121,14 @@ class EvaluateStage(Prompted, StageConfig):
         scores: dict[str, Any] = {}
         heldout: dict[str, Any] = {}
         for label, model in self.models.items():
+            load = partial(context.load, model)
+            judging = self.verifier.open(context.path, context.warn, context.cache)
             if self.votes == 1:
-                answers = [judged for (judged,) in answer(context, label, model, tasks, sampling, self.verifier)]
+                answers = [judged for (judged,) in answer(context, label, load, tasks, sampling, judging)]
             else:
-                answers = answer_by_votes(context, label, model, tasks, sampling, self.verifier, n=self.votes)
+                answers = answer_by_votes(context, label, load, tasks, sampling, judging, n=self.votes)
             lines = [json.dumps(self._row(*pair), ensure_ascii=False) for pair in zip(tasks, answers, strict=True)]
-            atomic_write_text(context.folder / f"answers-{label}.jsonl", "\n".join(lines) + "\n")
+            atomic_write_text(context.folder / f"{ANSWERS_PREFIX}{label}.jsonl", "\n".join(lines) + "\n")
             scores[label] = self._scores(label, tasks, answers, context.seed)
             context.display.say(f"  {label}: {scores[label]['value']:.1%} of {len(tasks)} right")
             if self.corpus is not None:

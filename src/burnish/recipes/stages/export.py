@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from burnish.checkpoints.origin import origin
-from burnish.recipes.card import model_card
-from burnish.recipes.models import count_parameters
-from burnish.recipes.stage import (
+from burnish.recipes.plan.models import count_parameters
+from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.stage import (
     LatestEvaluation,
     LatestModel,
     Metrics,
@@ -18,13 +18,13 @@ from burnish.recipes.stage import (
     StageContext,
     read_text,
 )
-from burnish.recipes.work import Work
+from burnish.report.card import model_card
+from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
 
-MODEL_FOLDER = "model"
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
 
 # A block of 32 numbers has, beside its 4, 5 or 8 bits for each, a scale of 16 bits, and in the _1 formats an offset.

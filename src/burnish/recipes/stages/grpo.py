@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.rollout_stage import RolloutStage
-from burnish.recipes.stage import Metrics, StageContext
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.rollout_stage import RolloutStage
+from burnish.recipes.schema.stage import Metrics, StageContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.batches import Batch
+    from burnish.methods.rollout import Rollout
+    from burnish.methods.rollouts import Columns, RolloutConfig
     from burnish.nn.actor_critic import Reference
     from burnish.nn.decoder import Decoder
     from burnish.nn.log_probabilities import Scores
-    from burnish.training.rollout import Rollout
-    from burnish.training.rollouts import Columns, RolloutConfig
 
 
 class GrpoStage(RolloutStage):
@@ -73,10 +73,10 @@ class GrpoStage(RolloutStage):
         return self.training.batch_size * self.steps_per_generation
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.methods.rollouts import RolloutSteps
         from burnish.nn.actor_critic import Reference
         from burnish.objectives.grpo import GRPO
         from burnish.training.events import read_events
-        from burnish.training.rollouts import RolloutSteps
 
         decoder, tokenizer = context.load(self.model)
         tasks, prompts, n_dropped = self.read(context, decoder, tokenizer)
@@ -129,8 +129,8 @@ class GrpoStage(RolloutStage):
         """The micro-batches of one optimizer step: a part of the rollout's groups, the same part in every pass."""
         import torch
 
+        from burnish.methods.rollouts import sample_batches
         from burnish.objectives.grpo import row_weights
-        from burnish.training.rollouts import sample_batches
 
         part = update % self.steps_per_generation
         size = self.training.batch_size * rollout.group_size
@@ -184,7 +184,7 @@ class GrpoStage(RolloutStage):
 
     def rollout_config(self) -> "RolloutConfig":
         from burnish.generation.sampling import Sampling
-        from burnish.training.rollouts import RolloutConfig
+        from burnish.methods.rollouts import RolloutConfig
 
         return RolloutConfig(
             sampling=Sampling(

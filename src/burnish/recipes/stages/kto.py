@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, objective_metrics, split_last
-from burnish.recipes.reference_logps import reference_logps, scored_logps
-from burnish.recipes.shown_answers import Asked, ShownAnswers
-from burnish.recipes.stage import DATA_REPORT_FILE, FileReference, Metrics, StageContext
+from burnish.methods.reference_logps import reference_logps, scored_logps
+from burnish.recipes.schema.judged_data_stage import JudgedDataStage, comparison, objective_metrics, split_last
+from burnish.recipes.schema.shown_answers import Asked, ShownAnswers
+from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
+from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Labelled
     from burnish.nn.decoder import Decoder
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 Plan = Sequence[Sequence[int]]
@@ -132,11 +133,19 @@ class KtoStage(JudgedDataStage):
             [replace(examples[row], answer=examples[other].answer) for row, other in zip(rows, others, strict=True)]
             for rows, others in zip(plan, other_rows(plan), strict=True)
         ]
-        flat = iter(reference_logps(context, self.model, decoder, [one for step in mismatched for one in step], size))
+        flat = iter(
+            reference_logps(
+                context,
+                decoder,
+                context.input_keys[str(self.model)],
+                [one for step in mismatched for one in step],
+                size,
+            )
+        )
         return _Steps(
             decoder,
             examples,
-            reference_logps(context, self.model, decoder, examples, size),
+            reference_logps(context, decoder, context.input_keys[str(self.model)], examples, size),
             plan,
             mismatched,
             [[next(flat) for _ in step] for step in mismatched],

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout_text import by_model, measure_heldout, nothing_held_out, perplexities
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.heldout_text import by_model, measure_heldout, nothing_held_out, perplexities
+from burnish.recipes.schema.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
 
 SCORED_TOKENS = 4096
 """Tokens of held-out text in one forward pass."""

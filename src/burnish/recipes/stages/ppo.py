@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.errors import RecipeError
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.rollout_stage import RolloutStage
-from burnish.recipes.stage import Metrics, RewardModelReference, StageContext, StrictModel
-from burnish.training.ppo_settings import PPOSettings
+from burnish.methods.ppo_settings import PPOSettings
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.rollout_stage import RolloutStage
+from burnish.recipes.schema.stage import Metrics, RewardModelReference, StageContext, StrictModel
 
 if TYPE_CHECKING:
+    from burnish.methods.rollouts import RolloutConfig
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
     from burnish.text.tokenizer import Tokenizer
-    from burnish.training.rollouts import RolloutConfig
 
 
 class CriticConfig(StrictModel):
@@ -67,9 +67,9 @@ class PpoStage(PPOSettings, RolloutStage):
         return self.training.batch_size * self.num_mini_batches
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.methods.ppo import PPOSteps, rollout_columns
         from burnish.nn.actor_critic import ActorCritic, Reference
         from burnish.objectives.ppo import PPO
-        from burnish.training.ppo import PPOSteps, rollout_columns
 
         decoder, tokenizer = context.load(self.model)
         tasks, prompts, n_dropped = self.read(context, decoder, tokenizer)
@@ -119,7 +119,7 @@ class PpoStage(PPOSettings, RolloutStage):
 
     def rollout_config(self) -> "RolloutConfig":
         from burnish.generation.sampling import Sampling
-        from burnish.training.rollouts import RolloutConfig
+        from burnish.methods.rollouts import RolloutConfig
 
         return RolloutConfig(
             sampling=Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens),

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from burnish.errors import BurnishError
 from burnish.files import reported, sha256
-from burnish.recipes import supervisor
-from burnish.recipes.problems import KeyPath, did_you_mean
-from burnish.recipes.python_files import imported_packages
-from burnish.recipes.stage import Action, Metrics, StageConfig, StageContext, exists
+from burnish.recipes.language.places import KeyPath, did_you_mean
+from burnish.recipes.runner import supervisor
+from burnish.recipes.schema.python_files import imported_packages
+from burnish.recipes.schema.stage import Action, Metrics, StageConfig, StageContext, exists
 
 LOG_FILE = "prepare.log"
 SHOWN_LINES = 15

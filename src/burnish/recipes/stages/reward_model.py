@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.recipes.heldout import HELDOUT_REPORT_FILE, JudgedDataStage, comparison, split_last
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.stage import DATA_REPORT_FILE, Metrics, PreferencesReference, ReferenceKind, StageContext
-from burnish.recipes.training_stage import MODEL_FOLDER
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.judged_data_stage import JudgedDataStage, comparison, split_last
+from burnish.recipes.schema.stage import Metrics, PreferencesReference, ReferenceKind, StageContext
+from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE, MODEL_FOLDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Ranking
     from burnish.nn.scalar import ScalarModel
     from burnish.objectives.reward_model import RewardModelling
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 

@@ -2,27 +2,28 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.files import atomic_write_text
-from burnish.recipes.answering import Judged, Sampled, answer, decoding_work, probe_prompts, read_judged_tasks, sample
-from burnish.recipes.gold import check_gold
-from burnish.recipes.judges import JudgeConfig
-from burnish.recipes.problems import KeyPath
-from burnish.recipes.prompted import Prompted
-from burnish.recipes.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
-from burnish.recipes.verifiers import VerifierConfig
+from burnish.methods.answering import Judged, Sampled, answer, sample
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.asking import decoding_work, probe_prompts, read_judged_tasks
+from burnish.recipes.schema.gold import check_gold
+from burnish.recipes.schema.judges import JudgeConfig
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.verifiers import VerifierConfig
+from burnish.runs.names import PAIRS_FILE, SAMPLES_FILE
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.sampling import Sampling
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
 
-SAMPLES_FILE = "samples.jsonl"
-PAIRS_FILE = "pairs.jsonl"
 
 Row = dict[str, Any]
 
@@ -106,7 +107,15 @@ class SampleStage(Prompted, StageConfig):
         self, context: StageContext, tasks: "Sequence[Task]", sampling: "Sampling", verifier: VerifierConfig
     ) -> tuple[list[Row], list[Row], Metrics]:
         """Samples, pairs and metrics where answers are right or wrong."""
-        answers = answer(context, "samples", self.model, tasks, sampling, verifier, n=self.samples)
+        answers = answer(
+            context,
+            "samples",
+            partial(context.load, self.model),
+            tasks,
+            sampling,
+            verifier.open(context.path, context.warn, context.cache),
+            n=self.samples,
+        )
         pairs = [pair for task, judged in zip(tasks, answers, strict=True) for pair in self.pairs(task, judged)]
         samples = [
             one.row(task) | {"logp": one.logp, "finished": one.finished}
@@ -128,7 +137,7 @@ class SampleStage(Prompted, StageConfig):
         self, context: StageContext, tasks: "Sequence[Task]", sampling: "Sampling", judge: JudgeConfig
     ) -> tuple[list[Row], list[Row], Metrics]:
         """Samples, pairs and metrics where answers have scores."""
-        answers = sample(context, "samples", self.model, tasks, sampling, n=self.samples)
+        answers = sample(context, "samples", partial(context.load, self.model), tasks, sampling, n=self.samples)
         # Only answers that can make a pair are worth a judge's time.
         candidates = [_whole(sampled) for sampled in answers]
         scores = judge.scores(context, tasks, [[one.text for one in group] for group in candidates])

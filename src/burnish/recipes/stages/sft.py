@@ -8,10 +8,11 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.evaluation.limits import of_conversations
-from burnish.recipes.prompted import Prompted
-from burnish.recipes.shown_answers import ShownAnswers, last_turn, say_limit
-from burnish.recipes.stage import DATA_REPORT_FILE, FileReference, Metrics, StageContext
-from burnish.recipes.training_stage import TrainingStage
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.shown_answers import ShownAnswers, last_turn, say_limit
+from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
+from burnish.recipes.schema.training_stage import TrainingStage
+from burnish.runs.names import DATA_REPORT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.datasets.examples import Example
     from burnish.nn.decoder import Decoder
-    from burnish.recipes.work import Work
+    from burnish.recipes.plan.work import Work
 
 
 class SftStage(Prompted, TrainingStage):

@@ -1,0 +1,323 @@
+"""Questions to a model, or to the model that a run has made.
+
+With a run's folder the system prompt and the verifier are those of its recipe: the verifier's tool then shows what an
+answer evaluates to, such as the rows that a query returns.
+"""
+
+import json
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import burnish
+from burnish.errors import BurnishError, DataError
+from burnish.generation.engine import generate, stream
+from burnish.generation.sampling import Sampling
+from burnish.nn.decoder import Decoder
+from burnish.recipes.plan.planned import removal
+from burnish.recipes.schema.recipe import ChatConfig
+from burnish.recipes.schema.stage import exists, read_text
+from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
+from burnish.rewards.sql_votes import VOTE_TEMPERATURE
+from burnish.runs.names import RUN_FILE
+from burnish.terminal import printable
+from burnish.text.chat import Message, encode_question
+from burnish.text.tokenizer import Tokenizer
+
+SHOWN_ROWS = 20
+RESET = "/reset"
+HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
+_COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model and how to talk to it. cache: where its run keeps what is needed again, such as a copy of a database."""
+
+    model: Path
+    system: str | None = None
+    config: ChatConfig = field(default_factory=ChatConfig)
+    resolve: Callable[[str], Path] = Path
+    device: str = "auto"
+    compute_dtype: str = "auto"
+    cache: Path = Path("cache")
+
+
+def find_target(path: Path) -> Target:
+    """What `burnish chat PATH` talks to: a run's model with its recipe's `chat`, or a model as it is.
+
+    Raises BurnishError when the path is neither, or the run has no finished model.
+    """
+    file = path / RUN_FILE
+    if not (exists(file) and file.is_file()):
+        if not exists(path):
+            hint = removal(path) or "; expected a run's folder, a model folder or a .gguf file"
+            raise BurnishError(f"{path}: no such file or folder{hint}")
+        if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
+            raise BurnishError(f"{path}: neither a run's folder (no {RUN_FILE}) nor a model's (no config.json)")
+        return Target(path)
+    try:
+        run = json.loads(read_text(file))
+        own = {key: value for key, value in (run["chat"] or {}).items() if value is not None}
+        config = ChatConfig.model_validate_json(json.dumps({"system": run.get("system"), **own}))
+        inputs = {written: [path / inner for inner in inners] for written, inners in run["chat_inputs"].items()}
+        paths = {written: inners for written, inners in inputs.items() if inners}
+        model = path / run["model"]
+        device, compute_dtype = str(run["device"]), str(run["compute_dtype"])
+        again = f"burnish run {shlex.quote(run['recipe'])}"
+    except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BurnishError(f"{file}: not what a run writes ({error!r}); run the recipe again") from error
+    if not model.exists():
+        raise BurnishError(f"{path}: the run has no finished model yet; go on with: {again}")
+    return Target(
+        model,
+        _system_prompt(config, paths),
+        config,
+        lambda written: paths[written][0],
+        device,
+        compute_dtype,
+        path / "cache",
+    )
+
+
+def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | None:
+    if config.system is None or config.system not in paths:
+        return config.system
+    return read_text(paths[config.system][0])
+
+
+class Chat:
+    """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
+
+    seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        system: str | None = None,
+        sampling: Sampling,
+        memory: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._decoder, self._tokenizer = decoder, tokenizer
+        self._sampling = replace(sampling, stop=tokenizer.stop_ids)
+        self._memory, self._seed, self._asked = memory, seed, 0
+        self.system = system
+        self._turns: list[Message] = []
+
+    def reset(self) -> None:
+        """Forget the turns so far; the system prompt stays."""
+        self._turns = []
+
+    def ask(self, question: str) -> Iterator[str]:
+        """The answer, piece by piece as it is written. A question whose answer is not read to its end leaves no turn.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        turns, prompt, sampling, seed = self._prepare(question)
+        tokens: list[int] = []
+        text = ""
+        for token in stream(self._decoder, prompt, sampling, seed=seed):
+            tokens.append(token)
+            # A character of several bytes may be spread over tokens; until it is whole it decodes to U+FFFD.
+            decoded = self._tokenizer.decode(tokens)
+            if decoded.startswith(text) and not decoded.endswith("\ufffd"):
+                yield decoded[len(text) :]
+                text = decoded
+        whole = self._tokenizer.decode(tokens)
+        yield whole[len(text) :]
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": whole}]
+
+    def elect(self, question: str, n: int, choose: Callable[[list[str]], int]) -> str:
+        """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
+        turns, prompt, sampling, seed = self._prepare(question)
+        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed)
+        ranked = sorted(completions, key=lambda completion: -completion.logp)
+        answers = [self._tokenizer.decode(completion.tokens) for completion in ranked]
+        answer = answers[choose(answers)]
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": answer}]
+        return answer
+
+    def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
+        """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
+        encoding = encode_question(self._tokenizer, [*opening, *turns])
+        if encoding.lost:
+            part = encoding.lost[0]
+            raise DataError(
+                f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
+                f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
+            )
+        prompt = encoding.tokens
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        if len(prompt) >= context:
+            raise DataError(
+                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
+                f"context of {context}; start a new one with {RESET}"
+            )
+        room = min(self._sampling.max_new_tokens, context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
+        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
+        self._asked += 1
+        return turns, prompt, sampling, seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatOptions:
+    """What the command line says beside the target; None leaves it to the recipe or the default.
+
+    temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which the one whose result most have is
+    given. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
+    Ctrl-C ends an answer and not the chat.
+    """
+
+    system: str | None = None
+    temperature: float | None = None
+    votes: int = 1
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int | None = None
+    memory: bool | None = None
+    seed: int | None = None
+    keyboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.votes > 1 and self.temperature == 0:
+            raise BurnishError("--votes: at --temperature 0 all answers are the same; expected one above 0")
+        if self._temperature == 0 and (self.top_k > 0 or self.top_p < 1):
+            raise BurnishError(
+                "--top-k and --top-p choose among tokens that are drawn, and at --temperature 0 none is drawn; "
+                "add for example --temperature 0.7"
+            )
+
+    @property
+    def _temperature(self) -> float:
+        usual = VOTE_TEMPERATURE if self.votes > 1 else 0.0
+        return usual if self.temperature is None else self.temperature
+
+    def sampling(self, config: ChatConfig) -> Sampling:
+        return Sampling(
+            temperature=self._temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            max_new_tokens=self.max_new_tokens or config.max_new_tokens,
+        )
+
+
+def hold_chat(target: Target, questions: Iterable[str], console: Console, options: ChatOptions) -> None:
+    """Answer questions on the console; where the target has a verifier, also show what each answer evaluates to.
+
+    A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
+    """
+    verifier = target.config.verifier
+    if options.votes > 1 and verifier is None:
+        raise BurnishError("--votes: answers vote by what their SQL returns, and this target has no `chat.verifier`")
+    decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
+    chat = Chat(
+        decoder,
+        tokenizer,
+        system=options.system or target.system,
+        sampling=options.sampling(target.config),
+        memory=target.config.memory if options.memory is None else options.memory,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
+    )
+    with ExitStack() as stack:
+        sandbox = None
+        if verifier is not None:
+            say = partial(console.print, style="yellow", markup=False)
+            sandbox = stack.enter_context(verifier.sandbox(target.resolve, say, target.cache))
+        for question in questions:
+            command = _COMMAND.fullmatch(question)
+            if command is not None:
+                said = _obey(chat, command["name"].lower(), (command["rest"] or "").strip())
+                if said is None:
+                    return
+                console.print(Text(printable(said), style="dim"))
+                continue
+            question = question.removeprefix("/") if question.startswith("//") else question
+            try:
+                if options.votes > 1 and sandbox is not None:
+                    answer = _show(_elected(chat, question, options.votes, sandbox, console), console)
+                else:
+                    answer = _show(chat.ask(question), console)
+                if sandbox is not None:
+                    console.print(_result_table(sandbox.execute(extract_sql(answer))))
+            except (DataError, KeyboardInterrupt) as error:
+                if not options.keyboard:
+                    raise
+                console.out("")
+                text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
+                console.print(Text(printable(text), style="red"))
+
+
+def _show(pieces: Iterable[str], console: Console) -> str:
+    answer = ""
+    for piece in pieces:
+        answer += piece
+        console.out(printable(piece), end="", highlight=False)
+    console.out("")
+    return answer
+
+
+def _obey(chat: Chat, name: str, rest: str) -> str | None:
+    """Do what a command says; returns what to show, None to end the chat."""
+    if name in ("exit", "quit"):
+        return None
+    if name == "reset":
+        chat.reset()
+        return "forgotten; the system prompt stays"
+    if name == "system":
+        if rest:
+            chat.system = rest
+            chat.reset()
+            return "a new system prompt, and a new conversation"
+        return f"system prompt: {chat.system}" if chat.system else "no system prompt; set one with /system TEXT"
+    if name == "help":
+        return HELP
+    return f"no such command: /{name}. {HELP}"
+
+
+def _elected(chat: Chat, question: str, votes: int, sandbox: SqlSandbox, console: Console) -> Iterator[str]:
+    """The answer whose result most of `votes` answers have; how many they are goes to the console."""
+
+    def choose(answers: list[str]) -> int:
+        election = SqlVerifier(sandbox).elect(answers)
+        console.print(f"{election.votes} of {votes} answers agree:", style="dim")
+        return election.winner
+
+    yield chat.elect(question, votes, choose)
+
+
+def _result_table(result: Result) -> Table | Text:
+    if result.error is not None:
+        return Text(printable(result.error), style="red")
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in result.columns:
+        table.add_column(Text(printable(column)))
+    for row in result.rows[:SHOWN_ROWS]:
+        table.add_row(*(Text("NULL", style="dim") if value is None else Text(printable(str(value))) for value in row))
+    if len(result.rows) > SHOWN_ROWS:
+        table.caption = f"{SHOWN_ROWS} of {len(result.rows):,} rows"
+    return table

@@ -1,0 +1,61 @@
+"""The recipe: what a YAML file may hold, and what each key means."""
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from burnish.recipes.schema.stage import ModelReference, Name, StrictModel, SystemPrompt
+from burnish.recipes.schema.verifiers import VerifierConfig
+from burnish.recipes.stages import Stage
+
+
+class ChatConfig(StrictModel):
+    """How `burnish chat RUN` talks to the finished model."""
+
+    system: Annotated[
+        SystemPrompt,
+        Field(description="system prompt: the text itself, or `@stage/file`; the recipe's if left out"),
+    ] = None
+    verifier: Annotated[
+        VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
+    ] = None
+    max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
+    memory: Annotated[
+        bool,
+        Field(description="whether a question sees the turns before it; not for a model of single questions"),
+    ] = True
+
+
+class Recipe(StrictModel):
+    """From open weights to a better model: a starting point and the stages that improve it."""
+
+    name: Name = Field(description="name of the run's folder: runs/NAME")
+    seed: int = Field(0, ge=0, lt=2**63, description="where all randomness starts: same seed, same machine, same bits")
+    model: ModelReference = Field(
+        description="model to start from: a Hugging Face folder, a .gguf file, or package:NAME/FILE for a file that an "
+        "installed Python package carries"
+    )
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="format of matrix products; auto measures which is faster here"
+    )
+    date: datetime.date | None = Field(
+        None, description="the day that chat templates print (2026-01-31); the run's first day if left out"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; all cores if left out")
+    keep: Literal["needed", "all"] = Field(
+        "needed",
+        description="models on the way to another: `needed` removes each as soon as no stage still to run reads it, "
+        "and makes it again where a changed one does; `all` keeps them",
+    )
+    system: SystemPrompt = Field(
+        None,
+        description="system prompt of rows that have none, and of `burnish chat`: the text itself, or `@stage/file`",
+    )
+    chat: ChatConfig | None = Field(None, description="how `burnish chat` talks to the finished model")
+    stages: list[Stage] = Field(min_length=1, description="what to do, in order")
+
+    def header(self) -> dict[str, Any]:
+        """Everything but the stages, as JSON values."""
+        return self.model_dump(mode="json", exclude={"stages"})

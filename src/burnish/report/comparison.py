@@ -1,0 +1,162 @@
+"""What the report shows of a stage that compared models on held-out prompts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.errors import DataError
+from burnish.report.bars import SERIES_COLOURS, Bar
+from burnish.report.charts import PointChart, Range, point_chart
+from burnish.report.formatting import words
+from burnish.runs.record import StageRecord
+
+SHOWN_PROMPTS = 4
+"""Prompts whose answers are shown, spread evenly over all."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model's row: each value with its interval. rewards: by name. seconds, peak: of all stages that made it."""
+
+    label: str
+    colour: int
+    rewards: Mapping[str, Range]
+    kl: Mapping[str, Range]
+    tokens: Range
+    cut_off: float
+    own_seconds: float | None
+    seconds: float | None
+    peak_rss_gib: float | None
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """A model's answer to one prompt, with its rewards by name."""
+
+    label: str
+    colour: int
+    text: str
+    rewards: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the report shows of a comparing stage.
+
+    wins: by the reward that decides, a bar for each model but the baseline. ranked: share of held-out pairs that are
+    ranked right. length_correlations: of each policy's implicit reward. charts: each reward against the divergence.
+    examples: a prompt and every model's answer to it.
+    """
+
+    stage: str
+    prompts: int
+    pairs: int
+    samples: int
+    reference: str
+    baseline: str
+    models: Sequence[Compared]
+    wins: Mapping[str, Sequence[Bar]]
+    ranked: Sequence[Bar]
+    length_correlations: Mapping[str, float]
+    charts: Sequence[PointChart]
+    examples: Sequence[tuple[str, Sequence[ShownAnswer]]]
+
+
+def comparison(stage: StageRecord) -> Comparison:
+    """Read back what the stage measured. Raises DataError where its record is not what the stage writes."""
+    metrics = stage.record.get("metrics", {})
+    try:
+        return _comparison(stage, metrics)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"stage {stage.name}: its comparison is described wrongly: {error!r}; run it again") from error
+
+
+def _comparison(stage: StageRecord, metrics: Mapping[str, Any]) -> Comparison:
+    rows: Mapping[str, Mapping[str, Any]] = metrics["models"]
+    colours = {label: index % SERIES_COLOURS for index, label in enumerate(rows)}
+    models = [_compared(label, colours[label], row) for label, row in rows.items()]
+    judges = dict.fromkeys(name for row in rows.values() for name in row["win_rate"])
+    ranked = metrics.get("pairs_ranked_right", {})
+    rewards = dict.fromkeys(name for model in models for name in model.rewards)
+    return Comparison(
+        stage=stage.name,
+        prompts=int(metrics["prompts"]),
+        pairs=int(metrics["pairs"]),
+        samples=int(metrics["samples"]),
+        reference=str(metrics["reference"]),
+        baseline=str(metrics["baseline"]),
+        models=models,
+        wins={
+            name: [
+                _bar(label, colours[label], row["win_rate"][name])
+                for label, row in rows.items()
+                if name in row["win_rate"]
+            ]
+            for name in judges
+        },
+        ranked=[
+            _bar(words(name) + label, colours.get(name, len(colours) % SERIES_COLOURS), one)
+            for name, whole in ranked.items()
+            for label, one in (("", whole), (", a token", whole.get("per_token")))
+            if one
+        ],
+        length_correlations={
+            name: float(one["length_correlation"]) for name, one in ranked.items() if "length_correlation" in one
+        },
+        charts=[
+            point_chart(
+                f"{words(name)} against KL",
+                "KL from the reference, nats an answer",
+                [(model.label, model.kl["k1"], model.rewards[name]) for model in models],
+            )
+            for name in rewards
+        ],
+        examples=_examples(stage, colours),
+    )
+
+
+def _compared(label: str, colour: int, row: Mapping[str, Any]) -> Compared:
+    training = row.get("training") or {}
+    stages = training.get("stages", [])
+    return Compared(
+        label=label,
+        colour=colour,
+        rewards={name: _range(one) for name, one in row["reward"].items()},
+        kl={name: _range(one) for name, one in row["kl"].items()},
+        tokens=_range(row["tokens"]),
+        cut_off=float(row["cut_off"]),
+        own_seconds=float(stages[-1]["seconds"]) if stages else None,
+        seconds=float(training["seconds"]) if stages else None,
+        peak_rss_gib=float(training["peak_rss_gib"]) if stages else None,
+    )
+
+
+def _examples(stage: StageRecord, colours: Mapping[str, int]) -> list[tuple[str, list[ShownAnswer]]]:
+    """Prompts spread evenly over the set, each with every model's first answer to it."""
+    by_model = {label: rows for label, rows in stage.samples.items() if label in colours}
+    if not by_model:
+        return []
+    prompts = list(dict.fromkeys(row.prompt for row in next(iter(by_model.values()))))
+    chosen = [prompts[place] for place in sorted({i * len(prompts) // SHOWN_PROMPTS for i in range(SHOWN_PROMPTS)})]
+    answers = {label: {row.prompt: row for row in reversed(rows)} for label, rows in by_model.items()}
+    return [
+        (
+            prompt,
+            [
+                ShownAnswer(label, colours[label], rows[prompt].completion, rows[prompt].rewards)
+                for label, rows in answers.items()
+                if prompt in rows
+            ],
+        )
+        for prompt in chosen
+    ]
+
+
+def _bar(label: str, colour: int, measured: Mapping[str, Any]) -> Bar:
+    value, interval = _range(measured)
+    return Bar(label, colour, value, interval)
+
+
+def _range(measured: Mapping[str, Any]) -> Range:
+    low, high = measured["interval"]
+    return float(measured["value"]), (float(low), float(high))

@@ -1,0 +1,37 @@
+"""The names of everything in a run's folder, `runs/<name>/<nn>-<stage>/`: each is written here and nowhere else.
+
+What the training loop leaves, `events.jsonl` and its resumable state, is named by the loop, on the floor below.
+"""
+
+RUN_FILE = "run.json"
+"""In a run's folder: what the recipe says of itself, for those who use the finished model."""
+SUMMARY_FILE = "summary.json"
+REPORT_FILE = "report.html"
+HASHES_FILE = ".hashes.json"
+CACHE_FOLDER = "cache"
+"""In a run's folder: what several stages, or several runs of one, need and can compute again."""
+CHANGED_FOLDER = "changed"
+"""In a run's folder: products that somebody has changed, before their stage runs again."""
+
+STAGE_FILE = "stage.json"
+"""In a stage's folder: its record, written last, so that its presence means done."""
+RUNNING_FILE = "running.json"
+"""In a stage's folder: written first; which key the unfinished work belongs to."""
+PARTIAL_FOLDER = "partial"
+"""In a stage's folder: what only an interrupted stage needs; removed when the stage is done."""
+TENSORBOARD_FOLDER = "tensorboard"
+
+MODEL_FOLDER = "model"
+ADAPTER_FOLDER = "adapter"
+ROLLOUTS_FOLDER = "rollouts"
+DATA_REPORT_FILE = "data_report.jsonl"
+"""Names the rows of a stage's data that were dropped, cut or changed, and why."""
+HELDOUT_REPORT_FILE = "heldout_report.jsonl"
+PAIRS_REPORT_FILE = "pairs_report.jsonl"
+SAMPLES_FILE = "samples.jsonl"
+PAIRS_FILE = "pairs.jsonl"
+RESULTS_FILE = "results.json"
+COMPARISON_FILE = "comparison.json"
+ANSWERS_PREFIX = "answers-"
+SAMPLES_PREFIX = "samples-"
+SHOWN_FILE = "shown.jsonl"

@@ -1,0 +1,225 @@
+"""What a run folder says about itself, read back into typed values for the report.
+
+A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl`, perhaps
+`answers-<model>.jsonl`, which a verifier judged, or `samples-<model>.jsonl`, which rewards scored. Only what is there
+is read: a run without preference training has no reward curves, one without an evaluation no answers.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import BurnishError, DataError
+from burnish.files import open_regular
+from burnish.runs.names import ANSWERS_PREFIX, SAMPLES_PREFIX, SHOWN_FILE, STAGE_FILE, SUMMARY_FILE
+from burnish.training.names import EVENTS_FILE
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer to one test question, as judged: the reason is fit for counting, the detail for reading."""
+
+    prompt: str
+    completion: str
+    correct: bool
+    reason: str
+    detail: str
+    group: str | None
+    gold: str | None
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """A model's answer to one prompt and its rewards, by name."""
+
+    prompt: str
+    completion: str
+    rewards: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """What was asked before and after a training, and what its data answers. heldout: if it was not trained on that."""
+
+    prompt: str
+    expected: str
+    before: str
+    after: str
+    heldout: bool
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of a run.
+
+    record: the whole of `stage.json`.
+    curves: each metric of `events.jsonl` as `(step, value)` in order of steps; only finite numbers.
+    answers: each evaluated model's answers, all models in the same order of questions.
+    samples: each compared model's answers.
+    shown: answers of the model that a training began with and of the one it made.
+    """
+
+    name: str
+    type: str
+    seconds: float
+    peak_rss_gib: float
+    cached: bool
+    record: Mapping[str, Any]
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+    answers: Mapping[str, Sequence[Answer]]
+    samples: Mapping[str, Sequence[ScoredSample]]
+    shown: Sequence[ShownAnswer]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A whole run: its summary and its stages in the order they ran."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+    stages: Sequence[StageRecord]
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder. Raises DataError naming file, line and reason when something in it is damaged."""
+    summary = require_object(folder / SUMMARY_FILE)
+    try:
+        stages = [_read_stage(folder, entry) for entry in summary.get("stages", [])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / SUMMARY_FILE}: a stage is described wrongly: {error!r}; run the recipe again"
+        ) from error
+    return RunRecord(folder, summary, stages)
+
+
+def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
+    folder = run / entry["folder"]
+    record = require_object(folder / STAGE_FILE) if (folder / STAGE_FILE).is_file() else {}
+    return StageRecord(
+        name=str(entry["name"]),
+        type=str(entry["type"]),
+        seconds=float(entry["seconds"]),
+        peak_rss_gib=float(entry["peak_rss_gib"]),
+        cached=bool(entry.get("cached", False)),
+        record=record,
+        curves=_read_curves(folder / EVENTS_FILE),
+        answers=_read_answers(folder, record),
+        samples={label: list(_samples(file)) for label, file in _files_by_model(folder, record, SAMPLES_PREFIX)},
+        shown=list(_shown(folder / SHOWN_FILE)),
+    )
+
+
+def require_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that a run wrote. Raises DataError naming file and reason."""
+    try:
+        with open_regular(path) as file:
+            value = json.loads(file.read())
+    except (BurnishError, OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); run the recipe again to write it") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected an object, found {type(value).__name__}; run the recipe again to write it")
+    return value
+
+
+def _read_rows(path: Path, *, may_end_early: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line. A killed run may leave half a last line, which is then left out."""
+    with open_regular(path) as file:
+        lines = file.read().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if may_end_early and number == len(lines):
+                return
+            remedy = "; delete this line and run the recipe again, which keeps what is trained" if may_end_early else ""
+            raise DataError(f"{path}:{number}: not JSON ({error}){remedy}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: expected an object, found {type(row).__name__}")
+        yield number, row
+
+
+def _read_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Each metric by step. A resumed run repeats the steps after its last checkpoint: the last value counts."""
+    if not path.is_file():
+        return {}
+    metrics: dict[str, dict[float, float]] = {}
+    for _, row in _read_rows(path, may_end_early=True):
+        numbers = {name: float(value) for name, value in row.items() if _is_number(value)}
+        numbers.pop("time", None)
+        step = numbers.pop("step", None)
+        if step is not None:
+            for name, value in numbers.items():
+                metrics.setdefault(name, {})[step] = value
+    return {name: sorted(values.items()) for name, values in metrics.items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Answer]]:
+    """Answers by model, in the order in which the stage's configuration names the models."""
+    files = dict(_files_by_model(folder, record, ANSWERS_PREFIX))
+    order = list(files)
+    answers = {label: [_answer(file, *row) for row in _read_rows(file)] for label, file in files.items()}
+    for label in order[1:]:
+        first = order[0]
+        if [answer.prompt for answer in answers[label]] != [answer.prompt for answer in answers[first]]:
+            raise DataError(
+                f"{files[label]}: not the questions of {files[first].name} in the same order, so the models cannot be "
+                "compared; delete the stage's folder and run the recipe again"
+            )
+    return answers
+
+
+def _files_by_model(folder: Path, record: Mapping[str, Any], prefix: str) -> list[tuple[str, Path]]:
+    """The files `<prefix><model>.jsonl`, in the order in which the stage's configuration names the models."""
+    files = {path.stem.removeprefix(prefix): path for path in sorted(folder.glob(f"{prefix}*.jsonl"))}
+    models = record.get("configuration", {}).get("models") or {}
+    order = [label for label in models if label in files] + [label for label in files if label not in models]
+    return [(label, files[label]) for label in order]
+
+
+def _samples(path: Path) -> Iterator[ScoredSample]:
+    for line, row in _read_rows(path):
+        try:
+            rewards = {str(name): float(value) for name, value in row.get("rewards", {}).items()}
+            yield ScoredSample(_question(row["prompt"]), str(row["completion"]), rewards)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{path}:{line}: a sample needs prompt, completion and rewards; {error!r}") from error
+
+
+def _shown(path: Path) -> Iterator[ShownAnswer]:
+    for line, row in _read_rows(path) if path.is_file() else ():
+        try:
+            prompt, expected, before, after = (str(row[name]) for name in ("prompt", "expected", "before", "after"))
+            yield ShownAnswer(prompt, expected, before, after, bool(row["heldout"]))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}:{line}: needs prompt, expected, before, after and heldout; {error!r}") from error
+
+
+def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:
+    try:
+        return Answer(
+            prompt=_question(row["prompt"]),
+            completion=str(row["completion"]),
+            correct=bool(row["correct"]),
+            reason=str(row.get("reason") or ""),
+            detail=str(row.get("detail") or ""),
+            group=None if row.get("group") is None else str(row["group"]),
+            gold=None if row.get("gold") is None else str(row["gold"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}:{line}: an answer needs prompt, completion and correct; {error!r}") from error
+
+
+def _question(prompt: object) -> str:
+    """The question itself: of a list of messages, what the last one says."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
+        return str(prompt[-1].get("content", ""))
+    return str(prompt)

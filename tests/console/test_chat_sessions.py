@@ -1,0 +1,187 @@
+"""A chat remembers, forgets, obeys and never answers twice from the same draw."""
+
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from workshop import make_workshop
+
+import burnish
+from burnish.console import chat as module
+from burnish.console.chat import Chat, ChatOptions, Target, find_target, hold_chat
+from burnish.errors import BurnishError, DataError
+from burnish.generation.sampling import Sampling
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chat")
+    make_workshop(folder)
+    return folder / "model"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the model is given: each prompt's text, the sampling and the seed. It answers 1, 2, 3 and so on."""
+    calls: list[dict[str, Any]] = []
+
+    def stream(_decoder: Any, prompt: Sequence[int], sampling: Sampling, *, seed: int) -> Iterator[int]:
+        tokenizer = calls_tokenizer[0]
+        calls.append({"prompt": tokenizer.backend.decode(prompt, skip_special_tokens=False), "seed": seed})
+        calls[-1]["sampling"] = sampling
+        yield from tokenizer.encode(str(len(calls)))
+
+    calls_tokenizer: list[Any] = []
+    load = burnish.load
+
+    def loaded(*args: Any, **options: Any) -> Any:
+        decoder, tokenizer = load(*args, **options)
+        calls_tokenizer[:] = [tokenizer]
+        return decoder, tokenizer
+
+    monkeypatch.setattr(module, "stream", stream)
+    monkeypatch.setattr(burnish, "load", loaded)
+    return calls
+
+
+def chat(model: Path, questions: Sequence[str], **options: Any) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    hold_chat(Target(model, device="cpu", compute_dtype="float32"), iter(questions), console, ChatOptions(**options))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_turns_are_remembered_until_reset(model: Path, asked: list[dict[str, Any]]) -> None:
+    out = chat(model, ["first?", "second?", "/reset", "third?"], system="Be brief.")
+    one, two, three = (call["prompt"] for call in asked)
+    assert "first?" in one
+    assert "first?" in two
+    assert "assistant\n1<|im_end|>" in two
+    assert "first?" not in three
+    assert all("Be brief." in prompt for prompt in (one, two, three)), "the system prompt stays"
+    assert "forgotten" in out
+
+
+def test_without_memory_each_question_stands_alone(model: Path, asked: list[dict[str, Any]]) -> None:
+    chat(model, ["first?", "second?"], memory=False)
+    assert "first?" not in asked[1]["prompt"]
+
+
+def test_a_new_system_prompt_begins_a_new_conversation(model: Path, asked: list[dict[str, Any]]) -> None:
+    out = chat(model, ["/system", "a?", "/system Speak French.", "b?", "/system"])
+    assert "no system prompt" in out
+    assert "system prompt: Speak French." in out
+    assert "Speak French." in asked[1]["prompt"]
+    assert "a?" not in asked[1]["prompt"]
+
+
+def test_every_answer_draws_anew_and_a_seed_repeats_them(model: Path, asked: list[dict[str, Any]]) -> None:
+    for options in ({"seed": 7}, {"seed": 7}, {}, {}):
+        chat(model, ["same?", "same?"], temperature=1.0, **options)
+    seeds = [call["seed"] for call in asked]
+    assert seeds[0] != seeds[1]
+    assert seeds[:2] == seeds[2:4]
+    assert len(set(seeds)) == 6
+
+
+def test_length_and_truncation_reach_the_sampling(model: Path, asked: list[dict[str, Any]]) -> None:
+    chat(model, ["?"], temperature=0.5, top_p=0.9, top_k=5, repetition_penalty=1.2, max_new_tokens=3)
+    found = asked[0]["sampling"]
+    assert (found.temperature, found.top_p, found.top_k) == (0.5, 0.9, 5)
+    assert (found.repetition_penalty, found.max_new_tokens) == (1.2, 3)
+
+
+@pytest.mark.parametrize("option", [{"top_p": 0.5}, {"top_k": 3}])
+def test_truncation_without_draws_is_an_error(option: dict[str, Any]) -> None:
+    with pytest.raises(BurnishError, match="--temperature"):
+        ChatOptions(**option)
+
+
+def test_commands_end_explain_and_are_not_questions(model: Path, asked: list[dict[str, Any]]) -> None:
+    out = chat(model, ["/help", "/rest", "/etc/passwd, what is it?", "//reset is a word", "/exit", "never asked"])
+    assert "no such command: /rest. /reset forgets" in out
+    assert ["/etc/passwd, what is it?" in asked[0]["prompt"], "\n/reset is a word" in asked[1]["prompt"]] == [True] * 2
+    assert len(asked) == 2
+
+
+def test_a_full_context_ends_a_question_and_not_the_chat_at_the_keyboard(
+    model: Path, asked: list[dict[str, Any]]
+) -> None:
+    out = chat(model, ["word " * 400, "short?"], keyboard=True)
+    assert "start a new one with /reset" in out
+    assert len(asked) == 1
+    with pytest.raises(DataError, match="leaves no room"):
+        chat(model, ["word " * 400, "short?"])
+
+
+def test_ctrl_c_stops_an_answer_and_forgets_its_question(
+    model: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering = module.stream
+
+    def interrupted(*args: Any, **options: Any) -> Iterator[int]:
+        yield from answering(*args, **options)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "stream", interrupted)
+    out = chat(model, ["long?", "next?"], keyboard=True)
+    assert "the question is forgotten" in out
+    assert "long?" not in asked[1]["prompt"]
+
+
+def test_a_seeded_chat_gives_the_same_text_twice(model: Path) -> None:
+    decoder, tokenizer = burnish.load(model, device="cpu", compute_dtype="float32")
+    sampling = Sampling(temperature=1.0, max_new_tokens=8)
+    one, two = (Chat(decoder, tokenizer, sampling=sampling, seed=3) for _ in range(2))
+    first = ["".join(one.ask("1 mod 3?")) for _ in range(2)]
+    assert first == ["".join(two.ask("1 mod 3?")) for _ in range(2)]
+    assert first[0] != first[1]
+
+
+@pytest.mark.parametrize("command", ["/top-p 0.5", "/top_p 7", "/Temperature 1", "/length2"])
+def test_what_looks_like_a_command_is_not_asked(command: str, model: Path, asked: list[dict[str, Any]]) -> None:
+    assert "no such command: " + command.split()[0].lower() in chat(model, [command])
+    assert not asked
+    chat(model, ["/usr/bin is what?"])
+    assert len(asked) == 1, "a path is a question"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]",
+        b'{"chat": []}',
+        b'{"chat": null, "chat_inputs": [], "model": "m"}',
+        b'{"chat": null, "chat_inputs": {}, "model": "m"}',
+        b"[" * 100_000,
+        b"\xff",
+    ],
+)
+def test_a_runs_record_that_is_broken_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(BurnishError, match=r"run\.json: not what a run writes"):
+        find_target(tmp_path)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_no_target(tmp_path: Path) -> None:
+    with pytest.raises(BurnishError, match="no such file or folder"):
+        find_target(tmp_path / ("x" * 5000))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_system_prompt_that_is_no_text_is_named(content: bytes | None, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    if content is None:
+        os.mkfifo(tmp_path / "system.txt")  # would never be read to its end
+    else:
+        (tmp_path / "system.txt").write_bytes(content)
+    run = {"chat": None, "system": "@prepare/system.txt", "chat_inputs": {"@prepare/system.txt": ["system.txt"]}}
+    run |= {"model": "model", "device": "cpu", "compute_dtype": "float32", "recipe": "recipe.yaml"}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    with pytest.raises(DataError, match=r"system\.txt"):
+        find_target(tmp_path)
