@@ -10,6 +10,7 @@ from burnish.datasets.examples import (
     Example,
     PreferenceExample,
     conversation_examples,
+    hold_out,
     labelled_examples,
     preference_examples,
     task_prompts,
@@ -201,6 +202,28 @@ def test_an_example_for_each_answer_that_is_written_differently_later(tokenizer:
     )
     assert example == examples[0]
     assert [reason.split(":")[0] for _, _, reason in report.cut] == ["one of its 2 examples left out"]
+
+
+def test_a_conversation_is_held_out_as_a_whole(tokenizer: Tokenizer) -> None:
+    """Its examples begin alike: a later one has the earlier one's answer in its prompt."""
+    rows = [
+        Conversation([USER, says(f"{row}"), USER, says("6")][: 4 if row % 3 else 2], place=PLACE) for row in range(9)
+    ]
+    rows[4] = replace(rows[4], fault="the answer is empty")
+    examples, _ = conversation_examples(rows, replace(tokenizer, chat_template=LAST_ONLY), max_length=999)
+    assert [example.conversation for example in examples] == [0, 1, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 7]
+    for seed in range(9):
+        for share, expected in ((0.0, 0), (0.05, 0), (0.25, 2), (0.5, 4), (0.99, 7)):
+            kept, heldout = hold_out(examples, share, seed=[seed])
+            apart = [{example.conversation for example in side} for side in (kept, heldout)]
+            assert not apart[0] & apart[1]
+            assert len(apart[1]) == expected
+            assert kept == [example for example in examples if example.conversation in apart[0]], "all, in their order"
+            assert sorted(kept + heldout, key=examples.index) == examples
+    assert hold_out(examples, 0.25, seed=[3]) == hold_out(examples, 0.25, seed=[3])
+    assert len({str(hold_out(examples, 0.25, seed=[seed])[1]) for seed in range(9)}) > 1
+    assert hold_out(examples[1:3], 0.5, seed=[0]) == (examples[1:3], []), "one conversation cannot be parted"
+    assert hold_out([], 0.5, seed=[0]) == ([], [])
 
 
 def test_only_the_answer_that_is_learned_needs_its_prompt(tokenizer: Tokenizer) -> None:

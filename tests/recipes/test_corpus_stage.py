@@ -140,7 +140,7 @@ def test_answers_before_and_after_each_training_are_kept_and_shown(recipe: Path)
     stages = text[: text.index("  - type: perplexity")]
     recipe.write_text(stages + "  - {type: sft, data: train.jsonl, heldout: 0.02}\n")
     _, shown = done(recipe)
-    assert "heldout 0.02 of 12 examples is none: no loss is measured" in shown
+    assert "heldout 0.02 of 12 conversations is none: no loss is measured" in shown
     assert "12 conversations to imitate teach a form of answer, no knowledge" in shown
     assert "of continued pre-training read" in shown
     folder = recipe.parent / "runs" / "corpus"

@@ -8,9 +8,11 @@ Notable choices:
   them once.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from burnish.datasets.answers import OnLong, check_carried, fit_answers, judged_tokens, learned_length
 from burnish.datasets.report import Account, DropError, Report, encode_all
@@ -21,10 +23,14 @@ from burnish.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sequence to imitate where `mask` is True; both have one entry a token."""
+    """A sequence to imitate where `mask` is True; both have one entry a token.
+
+    conversation: the number, among those that were encoded, of the conversation that it is an example of.
+    """
 
     tokens: list[int]
     mask: list[bool]
+    conversation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +120,24 @@ def conversation_examples(
         return examples
 
     groups, report = encode_all(conversations, encode)
-    examples = [example for group in groups for example in group]
+    examples = [replace(example, conversation=number) for number, group in enumerate(groups) for example in group]
     report.kept = len(examples)
     return examples, report
+
+
+def hold_out(examples: Sequence[Example], share: float, *, seed: Sequence[int]) -> tuple[list[Example], list[Example]]:
+    """The examples to train on, in their order, and those of a `share` of the conversations, drawn by `seed`.
+
+    A conversation is never parted: what one of its examples asks is in the next one's prompt, so that a loss on the
+    one would be of text that was learned. At least one conversation is left to train on.
+    """
+    conversations = sorted({example.conversation for example in examples})
+    order = np.random.default_rng(seed).permutation(len(conversations)).tolist()
+    n_heldout = min(round(len(conversations) * share), len(conversations) - 1)
+    place = {conversations[index]: place for place, index in enumerate(order)}
+    kept = [example for example in examples if place[example.conversation] >= n_heldout]
+    heldout = [example for example in examples if place[example.conversation] < n_heldout]
+    return kept, sorted(heldout, key=lambda example: place[example.conversation])
 
 
 def _fit(encoding: Encoding, account: Account, max_length: int, on_long: OnLong) -> Example:

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
 from burnish.errors import DataError
@@ -31,7 +30,7 @@ class SftStage(Prompted, TrainingStage):
     columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
     max_length: int = Field(2048, ge=2, description="longest example, in tokens")
     on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer examples")
-    heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the examples kept for measuring the loss")
+    heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the conversations kept for measuring the loss")
 
     def check(self, context: StageContext) -> None:
         from burnish.datasets.examples import conversation_examples
@@ -57,7 +56,7 @@ class SftStage(Prompted, TrainingStage):
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.datasets.batches import Steps, shuffled_steps
-        from burnish.datasets.examples import conversation_examples
+        from burnish.datasets.examples import conversation_examples, hold_out
         from burnish.datasets.rows import read_conversations
         from burnish.objectives.language_model import language_model
 
@@ -73,12 +72,10 @@ class SftStage(Prompted, TrainingStage):
                 f"max_length ({self.max_length}), add rows, or see why they were dropped: "
                 f"{context.folder / DATA_REPORT_FILE}"
             )
-        order = np.random.default_rng([context.seed, 1]).permutation(len(examples)).tolist()
-        n_heldout = min(round(len(examples) * self.heldout), len(examples) - 1)
-        if self.heldout and not n_heldout:
-            context.display.say(f"  heldout {self.heldout:g} of {len(examples)} examples is none: no loss is measured")
-        heldout = [examples[index] for index in order[:n_heldout]]
-        examples = [examples[index] for index in sorted(order[n_heldout:])]
+        examples, heldout = hold_out(examples, self.heldout, seed=[context.seed, 1])
+        if self.heldout and not heldout:
+            n_rows = len({example.conversation for example in examples})
+            context.display.say(f"  heldout {self.heldout:g} of {n_rows} conversations is none: no loss is measured")
         before = context.remembered("loss-before", lambda: self.loss(decoder, heldout))
         plan = shuffled_steps(
             len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
