@@ -98,6 +98,95 @@ def test_the_last_number_of_a_text(text: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # What is no number as a whole is not read in part.
+        ("0x10", None),
+        ("0b101", None),
+        ("2x4", None),
+        ("3x", None),
+        ("3i", None),
+        ("2π", None),
+        ("2π r", None),
+        (r"2\pi", None),
+        (r"2 \pi r", None),
+        ("3√2", None),
+        (r"3\sqrt{2}", None),
+        (r"\sqrt[3]{8}", None),
+        ("5²", None),
+        ("1.5f", None),
+        ("1.5e3x", None),
+        ("1e", None),
+        ("12ab34", None),
+        ("18h30", None),
+        ("7apples", None),
+        ("it is 4, or 0x10", None),  # nor replaced by an earlier one
+        # Factors.
+        ("1.5k", "1500"),
+        ("$1.5K", "1500"),
+        ("-2k", "-2000"),
+        ("5k-10k", "10000"),
+        ("1/2k", "500"),
+        ("1,234.5k", "1234500"),
+        ("2bn", "2000000000"),
+        ("€2Bn", "2000000000"),
+        ("3mn", "3000000"),
+        ("3mio", "3000000"),
+        ("1.5million", "1500000"),
+        ("$5m", "5000000"),
+        ("$5M or so", "5000000"),
+        ("$2B", "2000000000"),
+        ("£1.2t", "1200000000000"),
+        ("3万人", "30000"),
+        ("1.5亿", "150000000"),
+        ("3万5千", None),
+        # Two things at once.
+        ("300K", None),
+        ("5M", None),
+        ("5B", None),
+        ("5T", None),
+        ("5MM", None),
+        ("$5m, not $6", "6"),
+        ("$5m + y$", None),
+        # Units.
+        ("$5m$", "5"),
+        ("$18cm + y$", "18"),
+        ("5m", "5"),
+        ("12km", "12"),
+        ("12km/h", "12"),
+        ("5m²", "5"),
+        ("5m2", "5"),
+        ("5t2", None),
+        ("20°C", "20"),
+        ("-20C", "-20"),
+        ("68ºF", "68"),
+        ("5KG", "5"),
+        ("3kWh", "3"),
+        ("16GB", "16"),
+        ("75min", "75"),
+        ("10:30am", "30"),
+        ("the 3rd", "3"),
+        ("the 1980s", "1980"),
+        ("25¢", "25"),
+        ("25c", "25"),
+        ("5USD", "5"),
+        ("1.5e3 kg", "1500"),
+        ("3/4in", "3/4"),
+        ("**18**kg", "18"),
+        ("_It is 18_", "18"),
+        ("5кг", "5"),
+        ("答案是18个", "18"),
+        ("18円", "18"),
+        ("3千克", "3"),  # kilograms
+        ("18개", "18"),
+    ],
+)
+def test_what_a_number_runs_into(text: str, expected: str | None) -> None:
+    found = last_number(text)
+    assert (None if found is None else str(found.value)) == expected
+
+
+@pytest.mark.parametrize(
     ("completion", "answer", "right"),
     [
         ("#### 18", "18", True),
@@ -136,6 +225,30 @@ def test_the_last_number_of_a_text(text: str, expected: str | None) -> None:
         ("1e-7", Decimal("1E-7"), True),
         ("-0.0", 0, True),
         ("50 percent", "0.5", True),
+        ("50pct", "0.5", True),
+        # A word such as million is a unit where the other side has none.
+        ("3 million people", 3_000_000, True),
+        ("3 million people", "3", True),
+        ("3 million", "3 million", True),
+        ("1.5 Billion", "1,500 million", True),
+        ("5 hundred thousand", 500_000, True),
+        ("5 dozens", 60, True),
+        ("5 dozen", "5", True),
+        ("3 million", "3 billion", False),
+        ("3 million", "3%", False),
+        ("30 million", 3_000_000, False),
+        ("$2 bn", 2_000_000_000, True),
+        # Letters on the number are a part of it, on both sides.
+        ("1.5k", 1500, True),
+        ("1.5k", 1.5, False),
+        ("1500", "1.5k", True),
+        ("0", "0 eggs", True),
+        ("0x10", 0, False),
+        ("$5m", 5_000_000, True),
+        ("5m", 5_000_000, False),
+        ("5m", 5, True),
+        ("#### 2.5k, not 3", 2500, True),
+        ("#### 3√2", 3, False),
         ("<think>18</think> It is 19.", "18", False),
         ("<think>It is 18", "18", False),
         ("It is 18. <think>Or 19?", "18", True),
@@ -160,6 +273,7 @@ def test_the_key_of_the_row_can_be_named_and_must_hold_a_number() -> None:
         {"answer": [5]},
         {"answer": math.nan},
         {"answer": "3,5"},
+        {"answer": "0x10"},
     ):
         with pytest.raises(DataError, match=r"'answer': no number in"):
             NumberVerifier()("5", row)
@@ -207,3 +321,13 @@ def test_decimals_are_read_back_with_their_thousands_set_apart(value: Decimal) -
         found = answer_number(f"That makes {text}")
         assert found is not None
         assert found.value == Fraction(value)
+
+
+@given(st.integers(0, 10**6), st.text(alphabet="kKmMbBnexXπ²°%_ 0123", max_size=4))
+def test_what_is_read_begins_with_the_digits_that_are_written(value: int, behind: str) -> None:
+    """A number with something behind it is that number, a thousand or more of it, a longer one, or none."""
+    found = last_number(f"{value}{behind}")
+    if found is not None and not any(character.isdecimal() for character in behind) and value:
+        assert found.value / value in {1, 10**3, 10**6, 10**9}
+    if behind and behind[0] in "xXπ²":
+        assert found is None or any(character.isdecimal() for character in behind)

@@ -2,9 +2,11 @@
 
 Notable choices:
 - numbers are compared exactly, as fractions: 0.5, 1/2, .50 and 50% are one number, 0.333 is not 1/3;
-- a number is read whole or not at all: 2.5e16, 1 1/2 and 1.234,50 are one each, and 3,5 and 3.2.1 are none;
+- a number is read whole or not at all: 2.5e16, 1 1/2, 1.234,50 and 1.5k are one each, and 3,5 and 3.2.1 are none;
+- what the digits run into without a space is a unit or a factor such as k, or they are no number: 0x10, 3x, 2π;
 - nothing is evaluated: an answer is the number that is written, never an expression that has to be computed;
-- the unit does not count, and a percent sign is one where the other side has none: 25% is 25; parentheses are no minus;
+- the unit does not count, and percent and million are units where the other side has none: 25% is 25 and 1/4, 3 million
+  is 3 and 3,000,000; parentheses are no minus;
 - the text is read once from left to right, since what a model writes may be long.
 """
 
@@ -19,6 +21,7 @@ from typing import Any
 
 from burnish.errors import DataError
 from burnish.rewards.format import answer_block, without_thoughts
+from burnish.rewards.number_suffixes import HAN_FACTORS, UNSPACED, WORDS, factor
 from burnish.rewards.verdict import Verdict
 
 _MARK = "####"
@@ -28,11 +31,13 @@ _LARGEST_POWER = 400
 """Powers of ten beyond this are not read; a double has 308."""
 _MINUS = "\u2010\u2011\u2013\u2212\ufe63\uff0d-"  # hyphens, the en dash, and the minus sign with its forms
 _GROUP = "[,'\u2019_\u00a0\u2009\u202f]"  # what thousands are set apart by: 1,234 1'234 1_234 1\u202f234
+_HAN = "".join(HAN_FACTORS)
 _POWER = rf"[{{(]?(?:[+{_MINUS}]\s?)?\d{{1,9}}+[}})]?"
 _NUMBER = re.compile(
-    rf"""(?=[\d.+$€£¥₹{_MINUS}])(?<![\w.,^])              # not inside a word, another number or an exponent
+    rf"""(?=[\d.+$€£¥₹√{_MINUS}])(?<![^\W{UNSPACED}])(?<![.,^])  # not inside a word, another number or an exponent
          (?:(?<![\w)%])(?P<sign>[+{_MINUS}])(?P<gap>[ \u00a0])?)?  # a sign, unless something is subtracted from
-         (?:[$€£¥₹]\s?(?P<inner>[+{_MINUS}])?)?            # -$5 and $-5
+         (?P<currency>[$€£¥₹]\s?(?P<inner>[+{_MINUS}])?)?   # -$5 and $-5
+         (?P<root>√\s?(?:\[\d\])?\s?[{{(]?)?
          (?:(?P<whole>\d{{1,3}})[ \u00a0](?=\d{{1,3}}\s?[/\u2044]\s?\d))?  # 1 1/2
          (?P<value>
              (?:(?P<grouped>\d{{1,3}}(?:{_GROUP}\d{{3}}){{1,40}}(?:\.\d++)?
@@ -44,7 +49,10 @@ _NUMBER = re.compile(
            |\s?(?:[x×*·⋅]|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?(?P<times>{_POWER})
            |\s?(?:\^|\*\*)\s?(?P<power>{_POWER})
            |\s?[/\u2044]\s?(?P<over>\d++)(?![.,]?\d))?      # 3/4
-         (?P<percent>\s?\\?%|\s?per\ ?cent\b)?""",
+         (?:(?P<percent>\s?\\?%|\s?(?i:per\ ?cent|pct)\b)
+           |(?P<words>(?:\s(?i:{"|".join(WORDS)})s?\b){{1,3}})
+           |(?P<glued>\s?π|[^\W{UNSPACED}]++|(?!千[克米瓦卡焦])[{_HAN}]++(?:\d[\d{_HAN}]*+)?
+                     |√\s?(?:\[\d\])?\s?[{{(]?[\d.,]*+))?""",
     re.VERBOSE,
 )
 _FRACTION = re.compile(r"\\[dt]?frac(?:\{(-?\d++)\}\{(\d++)\}|(\d)(\d))")
@@ -58,19 +66,19 @@ _RAISED_POWER = re.compile("(?<=10)[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]++")
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it was written."""
+    """A number as it was written. scale: what a percent sign or a word such as million multiplies it with."""
 
     value: Fraction
-    percent: bool = False
+    scale: Fraction = Fraction(1)
 
     def equals(self, other: "Number") -> bool:
-        """The same number; a percentage is compared with a plain one by its digits or by its value."""
-        if self.value == other.value:
+        """The same number; where one side alone has a scale it may be a unit: 25% is 25 and 1/4, but not 25 million."""
+        if self.value == other.value and (self.scale == other.scale or 1 in (self.scale, other.scale)):
             return True
-        return self.percent != other.percent and self._share() == other._share()
+        return self.value * self.scale == other.value * other.scale
 
-    def _share(self) -> Fraction:
-        return self.value / 100 if self.percent else self.value
+    def __str__(self) -> str:
+        return f"{self.value}" if self.scale == 1 else f"{self.value} × {self.scale}"
 
 
 def last_number(text: str) -> Number | None:
@@ -113,7 +121,7 @@ class NumberVerifier:
             return Verdict(False, "no number", "the completion has no number")
         if found.equals(expected):
             return Verdict(True, "correct")
-        return Verdict(False, "wrong number", f"answered {found.value}, expected {expected.value}")
+        return Verdict(False, "wrong number", f"answered {found}, expected {expected}")
 
     def verify_many(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         """Judge `completions[i]` against `rows[i]`."""
@@ -146,14 +154,23 @@ def _plain(text: str) -> str:
     """The text with what TeX and typography write of a number as plain characters."""
     text = _FRACTION.sub(lambda found: f" {found[1] or found[3]}/{found[2] or found[4]}", text)
     text = _RAISED_POWER.sub(lambda found: "^" + found[0].translate(_RAISED), text)
-    for written, plain in (("{,}", ","), ("\\,", "\u2009"), *_VULGAR.items()):
+    for written, plain in (("{,}", ","), ("\\,", "\u2009"), ("\\pi", "π"), ("\\sqrt", "√"), *_VULGAR.items()):
         text = text.replace(written, plain)
     return text
 
 
 def _read(match: re.Match[str]) -> Number | None:
-    """The number that was found; None where it is too long, divided by zero, or a power of another base than ten."""
-    if len(match["value"]) > _LONGEST or len(match["over"] or "") > _LONGEST:
+    """The number that was found.
+
+    None where it is too long, divided by zero, a root, a power of another base than ten, or goes on as a word.
+    """
+    times = _factor(match)
+    if (
+        times is None
+        or match["root"] is not None
+        or len(match["value"]) > _LONGEST
+        or len(match["over"] or "") > _LONGEST
+    ):
         return None
     value = Fraction(_digits(match))
     power = 0
@@ -170,13 +187,33 @@ def _read(match: re.Match[str]) -> Number | None:
         power = _integer(match["e"] or match["times"])
     if abs(power) > _LARGEST_POWER:
         return None
-    value *= Fraction(10) ** power
+    value *= times * Fraction(10) ** power
     if match["whole"] is not None:
         if value >= 1:
             return None
         value += int(match["whole"])
     negative = _is_minus(match["inner"]) != (_is_minus(match["sign"]) and not _is_dash(match))
-    return Number(-value if negative else value, match["percent"] is not None)
+    return Number(-value if negative else value, _scale(match))
+
+
+def _factor(match: re.Match[str]) -> int | None:
+    """What the letters right behind the digits multiply them with; None if they make them no number."""
+    glued = match["glued"]
+    if glued is None:
+        return 1
+    money, plain = (factor(glued, money=money) for money in (True, False))
+    behind = match.string[match.end() :].partition("\n")[0]
+    if match["currency"] is None or behind.startswith("$"):
+        return plain
+    # With another $ in the line the first one may begin a formula.
+    return money if money == plain or "$" not in behind else None
+
+
+def _scale(match: re.Match[str]) -> Fraction:
+    if match["percent"] is not None:
+        return Fraction(1, 100)
+    words = (match["words"] or "").casefold().split()
+    return Fraction(math.prod(WORDS[word if word in WORDS else word.removesuffix("s")] for word in words))
 
 
 def _digits(match: re.Match[str]) -> str:
