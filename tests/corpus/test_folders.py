@@ -41,6 +41,16 @@ FILES = {
         ".txt file that cannot be read",
         "ends early",
     ),
+    "rows of something else": (
+        "chats.jsonl",
+        b'{"messages": []}\n' * 9,
+        '.jsonl file without text in "text"',
+        "line 1: \"text\" is missing; the row has 'messages'",
+    ),
+    "rows with another column": ("old.ndjson", b'{"texts": "A"}', '.ndjson file without text in "text"', '"texts"?'),
+    "packed rows": ("log.jsonl.gz", gzip.compress(b'{"at": 1}\n{\n'), '.jsonl file without text in "text"', "'at'"),
+    "texts that are none": ("ids.jsonl", b'{"text": 4}\n', '.jsonl file without text in "text"', "text is 4"),
+    "no rows": ("list.jsonl", b"[1, 2]", '.jsonl file without text in "text"', "expected a JSON object"),
     "no Parquet": ("rows.parquet", b"text", ".parquet file that cannot be read", "not a Parquet file"),
 }
 
@@ -150,3 +160,31 @@ def test_a_summary_names_some_and_the_rows_all(tmp_path: Path) -> None:
         "1 .png file: bad\\xff.png",
     ]
     assert [row["file"] for row in rows(skipped)] == [*(f"{i}.pdf" for i in range(9)), "bad\\xff.png"]
+
+
+def test_a_file_of_rows_is_skipped_in_a_folder_only_and_only_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("A text.", encoding="utf-8")
+    chats = tmp_path / "chats.jsonl"
+    chats.write_text('{"messages": []}\n', encoding="utf-8")
+    assert len(read_documents(tmp_path)) == 1
+    for named in (chats, tmp_path / "*.jsonl", [chats, tmp_path], [tmp_path, chats]):
+        with pytest.raises(DataError, match=r'chats\.jsonl:1: "text" is missing'):
+            read_documents(named)
+    # A file of documents with a bad row among them is mended, not left out, and not read in part.
+    (tmp_path / "mixed.jsonl").write_text('{"text": "B"}\n{"text": null}\n{\n', encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_documents(tmp_path)
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        f"{tmp_path / 'mixed.jsonl'}:{line}" for line in (2, 3)
+    ]
+
+
+def test_parquet_without_a_text_column_is_skipped_in_a_folder(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist([{"body": "A"}]), tmp_path / "rows.parquet")
+    (tmp_path / "good.txt").write_text("A text.", encoding="utf-8")
+    skipped: list[Skipped] = []
+    assert len(read_documents(tmp_path, skipped=skipped)) == 1
+    assert counts(skipped) == {'.parquet file without text in "text"': 1}
+    assert len(read_documents(tmp_path, text_key="body")) == 2

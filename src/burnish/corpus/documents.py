@@ -67,33 +67,40 @@ def read_documents(
 
     Raises:
         DataError: listing rows, and files that were named, that cannot be read, with reason and fix; or there is no
-            document.
+            document. Of a file in a folder rows are only listed if others of it are documents: else it is no file of
+            documents, and skipped as a whole.
     """
-    documents = []
-    problems = Problems()
+    documents: list[Document] = []
+    problems, of_skipped = Problems(), Problems()
     skipped = [] if skipped is None else skipped
     for file, name, in_folder in _files(paths, skipped):
-        rows_with_problems = problems.count
+        found: list[Document] = []
+        bad_rows = Problems()
+        why_not: tuple[str, str] | None = None
         try:
-            found = list(_documents_of(file, name, text_key, id_key, problems))
-            if (
-                in_folder
-                and not any(document.text.strip() for document in found)
-                and problems.count == rows_with_problems
-            ):
-                skipped.append(Skipped(file, name, "empty file"))
-                continue
-            documents += found
+            for document in _documents_of(file, name, text_key, id_key, bad_rows):
+                found.append(document)
+            if not found and bad_rows.count:
+                why_not = f'{suffix_of(file)} file without text in "{text_key}"', bad_rows.first()
+            elif not bad_rows.count and not any(document.text.strip() for document in found):
+                why_not = "empty file", ""
         except _UnreadableError as error:
             if not in_folder:
                 raise
-            skipped.append(Skipped(file, name, error.kind, error.advice))
+            why_not = error.kind, error.advice
         except DataError as error:
-            if not in_folder or problems.count > rows_with_problems:
+            if not in_folder or (found and bad_rows.count):
                 raise
-            skipped.append(Skipped(file, name, f"{suffix_of(file)} file that cannot be read", _reason(error, file)))
+            why_not = f"{suffix_of(file)} file that cannot be read", _reason(error, file)
+        if why_not is not None and in_folder:
+            skipped.append(Skipped(file, name, *why_not))
+            of_skipped.extend(bad_rows)
+        else:
+            documents += found
+            problems.extend(bad_rows)
     problems.raise_if_any()
     if not documents:
+        of_skipped.raise_if_any()
         named = ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
         passed_over = "\nNot read:\n" + describe(skipped) if skipped else ""
         raise DataError(
@@ -171,10 +178,12 @@ def _documents_of(file: Path, name: str, text_key: str, id_key: str, problems: P
 
 
 def _files(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
-    """Yield each file once: its path, its name relative to the folder it was found in, and whether that is one."""
+    """Yield each file once: its path, its name in the folder it was found in, and whether nothing else names it."""
     seen: set[Path] = set()
     named = {Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)}
-    for path in expand(paths):
+    expanded = expand(paths)
+    themselves = {path.resolve() for path in expanded if not path.is_dir()}
+    for path in expanded:
         if path.name.startswith(".") and path not in named:
             found: list[tuple[Path, str] | Skipped] = [Skipped(path, path.name, "hidden file")]
         elif not path.is_dir():
@@ -195,7 +204,7 @@ def _files(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> 
                 skipped.append(Skipped(*one, "file that is there twice", "it is read once"))
             else:
                 seen.add(resolved)
-                yield *one, path.is_dir()
+                yield *one, resolved not in themselves
 
 
 def _reason(error: DataError, file: Path) -> str:

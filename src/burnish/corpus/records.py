@@ -69,6 +69,17 @@ class Problems:
         self.count += 1
         self._lines.setdefault((str(file), reason), []).append(line)
 
+    def extend(self, others: "Problems") -> None:
+        """Add those of another file, behind these."""
+        self.count += others.count
+        for place, lines in others._lines.items():
+            self._lines.setdefault(place, []).extend(lines)
+
+    def first(self) -> str:
+        """The first reason, with its line."""
+        (_, reason), lines = next(iter(self._lines.items()))
+        return f"line {lines[0]}: {reason}"
+
     def raise_if_any(self) -> None:
         """Raise a DataError that lists the problems, if there are any."""
         if not self.count:
