@@ -13,14 +13,11 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "recipes"))
-
-from workshop import RECIPE, make_workshop
-
 from burnish import cli
 from burnish.console.display import Display
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
+from workshop import RECIPE, make_workshop
 
 USER = {"role": "user", "content": "a"}
 COMMANDS = [

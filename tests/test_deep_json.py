@@ -10,7 +10,7 @@ from burnish.lab.notebook import Notebook
 from burnish.recipes.schema import gold
 from burnish.runs import lock
 from burnish.runs.lineage import stages_behind
-from burnish.runs.record import read_object, read_run
+from burnish.runs.record import read_run, require_object
 
 DEEP = "[" * 100_000
 
@@ -21,7 +21,7 @@ def test_a_run_folder_says_which_file_it_is(tmp_path: Path) -> None:
     for file in (tmp_path / "summary.json", stage / "stage.json"):
         file.write_text(DEEP)
         with pytest.raises(DataError, match=rf"{file.name}: cannot be read"):
-            read_object(file)
+            require_object(file)
     with pytest.raises(DataError, match=r"stage\.json: cannot be read"):
         stages_behind(stage / "model")
     with pytest.raises(DataError, match=r"summary\.json: cannot be read"):

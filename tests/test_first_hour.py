@@ -11,14 +11,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "recipes"))
-
-from workshop import tiny_tokenizer
-
 import burnish
 from burnish import cli
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from workshop import tiny_tokenizer
 
 README = Path(__file__).parents[1] / "README.md"
 

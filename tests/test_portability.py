@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from recipes.workshop import SAME_BITS, make_workshop
+from workshop import SAME_BITS, make_workshop
 
 WITHOUT_POSIX = """
 import builtins

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from workshop import make_workshop
 
 import burnish
 from burnish.console import chat as module
 from burnish.console.chat import Chat, ChatOptions, Target, find_target, hold_chat
 from burnish.errors import BurnishError, DataError
 from burnish.generation.sampling import Sampling
+from workshop import make_workshop
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.text.chat import encode_prompt
 from burnish.text.tokenizer import Tokenizer
-from recipes.workshop import tiny_tokenizer
 from tiny_models import TINY
+from workshop import tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

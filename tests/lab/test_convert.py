@@ -14,9 +14,6 @@ from burnish.nn.conversion import with_kv_heads
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
-
 from workshop import SAME_BITS, make_workshop
 
 RECIPE = (

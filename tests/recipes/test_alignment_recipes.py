@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import make_workshop
 
 from burnish.console.display import Display
 from burnish.datasets.rows import read_conversations, read_preferences, read_tasks
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
+from workshop import make_workshop
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("heldout.jsonl", "pairs.jsonl", "prompts.jsonl", "sft.jsonl")

@@ -1,12 +1,12 @@
 """A chat whose template leaves out what was said is refused, not answered without it."""
 
 import pytest
-from workshop import CHATML, make_workshop
 
 import burnish
 from burnish.console.chat import Chat
 from burnish.errors import DataError
 from burnish.generation.sampling import Sampling
+from workshop import CHATML, make_workshop
 
 
 def test_a_system_prompt_that_the_template_leaves_out(tmp_path_factory: pytest.TempPathFactory) -> None:

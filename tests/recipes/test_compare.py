@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
 from burnish.checkpoints import save_reward_model
@@ -19,6 +18,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.runs.lineage import stages_behind
 from chat_server import chat_server
+from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 RECIPE = (
     "name: compared"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from workshop import SAME_BITS, make_workshop
 
 from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
+from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
     "name: corpus"

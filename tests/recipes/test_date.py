@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import CHATML, SAME_BITS, make_workshop
 
 from burnish.recipes.plan import planned as plan
 from burnish.recipes.plan.planned import Plan, make_plan
@@ -14,6 +13,7 @@ from burnish.recipes.runner.running import preview, run
 from burnish.recipes.stages.sft import SftStage
 from burnish.runs.names import RUN_FILE
 from burnish.text.chat import render
+from workshop import CHATML, SAME_BITS, make_workshop
 
 RECIPE = (
     "name: dated"

@@ -1,22 +1,18 @@
 """A dry run refuses what a later stage would refuse, says what it cannot know yet, and leaves nothing behind."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import SAME_BITS, make_workshop
-
 from burnish.errors import BurnishError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run
 from burnish.recipes.schema.gold import FILE as GOLD_FILE
 from burnish.rewards.sql import SqlVerifier
+from workshop import SAME_BITS, make_workshop
 
 VERIFIER = "{type: sql, database: numbers.duckdb}"
 STAGES = {

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import SAME_BITS, make_workshop
-
 from burnish import cli
 from burnish.console.display import Display
 from burnish.errors import BurnishError
@@ -25,6 +21,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.work import Work
 from burnish.recipes.runner.running import run, works
 from burnish.training.events import read_events
+from workshop import SAME_BITS, make_workshop
 
 TRAINING = "training: {epochs: 1.5, batch_size: 4, micro_batch_tokens: 256}"
 RECIPE = f"""name: small{SAME_BITS}stages:

@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 from torch import Tensor
-from workshop import make_workshop
 
 from burnish.console.display import Bar, Display
 from burnish.errors import BurnishError, DataError, RecipeError
@@ -21,6 +20,7 @@ from burnish.objectives.grpo import GRPO, group_advantages
 from burnish.recipes.runner.running import run
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.training.events import read_events
+from workshop import make_workshop
 
 REWARD = """
 from pathlib import Path

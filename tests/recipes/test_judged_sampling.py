@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.checkpoints import save_reward_model
@@ -18,6 +17,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
 from burnish.recipes.stages.sample import SampleStage
 from chat_server import ChatServer, chat_server
+from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
     "name: online"

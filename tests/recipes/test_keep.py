@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from workshop import SAME_BITS, make_workshop
 
 from burnish.console.chat import find_target
 from burnish.console.display import Display
@@ -21,6 +20,7 @@ from burnish.recipes.runner import running as runner
 from burnish.recipes.runner.clean import clean
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.running import preview, run
+from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
     "name: chain"

@@ -9,11 +9,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from workshop import RECIPE, make_workshop
 
 from burnish.console.display import Display
 from burnish.recipes.runner.running import run
 from burnish.training.events import read_events
+from workshop import RECIPE, make_workshop
 
 ON_THE_WAY = ("03-cpt/model/model.safetensors", "04-sft/model/model.safetensors")
 """What a run that keeps only what is needed has removed at its end."""

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from test_kill import products, run_and_kill, run_to_the_end, server, steps_done
-from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 import burnish
 from burnish.console.display import Display
@@ -19,6 +18,7 @@ from burnish.nn.scalar import ScalarModel
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.training.events import read_events
+from workshop import SAME_BITS, make_workshop, tiny_tokenizer
 
 __all__ = ["server"]
 

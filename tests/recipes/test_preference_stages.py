@@ -9,7 +9,6 @@ import pytest
 import torch
 from test_kill import kill_often, products, run_to_the_end, server, steps_done  # noqa: F401
 from torch import Tensor
-from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.console.display import Display
@@ -24,6 +23,7 @@ from burnish.recipes.stages.kto import KtoStage, other_rows
 from burnish.text.chat import encode_conversation
 from burnish.text.tokenizer import Tokenizer
 from tiny_models import tiny_decoder
+from workshop import SAME_BITS, make_workshop
 
 HEAD = (
     "name: numbers"

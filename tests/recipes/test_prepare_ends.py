@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from workshop import SAME_BITS, make_workshop
 
 # A child that ignores SIGTERM, another in a session of its own whose parent has ended, and a script that waits.

@@ -1,15 +1,10 @@
 """A system prompt that the recipe says once reaches every row that has none, and chat; it is part of the keys."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import SAME_BITS, make_workshop
 
 from burnish.console.chat import find_target
 from burnish.console.display import Display
@@ -17,6 +12,7 @@ from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, T
 from burnish.recipes.plan.planned import Plan, make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.schema.prompted import _with_system
+from workshop import SAME_BITS, make_workshop
 
 ASKED: list[dict[str, Any]] = [{"role": "user", "content": "q"}]
 ANSWER: list[dict[str, Any]] = [{"role": "assistant", "content": "a"}]

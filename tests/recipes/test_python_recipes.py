@@ -8,15 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import RECIPE, make_workshop
-
 import burnish
 from burnish import cli
 from burnish.console.display import Display
 from burnish.errors import RecipeError
 from burnish.recipes.plan.planned import make_plan
+from workshop import RECIPE, make_workshop
 
 
 def test_a_dict_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from test_kill import kill_often, products, run_to_the_end, server, steps_done  # noqa: F401
-from workshop import SAME_BITS, make_workshop
 
 import burnish
 from burnish.console.display import Display
@@ -22,6 +21,7 @@ from burnish.recipes.stages.reward_model import measure
 from burnish.rewards.functions import Sample
 from burnish.rewards.learned import by_reward_model
 from tiny_models import tiny_decoder
+from workshop import SAME_BITS, make_workshop
 
 HEAD = (
     "name: numbers"

@@ -13,10 +13,6 @@ import duckdb
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import tiny_tokenizer
-
 import burnish
 from burnish.console.display import Display
 from burnish.errors import BurnishError
@@ -26,6 +22,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run
 from burnish.recipes.starters import Answers, Template, create
 from burnish.recipes.starters.database import read_schema
+from workshop import tiny_tokenizer
 
 SMALL = ["device=cpu", "compute_dtype=float32", "threads=1"]
 

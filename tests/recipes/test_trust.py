@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workshop import RECIPE, make_workshop
-
 from burnish.errors import BurnishError, RecipeError
 from burnish.recipes.plan.planned import Plan, make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.runner.trust import ask_once, requests, state_folder
 from burnish.recipes.schema.python_files import check_function, imported_packages
+from workshop import RECIPE, make_workshop
 
 GRPO = """
   - type: grpo

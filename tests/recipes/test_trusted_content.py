@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from rich.console import Console
-from workshop import SAME_BITS, make_workshop
 
 from burnish.console.display import Display
 from burnish.errors import BurnishError
@@ -23,6 +22,7 @@ from burnish.recipes.runner import running as runner
 from burnish.recipes.runner.clean import clean
 from burnish.recipes.runner.running import preview, run
 from burnish.runs.memory import Sampler
+from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
     "name: numbers"

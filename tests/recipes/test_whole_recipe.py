@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import make_workshop
 
 import burnish
 from burnish.console.display import Display
@@ -19,6 +18,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
 from burnish.runs.lock import run_lock
+from workshop import make_workshop
 
 FORBID_SOCKETS = """
 import socket

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from workshop import SAME_BITS, make_workshop
 
 from burnish.checkpoints.origin import Origin, origin
 from burnish.console.display import Display
 from burnish.recipes.runner.running import run
 from burnish.report.card import model_card
+from workshop import SAME_BITS, make_workshop
 
 RECIPE = {"name": "handbook", "model": "models/base", "seed": 1}
 KNOWN = Origin("apache-2.0", repository="HuggingFaceTB/SmolLM2-135M-Instruct", languages=("en",))

@@ -71,7 +71,7 @@ def test_a_reward_model_scores_each_conversation_at_its_end() -> None:
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
     from burnish.text.chat import encode_conversation
-    from recipes.workshop import tiny_tokenizer
+    from workshop import tiny_tokenizer
 
     tokenizer = tiny_tokenizer()
     config = DecoderConfig(
