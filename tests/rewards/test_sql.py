@@ -22,6 +22,8 @@ from burnish.errors import BurnishError, DataError
 from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards import sql_sandbox, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
+from burnish.rewards.sql_results import results_equal
+from burnish.rewards.sql_worker import Nanoseconds
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -102,6 +104,56 @@ class TestReading:
             assert value == expected, expression
             assert type(value) is type(expected), expression
         assert sandbox.execute("select 'nan'::double").rows[0][0] != 0.0
+
+    def test_nanoseconds_survive_wherever_they_stand(self, sandbox: SqlSandbox) -> None:
+        moment = datetime.datetime(2013, 7, 4, 5, 6, 7, 8)
+        fine = Nanoseconds(moment, 9)
+        written = "'2013-07-04 05:06:07.000008009'::timestamp_ns"
+        expressions: dict[str, Any] = {
+            written: fine,
+            "'2013-07-04 05:06:07.000008'::timestamp_ns": moment,
+            "'2013-07-04'::timestamp_ns": datetime.datetime(2013, 7, 4),
+            "'05:06:07.000008009'::time_ns": Nanoseconds(moment.time(), 9),
+            "'24:00:00'::time_ns": "24:00:00",
+            "null::timestamp_ns": None,
+            "'infinity'::timestamp_ns": "infinity",
+            f"[{written}, null]": [fine, None],
+            f"array_value({written})": [fine],
+            f"{{'size': {written}, 'a \"b\"': 1, 'timestamp_ns': 2}}": {"size": fine, 'a "b"': 1, "timestamp_ns": 2},
+            f"[{{'x': [{written}]}}]": [{"x": [fine]}],
+            f"map {{{written}: 1, {written.replace('8009', '8010')}: 2}}": {fine: 1, Nanoseconds(moment, 10): 2},
+            f"map {{'k': {written}}}": {"k": fine},
+            f"row(1, {written})": [1, fine],
+            f"union_value(u := {written})": moment,  # a union is left as Python has it
+            f"map {{[1]: {written}}}": {"key": [[1]], "value": [moment]},  # and so is a map with nested keys
+        }
+        for end in ("", ";", "; -- done;", " -- done"):
+            result = sandbox.execute("select 1 as a, 2 as a, " + ", ".join(expressions) + end)
+            assert result.error is None
+            assert result.columns[:2] == ("a", "a")
+            assert result.types[2] == "TIMESTAMP_NS"
+            for expression, value, expected in zip(expressions, result.rows[0][2:], expressions.values(), strict=True):
+                assert value == expected, expression
+                assert type(value) is type(expected), expression
+        (zoned,) = sandbox.execute(f"select {written}::timestamptz_ns").rows[0]
+        assert (zoned.moment.timestamp(), zoned.nanoseconds) == (
+            moment.replace(tzinfo=zoned.moment.tzinfo).timestamp(),
+            9,
+        )
+        assert str(fine) == "2013-07-04 05:06:07.000008009"
+        assert str(zoned).startswith("2013-07-04 05:06:07.000008009+")
+        ordered = sandbox.execute("from range(3) t(i) select make_timestamp_ns(i) order by i desc")
+        assert [getattr(row[0], "nanoseconds", 0) for row in ordered.rows] == [2, 1, 0]
+
+    def test_a_nanosecond_is_a_difference(self, sandbox: SqlSandbox) -> None:
+        query = "select '2013-07-04 05:06:07.00000800{}'::{}"
+        gold = sandbox.execute(query.format(9, "timestamp_ns"))
+        for digit, kind, equal in ((9, "timestamp_ns", True), (8, "timestamp_ns", False), (9, "timestamp", False)):
+            assert results_equal(sandbox.execute(query.format(digit, kind)), gold, ordered=False) == equal
+        whole = sandbox.execute(query.format(0, "timestamp_ns"))
+        assert results_equal(sandbox.execute(query.format(0, "timestamp")), whole, ordered=False), (
+            "as types of numbers do"
+        )
 
 
 ATTACKS = {
@@ -296,6 +348,9 @@ class TestAttacks:
             {"columns": [], "rows": [[{"a": 1, "b": 2}]], "seconds": 0},
             {"columns": [], "rows": [[{"nothing known": 1}]], "seconds": 0},
             {"columns": [], "rows": [[{"decimal": "x"}]], "seconds": 0},
+            {"columns": [], "rows": [[{"nanoseconds": [{"datetime": "2013-07-04"}, 1000]}]], "seconds": 0},
+            {"columns": [], "rows": [[{"nanoseconds": [1, 1]}]], "seconds": 0},
+            {"columns": [], "rows": [[{"nanoseconds": []}]], "seconds": 0},
             {"error": "x", "seconds": None},
         ],
     )

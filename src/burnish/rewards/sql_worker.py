@@ -11,6 +11,7 @@ Started by `SqlSandbox` as a script of its own, never imported into the parent f
 - A statement passes only if the parser finds exactly one and calls it a SELECT (which WITH, VALUES, FROM, TABLE,
   UNPIVOT, DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression. A PIVOT that has to look up
   its columns is several statements to DuckDB; it passes if it can stand in a FROM clause, where only a query can.
+- Nanoseconds, which DuckDB cuts off for Python, come as text: a query whose result has any runs once more, with casts.
 - Time is the processor's: a machine that is busy with other work makes no query fail. The clock on the wall is the
   parent's backstop for a worker that hangs.
 """
@@ -21,11 +22,13 @@ import decimal
 import json
 import math
 import os
+import re
 import signal
 import struct
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from typing import IO, Any
 
 MAX_REPLY_BYTES = 16 * 2**20
@@ -35,6 +38,23 @@ _MAX_JSON_INT = 2**53
 _GRACE_SECONDS = 0.25  # processor time for an interrupt to take effect before the kernel ends the process
 # Address space that Python, DuckDB's code and its allocator map before a query needs any.
 _BASE_ADDRESS_SPACE = 1536 * 2**20
+
+
+_NANOSECOND_TYPES = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS")
+_MOMENT = re.compile(r"(?P<day>\d{4}-\d\d-\d\d )?(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>[+-].*)?")
+
+
+@dataclass(frozen=True)
+class Nanoseconds:
+    """A moment that is finer than Python's: `moment` to the microsecond, and the 1 to 999 nanoseconds behind it."""
+
+    moment: datetime.datetime | datetime.time
+    nanoseconds: int
+
+    def __str__(self) -> str:
+        text = self.moment.isoformat(timespec="microseconds").replace("T", " ")
+        end = text.index(".") + 7
+        return f"{text[:end]}{self.nanoseconds:03}{text[end:]}"
 
 
 def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
@@ -108,6 +128,12 @@ def decode(value: Any, depth: int = 0) -> Any:
     ((kind, content),) = value.items()
     if kind == "map":
         return {decode(key, depth + 1): decode(item, depth + 1) for key, item in content}
+    if kind == "nanoseconds":
+        encoded, nanoseconds = content
+        moment = decode(encoded, depth + 1)
+        if not isinstance(moment, (datetime.datetime, datetime.time)) or nanoseconds not in range(1, 1000):
+            raise ValueError("no moment with nanoseconds")
+        return Nanoseconds(moment, nanoseconds)
     if kind == "interval":
         days, seconds, microseconds = content
         return datetime.timedelta(days=days, seconds=seconds, microseconds=microseconds)
@@ -274,11 +300,104 @@ def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[str], li
     if kind != duckdb.StatementType.SELECT and not (kind == duckdb.StatementType.MULTI and _is_query(cursor, sql)):
         raise _RefusedError(f"only a statement that reads is allowed, not {str(kind).rsplit('.', 1)[-1]}")
     cursor.execute(statements[0])
+    columns, types = [column[0] for column in cursor.description], [column[1] for column in cursor.description]
+    if any(map(_has_nanoseconds, types)):
+        cursor.execute(_with_text(cursor, sql, types))
     rows = cursor.fetchmany(max_rows + 1)
     if len(rows) > max_rows:
         raise _RefusedError(f"the result has more than {max_rows} rows")
-    columns, types = [column[0] for column in cursor.description], [str(column[1]) for column in cursor.description]
-    return columns, types, [encode(row) for row in rows]
+    encoded: list[object] = [[_encode_as(kind, value) for kind, value in zip(types, row, strict=True)] for row in rows]
+    return columns, [str(kind) for kind in types], encoded
+
+
+def _has_nanoseconds(kind: Any) -> bool:
+    """Whether values of a DuckDB type hold nanoseconds that its Python values lack.
+
+    Unions, and maps whose keys are nested, are left as they are.
+    """
+    return str(kind) in _NANOSECOND_TYPES or any(map(_has_nanoseconds, _parts(kind).values()))
+
+
+def _parts(kind: Any) -> dict[str, Any]:
+    """The types that a nested type is made of, by name where they have one, else by place."""
+    if kind.id in ("list", "array"):
+        return {"0": kind.children[0][1]}
+    if kind.id == "struct":
+        return dict(kind.children)
+    if kind.id == "tuple" or (kind.id == "map" and not _parts(kind.children[0][1])):
+        return {str(place): child for place, (_, child) in enumerate(kind.children)}
+    return {}
+
+
+def _as_text(kind: Any) -> str:
+    """The name of a type with VARCHAR in place of what holds nanoseconds."""
+    if not _has_nanoseconds(kind):
+        return str(kind)
+    parts = {name: _as_text(part) for name, part in _parts(kind).items()}
+    if kind.id == "list":
+        return f"{parts['0']}[]"
+    if kind.id == "array":
+        return f"{parts['0']}[{kind.children[1][1]}]"
+    if kind.id == "struct":
+        fields = ('"' + name.replace('"', '""') + f'" {part}' for name, part in parts.items())
+        return f"struct({', '.join(fields)})"
+    return f"{kind.id}({', '.join(parts.values())})" if parts else "VARCHAR"
+
+
+def _with_text(cursor: Any, sql: str, types: list[Any]) -> str:
+    """The query with all that holds nanoseconds cast to text."""
+    import duckdb
+
+    names = [f"c{place}" for place in range(len(types))]
+    casts = [
+        f"{name}::{_as_text(kind)}" if _has_nanoseconds(kind) else name for name, kind in zip(names, types, strict=True)
+    ]
+    while True:
+        query = f"select {', '.join(casts)} from (\n{sql}\n) as query({', '.join(names)})"
+        try:
+            cursor.extract_statements(query)
+        except duckdb.Error:
+            sql, end, _ = sql.rpartition(";")  # it may end with one, and a comment may follow
+            if not end:
+                raise
+        else:
+            return query
+
+
+def _encode_as(kind: Any, value: Any, depth: int = 0) -> object:
+    """`encode` for a value in which nanoseconds have become text."""
+    if value is None or depth > _MAX_DEPTH or not _has_nanoseconds(kind):
+        return encode(value, depth)
+    parts = _parts(kind)
+    if kind.id in ("list", "array"):
+        return [_encode_as(parts["0"], item, depth + 1) for item in value]
+    if kind.id == "tuple":
+        return [_encode_as(part, item, depth + 1) for part, item in zip(parts.values(), value, strict=True)]
+    if kind.id == "struct":
+        return {"map": [[name, _encode_as(part, value[name], depth + 1)] for name, part in parts.items()]}
+    if kind.id == "map":
+        of_key, of_item = parts.values()
+        entries = value.items()
+        return {
+            "map": [[_encode_as(of_key, key, depth + 1), _encode_as(of_item, item, depth + 1)] for key, item in entries]
+        }
+    return _encode_moment(value)
+
+
+def _encode_moment(text: str) -> object:
+    """A moment as DuckDB writes it; one that Python has no value for, such as infinity or 24:00:00, stays text."""
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return text
+    fraction = (found["fraction"] or "").ljust(9, "0")
+    written = f"{found['day'] or ''}{found['time']}.{fraction[:6]}{found['zone'] or ''}"
+    kind = "datetime" if found["day"] else "time"
+    try:
+        _FROM_TEXT[kind](written)
+    except ValueError:
+        return text
+    moment = {kind: written}
+    return {"nanoseconds": [moment, int(fraction[6:])]} if int(fraction[6:]) else moment
 
 
 def _is_query(cursor: Any, sql: str) -> bool:
