@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from benchmarks.row import Config
 
 if TYPE_CHECKING:
+    from burnish.generation.answer import Answer
     from burnish.methods.rollouts import Columns, Rollouts
     from burnish.nn.decoder import Decoder
-    from burnish.rewards.functions import Sample
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.config import TrainingConfig
 
@@ -36,7 +36,7 @@ def rollouts(
     from burnish.generation.sampling import Sampling
     from burnish.methods.rollout import Rollout
     from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
-    from burnish.rewards.functions import Reward
+    from burnish.rewards.judgement import WeightedJudge
 
     seed = 0
     order = chosen_tasks(len(prompts), 0, len(prompts), seed)
@@ -63,7 +63,7 @@ def rollouts(
         replace(tokenizer, stop_ids=frozenset()),
         [Task([], {})] * len(prompts),
         tasks,
-        [Reward("distinct", _distinct_characters)],
+        [WeightedJudge("distinct", _distinct_characters)],
         RolloutConfig(
             sampling=Sampling(temperature=1.0, max_new_tokens=config["new_tokens"]),
             prompts=config["prompts"],
@@ -95,6 +95,6 @@ def odd_share(completions: Sequence[Sequence[int]]) -> list[float]:
     return [sum(token % 2 for token in tokens) / len(tokens) for tokens in completions]
 
 
-def _distinct_characters(samples: "Sequence[Sample]") -> list[float]:
+def _distinct_characters(answers: "Sequence[Answer]") -> list[float]:
     """Another one, of what a reward of Burnish sees: the share of different characters."""
-    return [len(set(sample.completion)) / max(1, len(sample.completion)) for sample in samples]
+    return [len(set(answer.text)) / max(1, len(answer.text)) for answer in answers]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from preparation import FLIGHTS, Row, question, read
 
+from burnish.generation.answer import Answer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 
 pytest.importorskip("duckdb")
@@ -81,7 +82,7 @@ def test_gold_queries_return_rows(prepared: Path) -> None:
             assert 1 <= len(result.rows) <= 400
             assert not all(values[-1] is None for values in result.rows), row["sql"]
             assert " order by " in row["sql"] or not row["ordered"]
-        assert all(verdict.correct for verdict in verifier.verify_many([row["sql"] for row in rows], rows))
+        assert all(verdict.correct for verdict in verifier([Answer([], row["sql"], row) for row in rows]))
 
 
 def test_one_dialect(prepared: Path) -> None:

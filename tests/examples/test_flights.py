@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from preparation import Row, finish, question, read, start
 
+from burnish.generation.answer import Answer
 from burnish.recipes.plan.models import load_tokenizer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.text.tokenizer import Tokenizer
@@ -105,7 +106,7 @@ def test_gold_queries_return_rows(prepared: Path) -> None:
             result = verifier.gold(row["sql"])
             assert 1 <= len(result.rows) <= 120
             assert all(value is not None for values in result.rows for value in values), row["sql"]
-        assert all(verdict.correct for verdict in verifier.verify_many([row["sql"] for row in rows], rows))
+        assert all(verdict.correct for verdict in verifier([Answer([], row["sql"], row) for row in rows]))
 
 
 def test_order_matters_only_where_it_is_asked_for(prepared: Path) -> None:

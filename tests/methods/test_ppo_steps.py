@@ -10,6 +10,7 @@ import torch
 from test_rollouts import PROMPTS, TASKS, Words, rollouts
 from torch import Tensor
 
+from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
 from burnish.methods.ppo import PPOSteps, rollout_columns
 from burnish.methods.ppo_settings import PPOSettings
@@ -18,7 +19,7 @@ from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_cri
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import PPO
-from burnish.rewards.functions import Reward, Sample
+from burnish.rewards.judgement import WeightedJudge
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 from burnish.training.interrupt import Interrupted
@@ -77,7 +78,7 @@ def test_rollouts_that_outlived_the_state_are_learned_from_again(tmp_path: Path)
     expected = fit(tmp_path, *make(tmp_path))
     (tmp_path / "state.safetensors").unlink()
     model, steps = make(tmp_path)
-    steps._rollouts._rewards = [Reward(r.name, lambda _: 1 / 0, r.weight) for r in steps._rollouts._rewards]
+    steps._rollouts._rewards = [WeightedJudge(r.name, lambda _: 1 / 0, r.weight) for r in steps._rollouts._rewards]
     for name, tensor in fit(tmp_path, model, steps).items():
         assert torch.equal(tensor, expected[name]), name
 
@@ -172,8 +173,8 @@ def test_advantages_and_rewards_are_whitened_where_asked_for(tmp_path: Path) -> 
 class Share:
     """Rewards the share of one token."""
 
-    def __call__(self, samples: Sequence[Sample], /) -> list[float]:
-        words = [sample.completion.split() for sample in samples]
+    def __call__(self, answers: Sequence[Answer], /) -> list[float]:
+        words = [answer.text.split() for answer in answers]
         return [sum(word == "33" for word in found) / max(1, len(found)) for found in words]
 
 
@@ -185,7 +186,7 @@ def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora:
         add_lora(actor, LoraConfig(rank=4), seed=0)
     model = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.01)
     sampled = Rollouts(
-        actor, Words(), TASKS, PROMPTS, [Reward("share", Share())],
+        actor, Words(), TASKS, PROMPTS, [WeightedJudge("share", Share())],
         RolloutConfig(sampling=Sampling(max_new_tokens=6), prompts=4, num_generations=8),
         columns=rollout_columns(model, Reference(actor)), folder=tmp_path, store=tmp_path, seed=1, identity="run",
     )  # fmt: skip

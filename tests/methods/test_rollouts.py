@@ -15,11 +15,12 @@ from burnish.datasets.examples import Prompt
 from burnish.datasets.rows import Task
 from burnish.errors import BurnishError
 from burnish.forest import Forest
+from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
 from burnish.methods.rollout import Rollout
 from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks, sample_batches
 from burnish.nn.decoder import Decoder
-from burnish.rewards.functions import Reward, Sample
+from burnish.rewards.judgement import WeightedJudge
 from tiny_models import tiny_decoder
 
 TASKS = [Task([{"role": "user", "content": f"question {n}"}], {"n": n}) for n in range(10)]
@@ -36,11 +37,11 @@ class Words:
         return " ".join(map(str, ids))
 
 
-def parity(samples: Sequence[Sample]) -> list[float]:
-    return [float(int(sample.completion.split()[0]) % 2) if sample.completion else 0.0 for sample in samples]
+def parity(answers: Sequence[Answer]) -> list[float]:
+    return [float(int(answer.text.split()[0]) % 2) if answer.text else 0.0 for answer in answers]
 
 
-def never(samples: Sequence[Sample]) -> list[float]:
+def never(answers: Sequence[Answer]) -> list[float]:
     raise AssertionError("sampled although the rollout is on disk")
 
 
@@ -55,7 +56,7 @@ def rollouts(folder: Path, decoder: Decoder, **changes: object) -> Rollouts:
         Words(),
         TASKS,
         PROMPTS,
-        [Reward("parity", function, 2.0), Reward("length", lambda s: [len(x.completion) for x in s], 0.5)],
+        [WeightedJudge("parity", function, 2.0), WeightedJudge("length", lambda s: [len(x.text) for x in s], 0.5)],
         config,
         columns=columns,
         folder=folder / "rollouts",
@@ -119,8 +120,8 @@ def test_a_rollout_on_disk_is_not_sampled_again(tmp_path: Path) -> None:
 
 
 def test_sampling_leaves_the_random_numbers_of_training_alone(tmp_path: Path) -> None:
-    def draws(samples: Sequence[Sample]) -> list[float]:
-        return torch.rand(len(samples)).tolist()
+    def draws(answers: Sequence[Answer]) -> list[float]:
+        return torch.rand(len(answers)).tolist()
 
     torch.manual_seed(1)
     expected = torch.rand(3)
@@ -157,8 +158,8 @@ def test_columns_belong_to_the_tokens_of_each_completion(tmp_path: Path, micro_b
 
 
 def test_dynamic_sampling_replaces_groups_that_teach_nothing(tmp_path: Path) -> None:
-    def only_odd_tasks_vary(samples: Sequence[Sample]) -> list[float]:
-        return [float(place % 2) * (sample.row["n"] % 2) for place, sample in enumerate(samples)]
+    def only_odd_tasks_vary(answers: Sequence[Answer]) -> list[float]:
+        return [float(place % 2) * (answer.row["n"] % 2) for place, answer in enumerate(answers)]
 
     def one_reward(folder: Path, tries: int) -> Rollout:
         found = rollouts(folder, tiny_decoder(), function=only_odd_tasks_vary, dynamic_sampling=tries, prompts=4)

@@ -13,12 +13,12 @@ import burnish
 from burnish.console.display import Display
 from burnish.datasets.rankings import RankedExample, ranked_batches
 from burnish.errors import CheckpointError, DataError, RecipeError
+from burnish.generation.answer import Answer
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.reward_model import RewardModelling
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.stages.reward_model import measure
-from burnish.rewards.functions import Sample
 from burnish.rewards.learned import by_reward_model
 from tiny_models import tiny_decoder
 from workshop import SAME_BITS, make_workshop
@@ -131,8 +131,8 @@ def test_transformers_gives_the_same_rewards_to_conversations(tmp_path: Path) ->
     with torch.no_grad():
         expected = theirs(**encoded).logits.squeeze(1).tolist()
     reward = by_reward_model(*burnish.load_reward_model(folder, compute_dtype="float32", device="cpu"))
-    samples = [Sample(messages[:1], messages[1]["content"], {}) for messages in conversations]
-    assert list(reward(samples)) == pytest.approx(expected, abs=1e-4)
+    answers = [Answer(messages[:1], messages[1]["content"]) for messages in conversations]
+    assert [one.score for one in reward(answers)] == pytest.approx(expected, abs=1e-4)
     assert expected[0] > expected[1]
 
 

@@ -13,7 +13,7 @@ import pytest
 from burnish.errors import BurnishError
 from burnish.rewards import chat_endpoint
 from burnish.rewards.chat_endpoint import ChatEndpoint
-from burnish.rewards.judge import PairwiseJudge, round_robin
+from burnish.rewards.pairwise import PairwiseJudge, round_robin
 from chat_server import ChatServer, Reply, chat_server, completion, require_loopback
 
 QUESTION = [{"role": "user", "content": "Which?"}]

@@ -258,13 +258,13 @@ def test_what_a_number_runs_into(text: str, expected: str | None) -> None:
 def test_a_completion_is_right_if_its_answer_is_the_number_of_the_row(
     completion: str, answer: object, right: bool
 ) -> None:
-    verdict = NumberVerifier()(completion, {"answer": answer})
+    verdict = NumberVerifier().verify(completion, {"answer": answer})
     assert verdict.correct == right
     assert (verdict.reason == "correct") == right
 
 
 def test_the_key_of_the_row_can_be_named_and_must_hold_a_number() -> None:
-    assert NumberVerifier("target")("is 5", {"target": 5}).correct
+    assert NumberVerifier("target").verify("is 5", {"target": 5}).correct
     for row in (
         {},
         {"answer": None},
@@ -276,7 +276,7 @@ def test_the_key_of_the_row_can_be_named_and_must_hold_a_number() -> None:
         {"answer": "0x10"},
     ):
         with pytest.raises(DataError, match=r"'answer': no number in"):
-            NumberVerifier()("5", row)
+            NumberVerifier().verify("5", row)
 
 
 def test_real_gsm8k_answers(shared_data: Path) -> None:
@@ -287,11 +287,11 @@ def test_real_gsm8k_answers(shared_data: Path) -> None:
     for row in rows:
         written = row["answer"].rpartition("#### ")[2].replace(",", "")
         assert verifier.gold(row).value == Fraction(written)
-        assert verifier(f"The answer is ${written}.", row).correct
-        assert verifier(f"<think>{row['answer']}</think>\n<answer>{written}</answer>", row).correct
-        assert not verifier(f"#### {Fraction(written) + 1}", row).correct
+        assert verifier.verify(f"The answer is ${written}.", row).correct
+        assert verifier.verify(f"<think>{row['answer']}</think>\n<answer>{written}</answer>", row).correct
+        assert not verifier.verify(f"#### {Fraction(written) + 1}", row).correct
     # A worked solution mostly ends with its result, which is then also found without the mark.
-    assert sum(verifier(row["answer"].rpartition("####")[0], row).correct for row in rows) > 950
+    assert sum(verifier.verify(row["answer"].rpartition("####")[0], row).correct for row in rows) > 950
 
 
 @given(st.fractions(max_denominator=1).filter(lambda value: abs(value) < 10**12), st.sampled_from(["{}", "{:,}"]))

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
+from burnish.generation.answer import Answer
 from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards import sql_sandbox, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
@@ -304,7 +305,7 @@ class TestAttacks:
             assert result.hung
             assert sandbox.execute("select 1").rows == ((1,),)
             verifier = SqlVerifier(sandbox)
-            assert verifier("select 'busy'", {"sql": "select 1"}).reason == "unjudged"
+            assert verifier.verify("select 'busy'", {"sql": "select 1"}).reason == "unjudged"
             assert "2 queries hung" in verifier.remarks()[0]
 
     @pytest.mark.skipif(not hasattr(os, "kill") or sys.platform == "win32", reason="needs SIGSTOP")
@@ -441,10 +442,10 @@ class TestVerifier:
     )
     def test_verdicts(self, sandbox: SqlSandbox, completion: str, row: dict[str, Any], reason: str) -> None:
         verifier = SqlVerifier(sandbox)
-        verdict = verifier(completion, row)
+        verdict = verifier.verify(completion, row)
         assert verdict.reason == reason
         assert verdict.correct is (reason == "correct")
-        assert verifier.verify_many([completion, completion], [row, row]) == [verdict, verdict]
+        assert verifier([Answer([], completion, row)] * 2) == [verdict, verdict]
 
     def test_gold_runs_once(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with SqlSandbox(database) as sandbox:
@@ -454,7 +455,7 @@ class TestVerifier:
             verifier = SqlVerifier(sandbox)
             row = {"sql": "select max(i) from t"}
             for completion in ("select 1", "select 2", "select max(i) from t"):
-                verifier(completion, row)
+                verifier.verify(completion, row)
             assert sorted(asked) == ["select 1", "select 2", "select max(i) from t"]
 
     def test_a_slow_gold_query_gets_ten_times_as_long_and_its_answers_twice_its_own(
@@ -473,11 +474,11 @@ class TestVerifier:
         with SqlSandbox(database) as sandbox:
             monkeypatch.setattr(sandbox, "execute", execute)
             verifier = SqlVerifier(sandbox)
-            assert verifier("as slow", {"sql": "gold"}).reason == "correct"
-            assert verifier("slower", {"sql": "gold"}).reason == "error"
-            assert verifier("as slow", {"sql": "quick gold"}).reason == "error"
+            assert verifier.verify("as slow", {"sql": "gold"}).reason == "correct"
+            assert verifier.verify("slower", {"sql": "gold"}).reason == "error"
+            assert verifier.verify("as slow", {"sql": "quick gold"}).reason == "error"
             assert verifier.remarks() == []
-            assert verifier("quick gold", {"sql": "hopeless"}).reason == "unjudged"
+            assert verifier.verify("quick gold", {"sql": "hopeless"}).reason == "unjudged"
             assert limits == [
                 *(("gold", 5.0), ("gold", 50.0), ("as slow", 16.0), ("slower", 16.0)),
                 *(("quick gold", 5.0), ("as slow", 5.0), ("hopeless", 5.0), ("hopeless", 50.0)),
@@ -488,7 +489,7 @@ class TestVerifier:
         with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
             verifier = SqlVerifier(sandbox)
             row = {"sql": "select sum(a.i * b.i * c.i * d.i)\nfrom t a, t b, t c, t d"}
-            verdicts = verifier.verify_many(["select 1", "select 2"], [row, {"sql": "select 2"}])
+            verdicts = verifier([Answer([], "select 1", row), Answer([], "select 2", {"sql": "select 2"})])
             assert [verdict.reason for verdict in verdicts] == ["unjudged", "correct"]
             assert "the time limit of 0.2 s" in verdicts[0].detail
             (remark,) = verifier.remarks()

@@ -173,9 +173,9 @@ def test_a_recipes_database_may_be_sqlite(database: Path, tmp_path: Path, inside
     config = VerifierConfig(type="sql", database="staff.sqlite")
     with config.open(lambda name: tmp_path / name, said.append, run / "cache") as verifier:
         row = {"prompt": "?", "sql": "select count(*) from staff where hired >= '2021-01-01'"}
-        assert verifier("select 1", row).correct
-        assert verifier("select count(*) from read_csv('/etc/passwd')", row).reason == "error"
-        assert verifier("attach 'staff.sqlite' as s (type sqlite)", row).reason == "error"
+        assert verifier.verify("select 1", row).correct
+        assert verifier.verify("select count(*) from read_csv('/etc/passwd')", row).reason == "error"
+        assert verifier.verify("attach 'staff.sqlite' as s (type sqlite)", row).reason == "error"
     assert len(said) == 4
     assert (run / "cache" / "databases").is_dir() is inside
     with closing(sqlite3.connect(database)) as connection:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from burnish.errors import DataError
+from burnish.generation.answer import Answer
 from burnish.kept import DamagedError, read_json, write_json
+from burnish.rewards.judgement import Judgement
 from burnish.runs.names import PARTIAL_FOLDER
 from burnish.runs.run import Run
 
@@ -82,11 +84,8 @@ def answer(
         with judging as judge:
 
             def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
-                verdicts = judge.verify_many([one.text for one in sampled], [task.row for task in chunk])
-                return [
-                    asdict(Judged(one.text, one.logp, one.finished, **asdict(verdict)))
-                    for one, verdict in zip(sampled, verdicts, strict=True)
-                ]
+                answers = [Answer(task.prompt, one.text, task.row) for task, one in zip(chunk, sampled, strict=True)]
+                return [asdict(_judged(*pair)) for pair in zip(sampled, judge(answers), strict=True)]
 
             yield keep
 
@@ -119,9 +118,8 @@ def answer_by_votes(
                     candidates = sorted(sampled[first : first + n], key=lambda one: -one.logp)
                     election = judge.elect([one.text for one in candidates])
                     one = candidates[election.winner]
-                    verdict = judge(one.text, chunk[first].row)
-                    judged = Judged(one.text, one.logp, one.finished, **asdict(verdict), votes=election.votes)
-                    rows.append(asdict(judged))
+                    judged = _judged(one, judge.verify(one.text, chunk[first].row))
+                    rows.append(asdict(replace(judged, votes=election.votes)))
                 return rows
 
             yield keep
@@ -211,6 +209,10 @@ def _in_chunks(
     rows = [row for file in files for row in read_json(file, owner=run.key)]
     size = kept or n
     return [rows[first : first + size] for first in range(0, len(rows), size)]
+
+
+def _judged(one: Sampled, judgement: Judgement) -> Judged:
+    return Judged(one.text, one.logp, one.finished, bool(judgement.correct), judgement.reason, judgement.detail)
 
 
 def _sampled(completion: "Completion", text: str) -> Sampled:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Preference, Task
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
-    from burnish.rewards.functions import Reward
-    from burnish.rewards.judge import Comparison, Judgement
+    from burnish.rewards.judgement import WeightedJudge
+    from burnish.rewards.pairwise import Comparison, PairVerdict
     from burnish.text.tokenizer import Tokenizer
 
 
@@ -121,37 +121,38 @@ def _both(prompts: list[list[int]], answers: Sequence[tuple[list[int], list[int]
 
 def score_answers(
     run: Run,
-    rewards: "AbstractContextManager[Sequence[Reward]]",
+    rewards: "AbstractContextManager[Sequence[WeightedJudge]]",
     asked: "Sequence[Task]",
     answers: Mapping[str, Sequence[Sampled]],
 ) -> dict[str, dict[str, list[float]]]:
     """For each model and each reward a number an answer. asked: the task of each answer."""
-    from burnish.rewards.functions import Sample, reward_samples
+    from burnish.generation.answer import Answer
+    from burnish.rewards.judgement import judge_answers, scores
 
     def compute() -> dict[str, dict[str, list[float]]]:
         found = {}
         with rewards as functions:
             for label, sampled in answers.items():
-                samples = [
-                    Sample(task.prompt, one.text, task.row, len(one.tokens), one.finished)
+                said = [
+                    Answer(task.prompt, one.text, task.row, one.tokens, one.logp, one.finished)
                     for task, one in zip(asked, sampled, strict=True)
                 ]
-                values = reward_samples(functions, samples)
+                values = scores(judge_answers(functions, said))
                 found[label] = {reward.name: row for reward, row in zip(functions, values, strict=True)}
         return found
 
-    scores: dict[str, dict[str, list[float]]] = run.remembered("scores", compute)
-    return scores
+    found: dict[str, dict[str, list[float]]] = run.remembered("scores", compute)
+    return found
 
 
 def judged_wins(
-    compare: "Callable[[Sequence[Comparison]], Sequence[Judgement]]",
+    compare: "Callable[[Sequence[Comparison]], Sequence[PairVerdict]]",
     asked: "Sequence[Task]",
     answers: Sequence[Sampled],
     baseline: Sequence[Sampled],
 ) -> list[float]:
     """For each answer how it fares against the baseline's by a judge model: 1 where it wins, a half for a tie."""
-    from burnish.rewards.judge import Comparison
+    from burnish.rewards.pairwise import Comparison
 
     comparisons = [
         Comparison(task.prompt, one.text, other.text) for task, one, other in zip(asked, answers, baseline, strict=True)

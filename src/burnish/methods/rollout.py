@@ -19,7 +19,8 @@ class Rollout:
     tasks, prompts: of each group, the number of its task and the tokens of its prompt.
     answers: tokens of each completion, with the stop token that the model ended it with.
     finished: bool `[n]`, False where a completion was cut at `max_new_tokens`.
-    rewards: float32 `[n_rewards, n]`, unweighted, in the order of `weights`, which has their names.
+    rewards: float32 `[n_rewards, n]`, unweighted, in the order of `weights`, which has their names; NaN where a judge
+        says nothing of a completion.
     columns: one float32 tensor `[len(answer)]` for each completion, such as `old_logps`.
     n_sampled: groups that were sampled to get these.
     """
@@ -41,7 +42,7 @@ class Rollout:
     def totals(self) -> Tensor:
         """The weighted sum of the rewards: `[groups, group_size]`."""
         weights = torch.tensor(list(self.weights.values()))
-        return (weights[:, None] * self.rewards).sum(0).view(len(self.tasks), -1)
+        return (weights[:, None] * self.rewards).nansum(0).view(len(self.tasks), -1)
 
     @cached_property
     def varies(self) -> Tensor:
@@ -95,7 +96,10 @@ class Rollout:
             "completions/max_length": lengths.max(),
             "completions/clipped_ratio": 1 - self.finished.float().mean(),
         }
-        for name, rewards in zip(self.weights, self.rewards, strict=True):
+        for name, of_all in zip(self.weights, self.rewards, strict=True):
+            rewards = of_all[~of_all.isnan()]
+            if not len(rewards):
+                continue
             values |= {f"rewards/{name}/mean": rewards.mean(), f"rewards/{name}/std": _deviation(rewards)}
         return {name: value.item() for name, value in values.items()} | {"sampled_groups": self.n_sampled}
 

@@ -9,6 +9,7 @@ Notable choices:
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +23,12 @@ from burnish.datasets.examples import Prompt
 from burnish.datasets.rows import Task
 from burnish.errors import BurnishError
 from burnish.files import atomic_write_text
+from burnish.generation.answer import Answer
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.methods.rollout import Rollout, load_rollout, save_rollout
 from burnish.nn.decoder import Decoder
-from burnish.rewards.functions import Reward, Sample, reward_samples
+from burnish.rewards.judgement import WeightedJudge, judge_answers, scores
 from burnish.text.tokenizer import Tokenizer
 
 Columns = Callable[[Batch], Mapping[str, Tensor]]
@@ -65,7 +67,7 @@ class Rollouts:
         tokenizer: Tokenizer,
         tasks: Sequence[Task],
         prompts: Sequence[Prompt],
-        rewards: Sequence[Reward],
+        rewards: Sequence[WeightedJudge],
         config: RolloutConfig,
         *,
         columns: Columns | None = None,
@@ -103,7 +105,7 @@ class Rollouts:
         return self._store / f"{number:05}.safetensors"
 
     def _collect(self, number: int) -> Rollout:
-        # A reward function may draw random numbers; dropout must not notice whether a rollout was loaded or made.
+        # A judge may draw random numbers; dropout must not notice whether a rollout was loaded or made.
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             rollout = self._sample_groups(number)
             # Training mode frees the weights that generation has packed.
@@ -145,24 +147,25 @@ class Rollouts:
             batch_size=self.config.batch_size,
         )
         completions = [completion for group in groups for completion in group]
-        answers = [c.tokens if c.stop is None else [*c.tokens, c.stop] for c in completions]
+        tokens = [c.tokens if c.stop is None else [*c.tokens, c.stop] for c in completions]
         asked = [self._tasks[task] for task in tasks for _ in range(self.config.num_generations)]
-        samples = [
-            Sample(
+        answers = [
+            Answer(
                 task.prompt,
                 self._tokenizer.decode(completion.tokens),
                 task.row,
-                n_tokens=len(answer),
-                finished=completion.stop is not None,
+                answer,
+                completion.logp,
+                completion.stop is not None,
             )
-            for task, completion, answer in zip(asked, completions, answers, strict=True)
+            for task, completion, answer in zip(asked, completions, tokens, strict=True)
         ]
         return Rollout(
             tasks=list(tasks),
             prompts=prompts,
-            answers=answers,
+            answers=tokens,
             finished=torch.tensor([completion.stop is not None for completion in completions]),
-            rewards=torch.tensor(reward_samples(self._rewards, samples), dtype=torch.float32),
+            rewards=torch.tensor(scores(judge_answers(self._rewards, answers)), dtype=torch.float32),
             weights={reward.name: reward.weight for reward in self._rewards},
             n_sampled=len(tasks),
         )
@@ -195,6 +198,7 @@ class Rollouts:
                 "rewards": {
                     name: round(value, 6)
                     for name, value in zip(rollout.weights, rollout.rewards[:, place].tolist(), strict=True)
+                    if not math.isnan(value)
                 },
                 "tokens": len(answer),
                 "finished": bool(rollout.finished[place]),

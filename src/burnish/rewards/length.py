@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from burnish.rewards.functions import RewardFunction, Sample
+from burnish.generation.answer import Answer
+from burnish.rewards.judgement import Judge, Judgement
 
 
 def overlong_punishment(n_tokens: int, *, max_length: int, cache: int) -> float:
@@ -13,10 +14,10 @@ def overlong_punishment(n_tokens: int, *, max_length: int, cache: int) -> float:
     return -1.0 if n_tokens > max_length else (free - n_tokens) / cache
 
 
-def by_length(*, max_length: int, cache: int) -> RewardFunction:
-    """The punishment as a reward; a completion's length counts its stop token."""
+def by_length(*, max_length: int, cache: int) -> Judge:
+    """Judge answers by the punishment; an answer's length counts its stop token."""
 
-    def reward(samples: Sequence[Sample], /) -> list[float]:
-        return [overlong_punishment(sample.n_tokens, max_length=max_length, cache=cache) for sample in samples]
+    def judge(answers: Sequence[Answer], /) -> list[Judgement]:
+        return [Judgement(overlong_punishment(len(one.tokens), max_length=max_length, cache=cache)) for one in answers]
 
-    return reward
+    return judge

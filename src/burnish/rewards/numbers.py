@@ -20,9 +20,10 @@ from fractions import Fraction
 from typing import Any
 
 from burnish.errors import DataError
+from burnish.generation.answer import Answer
 from burnish.rewards.format import answer_block, without_thoughts
+from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.number_suffixes import HAN_FACTORS, UNSPACED, WORDS, factor
-from burnish.rewards.verdict import Verdict
 
 _MARK = "####"
 _LONGEST = 100
@@ -114,18 +115,19 @@ class NumberVerifier:
 
     key: str = "answer"
 
-    def __call__(self, completion: str, row: Mapping[str, Any]) -> Verdict:
+    def verify(self, completion: str, row: Mapping[str, Any]) -> Judgement:
+        """Judge one completion."""
         expected = self.gold(row)
         found = answer_number(completion)
         if found is None:
-            return Verdict(False, "no number", "the completion has no number")
+            return verdict(False, "no number", "the completion has no number")
         if found.equals(expected):
-            return Verdict(True, "correct")
-        return Verdict(False, "wrong number", f"answered {found}, expected {expected}")
+            return verdict(True, "correct")
+        return verdict(False, "wrong number", f"answered {found}, expected {expected}")
 
-    def verify_many(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        """Judge `completions[i]` against `rows[i]`."""
-        return [self(completion, row) for completion, row in zip(completions, rows, strict=True)]
+    def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
+        """Judge each answer."""
+        return [self.verify(answer.text, answer.row) for answer in answers]
 
     def gold(self, row: Mapping[str, Any]) -> Number:
         """The row's number. Raises DataError where it has none."""

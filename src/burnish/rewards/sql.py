@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.errors import DataError
+from burnish.generation.answer import Answer
+from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.sql_results import Result, results_equal
 from burnish.rewards.sql_sandbox import SqlSandbox
 from burnish.rewards.sql_text import extract_sql
 from burnish.rewards.sql_votes import Election, elect
-from burnish.rewards.verdict import Verdict
 
 __all__ = ["Result", "SqlSandbox", "SqlVerifier", "extract_sql", "gold_query", "results_equal"]
 
@@ -43,7 +44,7 @@ class SqlVerifier:
     """Judges a completion by whether its SQL returns what the row's gold SQL returns.
 
     A row has a gold query (`gold_query`), and may have `ordered`: whether the order of the rows counts (default: no).
-    Verdicts: "correct", "wrong result", "wrong order", "error" (refused, failed or too slow), "no sql", and "unjudged"
+    Reasons: "correct", "wrong result", "wrong order", "error" (refused, failed or too slow), "no sql", and "unjudged"
     where the gold query finds no result in time, or the machine is too busy. Raises DataError when a gold query fails.
     """
 
@@ -51,36 +52,36 @@ class SqlVerifier:
         self._sandbox = sandbox
         self._gold: dict[str, Result] = {}
 
-    def __call__(self, completion: str, row: Mapping[str, Any]) -> Verdict:
+    def verify(self, completion: str, row: Mapping[str, Any]) -> Judgement:
         """Judge one completion."""
         sql = extract_sql(completion)
         if not sql:
-            return Verdict(False, "no sql", "the completion gives no query")
+            return verdict(False, "no sql", "the completion gives no query")
         expected = _needed(row)
         gold = self.gold(expected)
         if gold.error is not None:
-            return Verdict(False, "unjudged", f"the gold query found no result: {gold.error}")
+            return verdict(False, "unjudged", f"the gold query found no result: {gold.error}")
         limit = max(self._sandbox.timeout_seconds, _ALLOWANCE * gold.seconds)
         result = gold if sql == expected else self._sandbox.execute(sql, timeout_seconds=limit)
         if result.error is not None:
-            return Verdict(False, "unjudged" if result.hung else "error", result.error)
+            return verdict(False, "unjudged" if result.hung else "error", result.error)
         ordered = bool(row.get("ordered", False))
         if results_equal(result, gold, ordered=ordered):
-            return Verdict(True, "correct")
+            return verdict(True, "correct")
         if ordered and results_equal(result, gold, ordered=False):
-            return Verdict(False, "wrong order", "the rows are right, their order is not")
-        return Verdict(False, "wrong result", f"returned {_brief(result)}, expected {_brief(gold)}")
+            return verdict(False, "wrong order", "the rows are right, their order is not")
+        return verdict(False, "wrong result", f"returned {_brief(result)}, expected {_brief(gold)}")
 
-    def verify_many(self, completions: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-        """Judge `completions[i]` against `rows[i]`; equal answers to equal tasks, as samples often are, run once."""
-        known: dict[tuple[str, str, bool], Verdict] = {}
-        verdicts = []
-        for completion, row in zip(completions, rows, strict=True):
-            key = (extract_sql(completion), _needed(row), bool(row.get("ordered", False)))
+    def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
+        """Judge each answer; equal ones to equal tasks, as samples often are, run once."""
+        known: dict[tuple[str, str, bool], Judgement] = {}
+        judgements = []
+        for answer in answers:
+            key = (extract_sql(answer.text), _needed(answer.row), bool(answer.row.get("ordered", False)))
             if key not in known:
-                known[key] = self(completion, row)
-            verdicts.append(known[key])
-        return verdicts
+                known[key] = self.verify(answer.text, answer.row)
+            judgements.append(known[key])
+        return judgements
 
     def elect(self, completions: Sequence[str]) -> Election:
         """The completion whose result most of them have, without a look at any gold query; see `elect`."""

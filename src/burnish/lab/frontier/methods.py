@@ -21,6 +21,7 @@ from burnish.datasets.examples import Example, PreferenceExample, Prompt
 from burnish.datasets.rankings import RankedExample, ranked_batches
 from burnish.datasets.rows import Task
 from burnish.files import atomic_file
+from burnish.generation.answer import Answer
 from burnish.lab.frontier.setting import Outcome, Setting
 from burnish.lab.notebook import Notebook
 from burnish.methods.ppo import PPOSteps, rollout_columns
@@ -34,7 +35,7 @@ from burnish.objectives.dpo import DPO
 from burnish.objectives.language_model import language_model
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reward_model import RewardModelling
-from burnish.rewards.functions import Reward, RewardFunction, Sample
+from burnish.rewards.judgement import Judge, WeightedJudge
 from burnish.training.config import TrainingConfig
 from burnish.training.loop import Objective, Progress, StepsLike, train
 
@@ -168,7 +169,7 @@ class Trainer:
             self.setting.tokenizer,
             [Task([{"role": "user", "content": self.setting.text(p.tokens, [])}], p.row) for p in prompts],
             prompts,
-            [Reward("sentiment", self._reward(run))],
+            [WeightedJudge("sentiment", self._reward(run))],
             RolloutConfig(
                 sampling=self.setting.sampling,
                 prompts=learning.rollout_prompts,
@@ -195,17 +196,17 @@ class Trainer:
             rate=learning.ppo_learning_rate,
         )
 
-    def _reward(self, run: Run) -> RewardFunction:
+    def _reward(self, run: Run) -> Judge:
         setting, tokenizer = self.setting, self.setting.tokenizer
 
-        def answer(sample: Sample) -> list[int]:
-            end = [] if not sample.finished or tokenizer.eos_id is None else [tokenizer.eos_id]
-            return [*tokenizer.encode(sample.completion), *end]
+        def answer(said: Answer) -> list[int]:
+            end = [] if not said.finished or tokenizer.eos_id is None else [tokenizer.eos_id]
+            return [*tokenizer.encode(said.text), *end]
 
         if run.method == "PPO, true reward":
-            return lambda samples: setting.sentiment(setting.text(s.row["tokens"], answer(s)) for s in samples)
+            return lambda said: setting.sentiment(setting.text(one.row["tokens"], answer(one)) for one in said)
         model = self.reward_model(run.seed)
-        return lambda samples: answer_rewards(model, [s.row["tokens"] for s in samples], [answer(s) for s in samples])
+        return lambda said: answer_rewards(model, [one.row["tokens"] for one in said], [answer(one) for one in said])
 
     def reward_model(self, seed: int) -> ScalarModel:
         """Bradley-Terry on the pairs, from the reference's weights; its own are kept in the notebook."""

@@ -13,13 +13,13 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from burnish.errors import BurnishError
 from burnish.recipes.schema.stage import Action, RewardModelReference, StageContext, StrictModel
-from burnish.rewards.judge import CRITERION
+from burnish.rewards.pairwise import CRITERION
 from burnish.runs.names import CACHE_FOLDER
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.rewards.chat_endpoint import ChatEndpoint
-    from burnish.rewards.judge import Comparison, Judgement, PairwiseJudge
+    from burnish.rewards.pairwise import Comparison, PairVerdict, PairwiseJudge
 
 
 class ChatJudge(StrictModel):
@@ -63,7 +63,7 @@ class ChatJudge(StrictModel):
 
     def compare(
         self, context: StageContext, comparisons: "Sequence[Comparison]", label: str = "judge"
-    ) -> "list[Judgement]":
+    ) -> "list[PairVerdict]":
         """Judge all, with a progress bar."""
         self.check()
         with context.display.bar(label, len(comparisons), "comparisons") as bar:
@@ -83,7 +83,7 @@ class ChatJudge(StrictModel):
         self, context: StageContext, tasks: "Sequence[Task]", answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """For each prompt the share of its comparisons that each answer wins: `n (n - 1)` requests for n answers."""
-        from burnish.rewards.judge import round_robin, scores
+        from burnish.rewards.pairwise import round_robin, scores
 
         rounds = [round_robin(task.prompt, texts) for task, texts in zip(tasks, answers, strict=True)]
         judged = iter(self.compare(context, [comparison for pairs in rounds for _, comparison in pairs]))
@@ -105,7 +105,7 @@ class ChatJudge(StrictModel):
         )
 
     def _judge(self, endpoint: "ChatEndpoint") -> "PairwiseJudge":
-        from burnish.rewards.judge import PairwiseJudge
+        from burnish.rewards.pairwise import PairwiseJudge
 
         def ask(messages: Any) -> str:
             return endpoint.ask(messages, max_tokens=self.max_tokens)
@@ -126,17 +126,18 @@ class RewardModelJudge(StrictModel):
         self, context: StageContext, tasks: "Sequence[Task]", answers: Sequence[Sequence[str]]
     ) -> list[list[float]]:
         """For each prompt the reward of each answer."""
-        from burnish.rewards.functions import Sample
+        from burnish.generation.answer import Answer
+        from burnish.rewards.judgement import WeightedJudge, judge_answers, scores
         from burnish.rewards.learned import by_reward_model
 
         def compute() -> list[list[float]]:
-            reward = by_reward_model(*context.load_reward_model(self.model))
-            samples = [
-                Sample(task.prompt, text, task.row)
+            judge = by_reward_model(*context.load_reward_model(self.model))
+            said = [
+                Answer(task.prompt, text, task.row)
                 for task, texts in zip(tasks, answers, strict=True)
                 for text in texts
             ]
-            found = iter(reward(samples))
+            found = iter(scores(judge_answers([WeightedJudge("reward_model", judge)], said))[0])
             return [[next(found) for _ in texts] for texts in answers]
 
         rewards: list[list[float]] = context.remembered("scores", compute)

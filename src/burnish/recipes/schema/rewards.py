@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from burnish.datasets.rows import Task
-    from burnish.rewards.functions import Reward, RewardFunction
+    from burnish.rewards.judgement import Judge, Judgement, WeightedJudge
 
 _SHOWN_ROWS = 10
 
@@ -49,11 +49,9 @@ class SqlReward(VerifierConfig, _RewardConfig):
         check_gold(context, self, tasks)
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
-        from burnish.rewards.functions import by_verifier
-
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
         with self.open(context.path, context.warn, context.cache) as verifier:
-            yield by_verifier(verifier)
+            yield verifier
 
 
 class NumbersReward(_RewardConfig):
@@ -72,11 +70,10 @@ class NumbersReward(_RewardConfig):
         return None
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
-        from burnish.rewards.functions import by_verifier
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
         from burnish.rewards.numbers import NumberVerifier
 
-        yield by_verifier(NumberVerifier(self.key))
+        yield NumberVerifier(self.key)
 
 
 class FormatReward(_RewardConfig):
@@ -87,9 +84,9 @@ class FormatReward(_RewardConfig):
     think_opened: bool = Field(False, description="whether the chat template writes the first <think> itself")
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
         from burnish.rewards.format import grade_format
-        from burnish.rewards.functions import each
+        from burnish.rewards.judgement import each
 
         worth = {"full": 1.0, "partial": self.partial, "none": 0.0}
         yield each(lambda _prompt, text, _row: worth[grade_format(text, think_opened=self.think_opened)])
@@ -103,7 +100,7 @@ class LengthReward(_RewardConfig):
     cache: int = Field(ge=1, description="tokens before that over which the reward falls")
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
         from burnish.rewards.length import by_length
 
         yield by_length(max_length=self.max_length, cache=self.cache)
@@ -116,7 +113,7 @@ class LearnedReward(_RewardConfig):
     model: RewardModelReference = Field(description="@STAGE of a reward_model stage, or the folder of a reward model")
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
         from burnish.rewards.learned import by_reward_model
 
         yield by_reward_model(*context.load_reward_model(self.model))
@@ -139,15 +136,15 @@ class PythonReward(_RewardConfig):
         check_function(context.path(self.file), self.function)
 
     @contextmanager
-    def reward(self, context: StageContext) -> Iterator["RewardFunction"]:
-        from burnish.rewards.functions import each
+    def reward(self, context: StageContext) -> Iterator["Judge"]:
+        from burnish.rewards.judgement import as_judgement, each
 
         file = context.path(self.file)
         function = load_function(file, self.function)
 
-        def call(prompt: Any, completion: str, row: Any) -> float:
+        def call(prompt: Any, completion: str, row: Any) -> "Judgement":
             try:
-                return float(function(prompt, completion, row))
+                return as_judgement(function(prompt, completion, row))
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}"
                 raise BurnishError(f"{file}: {self.function} fails for {completion[:80]!r}: {problem}") from error
@@ -181,13 +178,13 @@ def check_rewards(context: StageContext, rewards: "Sequence[RewardConfig]", task
 
 
 @contextmanager
-def open_rewards(context: StageContext, rewards: "Sequence[RewardConfig]") -> "Iterator[list[Reward]]":
+def open_rewards(context: StageContext, rewards: "Sequence[RewardConfig]") -> "Iterator[list[WeightedJudge]]":
     """The rewards, ready to judge; what they need, such as a sandbox, is closed afterwards."""
-    from burnish.rewards.functions import Reward
+    from burnish.rewards.judgement import WeightedJudge
 
     with ExitStack() as stack:
         yield [
-            Reward(name, stack.enter_context(config.reward(context)), config.weight)
+            WeightedJudge(name, stack.enter_context(config.reward(context)), config.weight)
             for name, config in zip(reward_names(rewards), rewards, strict=True)
         ]
 

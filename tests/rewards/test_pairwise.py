@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError
-from burnish.rewards.judge import Comparison, Judgement, Messages, PairwiseJudge, round_robin, scores
+from burnish.rewards.pairwise import Comparison, Messages, PairVerdict, PairwiseJudge, round_robin, scores
 
 PROMPT = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Which {one}?"}]
 
@@ -25,7 +25,7 @@ def by_length(messages: Messages) -> str:
     return "Thinking. [[A]]" if len(a) > len(b) else "[[A]]? No: [[B]]" if len(b) > len(a) else "[[C]]"
 
 
-def judged(ask: object, *pairs: tuple[str, str]) -> list[Judgement]:
+def judged(ask: object, *pairs: tuple[str, str]) -> list[PairVerdict]:
     return PairwiseJudge(ask).judge([Comparison(PROMPT, *pair) for pair in pairs])  # type: ignore[arg-type]
 
 
@@ -46,14 +46,14 @@ def test_what_a_judge_thinks_is_no_verdict() -> None:
             return "<think>[[B]]? I have to say [[A]], [[B]] or [[C]].</think>[[A]]"
         return "<think>I end with [[A]], [[B]] or [[C]]. The answers"
 
-    assert judged(ask, ("good", "bad")) == [Judgement(0.75, unclear=1)]
+    assert judged(ask, ("good", "bad")) == [PairVerdict(0.75, unclear=1)]
 
 
 def test_a_tie_in_one_order_is_half_a_win() -> None:
     def ask(messages: Messages) -> str:
         return "[[A]]" if shown(messages) == ("good", "bad") else "[[C]]"
 
-    assert judged(ask, ("good", "bad")) == [Judgement(0.75)]
+    assert judged(ask, ("good", "bad")) == [PairVerdict(0.75)]
 
 
 def test_the_judge_reads_conversation_criterion_and_answers() -> None:
@@ -73,7 +73,7 @@ def test_replies_without_a_verdict_are_ties_and_counted() -> None:
     def ask(messages: Messages) -> str:
         return "[[A]]" if shown(messages)[0] == "good" else "Both have merits."
 
-    assert judged(ask, ("good", "bad"), ("x", "y")) == [Judgement(0.75, 1), Judgement(0.5, 2)]
+    assert judged(ask, ("good", "bad"), ("x", "y")) == [PairVerdict(0.75, 1), PairVerdict(0.5, 2)]
     with pytest.raises(BurnishError, match="none of the judge's 4 replies ends with a verdict"):
         judged(lambda _: "Both have merits.", ("x", "y"), ("y", "z"))
 
@@ -82,7 +82,7 @@ def test_equal_answers_are_not_asked_about() -> None:
     def never(_: Messages) -> str:
         raise AssertionError("asked about equal answers")
 
-    assert judged(never, ("same", "same")) == [Judgement(0.5)]
+    assert judged(never, ("same", "same")) == [PairVerdict(0.5)]
     assert judged(never) == []
 
 

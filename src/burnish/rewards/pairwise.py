@@ -48,7 +48,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class PairVerdict:
     """What both orders say together.
 
     share: 1 where both prefer the first answer, 0 where both prefer the second, else between: 0.5 is a tie.
@@ -73,7 +73,7 @@ class PairwiseJudge:
 
     def judge(
         self, comparisons: Sequence[Comparison], *, on_progress: Callable[[int], None] = lambda _: None
-    ) -> list[Judgement]:
+    ) -> list[PairVerdict]:
         """Judge every comparison; equal answers are a tie and not asked about.
 
         on_progress is told how many are done. Raises BurnishError where no reply at all has a verdict.
@@ -95,13 +95,13 @@ class PairwiseJudge:
             )
         return judgements
 
-    def _judge(self, one: Comparison) -> Judgement:
+    def _judge(self, one: Comparison) -> PairVerdict:
         if one.first == one.second:
-            return Judgement(0.5)
+            return PairVerdict(0.5)
         forth = self._verdict(one.prompt, one.first, one.second)
         back = self._verdict(one.prompt, one.second, one.first)
         shares = [0.5 if forth is None else _SHARE[forth], 0.5 if back is None else 1 - _SHARE[back]]
-        return Judgement(sum(shares) / 2, (forth is None) + (back is None))
+        return PairVerdict(sum(shares) / 2, (forth is None) + (back is None))
 
     def _verdict(self, prompt: Messages, a: str, b: str) -> str | None:
         conversation = "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
@@ -124,7 +124,7 @@ def round_robin(prompt: Messages, answers: Sequence[str]) -> list[tuple[tuple[in
     ]
 
 
-def scores(n_answers: int, judged: Sequence[tuple[tuple[int, int], Judgement]]) -> list[float]:
+def scores(n_answers: int, judged: Sequence[tuple[tuple[int, int], PairVerdict]]) -> list[float]:
     """For each of a prompt's answers the mean share that it won of its comparisons, from 0 to 1."""
     won = [0.0] * n_answers
     for (i, j), judgement in judged:

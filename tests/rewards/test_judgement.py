@@ -1,10 +1,14 @@
 """Rewards by cases: the graded format, the price of length, functions of one sample, and a reward model's scores."""
 
+import math
+
 import pytest
 import torch
 
+from burnish.errors import BurnishError
+from burnish.generation.answer import Answer
 from burnish.rewards.format import Grade, answer_block, grade_format
-from burnish.rewards.functions import Reward, Sample, by_verifier, each, reward_samples
+from burnish.rewards.judgement import Judge, Judgement, WeightedJudge, each, judge_answers, scores, together
 from burnish.rewards.learned import by_reward_model
 from burnish.rewards.length import by_length, overlong_punishment
 from burnish.rewards.numbers import NumberVerifier
@@ -51,18 +55,18 @@ def test_length_costs_from_the_cache_on() -> None:
     """Equation 13 of the DAPO paper, with L_max = 20 and L_cache = 5."""
     found = [overlong_punishment(n, max_length=20, cache=5) for n in (1, 15, 16, 18, 20, 21, 500)]
     assert found == pytest.approx([0, 0, -0.2, -0.6, -1, -1, -1])
-    samples = [Sample([], "", {}, n_tokens=n) for n in (15, 18)]
-    assert by_length(max_length=20, cache=5)(samples) == pytest.approx([0, -0.6])
+    answers = [Answer([], "", tokens=[0] * n) for n in (15, 18)]
+    assert [one.score for one in by_length(max_length=20, cache=5)(answers)] == pytest.approx([0, -0.6])
 
 
 def test_functions_see_prompt_completion_and_row() -> None:
     prompt = [{"role": "user", "content": "2 + 3?"}]
-    samples = [Sample(prompt, text, {"answer": "5"}) for text in ("5", "6", "")]
+    answers = [Answer(prompt, text, {"answer": "5"}) for text in ("5", "6", "")]
     rewards = [
-        Reward("number", by_verifier(NumberVerifier())),
-        Reward("echo", each(lambda asked, text, row: len(asked[0]["content"]) + len(text) + len(row)), 0.1),
+        WeightedJudge("number", NumberVerifier()),
+        WeightedJudge("echo", each(lambda asked, text, row: len(asked[0]["content"]) + len(text) + len(row)), 0.1),
     ]
-    assert reward_samples(rewards, samples) == [[1.0, 0.0, 0.0], [8.0, 8.0, 7.0]]
+    assert scores(judge_answers(rewards, answers)) == [[1.0, 0.0, 0.0], [8.0, 8.0, 7.0]]
 
 
 def test_a_reward_model_scores_each_conversation_at_its_end() -> None:
@@ -79,14 +83,50 @@ def test_a_reward_model_scores_each_conversation_at_its_end() -> None:
     )
     model = ScalarModel(Decoder(config), seed=1)
     prompts = [[{"role": "user", "content": text}] for text in ("What is two and three?", "And four?")]
-    samples = [Sample(prompt, text, {}) for prompt in prompts for text in ("five", "", "I cannot say that")]
-    found = by_reward_model(model, tokenizer, micro_batch_tokens=90)(samples)
-    for sample, score in zip(samples, found, strict=True):
-        answer = {"role": "assistant", "content": sample.completion}
-        tokens, _ = encode_conversation(tokenizer, [*sample.prompt, answer])
+    answers = [Answer(prompt, text) for prompt in prompts for text in ("five", "", "I cannot say that")]
+    found = [one.score for one in by_reward_model(model, tokenizer, micro_batch_tokens=90)(answers)]
+    for one, score in zip(answers, found, strict=True):
+        answer = {"role": "assistant", "content": one.text}
+        tokens, _ = encode_conversation(tokenizer, [*one.prompt, answer])
         assert tokens[-1] not in tokenizer.stop_ids  # ChatML goes on with a newline, and so does what is scored
         sequence = torch.tensor(tokens)
         with torch.no_grad():
             expected = model(Forest(sequence, (len(sequence),), (-1,)), torch.tensor([len(tokens) - 1])).item()
         assert score == pytest.approx(expected, abs=1e-5)
     assert len({round(score, 4) for score in found}) == 6
+
+
+def test_judges_may_have_nothing_to_say_and_are_added_up_by_weight() -> None:
+    answers = [
+        Answer([], text, {"kind": kind}, tokens=[1, 2]) for text, kind in (("5", "sum"), ("6", "sum"), ("", "x"))
+    ]
+    judges = [
+        WeightedJudge("right", each(lambda _, text, row: text == "5"), applies=lambda row: row["kind"] == "sum"),
+        WeightedJudge("steps", lambda said: [Judgement(1.0, token_scores=[0.5, 0.5]) for _ in said], 2.0),
+        WeightedJudge("silent", lambda said: [None if not one.text else 0.25 for one in said], 4.0),
+    ]
+    judged = judge_answers(judges, answers)
+    right, steps, silent = judged
+    assert right == [Judgement(1.0, True, "correct"), Judgement(0.0, False, "wrong"), None]
+    assert silent == [Judgement(0.25), Judgement(0.25), None]
+    assert math.isnan(scores(judged)[0][2])
+    found = [together(judges, row) for row in zip(right, steps, silent, strict=True)]
+    assert found == [
+        Judgement(4.0, True, "correct", token_scores=[1.0, 1.0]),
+        Judgement(3.0, False, "wrong", token_scores=[1.0, 1.0]),
+        Judgement(2.0, None, token_scores=[1.0, 1.0]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("judge", "problem"),
+    [
+        (lambda _: [], "0 judgements of 1 answers"),
+        (lambda _: [math.inf], "inf for the answer 'said'"),
+        (lambda _: [Judgement(1.0, token_scores=[1.0, math.nan])], "nan for the answer"),
+        (lambda _: [Judgement(1.0, token_scores=[1.0])], "1 token_scores for the 2 tokens of 'said'"),
+    ],
+)
+def test_what_a_judge_returns_is_checked(judge: Judge, problem: str) -> None:
+    with pytest.raises(BurnishError, match=problem):
+        judge_answers([WeightedJudge("mine", judge)], [Answer([], "said", tokens=[1, 2])])

@@ -1,0 +1,22 @@
+"""What a model said: the one type of an answer, from sampling over judging to the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a prompt.
+
+    prompt: the messages that were answered. row: the task's row as it stands in its file, with what judges read.
+    tokens: of the answer, with the one that ended it. logp: log-probability of the whole answer under the model itself,
+    in nats. finished: whether the model ended it, rather than the limit on its length.
+    """
+
+    prompt: Sequence[Mapping[str, Any]]
+    text: str
+    row: Mapping[str, Any] = field(default_factory=dict)
+    tokens: Sequence[int] = ()
+    logp: float = 0.0
+    finished: bool = True
