@@ -244,10 +244,11 @@ def run(
     from burnish.recipes.plan.planned import make_plan
 
     console = Console(highlight=False)
+    plan = make_plan(recipe, overrides=overrides or (), runs=runs)  # before PyTorch, which takes seconds to import
     if dry_run:
         from burnish.recipes.plan.dry_run import describe
 
-        _show_dry_run(describe(make_plan(recipe, overrides=overrides or (), runs=runs), start))
+        _show_dry_run(describe(plan, start))
         return
     from burnish.console.display import Display
     from burnish.console.tables import result_table, stage_table
@@ -256,7 +257,6 @@ def run(
     from burnish.runs.names import REPORT_FILE, SUMMARY_FILE
 
     try:
-        plan = make_plan(recipe, overrides=overrides or (), runs=runs)
         terminal = sys.stdin.isatty() and sys.stderr.isatty()
         ask_once(plan, _announce if yes else _ask if terminal else None)
         summary = execute(plan, start=start, display=Display(console))
@@ -289,11 +289,13 @@ def plan(
 
     Times come from a few seconds of the same work on this machine; of answers the longest are assumed.
     """
-    from burnish.console.tables import estimate_table
-    from burnish.recipes.plan.dry_run import estimated
     from burnish.recipes.plan.planned import make_plan
 
-    found = estimated(make_plan(recipe, overrides=overrides or (), runs=runs), start)
+    planned = make_plan(recipe, overrides=overrides or (), runs=runs)  # before PyTorch, which takes seconds to import
+    from burnish.console.tables import estimate_table
+    from burnish.recipes.plan.dry_run import estimated
+
+    found = estimated(planned, start)
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from burnish.evaluation import perplexity
+from burnish.evaluation.perplexity import perplexity
 from burnish.forest import Forest
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder

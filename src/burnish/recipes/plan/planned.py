@@ -177,13 +177,22 @@ class _Planner:
         self.problems: list[Problem] = []
         self.names = [stage.name or stage.type_name() for stage in recipe.stages]
         self.planned: list[PlannedStage] = []
+        self.dated = False
+        """Whether the keys of stages whose chat templates print the date hold it already."""
         self.model_paths, self.model_key = self._outside(recipe.model, "model", ("model",))
 
     def plan(self) -> list[PlannedStage]:
         self._check_names()
+        self._plan_stages()
+        if not self.problems:
+            # Only now are the models looked into, which needs PyTorch: what is wrong in the recipe is said before that.
+            self.dated, self.planned = True, []
+            self._plan_stages()
+        return self.planned
+
+    def _plan_stages(self) -> None:
         for index, config in enumerate(self.recipe.stages):
             self.planned.append(self._plan_stage(index, config))
-        return self.planned
 
     def chat_inputs(self) -> list[Input]:
         """The files that `chat` needs; a system prompt is one where it starts with @."""
@@ -235,7 +244,7 @@ class _Planner:
                 "compute_dtype": recipe.compute_dtype,
                 "name": name,
             }
-        if any(self._prints_date(item) for item in inputs):
+        if self.dated and any(self._prints_date(item) for item in inputs):
             identity["today"] = self.today.isoformat()
         return PlannedStage(
             name=name,

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.checkpoints.origin import origin
-from burnish.recipes.plan.models import count_parameters
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import (
     LatestEvaluation,
@@ -18,7 +16,6 @@ from burnish.recipes.schema.stage import (
     StageContext,
     read_text,
 )
-from burnish.report.card import model_card
 from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
@@ -72,6 +69,10 @@ class ExportStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.checkpoints.origin import origin
+        from burnish.recipes.plan.models import count_parameters
+        from burnish.report.card import model_card
+
         results = context.path(self.evaluation) if self.evaluation is not None else None
         decoder, tokenizer = context.load(self.model)
         card = model_card(
