@@ -235,6 +235,34 @@ def test_the_original_length_inside_and_outside(kind: str, inner: int | None, tm
             subject.ours({**subject.keys, "original_max_position_embeddings": 16})
 
 
+@pytest.mark.parametrize("case", ["llama 3.2", "gemma2", "gpt2", "falcon"])
+def test_a_tied_model_whose_files_have_the_output_layer_alone(case: str, tmp_path: Path) -> None:
+    """transformers 5 ties the embedding to it."""
+    from safetensors.torch import load_file, save_file
+
+    subject = Subject(case, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    (name,) = (name for name in tensors if name.split(".")[-2] in ("embed_tokens", "wte", "word_embeddings"))
+    tensors["lm_head.weight"] = tensors.pop(name)
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    theirs = transformers_logits(model, IDS)
+    assert torch.equal(theirs, subject.logits)
+    assert float((subject.ours(subject.keys) - theirs).abs().max() / theirs.abs().max()) < 2e-4
+
+
+def test_gpt_neox_with_the_name_of_transformers_5_for_its_output_layer(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    subject = Subject("gpt_neox", tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors.pop("embed_out.weight")
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    assert torch.equal(transformers_logits(model, IDS), subject.logits)
+    assert float((subject.ours(subject.keys) - subject.logits).abs().max() / subject.logits.abs().max()) < 2e-4
+
+
 @pytest.mark.parametrize("equal", [True, False])
 @pytest.mark.parametrize("case", ["llama 3.2", "gemma2", "gpt2", "falcon"])
 def test_a_tied_model_with_an_output_layer_in_its_files(case: str, equal: bool, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from family_models import make_model
 from references import assert_equal_logits, load_in_transformers, our_logits, transformers_logits
+from safetensors.torch import load_file, save_file
 
 import burnish
 from burnish.checkpoints.peft import load_adapter, save_adapter
@@ -227,6 +228,39 @@ def test_loads_what_peft_loads(
     again = peft.PeftModel.from_pretrained(load_in_transformers(base), tmp_path / "again")
     assert_equal_logits(transformers_logits(again, IDS), expected)
     ours, _ = burnish.load(tmp_path / "again", compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(ours, IDS), expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules_to_save": ["lm_head"]},
+        {"target_modules": ["query_key_value", "lm_head"]},
+        {"target_modules": ["lm_head", "embed_in"]},
+    ],
+    ids=["saved", "adapted", "adapted alone"],
+)
+def test_gpt_neox_has_two_names_for_its_output_layer(
+    settings: dict[str, Any], tiny_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """`lm_head` in transformers 5, `embed_out` before, and in adapters of that time."""
+    peft = pytest.importorskip("peft")
+    base, folder = tmp_path / "base", tmp_path / "adapter"
+    make_model("gpt_neox").save_pretrained(base)
+    tiny_tokenizer.save(base)
+    peft_adapter(base, folder, **{"target_modules": ["query_key_value"], **settings})
+    read = peft.PeftModel.from_pretrained(load_in_transformers(base), folder)
+    expected = transformers_logits(read, IDS)
+    assert (transformers_logits(load_in_transformers(base), IDS) - expected).abs().max() > 0.01
+    ours, _ = burnish.load(folder, base=base, compute_dtype=torch.float32, device="cpu")
+    assert_equal_logits(our_logits(ours, IDS), expected)
+    # As it was written when the module had its old name.
+    file = folder / "adapter_config.json"
+    file.write_text(file.read_text().replace("lm_head", "embed_out"))
+    tensors = load_file(folder / "adapter_model.safetensors")
+    renamed = {name.replace("lm_head", "embed_out"): tensor for name, tensor in tensors.items()}
+    save_file(renamed, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    ours, _ = burnish.load(folder, base=base, compute_dtype=torch.float32, device="cpu")
     assert_equal_logits(our_logits(ours, IDS), expected)
 
 

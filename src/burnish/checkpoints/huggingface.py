@@ -79,14 +79,12 @@ def untied(folder: Path, family: Family, config: DecoderConfig) -> DecoderConfig
     """
     (head,) = family.untied_weights
     homes = tensor_files(folder)
-    if not config.tie_embeddings or head.huggingface not in homes:
+    if not config.tie_embeddings or not any(name in homes for name in _names(head.huggingface, family)):
         return config
     weights = {weight.name: weight for weight in family.expected_weights(replace(config, tie_embeddings=False))}
     tensors = []
     for weight in (weights["embedding.weight"], weights[head.name]):
-        name = next(
-            (n for n in (weight.huggingface, weight.huggingface.removeprefix(family.prefix)) if n in homes), None
-        )
+        name = next((name for name in _names(weight.huggingface, family) if name in homes), None)
         if name is None:
             return config  # `read_state` says what is missing
         ((_, tensor),) = read_tensors(homes[name], {name: weight.huggingface_shape})
@@ -100,11 +98,18 @@ def read_state(
     """All tensors as float32 under the decoder's names; `beside` are further ones that the folder may hold."""
     weights = list(family.expected_weights(config))
     homes = tensor_files(folder)
-    # What was saved without the head has no prefix.
-    stored = {w.huggingface: w.huggingface.removeprefix(family.prefix) for w in weights}
-    stored = {name: short if short in homes and name not in homes else name for name, short in stored.items()}
-    # A tied model may repeat its embedding as the head.
-    tied = {rule.huggingface for rule in family.untied_weights} if config.tie_embeddings else set()
+    stored = {
+        weight.huggingface: next(
+            (name for name in _names(weight.huggingface, family) if name in homes), weight.huggingface
+        )
+        for weight in weights
+    }
+    # A tied model may repeat its embedding as the head, or hold it under that name alone, as transformers 5 reads it.
+    (head,) = family.untied_weights
+    tied = _names(head.huggingface, family) if config.tie_embeddings else []
+    embedding = next(weight.huggingface for weight in weights if weight.name == "embedding.weight")
+    if stored[embedding] not in homes and not beside:
+        stored[embedding] = next((name for name in tied if name in homes), stored[embedding])
     known = {*stored.values(), *tied, *beside}
     if extra := [name for name in homes if name not in known and not name.endswith(family.ignored)]:
         raise CheckpointError(
@@ -124,6 +129,14 @@ def read_state(
                 yield by_name[name], by_name[name].to_decoder(tensor)
 
     return assemble(weights, tensors())
+
+
+def _names(name: str, family: Family) -> list[str]:
+    """What a tensor may be called in a folder: what was saved without the head has no prefix."""
+    names = [name, name.removeprefix(family.prefix)]
+    if family.head_also is not None and name == family.untied_weights[0].huggingface:
+        names.append(f"{family.head_also}.weight")
+    return names
 
 
 def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Tensor]]:

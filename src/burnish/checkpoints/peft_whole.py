@@ -43,6 +43,9 @@ def whole_weights(
 ) -> list[Change]:
     """The changes that the settings and the names of the tensors `present` describe, stored ones first."""
     weights = list(family.expected_weights(replace(config, tie_embeddings=False)))
+    if family.head_also is not None and any(name.startswith(f"{_PREFIX}{family.head_also}.") for name in present):
+        renamed = f"{family.head_also}.weight"
+        weights = [replace(one, huggingface=renamed) if one.name == _HEAD else one for one in weights]
     changes = list(_stored(settings, weights, present))
     for end in settings.saved:
         found = [weight for weight in weights if _path(weight).endswith(end)]

@@ -107,6 +107,7 @@ class Family:
     divided: transformers refuses a width that is no multiple of the number of heads, even where head_dim is given.
     prefix: what tensors are called below, absent in files that were saved without the head.
     ignored: endings of tensors that older files carry although they are computed.
+    head_also: what other versions of transformers call the output layer.
     """
 
     model_type: str
@@ -126,6 +127,7 @@ class Family:
     weights: tuple[WeightRule, ...]
     layer_weights: tuple[WeightRule, ...]
     untied_weights: tuple[WeightRule, ...]
+    head_also: str | None = None
 
     def expected_weights(self, config: DecoderConfig) -> Iterator[Weight]:
         """Every tensor that a checkpoint with this configuration has."""

@@ -156,6 +156,7 @@ GPT_NEOX = Family(
         projection("feed_forward.down", "mlp.dense_4h_to_h", "ffn_down", ("d_model", "d_ff"), bias="feed_forward_bias"),
     ),
     untied_weights=(table("head", "embed_out", "output"),),
+    head_also="lm_head",  # the module in transformers 5, and so in adapters; its model files keep the old name
 )
 
 # The 7B's layout: one key-value head, and one norm for attention and feed-forward side by side. The 40B's is another.
