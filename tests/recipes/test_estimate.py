@@ -13,6 +13,7 @@ import pytest
 from burnish import cli
 from burnish.console.display import Display
 from burnish.errors import BurnishError
+from burnish.kept import read_json, write_json
 from burnish.recipes.plan import estimate
 from burnish.recipes.plan.dry_run import estimated
 from burnish.recipes.plan.estimate import Rates, memory_of, seconds_of
@@ -106,6 +107,39 @@ def test_rates_are_measured_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) 
     assert measured == [1]
     assert all(stage["seconds"] >= 0 and stage["memory_gib"] > 0 for stage in first["stages"])
     assert first["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in first["stages"]), abs=0.5)
+
+
+def test_rates_are_measured_again_where_the_machine_was_busy_or_they_are_old(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Rates] = []
+
+    def measure(*_: Any) -> Rates:
+        measured.append(replace(RATES, train_head=len(measured) + 1.0))
+        return measured[-1]
+
+    load = [4.0]
+    monkeypatch.setattr(estimate, "_measure", measure)
+    monkeypatch.setattr(estimate, "_load", lambda: load[0])
+    plan = make_plan(recipe, runs=recipe.parent / "runs")
+    model = read_config(plan.model)
+    # The machine's load, and how often it has been measured then: again only once it is much less busy than it was.
+    for now, expected in ((4.0, 1), (3.0, 1), (9.0, 1), (1.0, 2), (0.6, 2), (0.4, 3), (0.0, 3), (9.0, 3)):
+        load[0] = now
+        assert estimate.measured(plan, model) == measured[-1]
+        assert len(measured) == expected, now
+    file = estimate.cache_folder() / "rates.json"
+    kept = read_json(file, owner="rates")
+    ((key, entry),) = kept.items()
+    at = entry["at"]
+    for other in ({"at": at - 8 * 24 * 3600}, {"at": at + 3600}, {"load": None}):
+        write_json(file, {"another": {}, key: entry | other}, owner="rates")
+        n_before = len(measured)
+        estimate.measured(plan, model)
+        assert len(measured) == n_before + 1, other
+    write_json(file, {key: entry["rates"]}, owner="rates")  # as they were kept before, without a date
+    assert estimate.measured(plan, model) == measured[-1]
+    assert len(measured) == 7
 
 
 def test_the_command(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,8 @@
 Notable choices:
 - the model's own shape is measured with one layer and with three, with random weights: a layer's cost is the
   difference, so that a model of any depth is measured in seconds and in little memory;
-- what is measured is kept for each machine, shape, number format and thread count;
+- what is measured is kept for each machine, shape, number format and thread count, with its date and how busy the
+  machine was; it is measured again after a week, and where the machine was busy and is so no longer;
 - decoding is priced as if every answer were as long as it may be: an upper bound, as the count of its tokens is.
 """
 
@@ -37,6 +38,10 @@ ROWS = 16
 NEW_TOKENS = 8
 PROGRAM_BYTES = 0.6 * GIB
 """Python, PyTorch and the tokenizer, before any weight."""
+KEPT_SECONDS = 7 * 24 * 3600
+"""A measurement is older than this when drivers, cooling and neighbours may be others."""
+BUSY = 0.5
+"""Waiting processes a core at which a measurement is of a busy machine; with half as many it is measured again."""
 FILE_BYTES_PER_SECOND = 0.4 * GIB
 """Reading and writing of a model, with its checksum."""
 
@@ -139,17 +144,30 @@ def measured(plan: Plan, model: DecoderConfig) -> Rates:
         [__version__, torch.__version__, device_name(device), threads, str(dtype), json.dumps(shape, default=str)]
     )
     file = cache_folder() / "rates.json"
+    load = _load()
     try:
         kept = read_json(file, owner="rates")
-        return Rates(**kept[key])
+        if _holds(kept[key], load):
+            return Rates(**kept[key]["rates"])
     except KeyError:
         pass
     except (BurnishError, TypeError):
         kept = {}
     rates = _measure(model, device, dtype)
     with suppress(BurnishError):  # a home that cannot be written to only means measuring again
-        write_json(file, {**kept, key: asdict(rates)}, owner="rates")
+        write_json(file, {**kept, key: {"at": time.time(), "load": load, "rates": asdict(rates)}}, owner="rates")
     return rates
+
+
+def _holds(kept: dict[str, Any], load: float) -> bool:
+    """Whether what was measured is still to be priced by, now that the machine is as busy as `load` says."""
+    then = float(kept["load"])
+    return 0 <= time.time() - float(kept["at"]) < KEPT_SECONDS and not (then > BUSY and load < then / 2)
+
+
+def _load() -> float:
+    """How many processes wanted each of the cores in the last minute."""
+    return psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
 
 
 def _measure(model: DecoderConfig, device: torch.device, dtype: torch.dtype) -> Rates:
