@@ -150,7 +150,7 @@ def test_columns_belong_to_the_tokens_of_each_completion(tmp_path: Path, micro_b
         ):
             seen += rows
             assert batch.columns["row"].tolist() == rows
-            assert batch.weight == sum(len(rollout.answers[row]) for row in rows)
+            assert batch.n_entries == sum(len(rollout.answers[row]) for row in rows)
             expected = torch.cat([alone(decoder, rollout.prompts[r // 4], rollout.answers[r]) for r in rows])
             torch.testing.assert_close(batch.columns["old_logps"], expected, rtol=1e-4, atol=1e-5)
             assert batch.columns["place"].tolist() == [i for row in rows for i in range(len(rollout.answers[row]))]

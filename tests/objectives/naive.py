@@ -1,5 +1,8 @@
 """What textbooks compute: log-probabilities of one sequence at a time, put into padded matrices."""
 
+from collections.abc import Callable, Sequence
+
+import pytest
 import torch
 from torch import Tensor
 
@@ -7,7 +10,7 @@ from burnish.datasets.batches import Batch
 from burnish.datasets.examples import PreferenceExample
 from burnish.forest import Forest
 from burnish.nn.decoder import Decoder
-from burnish.training.loop import Objective
+from burnish.objectives.objective import Objective, Outputs, batch_metrics, loss_of, step_counts, step_metrics
 
 PAIRS = [
     PreferenceExample(list(range(20)), [30, 31, 32], [33, 34]),
@@ -45,12 +48,20 @@ def pair_reference_logps(reference: Decoder, pairs: list[PreferenceExample]) -> 
     ]
 
 
-def step_of(decoder: Decoder, objective: Objective, batches: list[Batch]) -> tuple[Tensor, dict[str, float]]:
+def step_of(
+    decoder: Decoder,
+    objective: Objective[Outputs],
+    batches: Sequence[Batch],
+    outputs: Callable[[Batch], Outputs] | None = None,
+) -> tuple[Tensor, dict[str, float]]:
     """Loss and metrics of a step as the training loop computes them, the loss with its graph."""
-    results = [objective(decoder.logps(batch.forest, batch.scored), batch) for batch in batches]
-    weight = sum(batch.weight for batch in batches)
-    metrics = {name: sum(extra[name].item() for _, extra in results) / weight for name in results[0][1]}
-    return torch.stack([loss for loss, _ in results]).sum() / weight, metrics
+    outputs = outputs or (lambda batch: decoder.logps(batch.forest, batch.scored))
+    counts = step_counts(objective, batches)
+    results = [objective(outputs(batch), batch) for batch in batches]
+    loss = torch.stack([loss_of(losses, counts) for losses, _ in results]).sum()
+    metrics = step_metrics([batch_metrics(objective, *pair) for pair in zip(results, batches, strict=True)])
+    assert metrics.pop("loss") == pytest.approx(loss.item(), rel=1e-5, abs=1e-7)
+    return loss, metrics
 
 
 def gradients(decoder: Decoder, loss: Tensor) -> list[Tensor]:

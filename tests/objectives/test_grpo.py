@@ -1,7 +1,7 @@
 """GRPO equals a naive padded version in value and gradient for every option, and TRL's own loss and advantages."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from naive import step_of
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
 from burnish.forest import Forest
 from burnish.nn.decoder import Decoder
-from burnish.objectives.grpo import GRPO, clipped_policy_loss, group_advantages, row_weights
+from burnish.objectives.grpo import GRPO, clipped_policy_loss, group_advantages
 from burnish.objectives.kl import Estimator
+from burnish.objectives.objective import step_counts
 from in_transformers import in_transformers
 from tiny_models import tiny_decoder
 
@@ -98,16 +100,12 @@ def _naive(
     return losses.sum() / mask.sum()
 
 
-def _batches(case: Case, advantages: Tensor, loss_type: str, *, rows: list[list[int]], on_policy: bool) -> list[Batch]:
+def _batches(case: Case, advantages: Tensor, *, rows: list[list[int]], on_policy: bool) -> list[Batch]:
     """The step's rows in so many micro-batches, each with the columns that the stage gives it."""
-    weights = LENGTHS.sum() * row_weights(
-        LENGTHS, loss_type, n_rows=6, n_tokens=float(LENGTHS.sum()), max_completion_length=MAX_LENGTH
-    )
     batches = []
     for members in rows:
         columns = {
             "advantages": advantages.flatten()[members],
-            "weights": weights[members],
             "reference_logps": torch.cat([case.reference[row] for row in members]),
         }
         if not on_policy:
@@ -127,11 +125,9 @@ def _ours(
     on_policy: bool = False,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss and metrics as the training loop computes them."""
-    batches = _batches(case, advantages, loss_type, rows=rows or [list(range(6))], on_policy=on_policy)
-    results = [objective(case.decoder.logps(b.forest, b.scored), b) for b in batches]
-    weight = sum(batch.weight for batch in batches)
-    metrics = {name: sum(extra[name].item() for _, extra in results) / weight for name in results[0][1]}
-    return torch.stack([loss for loss, _ in results]).sum() / weight, metrics
+    batches = _batches(case, advantages, rows=rows or [list(range(6))], on_policy=on_policy)
+    objective = replace(objective, loss_type=loss_type, max_completion_length=MAX_LENGTH)
+    return step_of(case.decoder, objective, batches)
 
 
 def _assert_same(decoder: Decoder, found: Tensor, expected: Tensor) -> None:
@@ -187,10 +183,17 @@ def test_the_corrected_k3_has_the_gradient_of_the_divergence() -> None:
     (expected,) = torch.autograd.grad((policy.exp() * (policy - reference)).sum(), logits, retain_graph=True)
     nothing = torch.empty(0, dtype=torch.int64)
     forest = Forest(nothing, (), ())
-    columns = {"advantages": torch.zeros(8), "old_logps": old, "reference_logps": reference, "weights": old.exp()}
-    batch = Batch(forest, nothing, torch.arange(8), torch.arange(8), 8, 8, columns)
+    columns = {"advantages": torch.zeros(1)}
+    batches = [
+        Batch(
+            forest, nothing, torch.tensor([token]), torch.zeros(1, dtype=torch.int64), 1,
+            columns | {"old_logps": old[token : token + 1], "reference_logps": reference[token : token + 1]},
+        )
+        for token in range(8)
+    ]  # fmt: skip
     for corrected in (True, False):
-        loss, _ = GRPO(1.0, use_bias_correction_kl=corrected)(policy, batch)
+        objective = GRPO(1.0, use_bias_correction_kl=corrected)
+        loss = sum(old[token].exp() * objective(policy, batch)[0][0] for token, batch in enumerate(batches))
         (found,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert torch.allclose(found, expected, atol=1e-9) == corrected
 
@@ -205,24 +208,30 @@ def test_where_the_sampling_policy_is_left_out_it_is_the_current_one() -> None:
 
 def test_the_entropy_is_logged_where_the_outputs_have_it() -> None:
     case = Case.make()
-    (batch,) = _batches(case, group_advantages(REWARDS), "bnpo", rows=[list(range(6))], on_policy=True)
+    (batch,) = _batches(case, group_advantages(REWARDS), rows=[list(range(6))], on_policy=True)
     scores = case.decoder.scores_of(case.decoder(batch.forest), batch.forest, batch.scored)
-    loss, metrics = GRPO()(scores, batch)
-    assert loss.item() == GRPO()(scores.logps, batch)[0].item()
+    (loss,), metrics = GRPO()(scores, batch)
+    assert loss.item() == GRPO()(scores.logps, batch)[0][0].item()
     expected = 0.0
     for row in range(6):
         sequence = torch.tensor(_sequence(row))
         logits = case.decoder.logits(case.decoder(Forest(sequence, (len(sequence),), (-1,))))
         expected += torch.distributions.Categorical(logits=logits[-len(ANSWERS[row]) - 1 : -1]).entropy().sum().item()
-    assert metrics["entropy"].item() == pytest.approx(expected, rel=1e-4)
+    assert metrics["entropy"].sum.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_divergence_without_a_reference_is_refused() -> None:
     case = Case.make()
-    (batch,) = _batches(case, group_advantages(REWARDS), "bnpo", rows=[list(range(6))], on_policy=True)
-    bare = Batch(batch.forest, batch.scored, batch.entries, batch.rows, 6, batch.weight, {"advantages": torch.zeros(6)})
-    with pytest.raises(ValueError, match=r"beta is 0\.1, but the batch has no reference_logps"):
-        GRPO(0.1)(case.decoder.logps(batch.forest, batch.scored), bare)
+    (batch,) = _batches(case, group_advantages(REWARDS), rows=[list(range(6))], on_policy=True)
+    bare = Batch(batch.forest, batch.scored, batch.entries, batch.rows, 6, {"advantages": torch.zeros(6)})
+    for refused in (
+        lambda: GRPO(0.1)(case.decoder.logps(batch.forest, batch.scored), bare),
+        lambda: step_counts(GRPO(0.1), [batch, bare]),
+    ):
+        with pytest.raises(
+            ValueError, match="no column 'reference_logps', which the objective reads; it has: advantages"
+        ):
+            refused()
 
 
 GROUPS = st.integers(2, 6).flatmap(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from naive import step_of
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
@@ -94,11 +95,12 @@ def test_an_update_equals_the_padded_textbook_version(kind: str, groups: list[li
     with torch.no_grad():
         logps = model(whole.forest, whole.scored).logps[whole.entries]
     columns = {**_columns(), "old_logps": logps + 0.3 * _columns()["noise"]}
-    results, weight = [], 0.0
-    for batch in _batches(columns, groups):
-        results.append(SETTINGS(model(batch.forest, batch.scored, entropies=True), batch))
-        weight += batch.weight
-    found = torch.stack([loss for loss, _ in results]).sum() / weight
+    found, found_metrics = step_of(
+        actor,
+        SETTINGS,
+        _batches(columns, groups),
+        lambda batch: model(batch.forest, batch.scored, entropies=True),
+    )
     expected, metrics = _textbook(model, columns)
     torch.testing.assert_close(found, expected)
     parameters = list(model.parameters())
@@ -106,9 +108,7 @@ def test_an_update_equals_the_padded_textbook_version(kind: str, groups: list[li
         assert (a - b).norm() <= 1e-5 * b.norm() + 1e-6
     assert 0 < metrics["policy/clipfrac_avg"] < 1
     assert 0 < metrics["val/clipfrac_avg"] < 1
-    assert {name: sum(extra[name].item() for _, extra in results) / weight for name in metrics} == pytest.approx(
-        metrics, rel=1e-4
-    )
+    assert found_metrics == pytest.approx(metrics, rel=1e-4)
 
 
 def test_the_first_update_is_the_policy_gradient() -> None:

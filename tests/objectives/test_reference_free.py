@@ -13,13 +13,13 @@ from burnish.datasets.batches import preference_batches
 from burnish.datasets.examples import PreferenceExample
 from burnish.nn.decoder import Decoder
 from burnish.objectives.cpo import CPO
+from burnish.objectives.objective import Objective
 from burnish.objectives.orpo import ORPO, log_odds
 from burnish.objectives.simpo import SimPO
-from burnish.training.loop import Objective
 from in_transformers import in_transformers
 from tiny_models import tiny_decoder
 
-OBJECTIVES: dict[str, Objective] = {
+OBJECTIVES: dict[str, Objective[Tensor]] = {
     "simpo": SimPO(beta=2.0, gamma=0.8),
     "cpo": CPO(beta=0.3),
     "cpo, smoothed": CPO(beta=0.3, alpha=0.6, label_smoothing=0.2),
@@ -30,7 +30,7 @@ SHORT_PROMPTS = [PreferenceExample([5 + i], pair.chosen, pair.rejected) for i, p
 
 
 def ours(
-    decoder: Decoder, objective: Objective, tokens: int = 1000, pairs: list[PreferenceExample] = PAIRS
+    decoder: Decoder, objective: Objective[Tensor], tokens: int = 1000, pairs: list[PreferenceExample] = PAIRS
 ) -> tuple[Tensor, dict[str, float]]:
     batches = preference_batches(pairs, micro_batch_tokens=tokens)
     assert (len(batches) > 1) == (tokens < 100)

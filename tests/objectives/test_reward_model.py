@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from naive import step_of
 from torch import Tensor
 
 import burnish
@@ -46,10 +47,7 @@ def ours(
     model: ScalarModel, examples: Sequence[RankedExample], objective: RewardModelling, tokens: int, weight: float = 0.0
 ) -> tuple[Tensor, dict[str, float]]:
     batches = ranked_batches(examples, micro_batch_tokens=tokens, margin_weight=weight)
-    results = [objective(model(batch.forest, batch.scored), batch) for batch in batches]
-    total = sum(batch.weight for batch in batches)
-    metrics = {name: sum(extra[name].item() for _, extra in results) / total for name in results[0][1]}
-    return torch.stack([loss for loss, _ in results]).sum() / total, metrics
+    return step_of(model.decoder, objective, batches, lambda batch: model(batch.forest, batch.scored))
 
 
 def assert_agree(model: ScalarModel, found: Tensor, expected: Tensor) -> None:

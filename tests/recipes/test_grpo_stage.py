@@ -17,6 +17,7 @@ from burnish.console.display import Bar, Display
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.methods.rollout import Rollout
 from burnish.objectives.grpo import GRPO, group_advantages
+from burnish.objectives.objective import measure
 from burnish.recipes.runner.running import run
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.training.events import read_events
@@ -176,9 +177,11 @@ def stage(**changes: Any) -> GrpoStage:
 def losses(config: GrpoStage, rollout: Rollout, update: int = 0) -> tuple[float, int]:
     """The loss of a step with made-up log-probabilities, and how many completions it computes."""
     batches = config.updates(rollout, update)
-    objective = GRPO(config.beta, config.epsilon)
-    total = sum(objective(made_up(batch.forest.tokens, batch.scored), batch)[0].item() for batch in batches)
-    return total / sum(batch.weight for batch in batches), sum(batch.n_rows for batch in batches)
+    objective = GRPO(
+        config.beta, config.epsilon, loss_type=config.loss_type, max_completion_length=config.max_new_tokens
+    )
+    found = measure(objective, [(batch, made_up(batch.forest.tokens, batch.scored)) for batch in batches])
+    return found["loss"], sum(batch.n_rows for batch in batches)
 
 
 def made_up(tokens: Tensor, scored: Tensor) -> Tensor:

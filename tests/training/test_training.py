@@ -17,13 +17,14 @@ from burnish.errors import BurnishError
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.nn.scalar import ScalarModel
-from burnish.objectives.language_model import language_model
+from burnish.objectives.language_model import LanguageModel, language_model
+from burnish.objectives.objective import Mean, Measured
 from burnish.training.config import TrainingConfig
 from burnish.training.events import EventLog, read_events
 from burnish.training.interrupt import Interrupted
 from burnish.training.loop import Progress, train
+from burnish.training.names import STATE_FILE
 from burnish.training.schedule import learning_rate
-from burnish.training.state import FILE
 from tiny_models import TINY, tiny_decoder
 
 DOCUMENTS = [[(i * 7 + j * j) % 50 for j in range(5 + i % 6)] for i in range(24)]
@@ -80,17 +81,23 @@ def test_the_objective_reads_the_outputs_that_the_loop_is_given(tmp_path: Path) 
             model.eval()
             return super().__getitem__(step)
 
-    def squared_error(values: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        assert model.training
-        assert model.decoder.training
-        error = (values - batch.forest.positions[batch.scored] / 5).square().sum()
-        return error, {"error": error.detach()}
+    class SquaredError:
+        reads = ()
+
+        def counts(self, batch: Batch) -> tuple[int]:
+            return (batch.n_entries,)
+
+        def __call__(self, values: torch.Tensor, batch: Batch) -> Measured:
+            assert model.training
+            assert model.decoder.training
+            error = (values - batch.forest.positions[batch.scored] / 5).square().sum()
+            return (error,), {"error": Mean(error, batch.n_entries)}
 
     config = _config(epochs=10)
     steps = _steps(config)
     train(
         model,
-        squared_error,
+        SquaredError(),
         Sampled(steps.plan, steps.build),
         config,
         folder=tmp_path,
@@ -168,7 +175,7 @@ def test_running_statistics_are_part_of_the_state(tmp_path: Path) -> None:
 def test_a_state_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
     config = _config()
     _train(tmp_path, config)
-    assert (tmp_path / FILE).exists()
+    assert (tmp_path / STATE_FILE).exists()
     decoder, resumed = tiny_decoder(), []
     train(
         decoder, language_model, _steps(config), config, folder=tmp_path, seed=3, identity="other",
@@ -180,7 +187,7 @@ def test_a_state_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncate", "other tensors", "not safetensors", "a flipped bit"])
 def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
     _train(tmp_path, _config())
-    state = tmp_path / FILE
+    state = tmp_path / STATE_FILE
     if damage == "truncate":
         state.write_bytes(state.read_bytes()[:-100])
     elif damage == "a flipped bit":
@@ -193,17 +200,18 @@ def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         metadata = {"state": json.dumps({"step": 2, "identity": "run"})}
         first = next(iter(load_file(state).items()))
         save_file({first[0]: first[1]}, state, metadata=metadata)
-    with pytest.raises(BurnishError, match=rf"{FILE}: the saved training state cannot be read .*delete it"):
+    with pytest.raises(BurnishError, match=rf"{STATE_FILE}: the saved training state cannot be read .*delete it"):
         _train(tmp_path, _config())
 
 
 def test_a_diverging_loss_stops_with_the_step_and_the_cure(tmp_path: Path) -> None:
-    def explode(logps: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        return logps.sum() * torch.inf, {}
+    class Explode(LanguageModel):
+        def __call__(self, logps: torch.Tensor, batch: Batch) -> Measured:
+            return (logps.sum() * torch.inf,), {}
 
     config = _config()
     with pytest.raises(BurnishError, match=r"step 1 of 8: the loss is .*lower the learning rate"):
-        train(tiny_decoder(), explode, _steps(config), config, folder=tmp_path, seed=0, identity="run")
+        train(tiny_decoder(), Explode(), _steps(config), config, folder=tmp_path, seed=0, identity="run")
 
 
 def test_events_of_steps_that_run_again_are_dropped(tmp_path: Path) -> None:
@@ -275,7 +283,7 @@ def test_a_second_ctrl_c_says_which_steps_are_lost(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match=r"stopped at once, after 5 of 8 steps; the last 5 of them are lost"):
         _train(tmp_path, _config(checkpoint_seconds=1e9), **options)
     assert asked == [1], "the first one is answered"
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / STATE_FILE).exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -286,7 +294,7 @@ def test_other_signals_that_end_a_program_save_as_ctrl_c_does(tmp_path: Path, nu
 
     with pytest.raises(Interrupted, match="stopped after step 3 of 8"):
         _train(tmp_path, _config(checkpoint_seconds=1e9), on_progress=stop)
-    assert (tmp_path / FILE).exists()
+    assert (tmp_path / STATE_FILE).exists()
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ tokens in the forest, so a token may count for several rows; it is scored once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -16,6 +17,21 @@ from burnish.datasets.examples import Example, LabelledExample, PreferenceExampl
 from burnish.forest import Forest
 
 
+@dataclass(frozen=True)
+class Column:
+    """A further tensor of a batch that an objective reads, and of what it has a value each.
+
+    entry: `[n_entries]`; row: `[n_rows]`; list: of as many values as there are ranked lists; batch: a scalar.
+    """
+
+    name: str
+    per: Literal["entry", "row", "list", "batch"]
+
+
+REFERENCE_LOGPS = Column("reference_logps", "entry")
+"""log p of each entry under the model that training starts from."""
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """One forward pass of training.
@@ -23,8 +39,7 @@ class Batch:
     scored: `[n_scored]` int64, indices of the tokens whose log-probability is needed, each once.
     entries: `[n_entries]` int64, positions in `scored`; row by row, in the order of the sequence.
     rows: `[n_entries]` int64, the row that each entry counts for.
-    weight: this batch's share of the step's denominator (tokens, pairs, ...).
-    columns: further tensors of the objective, for example `reference_logps` `[n_entries]`.
+    columns: further tensors by name, for example `reference_logps` `[n_entries]`; objectives declare what they read.
     """
 
     forest: Forest
@@ -32,7 +47,6 @@ class Batch:
     entries: Tensor
     rows: Tensor
     n_rows: int
-    weight: float
     columns: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -41,13 +55,11 @@ class Batch:
         sequences: Sequence[Sequence[int]],
         masks: Sequence[Sequence[bool]],
         *,
-        weight: float | None = None,
         columns: Mapping[str, Tensor] | None = None,
     ) -> Self:
         """Build from token sequences and masks that are True where a token is scored.
 
-        The default weight is the number of entries. Raises ValueError where a sequence and its mask differ in
-        length or a first token is to be scored.
+        Raises ValueError where a sequence and its mask differ in length or a first token is to be scored.
         """
         forest, ends = Forest.from_sequences(sequences)
         indices = []
@@ -66,9 +78,38 @@ class Batch:
             entries,
             rows,
             len(sequences),
-            len(flat) if weight is None else weight,
             columns or {},
         )
+
+    @property
+    def n_entries(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def row_lengths(self) -> Tensor:
+        """Entries of each row: int64 `[n_rows]`."""
+        return torch.bincount(self.rows, minlength=self.n_rows)
+
+    def has(self, column: Column) -> bool:
+        return column.name in self.columns
+
+    def with_columns(self, **columns: Tensor) -> Self:
+        """The same batch with further columns."""
+        return replace(self, columns={**self.columns, **columns})
+
+    def column(self, column: Column) -> Tensor:
+        """A column as declared. Raises ValueError where the batch lacks it or it has another number of values."""
+        if column.name not in self.columns:
+            found = ", ".join(sorted(self.columns)) or "none"
+            raise ValueError(f"the batch has no column '{column.name}', which the objective reads; it has: {found}")
+        values = self.columns[column.name]
+        expected = {"entry": (self.n_entries,), "row": (self.n_rows,), "batch": ()}.get(column.per)
+        if expected is not None and tuple(values.shape) != expected:
+            raise ValueError(
+                f"the column '{column.name}' has the shape {list(values.shape)}; expected {list(expected)}, a value "
+                f"for each {column.per}"
+            )
+        return values
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum `values` `[n_entries]` for each row: `[n_rows]`."""
@@ -85,7 +126,6 @@ class Batch:
             self.entries.to(device),
             self.rows.to(device),
             self.n_rows,
-            self.weight,
             moved,
         )
 
@@ -153,7 +193,7 @@ def _shared_within(unit: Sequence[Sequence[int]], shared: int) -> int:
 
 
 def supervised_batches(examples: Sequence[Example], *, micro_batch_tokens: int) -> list[Batch]:
-    """Micro-batches of supervised examples; the weight is the number of scored tokens."""
+    """Micro-batches of supervised examples, one a row."""
     return [
         Batch.from_rows([examples[i].tokens for i in group], [examples[i].mask for i in group])
         for group in micro_batches([[example.tokens] for example in examples], micro_batch_tokens)
@@ -174,24 +214,20 @@ def preference_batches(
     micro_batch_tokens: int,
     reference_logps: Sequence[Tensor] | None = None,
 ) -> list[Batch]:
-    """Micro-batches whose rows are chosen, rejected, chosen, ...; the weight is the number of pairs.
-
-    The column `mean_chosen_length`, a scalar, is the mean number of tokens of all the chosen answers.
+    """Micro-batches whose rows are chosen, rejected, chosen, ...
 
     reference_logps: for each pair the reference's log-probabilities of its answers' tokens, chosen first; they
     become the column of that name, `[n_entries]`.
     """
     batches = []
-    mean_chosen_length = torch.tensor(sum(len(pair.chosen) for pair in pairs) / len(pairs))
     for group in micro_batches([pair.sequences for pair in pairs], micro_batch_tokens):
-        columns = {"mean_chosen_length": mean_chosen_length}
+        columns = {}
         if reference_logps is not None:
             columns["reference_logps"] = torch.cat([reference_logps[i] for i in group])
         batches.append(
             Batch.from_rows(
                 [sequence for i in group for sequence in pairs[i].sequences],
                 [mask for i in group for mask in pairs[i].masks],
-                weight=len(group),
                 columns=columns,
             )
         )
@@ -205,22 +241,20 @@ def labelled_batches(
     reference_logps: Sequence[Tensor],
     kl: Tensor,
 ) -> list[Batch]:
-    """Micro-batches of single judged answers, one a row; the weight is the number of answers.
+    """Micro-batches of single judged answers, one a row.
 
     reference_logps: for each example the reference's log-probabilities of its answer's tokens; they become the column
-    of that name, `[n_entries]`. kl: a scalar that all batches get as a column. Further columns: `desired` `[n_rows]`
-    bool, and `desired_share`, a scalar, the share of desired answers among all the examples.
+    of that name, `[n_entries]`. kl: a scalar that all batches get as a column. A further column: `desired` `[n_rows]`
+    bool.
     """
     desired = torch.tensor([example.desired for example in examples])
     return [
         Batch.from_rows(
             [sequence for i in group for sequence in examples[i].sequences],
             [mask for i in group for mask in examples[i].masks],
-            weight=len(group),
             columns={
                 "reference_logps": torch.cat([reference_logps[i] for i in group]),
                 "desired": desired[group],
-                "desired_share": desired.float().mean(),
                 "kl": kl,
             },
         )

@@ -55,7 +55,7 @@ def ranked_examples(
 def ranked_batches(
     examples: Sequence[RankedExample], *, micro_batch_tokens: int, margin_weight: float = 0.0
 ) -> list[Batch]:
-    """Micro-batches whose rows are answers, list by list, the best first; the weight is the number of lists.
+    """Micro-batches whose rows are answers, list by list, the best first.
 
     The scored tokens are the last of each answer. Columns: `list_sizes` `[n_lists]`, and `margins` `[n_lists]`, the
     examples' margins (0 where there is none) times `margin_weight`.
@@ -68,7 +68,6 @@ def ranked_batches(
             Batch.from_rows(
                 sequences,
                 [[False] * (len(sequence) - 1) + [True] for sequence in sequences],
-                weight=len(group),
                 columns={
                     "list_sizes": torch.tensor([len(examples[number].answers) for number in group]),
                     "margins": torch.tensor(margins),

@@ -162,7 +162,8 @@ def seconds_per_step(decoder: Decoder, text: LabText, settings: Pretraining) -> 
     for step in range(4):
         started = time.perf_counter()
         for batch in (batch.to(decoder.device) for batch in steps[step]):
-            (language_model(decoder.logps(batch.forest, batch.scored), batch)[0] / batch.weight).backward()
+            (loss,), _ = language_model(decoder.logps(batch.forest, batch.scored), batch)
+            (loss / batch.n_entries).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if decoder.device.type == "cuda":

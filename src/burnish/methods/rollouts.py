@@ -254,7 +254,7 @@ def sample_batches(
     tokens: Mapping[str, Sequence[Tensor]] | None = None,
     stored: bool = True,
 ) -> list[tuple[list[int], Batch]]:
-    """Micro-batches of the completions `numbers`, each with the numbers of its rows; weight: its scored tokens.
+    """Micro-batches of the completions `numbers`, each with the numbers of its rows.
 
     rows: further columns with one value, tokens: with one tensor `[len(answer)]` for each completion of the whole
     rollout; they become `[n_rows]` and `[n_entries]`. stored: whether the rollout's own columns are taken along.

@@ -1,12 +1,14 @@
 """Contrastive preference optimization (Xu 2024, arXiv:2401.08417): DPO with a uniform reference, and imitation."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import Batch, Column
 from burnish.objectives.dpo import dpo_loss
-from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, pair_metrics
+from burnish.objectives.objective import Mean, Measured, Number
+from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, n_chosen_tokens, n_pairs, pair_metrics
 
 
 def cpo_loss(chosen_logps: Tensor, rejected_logps: Tensor, *, beta: float, label_smoothing: float = 0.0) -> Tensor:
@@ -28,10 +30,16 @@ class CPO:
     alpha: float = 1.0
     label_smoothing: float = 0.0
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    reads: ClassVar[tuple[Column, ...]] = ()
+
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return n_pairs(batch), n_chosen_tokens(batch)
+
+    def __call__(self, logps: Tensor, batch: Batch) -> Measured:
         token_logps = logps[batch.entries]
         chosen, rejected = chosen_and_rejected(batch.row_sums(token_logps))
         losses = cpo_loss(chosen, rejected, beta=self.beta, label_smoothing=self.label_smoothing)
         nll = chosen_nll(token_logps, batch)
         metrics = pair_metrics(self.beta * chosen, self.beta * rejected, chosen, rejected)
-        return losses.sum() + self.alpha * nll, {**metrics, "nll_loss": nll.detach()}
+        metrics["nll_loss"] = Mean(nll, n_chosen_tokens(batch))
+        return (losses.sum(), self.alpha * nll), metrics

@@ -6,15 +6,16 @@ Notable choices:
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import REFERENCE_LOGPS, Batch, Column
 from burnish.objectives.kl import kl_estimate
-from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, pair_metrics, row_means
+from burnish.objectives.objective import Mean, Measured, Number
+from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, n_chosen_tokens, n_pairs, pair_metrics, row_means
 
 DPOLossType = Literal["sigmoid", "hinge", "ipo", "robust"]
 
@@ -58,9 +59,13 @@ class DPO:
     label_smoothing: float = 0.0
     length_normalized: bool = False
     rpo_alpha: float = 0.0
+    reads: ClassVar[tuple[Column, ...]] = (REFERENCE_LOGPS,)
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        token_logps, reference = logps[batch.entries], batch.columns["reference_logps"]
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return (n_pairs(batch), n_chosen_tokens(batch)) if self.rpo_alpha else (n_pairs(batch),)
+
+    def __call__(self, logps: Tensor, batch: Batch) -> Measured:
+        token_logps, reference = logps[batch.entries], batch.column(REFERENCE_LOGPS)
         token_log_ratios = token_logps - reference
         log_ratios = batch.row_sums(token_log_ratios)
         averaged = self.length_normalized or self.loss_type == "ipo"
@@ -68,13 +73,13 @@ class DPO:
         losses = dpo_loss(
             chosen - rejected, beta=self.beta, loss_type=self.loss_type, label_smoothing=self.label_smoothing
         )
-        loss = losses.sum()
+        terms: tuple[Tensor, ...] = (losses.sum(),)
         with torch.no_grad():
             rewards = chosen_and_rejected(self.beta * log_ratios)
             metrics = pair_metrics(*rewards, *chosen_and_rejected(batch.row_sums(token_logps)))
-            metrics["kl"] = kl_estimate(reference, token_logps, "k3").sum() / 2
+            metrics["kl"] = Mean(kl_estimate(reference, token_logps, "k3").sum(), batch.n_rows)
         if self.rpo_alpha:
             nll = chosen_nll(token_logps, batch)
-            loss = loss + self.rpo_alpha * nll
-            metrics["nll_loss"] = nll.detach()
-        return loss, metrics
+            terms = (*terms, self.rpo_alpha * nll)
+            metrics["nll_loss"] = Mean(nll, n_chosen_tokens(batch))
+        return terms, metrics

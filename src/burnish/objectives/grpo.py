@@ -2,7 +2,7 @@
 
 Notable choices:
 - no critic: a completion is compared with the others of its group;
-- how token losses are averaged is a weight for each row, so that the loss of a step is the same however it is split;
+- what the losses of tokens are divided by is the whole step's, also rows that were left out since they teach nothing;
 - at the first update after sampling the ratio is 1, so the sampling policy need not have been asked.
 """
 
@@ -12,9 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import REFERENCE_LOGPS, Batch, Column
 from burnish.nn.log_probabilities import Scores
 from burnish.objectives.kl import Estimator, kl_estimate
+from burnish.objectives.objective import Mean, Measured, Number
+
+ADVANTAGES = Column("advantages", "row")
+OLD_LOGPS = Column("old_logps", "entry")
+LOSS_COUNT = Column("loss_count", "batch")
+COUNTED = Column("counted", "row")
+"""Whether a completion teaches anything, bool; one that does not may stand in a step where all others are left out."""
 
 Scale = Literal["group", "batch", "none"]
 Baseline = Literal["mean", "leave_one_out"]
@@ -46,24 +53,23 @@ def group_advantages(rewards: Tensor, scale: Scale = "group", *, baseline: Basel
     return advantages
 
 
-def row_weights(
-    lengths: Tensor, loss_type: LossType, *, n_rows: int, n_tokens: float, max_completion_length: int
-) -> Tensor:
-    """What each token of a row is multiplied by, such that the loss of an optimizer step is the sum over its tokens.
+def loss_count(loss_type: LossType, *, n_rows: int, n_tokens: float, max_completion_length: int | None) -> float:
+    """What the sum over an optimizer step's tokens is divided by.
 
-    grpo: the mean over rows of the mean over a row's tokens (equation 3): a token of a long answer counts less.
-    bnpo, dapo: the mean over `n_tokens`: those of the step (`bnpo`), or those of the rollout divided by its steps
-        (`dapo`; DAPO, arXiv:2503.14476, equation 8).
-    dr_grpo: the sum over tokens divided by `n_rows · max_completion_length`, a constant (Dr. GRPO, arXiv:2503.20783).
+    grpo: `n_rows`, of the mean over a row's tokens (equation 3): a token of a long answer counts less.
+    bnpo, dapo: `n_tokens`: those of the step (`bnpo`), or those of the rollout divided by its steps (`dapo`; DAPO,
+        arXiv:2503.14476, equation 8).
+    dr_grpo: `n_rows · max_completion_length`, a constant (Dr. GRPO, arXiv:2503.20783).
 
-    lengths `[rows]`: scored tokens of each row. n_rows: rows of the step, also those left out of the computation
-    because they have no gradient. Returns `[rows]`.
+    n_rows: rows of the step, also those left out of the computation because they have no gradient.
     """
     if loss_type == "grpo":
-        return 1 / (n_rows * lengths.float())
-    if loss_type == "dr_grpo":
-        return torch.full(lengths.shape, 1 / (n_rows * max_completion_length))
-    return torch.full(lengths.shape, 1 / n_tokens)
+        return n_rows
+    if loss_type != "dr_grpo":
+        return n_tokens
+    if max_completion_length is None:
+        raise ValueError("dr_grpo divides by max_completion_length: give it")
+    return n_rows * max_completion_length
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,13 @@ def clipped_policy_loss(
 
 @dataclass(frozen=True)
 class GRPO:
-    """The objective over batches whose rows are completions; the weight of a batch is its number of entries.
+    """The objective over batches whose rows are completions.
 
-    Columns of a batch: `advantages` `[n_rows]`; `old_logps` `[n_entries]` under the policy that sampled, the current
-    ones where left out; `reference_logps` `[n_entries]`, needed where `beta` is not 0; `weights` `[n_rows]`, those of
-    `row_weights` times the step's number of entries, 1 (the mean over tokens) where left out.
+    Columns that a batch may have: `old_logps` under the policy that sampled, the current ones where left out;
+    `reference_logps`, needed where `beta` is not 0; `loss_count`, this batch's part of what the step's loss is divided
+    by (`loss_count`), that of its own rows where left out; `counted`, all rows where left out.
 
+    loss_type: how the losses of tokens are averaged; max_completion_length: what `dr_grpo` divides by.
     importance_sampling_level: `sequence` takes one ratio for a completion, the geometric mean of those of its tokens
         (GSPO, arXiv:2507.18071, equation 7).
     use_bias_correction_kl: multiplies the divergence by the ratio (DeepSeek-V3.2, arXiv:2512.02556, equation 7), which
@@ -110,32 +117,44 @@ class GRPO:
     kl_estimator: Estimator = "k3"
     use_bias_correction_kl: bool = False
     importance_sampling_level: ImportanceSamplingLevel = "token"
+    loss_type: LossType = "dapo"
+    max_completion_length: int | None = None
 
-    def __call__(self, outputs: Tensor | Scores, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    @property
+    def reads(self) -> tuple[Column, ...]:
+        return (ADVANTAGES, REFERENCE_LOGPS) if self.beta else (ADVANTAGES,)
+
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        if batch.has(LOSS_COUNT):
+            return (batch.column(LOSS_COUNT),)
+        limit = self.max_completion_length
+        return (loss_count(self.loss_type, n_rows=batch.n_rows, n_tokens=batch.n_entries, max_completion_length=limit),)
+
+    def __call__(self, outputs: Tensor | Scores, batch: Batch) -> Measured:
         logps = (outputs.logps if isinstance(outputs, Scores) else outputs)[batch.entries]
-        columns = batch.columns
-        log_ratio = logps - columns.get("old_logps", logps.detach())
+        log_ratio = logps - (batch.column(OLD_LOGPS) if batch.has(OLD_LOGPS) else logps.detach())
         if self.importance_sampling_level == "sequence":
-            log_ratio = (batch.row_sums(log_ratio) / batch.row_sums(torch.ones_like(log_ratio)))[batch.rows]
+            log_ratio = (batch.row_sums(log_ratio) / batch.row_lengths)[batch.rows]
         terms = clipped_policy_loss(
-            log_ratio, columns["advantages"][batch.rows], epsilon=self.epsilon, epsilon_high=self.epsilon_high
+            log_ratio, batch.column(ADVANTAGES)[batch.rows], epsilon=self.epsilon, epsilon_high=self.epsilon_high
         )
         losses = terms.losses
-        metrics = {
+        sums = {
             "clip_ratio/low_mean": terms.low_clipped.float().sum(),
             "clip_ratio/high_mean": terms.high_clipped.float().sum(),
             "clip_ratio/region_mean": (terms.low_clipped | terms.high_clipped).float().sum(),
         }
-        if "reference_logps" in columns:
-            kl = kl_estimate(logps, columns["reference_logps"], self.kl_estimator)
+        if self.beta or batch.has(REFERENCE_LOGPS):
+            kl = kl_estimate(logps, batch.column(REFERENCE_LOGPS), self.kl_estimator)
             if self.use_bias_correction_kl:
                 kl = kl * log_ratio.exp()
-            metrics["kl"] = kl.detach().sum()
+            sums["kl"] = kl.sum()
             if self.beta:
                 losses = losses + self.beta * kl
-        elif self.beta:
-            raise ValueError(f"beta is {self.beta:g}, but the batch has no reference_logps")
         if isinstance(outputs, Scores):
-            metrics["entropy"] = outputs.entropies.detach()[batch.entries].sum()
-        weights = columns.get("weights")
-        return (losses if weights is None else losses * weights[batch.rows]).sum(), metrics
+            sums["entropy"] = outputs.entropies[batch.entries].sum()
+        if self.loss_type == "grpo":
+            losses = losses / batch.row_lengths[batch.rows]
+        if batch.has(COUNTED):
+            losses = losses * batch.column(COUNTED)[batch.rows]
+        return (losses.sum(),), {name: Mean(value, batch.n_entries) for name, value in sums.items()}

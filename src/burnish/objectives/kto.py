@@ -1,11 +1,18 @@
 """Kahneman-Tversky optimization (Ethayarajh 2024, arXiv:2402.01306): single answers, desired or not."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import REFERENCE_LOGPS, Batch, Column
+from burnish.objectives.objective import Mean, Measured, Metric, Number, Total
+
+DESIRED = Column("desired", "row")
+"""Whether an answer is a desired one, bool."""
+KL = Column("kl", "batch")
+"""The step's baseline."""
 
 
 def kl_baseline(mismatched_logps: Tensor, mismatched_reference_logps: Tensor) -> Tensor:
@@ -48,11 +55,15 @@ class KTO:
     beta: float
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
+    reads: ClassVar[tuple[Column, ...]] = (REFERENCE_LOGPS, DESIRED, KL)
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        token_logps, desired, kl = logps[batch.entries], batch.columns["desired"], batch.columns["kl"]
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return (batch.n_rows,)
+
+    def __call__(self, logps: Tensor, batch: Batch) -> Measured:
+        token_logps, desired, kl = logps[batch.entries], batch.column(DESIRED), batch.column(KL)
         answer_logps = batch.row_sums(token_logps)
-        log_ratios = answer_logps - batch.row_sums(batch.columns["reference_logps"])
+        log_ratios = answer_logps - batch.row_sums(batch.column(REFERENCE_LOGPS))
         losses = kto_loss(
             log_ratios,
             desired,
@@ -61,13 +72,12 @@ class KTO:
             desirable_weight=self.desirable_weight,
             undesirable_weight=self.undesirable_weight,
         )
-        metrics = {"kl": kl * batch.n_rows}
-        # The loop divides by all rows of the step; dividing by the share first makes a mean over one kind of answer.
-        share = batch.columns["desired_share"]
-        for name, of_kind, part in (("chosen", desired, share), ("rejected", ~desired, 1 - share)):
-            if part > 0:
-                metrics[f"rewards/{name}"] = self.beta * log_ratios.detach()[of_kind].sum() / part
-                metrics[f"logps/{name}"] = answer_logps.detach()[of_kind].sum() / part
-        if 0 < share < 1:
-            metrics["rewards/margins"] = metrics["rewards/chosen"] - metrics["rewards/rejected"]
-        return losses.sum(), metrics
+        metrics: dict[str, Metric] = {"kl": Mean(kl * batch.n_rows, batch.n_rows)}
+        rewards, counts = [], []
+        for name, of_kind in (("chosen", desired), ("rejected", ~desired)):
+            counts.append(of_kind.sum())
+            rewards.append(self.beta * (log_ratios.detach() * of_kind).sum())
+            metrics[f"rewards/{name}"] = Mean(rewards[-1], counts[-1])
+            metrics[f"logps/{name}"] = Mean((answer_logps * of_kind).sum(), counts[-1])
+        metrics["rewards/margins"] = Total((Mean(rewards[0], counts[0]), Mean(-rewards[1], counts[1])))
+        return (losses.sum(),), metrics

@@ -4,13 +4,15 @@ Notable choice: the SFT term imitates the chosen answer only. TRL's imitates the
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
-from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, pair_metrics, row_means
+from burnish.datasets.batches import Batch, Column
+from burnish.objectives.objective import Mean, Measured, Number
+from burnish.objectives.pairs import chosen_and_rejected, chosen_nll, n_chosen_tokens, n_pairs, pair_metrics, row_means
 
 
 def log_odds(mean_logps: Tensor) -> Tensor:
@@ -37,15 +39,20 @@ class ORPO:
 
     beta: float
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    reads: ClassVar[tuple[Column, ...]] = ()
+
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return n_chosen_tokens(batch), n_pairs(batch)
+
+    def __call__(self, logps: Tensor, batch: Batch) -> Measured:
         token_logps = logps[batch.entries]
         chosen, rejected = chosen_and_rejected(row_means(token_logps, batch))
         losses = orpo_loss(chosen, rejected)
         nll = chosen_nll(token_logps, batch)
         metrics = pair_metrics(self.beta * chosen, self.beta * rejected, chosen, rejected)
         metrics |= {
-            "nll_loss": nll.detach(),
-            "log_odds_ratio": -losses.detach().sum(),
-            "log_odds_chosen": (log_odds(chosen) - log_odds(rejected)).detach().sum(),
+            "nll_loss": Mean(nll, n_chosen_tokens(batch)),
+            "log_odds_ratio": Mean(-losses.sum(), n_pairs(batch)),
+            "log_odds_chosen": Mean((log_odds(chosen) - log_odds(rejected)).sum(), n_pairs(batch)),
         }
-        return nll + self.beta * losses.sum(), metrics
+        return (nll, self.beta * losses.sum()), metrics

@@ -8,12 +8,20 @@ Notable choices:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import Batch, Column
 from burnish.nn.actor_critic import Evaluation
+from burnish.objectives.objective import Mean, Measured, Number
+
+OLD_LOGPS = Column("old_logps", "entry")
+OLD_VALUES = Column("old_values", "entry")
+"""What policy and critic said when the rollout was sampled."""
+ADVANTAGES = Column("advantages", "entry")
+RETURNS = Column("returns", "entry")
 
 
 def policy_losses(logps: Tensor, old_logps: Tensor, advantages: Tensor, *, cliprange: float) -> tuple[Tensor, Tensor]:
@@ -82,34 +90,36 @@ def scaled_scores(scores: Tensor, moments: Tensor, *, shift_mean: bool) -> Tenso
 
 @dataclass(frozen=True)
 class PPO:
-    """The objective of an update, over batches whose weight is their number of entries.
+    """The objective of an update.
 
-    loss = policy loss + `vf_coef` · value loss - `entropy_coef` · entropy, each a mean over tokens. The batch has the
-    columns `old_logps`, `old_values`, `advantages` and `returns`, `[n_entries]`, which are kept from the rollout.
+    loss = policy loss + `vf_coef` · value loss - `entropy_coef` · entropy, each a mean over tokens.
     """
 
     cliprange: float = 0.2
     cliprange_value: float | None = 0.2
     vf_coef: float = 0.1
     entropy_coef: float = 0.0
+    reads: ClassVar[tuple[Column, ...]] = (OLD_LOGPS, OLD_VALUES, ADVANTAGES, RETURNS)
 
-    def __call__(self, outputs: Evaluation, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logps, values, columns = outputs.logps[batch.entries], outputs.values[batch.entries], batch.columns
-        of_policy, policy_clipped = policy_losses(
-            logps, columns["old_logps"], columns["advantages"], cliprange=self.cliprange
-        )
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return (batch.n_entries,)
+
+    def __call__(self, outputs: Evaluation, batch: Batch) -> Measured:
+        logps, values = outputs.logps[batch.entries], outputs.values[batch.entries]
+        old_logps = batch.column(OLD_LOGPS)
+        of_policy, policy_clipped = policy_losses(logps, old_logps, batch.column(ADVANTAGES), cliprange=self.cliprange)
         of_values, values_clipped = value_losses(
-            values, columns["old_values"], columns["returns"], cliprange=self.cliprange_value
+            values, batch.column(OLD_VALUES), batch.column(RETURNS), cliprange=self.cliprange_value
         )
         loss = of_policy.sum() + self.vf_coef * of_values.sum()
-        metrics = {}
+        sums = {}
         if outputs.entropies is not None:
             entropy = outputs.entropies[batch.entries].sum()
             loss = loss - self.entropy_coef * entropy
-            metrics["policy/entropy_avg"] = entropy.detach()
+            sums["policy/entropy_avg"] = entropy
         with torch.no_grad():
-            log_ratio = logps - columns["old_logps"]
-            metrics |= {
+            log_ratio = logps - old_logps
+            sums |= {
                 "loss/policy_avg": of_policy.sum(),
                 "loss/value_avg": of_values.sum(),
                 "policy/approxkl_avg": log_ratio.square().sum() / 2,
@@ -117,4 +127,4 @@ class PPO:
                 "val/clipfrac_avg": values_clipped.float().sum(),
                 "val/ratio": log_ratio.exp().sum(),
             }
-        return loss, metrics
+        return (loss,), {name: Mean(value, batch.n_entries) for name, value in sums.items()}

@@ -8,13 +8,19 @@ Notable choices:
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
+from burnish.datasets.batches import Batch, Column
+from burnish.objectives.objective import Largest, Mean, Measured, Metric, Number, Smallest
+
+LIST_SIZES = Column("list_sizes", "list")
+"""Answers of each ranked list."""
+MARGINS = Column("margins", "list")
+"""By how much the rewards of a list should differ at least."""
 
 RewardLoss = Literal["bradley_terry", "plackett_luce"]
 
@@ -58,10 +64,14 @@ class RewardModelling:
 
     loss_type: RewardLoss = "bradley_terry"
     center_rewards_coefficient: float = 0.0
+    reads: ClassVar[tuple[Column, ...]] = (LIST_SIZES, MARGINS)
 
-    def __call__(self, scalars: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return (len(batch.column(LIST_SIZES)),)
+
+    def __call__(self, scalars: Tensor, batch: Batch) -> Measured:
         losses: list[Tensor] = []
-        metrics = dict.fromkeys(("accuracy", "margin", "mean_reward"), scalars.new_zeros(()))
+        sums = dict.fromkeys(("accuracy", "margin", "mean_reward"), scalars.new_zeros(()))
         for rewards, margins in ranked_lists(scalars[batch.entries], batch):
             better, worse = all_pairs(rewards)
             if self.loss_type == "bradley_terry":
@@ -71,10 +81,12 @@ class RewardModelling:
             if self.center_rewards_coefficient:
                 losses.append(self.center_rewards_coefficient * off_centre(better, worse).mean(1).sum())
             with torch.no_grad():
-                metrics["accuracy"] = metrics["accuracy"] + (better > worse).float().mean(1).sum()
-                metrics["margin"] = metrics["margin"] + (better - worse).mean(1).sum()
-                metrics["mean_reward"] = metrics["mean_reward"] + rewards.mean(1).sum()
-        return torch.stack(losses).sum(), metrics
+                sums["accuracy"] = sums["accuracy"] + (better > worse).float().mean(1).sum()
+                sums["margin"] = sums["margin"] + (better - worse).mean(1).sum()
+                sums["mean_reward"] = sums["mean_reward"] + rewards.mean(1).sum()
+        metrics: dict[str, Metric] = {name: Mean(value, *self.counts(batch)) for name, value in sums.items()}
+        metrics |= {"min_reward": Smallest(scalars.min()), "max_reward": Largest(scalars.max())}
+        return (torch.stack(losses).sum(),), metrics
 
 
 def ranked_lists(rewards: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
@@ -82,12 +94,12 @@ def ranked_lists(rewards: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor
 
     rewards: `[n_rows]`, of the batch's rows.
     """
-    sizes = batch.columns["list_sizes"]
+    sizes = batch.column(LIST_SIZES)
     starts = sizes.cumsum(0) - sizes
     for size in sizes.unique().tolist():
         chosen = sizes == size
         rows = starts[chosen, None] + torch.arange(size, device=rewards.device)
-        yield rewards[rows], batch.columns["margins"][chosen]
+        yield rewards[rows], batch.column(MARGINS)[chosen]
 
 
 def all_pairs(rewards: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,14 @@
 """Simple preference optimization (Meng 2024, arXiv:2405.14734): no reference, rewards averaged over the tokens."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from burnish.datasets.batches import Batch
-from burnish.objectives.pairs import chosen_and_rejected, pair_metrics, row_means
+from burnish.datasets.batches import Batch, Column
+from burnish.objectives.objective import Measured, Number
+from burnish.objectives.pairs import chosen_and_rejected, n_pairs, pair_metrics, row_means
 
 
 def simpo_loss(chosen_mean_logps: Tensor, rejected_mean_logps: Tensor, *, beta: float, gamma: float) -> Tensor:
@@ -24,7 +26,12 @@ class SimPO:
     beta: float
     gamma: float
 
-    def __call__(self, logps: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    reads: ClassVar[tuple[Column, ...]] = ()
+
+    def counts(self, batch: Batch) -> tuple[Number, ...]:
+        return (n_pairs(batch),)
+
+    def __call__(self, logps: Tensor, batch: Batch) -> Measured:
         chosen, rejected = chosen_and_rejected(row_means(logps[batch.entries], batch))
         losses = simpo_loss(chosen, rejected, beta=self.beta, gamma=self.gamma)
-        return losses.sum(), pair_metrics(self.beta * chosen, self.beta * rejected, chosen, rejected)
+        return (losses.sum(),), pair_metrics(self.beta * chosen, self.beta * rejected, chosen, rejected)

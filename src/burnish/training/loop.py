@@ -1,19 +1,19 @@
 """The one training loop.
 
 Notable choices:
-- the loss of a step is the sum over its micro-batches divided by the step's whole weight (tokens, pairs), so how a
-  step is split changes nothing but memory;
+- the terms of a step's loss are sums over its micro-batches divided by the whole step's counts (tokens, pairs), so how
+  a step is split changes nothing but memory; the numbers leave the device once a step;
 - dropout is seeded by (seed, step): a resumed run computes the same bits as one that never stopped;
 - an objective is a function of the model's outputs and a batch; the loop knows none by name, and a step's batches may
   be sampled from the model itself when they are asked for.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,20 +22,13 @@ from torch import Tensor, nn
 from burnish.datasets.batches import Batch
 from burnish.errors import BurnishError
 from burnish.nn.decoder import Decoder
+from burnish.objectives.objective import Largest, Metric, Objective, Outputs, batch_metrics, loss_of, step_counts
+from burnish.objectives.objective import step_metrics as in_one_step
 from burnish.training.config import TrainingConfig
 from burnish.training.events import EventLog
 from burnish.training.interrupt import Interrupted, deferred_interrupt
 from burnish.training.schedule import learning_rate
 from burnish.training.state import load_state, save_state
-
-
-class Objective(Protocol):
-    """The model's outputs for a batch -> the loss and further metrics, each a sum over the batch's weight.
-
-    The outputs are the log-probabilities `[n_scored]` unless `train` is given another way to compute them.
-    """
-
-    def __call__(self, outputs: Any, batch: Batch, /) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
 class StepsLike(Protocol):
@@ -77,14 +70,14 @@ def token_logps(decoder: Decoder) -> Callable[[Batch], Tensor]:
 
 def train(
     model: nn.Module,
-    objective: Objective,
+    objective: Objective[Outputs],
     steps: StepsLike,
     config: TrainingConfig,
     *,
     folder: Path,
     seed: int,
     identity: str,
-    outputs: Callable[[Batch], Any] | None = None,
+    outputs: Callable[[Batch], Outputs] | None = None,
     step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_notice: Callable[[str], None] = lambda _: None,
@@ -105,7 +98,7 @@ def train(
         raise BurnishError("there is no step to do, so nothing would be learned; give more data or more epochs")
     if outputs is None:
         assert isinstance(model, Decoder)
-        outputs = token_logps(model)
+        outputs = cast(Callable[[Batch], Outputs], token_logps(model))
     optimizer = _adamw(model, config)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
@@ -125,11 +118,13 @@ def train(
             torch.manual_seed(_step_seed(seed, step))
             batches = [batch.to(device) for batch in steps[step]]
             model.train()  # sampling the step's batches may have left it in evaluation mode
-            metrics = _accumulate(outputs, objective, batches)
+            measured = _accumulate(outputs, objective, batches)
             rate = learning_rate(step, n_steps, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm).item()
+            grad_norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            metrics = in_one_step([*measured, {"grad_norm": Largest(grad_norm)}])
+            norm = metrics.pop("grad_norm")
             if not np.isfinite(metrics["loss"]) or not np.isfinite(norm):
                 raise BurnishError(
                     f"step {step + 1} of {n_steps}: the loss is {metrics['loss']} and the gradient norm {norm}; "
@@ -184,16 +179,17 @@ class Saved:
             raise Interrupted(f"stopped at once, after {self.step} of {self.n_steps} steps; {which} lost") from None
 
 
-def _accumulate(outputs: Callable[[Batch], Any], objective: Objective, batches: list[Batch]) -> dict[str, float]:
-    """Add the gradient of a step's batches to the parameters; returns the step's mean metrics."""
-    weight = sum(batch.weight for batch in batches)
-    totals: dict[str, float] = {}
+def _accumulate(
+    outputs: Callable[[Batch], Outputs], objective: Objective[Outputs], batches: Sequence[Batch]
+) -> list[dict[str, Metric]]:
+    """Add the gradient of a step's batches to the parameters; returns the metrics of each."""
+    counts = step_counts(objective, batches)
+    metrics = []
     for batch in batches:
-        loss, extra = objective(outputs(batch), batch)
-        (loss / weight).backward()
-        for name, value in {"loss": loss.detach(), **extra}.items():
-            totals[name] = totals.get(name, 0.0) + value.item()
-    return {name: value / weight for name, value in totals.items()}
+        measured = objective(outputs(batch), batch)
+        loss_of(measured[0], counts).backward()
+        metrics.append(batch_metrics(objective, measured, batch))
+    return metrics
 
 
 def _adamw(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

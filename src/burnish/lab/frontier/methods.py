@@ -33,11 +33,12 @@ from burnish.nn.decoder import Decoder
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.dpo import DPO
 from burnish.objectives.language_model import language_model
+from burnish.objectives.objective import Objective, Outputs
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reward_model import RewardModelling
 from burnish.rewards.judgement import Judge, WeightedJudge
 from burnish.training.config import TrainingConfig
-from burnish.training.loop import Objective, Progress, StepsLike, train
+from burnish.training.loop import Progress, StepsLike, train
 
 Method = Literal["DPO", "IPO", "SFT on the preferred", "PPO, true reward", "PPO, learned reward"]
 PPO_METHODS: tuple[Method, ...] = ("PPO, true reward", "PPO, learned reward")
@@ -243,12 +244,12 @@ class Trainer:
         self,
         name: str,
         model: nn.Module,
-        objective: Objective,
+        objective: Objective[Outputs],
         steps: StepsLike,
         *,
         seed: int,
         look: Callable[[Progress], None] = lambda _: None,
-        outputs: Callable[[Batch], Any] | None = None,
+        outputs: Callable[[Batch], Outputs] | None = None,
         rate: float | None = None,
     ) -> None:
         config = TrainingConfig.model_validate(

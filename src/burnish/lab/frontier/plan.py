@@ -112,7 +112,8 @@ def measure_costs(setting: Setting, learning: Learning) -> Costs:
             reference_logps=[torch.cat(logps[2 * number : 2 * number + 2]) for number in range(len(pairs))],
         )
         for batch in (batch.to(policy.device) for batch in batches):
-            DPO(0.1)(policy.logps(batch.forest, batch.scored), batch)[0].backward()
+            (loss,), _ = DPO(0.1)(policy.logps(batch.forest, batch.scored), batch)
+            loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -11,9 +11,11 @@ from burnish.recipes.schema.stage import Metrics
 from burnish.recipes.schema.training_stage import TrainingStage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from burnish.datasets.batches import Batch
     from burnish.nn.decoder import Decoder
-    from burnish.training.loop import Objective
+    from burnish.objectives.objective import Objective
 
 
 Row = TypeVar("Row")
@@ -47,19 +49,18 @@ def split_last(rows: Sequence[Row], heldout: int, source: str) -> tuple[list[Row
     return list(rows[: len(rows) - heldout]), list(rows[len(rows) - heldout :])
 
 
-def objective_metrics(decoder: "Decoder", objective: "Objective", batches: "Sequence[Batch]") -> dict[str, float]:
-    """The objective's mean loss and metrics over the batches, without training; nothing where there are none."""
+def objective_metrics(
+    decoder: "Decoder", objective: "Objective[Tensor]", batches: "Sequence[Batch]"
+) -> dict[str, float]:
+    """The objective's loss and metrics over the batches, without training; nothing where there are none."""
     import torch
 
-    totals: dict[str, float] = {}
+    from burnish.objectives.objective import measure
+
     decoder.eval()
     with torch.inference_mode():
-        for batch in (batch.to(decoder.device) for batch in batches):
-            loss, metrics = objective(decoder.logps(batch.forest, batch.scored), batch)
-            for name, value in {"loss": loss, **metrics}.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
-    weight = sum(batch.weight for batch in batches)
-    return {name: value / weight for name, value in totals.items()}
+        moved = (batch.to(decoder.device) for batch in batches)
+        return measure(objective, ((batch, decoder.logps(batch.forest, batch.scored)) for batch in moved))
 
 
 def comparison(before: dict[str, float], after: dict[str, float], n_rows: int) -> Metrics:

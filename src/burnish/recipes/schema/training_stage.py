@@ -6,7 +6,7 @@ The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.nn.decoder import Decoder
     from burnish.nn.lora import LoraConfig
+    from burnish.objectives.objective import Objective
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
-    from burnish.training.loop import Objective, Progress, StepsLike, TrainingReport
+    from burnish.training.loop import Progress, StepsLike, TrainingReport
 
+Outputs = TypeVar("Outputs")
 STOPPING = "stopping after this step, which is then saved; a second time stops at once and loses what was not saved"
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
 ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
@@ -137,10 +139,10 @@ class TrainingStage(StageConfig):
         self,
         context: StageContext,
         model: "nn.Module",
-        objective: "Objective",
+        objective: "Objective[Outputs]",
         steps: "StepsLike",
         *,
-        outputs: "Callable[[Batch], Any] | None" = None,
+        outputs: "Callable[[Batch], Outputs] | None" = None,
         step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
         shown: tuple[str, ...] = ("loss", "tokens_per_second"),
     ) -> "TrainingReport":

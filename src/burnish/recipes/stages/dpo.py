@@ -17,14 +17,16 @@ from burnish.recipes.schema.stage import Metrics, PreferencesReference, StageCon
 from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from burnish.datasets.batches import Batch
     from burnish.datasets.examples import PreferenceExample
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Preference
     from burnish.nn.decoder import Decoder
+    from burnish.objectives.objective import Objective
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
-    from burnish.training.loop import Objective
 
 READS: dict[str, set[str]] = {
     "sigmoid": {"label_smoothing", "length_normalized", "rpo_alpha"},
@@ -156,7 +158,7 @@ class DpoStage(JudgedDataStage):
             **comparison(before, objective_metrics(decoder, objective, heldout), len(heldout_pairs)),
         }
 
-    def objective(self) -> "Objective":
+    def objective(self) -> "Objective[Tensor]":
         from burnish.objectives.cpo import CPO
         from burnish.objectives.dpo import DPO
         from burnish.objectives.orpo import ORPO

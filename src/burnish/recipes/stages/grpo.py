@@ -95,6 +95,8 @@ class GrpoStage(RolloutStage):
                     self.kl_estimator,
                     self.use_bias_correction_kl,
                     self.importance_sampling_level,
+                    self.loss_type,
+                    self.max_new_tokens,
                 ),
                 steps,
                 outputs=self._outputs(decoder),
@@ -130,7 +132,7 @@ class GrpoStage(RolloutStage):
         import torch
 
         from burnish.methods.rollouts import sample_batches
-        from burnish.objectives.grpo import row_weights
+        from burnish.objectives.grpo import loss_count
 
         part = update % self.steps_per_generation
         size = self.training.batch_size * rollout.group_size
@@ -140,24 +142,24 @@ class GrpoStage(RolloutStage):
         has_gradient = counts & ((advantages != 0) | (self.beta > 0 and self.kl_in == "loss"))
         counted = rollout.lengths * counts
         n_tokens = counted.sum() / self.steps_per_generation if self.loss_type == "dapo" else counted[numbers].sum()
-        # What has no gradient is left out; one completion stays, weighing nothing, where all others are.
+        # What has no gradient is left out; one completion stays, counting nothing, where all others are.
         kept = numbers[has_gradient[numbers]]
         kept = kept if len(kept) else numbers[:1]
-        weights = has_gradient * row_weights(
-            rollout.lengths,
+        count = loss_count(
             self.loss_type,
             n_rows=size,
             n_tokens=max(1.0, float(n_tokens)),
             max_completion_length=self.max_new_tokens,
         )
-        weights = weights * rollout.lengths[kept].sum()
         batches = sample_batches(
             rollout,
             kept.tolist(),
             micro_batch_tokens=self.training.micro_batch_tokens,
-            rows={"advantages": advantages, "weights": weights},
+            rows={"advantages": advantages, "counted": has_gradient},
         )
-        return [batch for _, batch in batches]
+        # Also what was left out counts, so each batch bears an equal part of what the step is divided by.
+        share = torch.tensor(count / len(batches), dtype=torch.float64)
+        return [batch.with_columns(loss_count=share) for _, batch in batches]
 
     def advantages(self, rollout: "Rollout") -> "Tensor":
         """Of each completion: `[n]`; exactly 0 where all of a group earned the same."""

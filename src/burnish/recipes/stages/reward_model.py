@@ -1,6 +1,6 @@
 """reward_model: a scalar for prompt and answer, larger for what people prefer (Ouyang 2022, arXiv:2203.02155)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -14,8 +14,6 @@ from burnish.recipes.schema.stage import Metrics, PreferencesReference, Referenc
 from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE, MODEL_FOLDER
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from burnish.datasets.batches import Batch
     from burnish.datasets.rankings import RankedExample
     from burnish.datasets.report import Report
@@ -115,14 +113,12 @@ class RewardModelStage(JudgedDataStage):
             len(examples), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
         )
         self.make_trainable(context, decoder)
-        watched = Watched(model)
         report = self.fit(
             context,
             model,
             objective,
             Steps(plan, lambda numbers: self.batches([examples[number] for number in numbers])),
-            outputs=watched.rewards,
-            step_metrics=watched.extremes,
+            outputs=lambda batch: model(batch.forest, batch.scored),
             shown=("loss", "accuracy", "tokens_per_second"),
         )
         if self.lora is not None:
@@ -160,55 +156,26 @@ class RewardModelStage(JudgedDataStage):
         )
 
 
-class Watched:
-    """Keeps the rewards of a step's answers: their extremes are no sum that micro-batches could share."""
-
-    def __init__(self, model: "ScalarModel") -> None:
-        self._model = model
-        self._seen: list[Tensor] = []
-
-    def rewards(self, batch: "Batch") -> "Tensor":
-        """The scalars at the ends of the batch's answers."""
-        scalars = self._model(batch.forest, batch.scored)
-        self._seen.append(scalars.detach())
-        return scalars
-
-    def extremes(self, _step: int) -> Mapping[str, float]:
-        """TRL's `min_reward` and `max_reward` of the step that ends."""
-        import torch
-
-        rewards = torch.cat(self._seen)
-        self._seen.clear()
-        return {"min_reward": rewards.min().item(), "max_reward": rewards.max().item()}
-
-
 def measure(model: "ScalarModel", objective: "RewardModelling", batches: "Sequence[Batch]") -> Metrics:
     """What the model says of rows that it did not train on: the objective's metrics, and calibration over all pairs."""
     import torch
 
     from burnish.evaluation.calibration import calibration
+    from burnish.objectives.objective import measure as measure_objective
     from burnish.objectives.reward_model import all_pairs, ranked_lists
 
-    totals: dict[str, float] = {}
-    rewards: list[float] = []
     margins: list[float] = []
     model.eval()
     with torch.inference_mode():
-        for batch in (batch.to(model.device) for batch in batches):
-            scalars = model(batch.forest, batch.scored)
-            loss, metrics = objective(scalars, batch)
-            for name, value in {"loss": loss, **metrics}.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
-            rewards += scalars.tolist()
+        results = [(batch, model(batch.forest, batch.scored)) for batch in (one.to(model.device) for one in batches)]
+        metrics = measure_objective(objective, results)
+        for batch, scalars in results:
             for of_lists, _ in ranked_lists(scalars[batch.entries], batch):
                 better, worse = all_pairs(of_lists)
                 margins += (better - worse).flatten().tolist()
-    weight = sum(batch.weight for batch in batches)
     found = calibration(margins)
     return {
-        **{name: value / weight for name, value in totals.items()},
-        "min_reward": min(rewards),
-        "max_reward": max(rewards),
+        **metrics,
         "calibration_error": found.error,
         "calibration": found.as_json()["bins"],
     }

@@ -106,11 +106,11 @@ class SftStage(Prompted, TrainingStage):
         import torch
 
         from burnish.objectives.language_model import language_model
+        from burnish.objectives.objective import measure
 
-        total = weight = 0.0
+        if not examples:
+            return None
         with torch.inference_mode():
-            for batch in self.batches(examples) if examples else []:
-                batch = batch.to(decoder.device)
-                total += language_model(decoder.logps(batch.forest, batch.scored), batch)[0].item()
-                weight += batch.weight
-        return total / weight if weight else None
+            batches = (batch.to(decoder.device) for batch in self.batches(examples))
+            results = ((batch, decoder.logps(batch.forest, batch.scored)) for batch in batches)
+            return measure(language_model, results)["loss"]
