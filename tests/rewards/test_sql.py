@@ -532,10 +532,10 @@ class TestVerifier:
         assert (problem is None) == (query is not None)
         if query is None:
             with pytest.raises(DataError, match="a task needs `sql`"):
-                SqlVerifier(sandbox)("select 2", row)
+                SqlVerifier(sandbox).verify("select 2", row)
         else:
-            assert SqlVerifier(sandbox)("select 2", row).correct == ("2" in query)
+            assert SqlVerifier(sandbox).verify("select 2", row).correct == ("2" in query)
 
     def test_a_failing_gold_query_is_a_data_error(self, sandbox: SqlSandbox) -> None:
         with pytest.raises(DataError, match="select nonsense"):
-            SqlVerifier(sandbox)("select 1", {"sql": "select nonsense"})
+            SqlVerifier(sandbox).verify("select 1", {"sql": "select nonsense"})
