@@ -17,6 +17,7 @@ from references import assert_equal_logits, load_in_transformers, our_logits, tr
 from safetensors.torch import load_file, save_file
 
 import burnish
+from burnish.checkpoints import huggingface
 from burnish.checkpoints.families import FAMILIES, family_for, find_family, read_settings, write_settings
 from burnish.errors import CheckpointError
 from burnish.nn.config import DecoderConfig, RopeScaling
@@ -225,9 +226,12 @@ def test_a_share_of_a_head_that_rounds_down_is_still_read_as_written() -> None:
 def test_a_setting_that_no_family_has_is_named(
     changes: dict[str, Any], named: str, make_decoder: MakeDecoder, tiny_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
+    decoder = make_decoder(**changes)
     with pytest.raises(CheckpointError, match=named):
-        burnish.save(make_decoder(**changes), tiny_tokenizer, tmp_path / "model")
+        huggingface.write(decoder, tiny_tokenizer, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+    burnish.save(decoder, tiny_tokenizer, tmp_path / "model")
+    assert not (tmp_path / "model" / "config.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Checkpoints: Hugging Face folders, GGUF files and PEFT adapters to a decoder and its tokenizer, and back.
 
+Decoders that no model family can hold have folders of Burnish's own (`burnish.checkpoints.own_format`).
+
 Only safetensors and GGUF are read. A pickle can run code when it is opened and is refused.
 """
 
@@ -9,17 +11,19 @@ from typing import Any
 
 import torch
 
-from burnish.checkpoints import gguf, huggingface, peft, reward_models
+from burnish.checkpoints import gguf, huggingface, own_format, peft, reward_models
+from burnish.checkpoints.families import no_family
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.checkpoints.reward_models import save_reward_model
 from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
+from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.scalar import ScalarModel
 from burnish.text.tokenizer import Tokenizer
 
-__all__ = ["load", "load_reward_model", "save", "save_reward_model"]
+__all__ = ["load", "load_reward_model", "read_config", "save", "save_reward_model"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -32,7 +36,7 @@ def load(
     base: Path | str | None = None,
     merged: bool = True,
 ) -> tuple[Decoder, Tokenizer]:
-    """Loads a model: a Hugging Face folder, a .gguf file, or the folder of a PEFT adapter.
+    """Loads a model: a Hugging Face folder, a .gguf file, the folder of a PEFT adapter, or one of Burnish's own.
 
     Weights become float32 parameters on `device`; matrix products run in `compute_dtype` ("auto", "float32",
     "bfloat16" or a torch dtype). For an adapter, `base` is the model it belongs to, by default the one that it
@@ -46,6 +50,11 @@ def load(
         if (path / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_folder(path)
         decoder = peft.load_adapter(decoder, path, merge=merged)
+    elif own_format.is_own(path):
+        config = own_format.read_config(path)
+        tokenizer = Tokenizer.from_folder(path)
+        state = own_format.read_state(path, config)
+        decoder = build_decoder(config, state, compute_dtype=dtype, device=where)
     elif path.is_dir():
         family, config = huggingface.read_config(path)
         tokenizer = Tokenizer.from_folder(path)
@@ -72,14 +81,25 @@ def save(
     generation: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Writes a Hugging Face model folder that transformers and vLLM load unchanged.
+    """Writes a model folder: a Hugging Face one, which transformers and vLLM load unchanged, or one of Burnish's own.
 
     The format is that of the family that the model came from (`DecoderConfig.model_type`) where it can hold the model,
-    else of the first family that can; CheckpointError names the settings that none has. `card` is the text of
-    README.md, `generation` the settings of generation_config.json beyond the stop tokens, `dtype` the stored format
-    (float32 unless given). An existing folder is replaced whole, or left as it is when anything fails.
+    else of the first family that can. What none can hold (BatchNorm, WeightNorm, DeepNorm, no residuals, ...) becomes a
+    folder that `load` alone reads, with `burnish.json` in place of `config.json`; `checkpoints.huggingface.write` would
+    refuse it, naming the settings.
+
+    `card` is the text of README.md, `generation` the settings of generation_config.json beyond the stop tokens, `dtype`
+    the stored format (float32 unless given). An existing folder is replaced whole, or left alone if anything fails.
     """
-    huggingface.write(decoder, tokenizer, folder, card=card, generation=generation, dtype=dtype)
+    write = huggingface.write if no_family(decoder.config) is None else own_format.write
+    write(decoder, tokenizer, folder, card=card, generation=generation, dtype=dtype)
+
+
+def read_config(path: Path) -> DecoderConfig:
+    """The shape of the model in a folder or a .gguf file, from its headers alone; CheckpointError for anything else."""
+    if own_format.is_own(path):
+        return own_format.read_config(path)
+    return (huggingface.read_config(path) if path.is_dir() else gguf.read_config(open_gguf(path)))[1]
 
 
 def load_reward_model(

@@ -219,19 +219,21 @@ def write_folder(
     dtype = dtype or torch.float32
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
-    special = _special_ids(tokenizer, settings.get("vocab_size"))
+    special = special_ids(tokenizer, settings.get("vocab_size"))
     name = str(dtype).removeprefix("torch.")
     with atomic_folder(folder) as temporary:
         # transformers 4 reads torch_dtype, transformers 5 dtype.
-        _write_json(temporary / "config.json", {**settings, "dtype": name, "torch_dtype": name, **special})
-        _write_json(temporary / "generation_config.json", {**special, **(generation or {})})
+        write_json(temporary / "config.json", {**settings, "dtype": name, "torch_dtype": name, **special})
+        write_json(temporary / "generation_config.json", {**special, **(generation or {})})
         tokenizer.save(temporary)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
-        _write_weights(tensors, temporary, dtype, max_shard_bytes)
+        write_weights(
+            ((name, tensor.to(dtype)) for name, tensor in tensors), temporary, max_shard_bytes=max_shard_bytes
+        )
 
 
-def _special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
+def special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
     """Ids as transformers reads them, which refuses to build a model that has no row for its padding token."""
     stops = sorted(tokenizer.stop_ids)
     ids = {
@@ -242,13 +244,14 @@ def _special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
     return ids
 
 
-def _write_weights(
-    tensors: Iterable[tuple[str, Tensor]], folder: Path, dtype: torch.dtype, max_shard_bytes: int
+def write_weights(
+    tensors: Iterable[tuple[str, Tensor]], folder: Path, *, max_shard_bytes: int = MAX_SHARD_BYTES
 ) -> None:
+    """Writes named tensors as `model.safetensors`, or as several files with an index where they are larger."""
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
     for tensor_name, tensor in tensors:
-        stored = tensor.to(dtype).contiguous()
+        stored = tensor.contiguous()
         if shards[-1] and size + stored.nbytes > max_shard_bytes:
             shards.append({})
             size = 0
@@ -263,10 +266,11 @@ def _write_weights(
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / name, metadata={"format": "pt"})
         homes |= dict.fromkeys(shard, name)
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": homes})
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": homes})
 
 
-def _write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
+    """Writes a value as the JSON files of model folders are written."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -30,11 +30,11 @@ def reading() -> Iterator[None]:
 def build_decoder(
     config: DecoderConfig, state: Mapping[str, Tensor], *, compute_dtype: torch.dtype, device: torch.device
 ) -> Decoder:
-    """A decoder that owns the tensors of `state`; no random weights are drawn first."""
+    """A decoder that owns the tensors of `state`, in evaluation mode; no random weights are drawn first."""
     with torch.device("meta"):
         decoder = Decoder(config, compute_dtype=compute_dtype)
     decoder.load_state_dict(dict(state), assign=True)
-    return decoder.to(device)
+    return decoder.to(device).eval()
 
 
 def check_shape(file: Path, name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -75,17 +75,22 @@ def check_vocabulary(decoder: Decoder, tokenizer: Tokenizer) -> None:
         )
 
 
+def check_no_adapters(decoder: Decoder) -> None:
+    """Refuses a decoder with LoRA adapters beside its weights."""
+    if lora_config(decoder) is not None:
+        raise CheckpointError(
+            "the model has LoRA adapters: fold them in with burnish.nn.lora.merge_lora before saving it, "
+            "or save them alone with burnish.checkpoints.peft.save_adapter"
+        )
+
+
 def weights_of(decoder: Decoder, family: Family | None = None) -> Iterator[tuple[Weight, Tensor]]:
     """Each tensor of the decoder's checkpoint, float32 on the CPU and in the decoder's layout, with its names.
 
     family: the one to save it as; by default the one that `family_for` chooses.
     Raises `CheckpointError` when it has adapters, which no weight file can hold apart.
     """
-    if lora_config(decoder) is not None:
-        raise CheckpointError(
-            "the model has LoRA adapters: fold them in with burnish.nn.lora.merge_lora before saving it, "
-            "or save them alone with burnish.checkpoints.peft.save_adapter"
-        )
+    check_no_adapters(decoder)
     state = decoder.state_dict()
     for weight in (family or family_for(decoder.config)).expected_weights(decoder.config):
         parameter = state[weight.name]

@@ -36,6 +36,8 @@ from burnish.text.chat import Message, encode_question
 from burnish.text.tokenizer import Tokenizer
 
 SHOWN_ROWS = 20
+MODEL_FILES = ("config.json", "burnish.json", "adapter_config.json")
+"""Of which a model's folder has one."""
 RESET = "/reset"
 HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
@@ -64,7 +66,7 @@ def find_target(path: Path) -> Target:
         if not exists(path):
             hint = removal(path) or "; expected a run's folder, a model folder or a .gguf file"
             raise BurnishError(f"{path}: no such file or folder{hint}")
-        if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
+        if path.is_dir() and not any((path / name).exists() for name in MODEL_FILES):
             raise BurnishError(f"{path}: neither a run's folder (no {RUN_FILE}) nor a model's (no config.json)")
         return Target(path)
     try:

@@ -4,11 +4,14 @@ Nothing here names a family. What a checkpoint of a family calls these settings 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 NormKind = Literal["rms", "layer", "batch", "weight", "none"]
 Placement = Literal["pre", "post", "sandwich", "deepnorm", "reordered"]
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+
+STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+"""How a configuration is read from a file: nothing converted, nothing ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class RopeScaling:
     number of turns within the original context, and scales cosines and sines by `attention_factor` (Peng 2023,
     arXiv:2309.00071, sections 3.2 and 3.4).
     """
+
+    __pydantic_config__: ClassVar = STRICT
 
     kind: Literal["linear", "llama3", "yarn"]
     factor: float
@@ -82,6 +87,8 @@ class DecoderConfig:
     `model_type` is the family of the checkpoint that the model came from, and the format it is saved in where that
     can express it.
     """
+
+    __pydantic_config__: ClassVar = STRICT
 
     vocab_size: int
     d_model: int

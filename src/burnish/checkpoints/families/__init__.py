@@ -21,6 +21,7 @@ __all__ = [
     "check_fixed",
     "family_for",
     "find_family",
+    "no_family",
     "read_settings",
     "write_settings",
 ]
@@ -64,3 +65,12 @@ def family_for(config: DecoderConfig) -> Family:
     Raises `CheckpointError` naming the settings that stand in the way.
     """
     return configuration.choose_family(FAMILIES, config)
+
+
+def no_family(config: DecoderConfig) -> str | None:
+    """Why no family can hold a decoder, naming the settings that stand in the way; None where one can."""
+    try:
+        family_for(config)
+    except CheckpointError as error:
+        return str(error).removeprefix("cannot save the model: ")
+    return None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from burnish.checkpoints import gguf, huggingface
+from burnish.checkpoints import read_config
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.errors import BurnishError
 from burnish.nn.config import DecoderConfig
@@ -12,6 +12,8 @@ from burnish.nn.decoder import Decoder
 from burnish.text import templates, tokenizer_folder
 from burnish.text.tokenizer import Tokenizer, gguf_templates
 from burnish.text.tokenizer_folder import read_templates
+
+__all__ = ["count_parameters", "load_tokenizer", "prints_date", "read_config"]
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -27,11 +29,6 @@ def prints_date(path: Path) -> bool:
         return path.is_file() and templates.prints_date(gguf_templates(open_gguf(path).metadata, str(path)))
     except BurnishError:  # said when the model is read in full
         return False
-
-
-def read_config(path: Path) -> DecoderConfig:
-    """The shape of the model in a Hugging Face folder or a .gguf file; CheckpointError for anything else."""
-    return (huggingface.read_config(path) if path.is_dir() else gguf.read_config(open_gguf(path)))[1]
 
 
 def count_parameters(config: DecoderConfig) -> int:

@@ -115,13 +115,14 @@ def write_formats(
     """Write `output/model` and `output/NAME-QUANTIZATION.gguf`; returns what was written."""
     import torch
 
-    import burnish
+    from burnish.checkpoints import huggingface
     from burnish.checkpoints.gguf import write
 
     written = []
     if folder:
         written.append(output / MODEL_FOLDER)
-        burnish.save(decoder, tokenizer, written[-1], card=card, dtype=getattr(torch, dtype))
+        # Not `burnish.save`, which has a format of its own for what no other program could read.
+        huggingface.write(decoder, tokenizer, written[-1], card=card, dtype=getattr(torch, dtype))
     for quantization in dict.fromkeys(gguf):
         written.append(output / f"{name}-{quantization}.gguf")
         write(decoder, tokenizer, written[-1], quantization=quantization, context_length=context_length)
