@@ -21,17 +21,17 @@ CHAT = [{"role": "user", "content": "the fox?"}, {"role": "assistant", "content"
 TRAIN = f"""
 import sys
 from burnish.text.tokenizer_training import train_tokenizer
-sys.stdout.write(train_tokenizer({TEXTS!r}, vocab_size=400).backend.to_str())
+sys.stdout.write(train_tokenizer({TEXTS!r}, vocab_size=290).backend.to_str())
 """
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(TEXTS, vocab_size=400, special_tokens=["<|tool|>"])
+    return train_tokenizer(TEXTS, vocab_size=290, special_tokens=["<|tool|>"])
 
 
 def test_the_same_texts_give_the_same_tokenizer_in_every_process_and_order() -> None:
-    here = train_tokenizer(reversed(TEXTS), vocab_size=400).backend.to_str()
+    here = train_tokenizer(reversed(TEXTS), vocab_size=290).backend.to_str()
     for threads in ("1", "4"):
         environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
         done = subprocess.run([sys.executable, "-c", TRAIN], capture_output=True, check=True, env=environment)
@@ -46,7 +46,7 @@ def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
 
 
 def test_control_tokens_come_first_and_words_are_learned(tokenizer: Tokenizer) -> None:
-    assert tokenizer.vocab_size == 400
+    assert tokenizer.vocab_size == 290
     assert [tokenizer.token(i) for i in range(5)] == [*CONTROL_TOKENS, "<|tool|>"]
     assert tokenizer.control_ids == frozenset(range(5))
     assert len(tokenizer.encode(" lazy fox")) == 2
@@ -86,10 +86,10 @@ def test_the_folder_is_the_same_here_and_in_transformers(tokenizer: Tokenizer, t
     [
         (259, [], "vocab_size is 259; expected at least 260"),
         (260, ["<|tool|>"], "expected at least 261"),
-        (400, [""], "'' is no name of a control token"),
-        (400, [" <a>"], "' <a>' is no name of a control token"),
-        (400, ["<|im_end|>"], "'<|im_end|>' is there already"),
-        (400, ["<a>", "<a>"], "'<a>' is there already"),
+        (290, [""], "'' is no name of a control token"),
+        (290, [" <a>"], "' <a>' is no name of a control token"),
+        (290, ["<|im_end|>"], "'<|im_end|>' is there already"),
+        (290, ["<a>", "<a>"], "'<a>' is there already"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(vocab_size: int, special_tokens: list[str], said: str) -> None:
