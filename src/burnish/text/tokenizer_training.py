@@ -17,7 +17,7 @@ from burnish.errors import DataError
 from burnish.text.gguf_vocabulary import PRE_TOKENIZERS
 from burnish.text.tokenizer import Tokenizer
 
-END_OF_TEXT, PADDING, TURN, END_OF_TURN = CONTROL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>")
+CONTROL_TOKENS = ("<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>")
 """What ends a document, fills up a batch elsewhere, begins a turn of a chat and ends it."""
 
 CHATML = (
@@ -77,12 +77,12 @@ def train_tokenizer(
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
-    ids = {token: backend.token_to_id(token) for token in CONTROL_TOKENS}
+    end_of_text, padding, _, end_of_turn = range(len(CONTROL_TOKENS))  # they have the first ids
     return Tokenizer(
         backend=backend,
         source="the tokenizer trained on the corpus",
-        eos_id=ids[END_OF_TEXT],
-        pad_id=ids[PADDING],
-        stop_ids=frozenset({ids[END_OF_TEXT], ids[END_OF_TURN]}),
+        eos_id=end_of_text,
+        pad_id=padding,
+        stop_ids=frozenset({end_of_text, end_of_turn}),
         chat_template=chat_template,
     )
