@@ -27,7 +27,7 @@ sys.stdout.write(train_tokenizer({TEXTS!r}, vocab_size=290).backend.to_str())
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return train_tokenizer(TEXTS, vocab_size=290, special_tokens=["<|tool|>"])
+    return train_tokenizer(TEXTS, vocab_size=400, special_tokens=["<|tool|>"])
 
 
 def test_the_same_texts_give_the_same_tokenizer_in_every_process_and_order() -> None:
@@ -46,10 +46,11 @@ def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
 
 
 def test_control_tokens_come_first_and_words_are_learned(tokenizer: Tokenizer) -> None:
-    assert tokenizer.vocab_size == 290
+    assert 280 < tokenizer.vocab_size < 400  # the text has no more pairs
+    assert train_tokenizer(TEXTS, vocab_size=280).vocab_size == 280
     assert [tokenizer.token(i) for i in range(5)] == [*CONTROL_TOKENS, "<|tool|>"]
     assert tokenizer.control_ids == frozenset(range(5))
-    assert len(tokenizer.encode(" lazy")) == 1
+    assert len(tokenizer.encode(" lazy fox")) == 2
     assert len(tokenizer.encode("1234")) == 4
 
 
