@@ -63,7 +63,10 @@ class Input:
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage with everything known about it before it runs."""
+    """A stage with everything known about it before it runs.
+
+    references: where the configuration names something to read, as paths of keys.
+    """
 
     name: str
     config: StageConfig
@@ -71,11 +74,26 @@ class PlannedStage:
     inputs: tuple[Input, ...]
     identity: Mapping[str, Any]
     seed: int
+    references: tuple[KeyPath, ...] = ()
 
     @property
     def key(self) -> str:
-        """Hash of all that the result depends on."""
-        return digest(self.identity)
+        """Hash of all that the result depends on: of a reference what it leads to, not how it is written."""
+        return digest({**self.identity, "configuration": self.without_references(self.identity["configuration"])})
+
+    def without_references(self, configuration: Any) -> Any:
+        """A configuration as JSON values, with null where it names something to read."""
+
+        def copied(value: Any, path: KeyPath) -> Any:
+            if path in self.references:
+                return None
+            if isinstance(value, dict):
+                return {key: copied(item, (*path, key)) for key, item in value.items()}
+            if isinstance(value, list):
+                return [copied(item, (*path, index)) for index, item in enumerate(value)]
+            return value
+
+        return copied(configuration, ())
 
     @property
     def type(self) -> str:
@@ -226,7 +244,8 @@ class _Planner:
             self._problem((*root, *path), text)
         for path, text in config.problems_among({stage.name: stage.config for stage in self.planned}):
             self._problem((*root, *path), text)
-        inputs = [item for found in references(config) for item in self._resolve(found, root, index)]
+        named = list(references(config))
+        inputs = [item for found in named for item in self._resolve(found, root, index)]
         name = self.names[index]
         identity: dict[str, Any] = {
             "burnish": __version__,
@@ -253,6 +272,7 @@ class _Planner:
             inputs=tuple(inputs),
             identity=identity,
             seed=int.from_bytes(hashlib.sha256(f"{self.recipe.seed}/{name}".encode()).digest()[:4], "big"),
+            references=tuple(found.path for found in named if found.written is not None),
         )
 
     def _prints_date(self, item: Input) -> bool:

@@ -108,7 +108,10 @@ def _difference(record: Mapping[str, Any], stage: PlannedStage) -> str:
     """The first thing that differs between a finished stage and the one planned now."""
     if record.get("versions", {}).get("burnish") != stage.identity["burnish"]:
         return "made by another version of Burnish"
-    old, new = dict(_flat(record.get("configuration", {}))), dict(_flat(stage.identity["configuration"]))
+    old, new = (
+        dict(_flat(stage.without_references(configuration)))
+        for configuration in (record.get("configuration", {}), stage.identity["configuration"])
+    )
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
             return f"{key} changed"

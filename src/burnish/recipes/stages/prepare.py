@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
@@ -18,7 +18,7 @@ from burnish.files import reported, sha256
 from burnish.recipes.language.places import KeyPath, did_you_mean
 from burnish.recipes.runner import supervisor
 from burnish.recipes.schema.python_files import imported_packages
-from burnish.recipes.schema.stage import Action, Metrics, StageConfig, StageContext, exists
+from burnish.recipes.schema.stage import Action, FileReference, Metrics, StageConfig, StageContext, exists
 
 LOG_FILE = "prepare.log"
 SHOWN_LINES = 15
@@ -36,6 +36,9 @@ class PrepareStage(StageConfig):
     arguments: list[str] = Field([], description="further arguments of the script")
     watch: list[str] = Field(
         ["**/*.py"], description="patterns, relative to the script, of files whose change makes the stage run again"
+    )
+    inputs: list[FileReference] = Field(
+        [], description="files and folders that the script reads, such as those of `arguments`: a change runs it again"
     )
     packages: list[str] = Field(
         [],
@@ -63,6 +66,15 @@ class PrepareStage(StageConfig):
         for index, package in enumerate(self.packages):
             if _version(package) is None:
                 yield ("packages", index), f"got '{package}'; not installed here: pip install {package}"
+
+    def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
+        declared = {Path(path).name for path in self.inputs}
+        for index, argument in enumerate(self.arguments):
+            if argument not in ("", ".", "..") and exists(Path(argument)) and Path(argument).name not in declared:
+                yield (
+                    f"arguments[{index}] is the path {argument}: name it in `inputs` too, or a change there does not "
+                    "run the stage again"
+                )
 
     def actions(self, folder: Path) -> Iterator[Action]:
         script = folder / self.script
