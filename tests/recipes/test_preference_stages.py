@@ -12,17 +12,13 @@ from torch import Tensor
 
 import burnish
 from burnish.console.display import Display
-from burnish.datasets.examples import LabelledExample
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.forest import Forest
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
-from burnish.recipes.schema.stage import StageContext
-from burnish.recipes.stages.kto import KtoStage, other_rows
 from burnish.text.chat import encode_conversation
 from burnish.text.tokenizer import Tokenizer
-from tiny_models import tiny_decoder
 from workshop import SAME_BITS, make_workshop
 
 HEAD = (
@@ -94,10 +90,6 @@ def text_logp(decoder: Decoder, tokenizer: Tokenizer, prompt: str, answer: str) 
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
     tokens, mask = encode_conversation(tokenizer, messages)
     return token_logps(decoder, tokens)[torch.tensor(mask[1:])].sum().item()
-
-
-def answer_logp(decoder: Decoder, prompt: list[int], answer: list[int]) -> float:
-    return token_logps(decoder, prompt + answer)[len(prompt) - 1 :].sum().item()
 
 
 LOSSES = {
@@ -283,37 +275,3 @@ def test_too_few_rows_are_a_clear_error(stage: str, name: str, rows: str, tmp_pa
         go(recipe, f"{name}.heldout=22")
     with pytest.raises(BurnishError, match=rf"{rows}.jsonl: .*usable.*raise max_length \(9\)"):
         go(recipe, f"{name}.max_length=9")
-
-
-def test_a_mismatched_answer_is_that_of_the_row_before() -> None:
-    assert other_rows([[4, 2, 7], [1, 0], [3]]) == [[7, 4, 2], [0, 1], [0]]
-    assert other_rows([[1], [0]]) == [[0], [1]]
-
-
-def test_the_baseline_is_the_policy_s_at_the_step(tmp_path: Path) -> None:
-    """On answers to other prompts, with the weights as the steps before left them."""
-    examples = [LabelledExample([1, 2, i], [20 + i, 30 + i, i][: 1 + i % 3], i % 2 == 0) for i in range(6)]
-    policy, reference = tiny_decoder(1, 5), tiny_decoder(1, 5)
-    stage = KtoStage(type="kto", data="data", model="base")
-    context = StageContext(
-        folder=tmp_path / "run" / "01-kto",
-        key="key",
-        seed=0,
-        device="cpu",
-        compute_dtype="float32",
-        inputs={},
-        input_keys={"base": "base"},
-        display=Display(quiet=True),
-        recipe_folder=tmp_path,
-    )
-    steps = stage.steps(context, policy, examples, [[0, 3, 4], [5, 1, 2]])
-    policy.load_state_dict(tiny_decoder(0, 5).state_dict())
-    (batch,) = steps[1]
-    ratios = [
-        answer_logp(policy, examples[row].prompt, examples[other].answer)
-        - answer_logp(reference, examples[row].prompt, examples[other].answer)
-        for row, other in ((5, 2), (1, 5), (2, 1))
-    ]
-    expected = max(sum(ratios) / 3, 0.0)
-    assert expected > 0, "this test would pass without a baseline"
-    assert batch.columns["kl"].item() == pytest.approx(expected, rel=1e-4)

@@ -11,16 +11,11 @@ from test_kill import kill_often, products, run_to_the_end, server, steps_done  
 
 import burnish
 from burnish.console.display import Display
-from burnish.datasets.rankings import RankedExample, ranked_batches
 from burnish.errors import CheckpointError, DataError, RecipeError
 from burnish.generation.answer import Answer
-from burnish.nn.scalar import ScalarModel
-from burnish.objectives.reward_model import RewardModelling
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
-from burnish.recipes.stages.reward_model import measure
 from burnish.rewards.learned import by_reward_model
-from tiny_models import tiny_decoder
 from workshop import SAME_BITS, make_workshop
 
 HEAD = (
@@ -237,15 +232,3 @@ def test_a_killed_run_ends_with_the_same_bits(
     found, expected = metrics_of(killed), metrics_of(undisturbed)
     assert found["heldout"] == expected["heldout"]
     assert found["loss"] == expected["loss"]
-
-
-def test_measuring_is_the_same_in_one_batch_or_several(tmp_path: Path) -> None:
-    model = ScalarModel(tiny_decoder(scale=5))
-    examples = [RankedExample([1, 2, i], [[i, 9], [7, i, 6], [8, 8]][: 2 + i % 2]) for i in range(10, 19)]
-    whole, parts = (
-        measure(model, RewardModelling(), ranked_batches(examples, micro_batch_tokens=tokens)) for tokens in (1000, 20)
-    )
-    calibrations = whole.pop("calibration"), parts.pop("calibration")
-    assert whole == pytest.approx(parts, rel=1e-4, abs=1e-6)
-    assert sum(row["pairs"] for row in calibrations[0]) == sum(row["pairs"] for row in calibrations[1]) == 17
-    assert whole["min_reward"] < whole["mean_reward"] < whole["max_reward"]

@@ -268,7 +268,7 @@ def test_a_full_disk_shows_its_first_error(finished: Path, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise full
 
-    monkeypatch.setattr("burnish.recipes.schema.training_stage.TrainingStage.fit", train)
+    monkeypatch.setattr("burnish.training.loop.train", train)
     with pytest.raises(BurnishError, match=r"stage second: cannot write the first thing: No space left on device"):
         again(finished, "second.training.learning_rate=1e-4")
 

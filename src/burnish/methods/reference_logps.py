@@ -4,6 +4,7 @@ They depend on the model and the tokens alone. Another `beta`, loss or learning 
 and a run that was killed computes no chunk twice.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,42 +31,56 @@ class Scored(Protocol):
     def masks(self) -> list[list[bool]]: ...
 
 
-def reference_logps(
-    run: Run, decoder: "Decoder", model_key: str, examples: Sequence[Scored], micro_batch_tokens: int
-) -> "list[Tensor]":
-    """For each example log p of its scored tokens in nats, sequence by sequence: float32 `[n_scored]`.
+class KeptReference:
+    """A decoder as it is now, before it trains: what it says of examples is computed once.
 
-    decoder: the reference. model_key: names its weights, as the hash of its files does.
+    The examples' log-probabilities are in chunks in the run's `cache/`, under the hash of all that they depend on.
     """
+
+    def __init__(self, run: Run, decoder: "Decoder", micro_batch_tokens: int) -> None:
+        import torch
+
+        from burnish import __version__
+
+        self._run, self._decoder, self._micro_batch_tokens = run, decoder, micro_batch_tokens
+        # How a batch is split changes the last bits, as do the number of threads and the kernels.
+        self._computation = [
+            __version__,
+            torch.__version__,
+            torch.get_num_threads(),
+            str(decoder.device),
+            weights_digest(decoder),
+            str(decoder.compute_dtype),
+            micro_batch_tokens,
+        ]
+
+    def logps(self, examples: Sequence[Scored]) -> "list[Tensor]":
+        """For each example log p of its scored tokens in nats, sequence by sequence: float32 `[n_scored]`."""
+        found: list[Tensor] = []
+        with self._run.display.bar("reference", len(examples), "examples") as bar:
+            for start in range(0, len(examples), CHUNK):
+                chunk = examples[start : start + CHUNK]
+                content = [[example.sequences, [list(map(int, mask)) for mask in example.masks]] for example in chunk]
+                identity = digest([*self._computation, content])
+                file = self._run.cache / "reference_logps" / f"{identity[:32]}.safetensors"
+                logps = _kept(self._run, file, identity, len(chunk))
+                if logps is None:
+                    logps = scored_logps(self._decoder, chunk, self._micro_batch_tokens)
+                    write_tensors(file, {str(number): values for number, values in enumerate(logps)}, {"of": identity})
+                found += logps
+                bar.update(start + len(chunk))
+        return found
+
+
+def weights_digest(decoder: "Decoder") -> str:
+    """SHA-256 of a decoder's shape and of all that it computes with."""
     import torch
 
-    from burnish import __version__
-
-    folder = run.cache / "reference_logps"
-    # How a batch is split changes the last bits, as do the number of threads and the kernels.
-    computation = [
-        __version__,
-        torch.__version__,
-        torch.get_num_threads(),
-        str(decoder.device),
-        model_key,
-        str(decoder.compute_dtype),
-        micro_batch_tokens,
-    ]
-    found: list[Tensor] = []
-    with run.display.bar("reference", len(examples), "examples") as bar:
-        for start in range(0, len(examples), CHUNK):
-            chunk = examples[start : start + CHUNK]
-            content = [[example.sequences, [list(map(int, mask)) for mask in example.masks]] for example in chunk]
-            identity = digest([*computation, content])
-            file = folder / f"{identity[:32]}.safetensors"
-            logps = _kept(run, file, identity, len(chunk))
-            if logps is None:
-                logps = scored_logps(decoder, chunk, micro_batch_tokens)
-                write_tensors(file, {str(number): values for number, values in enumerate(logps)}, {"of": identity})
-            found += logps
-            bar.update(start + len(chunk))
-    return found
+    found = hashlib.sha256(repr(decoder.config).encode())
+    for name, tensor in decoder.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _kept(run: Run, file: Path, identity: str, count: int) -> "list[Tensor] | None":
@@ -83,7 +98,7 @@ def _kept(run: Run, file: Path, identity: str, count: int) -> "list[Tensor] | No
 
 
 def scored_logps(decoder: "Decoder", examples: Sequence[Scored], micro_batch_tokens: int) -> "list[Tensor]":
-    """As `reference_logps`, computed now, by the decoder as it is."""
+    """As `KeptReference.logps`, computed now, by the decoder as it is."""
     import torch
 
     from burnish.datasets.batches import Batch, micro_batches

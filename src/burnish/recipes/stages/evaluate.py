@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.evaluation.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout
 from burnish.files import atomic_write_text
 from burnish.methods.answering import Judged, answer, answer_by_votes
 from burnish.recipes.language.places import KeyPath, did_you_mean
 from burnish.recipes.schema.asking import decoding_work, probe_prompts, read_judged_tasks
 from burnish.recipes.schema.gold import check_gold
-from burnish.recipes.schema.heldout_text import NOTHING_HELD_OUT, by_model, measure_heldout, nothing_held_out
+from burnish.recipes.schema.heldout_text import nothing_held_out
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import (
     CorpusReference,

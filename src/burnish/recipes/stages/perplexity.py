@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
+from burnish.evaluation.heldout_text import by_model, measure_heldout, perplexities
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.heldout_text import by_model, measure_heldout, nothing_held_out, perplexities
+from burnish.recipes.schema.heldout_text import nothing_held_out
 from burnish.recipes.schema.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
 
 SCORED_TOKENS = 4096

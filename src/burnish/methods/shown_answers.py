@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from burnish.files import atomic_write_text
-from burnish.recipes.schema.stage import StageContext
 from burnish.runs.names import SHOWN_FILE
+from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.datasets.examples import Example
@@ -32,10 +32,10 @@ class Asked:
     expected: list[int]
 
 
-def say_limit(context: StageContext, limit: str | None) -> None:
+def say_limit(run: Run, limit: str | None) -> None:
     """Say on the terminal what a training cannot do, before it begins."""
     if limit is not None:
-        context.display.say(f"  {limit}", style="dim")
+        run.display.say(f"  {limit}", style="dim")
 
 
 def last_turn(example: "Example") -> Asked:
@@ -51,16 +51,16 @@ def beginning(document: list[int]) -> Asked:
 
 
 class ShownAnswers:
-    """The prompts of a stage, spread evenly over its data, and what the model says to them.
+    """The prompts of a training, spread evenly over its data, and what the model says to them.
 
-    rows, asked: the stage's data, and what each of it asks. heldout: whether the model is not trained on it. A prompt
-    that leaves the model's context no room for an answer is passed over. An interrupted training asks again only
-    after it.
+    rows, asked: the training's data, and what each of it asks. heldout: whether the model is not trained on it. A
+    prompt that leaves the model's context no room for an answer is passed over. An interrupted training asks again
+    only after it.
     """
 
     def __init__(
         self,
-        context: StageContext,
+        run: Run,
         decoder: "Decoder",
         tokenizer: "Tokenizer",
         rows: Sequence[Row],
@@ -70,9 +70,9 @@ class ShownAnswers:
     ) -> None:
         limit = (tokenizer.context_length or decoder.config.max_positions) - MAX_NEW_TOKENS
         fitting = [one for one in map(asked, _spread(rows, CANDIDATES)) if 0 < len(one.prompt) <= limit]
-        self.context, self.decoder, self.tokenizer, self.heldout = context, decoder, tokenizer, heldout
+        self.run, self.decoder, self.tokenizer, self.heldout = run, decoder, tokenizer, heldout
         self.asked = _spread(fitting, PROMPTS)
-        self.before: list[str] = context.remembered("shown-before", self._answers)
+        self.before: list[str] = run.remembered("shown-before", self._answers)
 
     def write(self) -> None:
         """Ask again and write `shown.jsonl`; the decoder is the trained one by now."""
@@ -87,7 +87,7 @@ class ShownAnswers:
             for one, before, after in zip(self.asked, self.before, self._answers(), strict=True)
         ]
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        atomic_write_text(self.context.folder / SHOWN_FILE, lines)
+        atomic_write_text(self.run.folder / SHOWN_FILE, lines)
 
     def _answers(self) -> list[str]:
         from burnish.generation.engine import generate

@@ -1,0 +1,134 @@
+"""Continued pre-training on a corpus, with general text replayed against forgetting.
+
+Notable choices:
+- every token but a window's first is learned; documents of a window never see each other;
+- replay is a share of each step's tokens, not of the run's, so that no stretch of the training is without;
+- what is measured is the perplexity of text that the corpus holds out, for each of its groups, before and after.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
+from burnish.methods.training import Metrics, TrainingSettings, begin, fit, make_trainable, save
+from burnish.runs.hashes import digest
+from burnish.runs.run import Run
+
+if TYPE_CHECKING:
+    from burnish.corpus.token_corpus import TokenCorpus, Windows
+    from burnish.datasets.batches import Steps
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+
+NO_GENERAL_TEXT = (
+    "no general text in the corpus, so none is replayed against forgetting (replay: 0); "
+    "the corpus stage's `general: [stdlib]` is some that is on every machine"
+)
+
+
+class Settings(TrainingSettings):
+    """How a corpus is read; a step has `training.batch_size` times the corpus's window in tokens."""
+
+    replay: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of general text in each step, against forgetting; 0 where the corpus has none",
+    )
+
+
+def train(
+    model: "Decoder",
+    tokenizer: "Tokenizer",
+    corpus: "TokenCorpus",
+    settings: Settings,
+    run: Run,
+    *,
+    base: Path | None = None,
+) -> Metrics:
+    """Train the model in place on the corpus's windows; returns what it measured.
+
+    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where the corpus was made
+    with another tokenizer's tokens.
+    """
+    from burnish.corpus.mix import DOMAIN
+    from burnish.evaluation.heldout_text import NOTHING_HELD_OUT, change_intervals, measure_heldout, perplexities
+    from burnish.evaluation.limits import of_documents
+    from burnish.objectives.language_model import language_model
+
+    groups = [windows for split in (corpus.train, corpus.heldout) for windows in split.values()]
+    run = begin(model, map(_content, groups), settings, run)
+    size, name = settings.training.micro_batch_tokens, str(base or tokenizer.source)
+
+    def measure() -> dict[str, Any]:
+        return dict(measure_heldout(model, tokenizer, corpus, size, name))
+
+    before = run.remembered("heldout-before", measure)
+    if not before:
+        run.display.say(f"  {NOTHING_HELD_OUT}")
+    steps, passes = planned(corpus, settings, run)
+    tokens = round(min(passes[DOMAIN], 1) * len(corpus.train[DOMAIN].tokens))
+    say_limit(run, of_documents(len(steps), tokens, passes[DOMAIN]))
+    heldout = bool(len(corpus.heldout[DOMAIN]))
+    windows = corpus.heldout[DOMAIN] if heldout else corpus.train[DOMAIN]
+    numbers = range(len(windows))
+    shown = ShownAnswers(run, model, tokenizer, numbers, lambda number: beginning(windows[number]), heldout=heldout)
+    make_trainable(model, settings, run)
+    trained = fit(model, language_model, steps, settings, run)
+    save(model, tokenizer, settings, run, base=base)
+    shown.write()
+    after = measure()
+    values = {"before": perplexities(before), "after": perplexities(after)}
+    return {
+        "steps": trained.steps,
+        **trained.metrics,
+        "passes": passes,
+        "domain_tokens": tokens,
+        "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
+        "perplexity_interval": change_intervals(before, after, run.seed),
+    }
+
+
+def planned(corpus: "TokenCorpus", settings: Settings, run: Run) -> "tuple[Steps, dict[str, float]]":
+    """The micro-batches of every step, and how often the text of each group is read."""
+    from burnish.corpus.mix import GENERAL, mix
+    from burnish.datasets.batches import Steps, document_batches
+
+    training, replay = settings.training, settings.replay
+    if replay and not len(corpus.train.get(GENERAL, ())):
+        run.display.say(f"  {NO_GENERAL_TEXT}")
+        replay = 0.0
+    mixed = mix(
+        corpus,
+        tokens_per_step=training.batch_size * corpus.window,
+        replay=replay,
+        seed=run.seed,
+        epochs=training.epochs,
+    )
+    windows = [window for step in mixed for window in step]
+    passes = {
+        group: sum(len(corpus[window]) for window in windows if window.group == group) / len(of_group.tokens)
+        for group, of_group in corpus.train.items()
+    }
+    if passes.get(GENERAL, 0) > 1:
+        run.display.say(
+            f"  general text is too short for replay {replay:g}: it is read {passes[GENERAL]:.1f} times over"
+        )
+    plan, start = [], 0
+    for step in mixed:
+        plan.append(range(start, start + len(step)))
+        start += len(step)
+    built = Steps(
+        plan,
+        lambda numbers: document_batches(
+            [corpus[windows[number]] for number in numbers], micro_batch_tokens=training.micro_batch_tokens
+        ),
+    )
+    return built, {group: round(times, 3) for group, times in passes.items()}
+
+
+def _content(windows: "Windows") -> str:
+    """What a group of windows holds, in a few characters."""
+    return digest([windows.starts.tolist(), windows.tokens.tolist()])

@@ -1,0 +1,135 @@
+"""Supervised fine-tuning: imitate the assistant of conversations; only its tokens are learned.
+
+Notable choices:
+- the loss is the mean over all learned tokens of a step, so a long answer weighs more than a short one;
+- conversations are held out whole: what one of its answers says is in the prompt of the next.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from burnish.errors import DataError
+from burnish.methods.shown_answers import ShownAnswers, last_turn, say_limit
+from burnish.methods.training import (
+    Metrics,
+    TrainingSettings,
+    begin,
+    fit,
+    make_trainable,
+    objective_metrics,
+    reported,
+    save,
+    source,
+)
+from burnish.runs.names import DATA_REPORT_FILE
+from burnish.runs.run import Run
+
+if TYPE_CHECKING:
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.examples import Example
+    from burnish.datasets.report import Report
+    from burnish.datasets.rows import Conversation
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.loop import Progress, TrainingReport
+
+
+class Settings(TrainingSettings):
+    """How conversations are imitated."""
+
+    max_length: int = Field(2048, ge=2, description="longest example, in tokens")
+    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer examples")
+    heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the conversations kept for measuring the loss")
+
+
+def train(
+    model: "Decoder",
+    tokenizer: "Tokenizer",
+    conversations: "Sequence[Conversation]",
+    settings: Settings,
+    run: Run,
+    *,
+    base: Path | None = None,
+) -> Metrics:
+    """Train the model in place to answer as the assistant does; returns what it measured.
+
+    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where fewer than two examples
+    can be used.
+    """
+    from burnish.datasets.examples import hold_out
+    from burnish.evaluation.limits import of_conversations
+
+    run = begin(model, conversations, settings, run)
+    encoded, report = reported(encode(conversations, tokenizer, settings), run)
+    if len(encoded) < 2:
+        raise DataError(
+            f"{source(conversations)}: {len(encoded)} usable of {len(conversations)} rows, and two are needed; raise "
+            f"max_length ({settings.max_length}), add rows, or see why they were dropped: "
+            f"{run.folder / DATA_REPORT_FILE}"
+        )
+    examples, heldout = hold_out(encoded, settings.heldout, seed=[run.seed, 1])
+    if settings.heldout and not heldout:
+        n_rows = len({example.conversation for example in examples})
+        run.display.say(f"  heldout {settings.heldout:g} of {n_rows} conversations is none: no loss is measured")
+    before = run.remembered("loss-before", lambda: loss(model, heldout, settings))
+    say_limit(run, of_conversations(len(examples)))
+    answers = ShownAnswers(run, model, tokenizer, heldout or examples, last_turn, heldout=bool(heldout))
+    make_trainable(model, settings, run)
+    trained = learn(model, examples, settings, run)
+    save(model, tokenizer, settings, run, base=base)
+    answers.write()
+    return {
+        "steps": trained.steps,
+        **trained.metrics,
+        "examples": len(examples),
+        "dropped": len(report.dropped),
+        "cut": len(report.cut),
+        "heldout_loss": {"before": before, "after": loss(model, heldout, settings)},
+    }
+
+
+def learn(
+    model: "Decoder",
+    examples: "Sequence[Example]",
+    settings: Settings,
+    run: Run,
+    *,
+    on_progress: "Callable[[Progress], None]" = lambda _: None,
+) -> "TrainingReport":
+    """Take the optimizer steps on conversations that are tokens already."""
+    from burnish.datasets.batches import Steps, shuffled_steps
+    from burnish.objectives.language_model import language_model
+
+    training = settings.training
+    plan = shuffled_steps(len(examples), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
+    steps = Steps(plan, partial(batches, examples, settings))
+    return fit(model, language_model, steps, settings, run, on_progress=on_progress)
+
+
+def loss(model: "Decoder", examples: "Sequence[Example]", settings: Settings) -> float | None:
+    """Mean loss of an answer's token in nats; None without examples."""
+    from burnish.objectives.language_model import language_model
+
+    heldout = batches(examples, settings, range(len(examples))) if examples else []
+    return objective_metrics(model, language_model, heldout)["loss"] if heldout else None
+
+
+def batches(examples: "Sequence[Example]", settings: Settings, numbers: Sequence[int]) -> "list[Batch]":
+    """The micro-batches of the examples with these numbers."""
+    from burnish.datasets.batches import supervised_batches
+
+    chosen = [examples[number] for number in numbers]
+    return supervised_batches(chosen, micro_batch_tokens=settings.training.micro_batch_tokens)
+
+
+def encode(
+    conversations: "Sequence[Conversation]", tokenizer: "Tokenizer", settings: Settings
+) -> "tuple[list[Example], Report]":
+    """The conversations that can be used, as tokens, and what became of all of them."""
+    from burnish.datasets.examples import conversation_examples
+
+    return conversation_examples(conversations, tokenizer, max_length=settings.max_length, on_long=settings.on_long)

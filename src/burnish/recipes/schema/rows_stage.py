@@ -1,0 +1,78 @@
+"""What the stages that learn from rows of a file have in common: columns, checks, and what they cost.
+
+Each says how its rows are read; its method says how they are encoded.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from burnish.methods.training import JudgedSettings, check_steps, source
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.stage import Metrics, StageContext
+from burnish.recipes.schema.training_stage import TrainingStage
+
+if TYPE_CHECKING:
+    from burnish.recipes.plan.work import Work
+    from burnish.text.tokenizer import Tokenizer
+
+
+class RowsStage(Prompted, TrainingStage):
+    """Base of the stages that learn from conversations or from answers."""
+
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+
+    @abstractmethod
+    def rows(self, context: StageContext) -> list[Any]:
+        """The data, each row with its system prompt."""
+
+    @abstractmethod
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+        """Rows as tokens, and what became of them, as the method does it."""
+
+    def learned_from(self, rows: Sequence[Any]) -> int:
+        """How many examples at most the rows that are trained on become."""
+        return len(rows)
+
+    def sequences(self, example: Any) -> list[list[int]]:
+        """The token sequences of an encoded row."""
+        found: list[list[int]] = example.sequences
+        return found
+
+    def passes_before(self) -> float:
+        """How often each row is scored besides being trained on."""
+        return 0.0
+
+    def check(self, context: StageContext) -> None:
+        rows = self.rows(context)
+        check_steps(self.learned_from(rows), self.training, source(rows))
+        context.probe(self.encode, rows, str(self.model))
+
+    def work(self, context: StageContext) -> "Work | None":
+        tokenizer = context.tokenizer(str(self.model))
+        if tokenizer is None:
+            return None
+        examples, _ = self.encode(self.rows(context), tokenizer)
+        units = [self.sequences(example) for example in examples]
+        return self.training_work(context, units, passes_before=self.passes_before())
+
+
+class JudgedRowsStage(JudgedSettings, RowsStage):
+    """Base of the stages that learn from judged answers: pairs, ranked lists, single answers."""
+
+    def learned_from(self, rows: Sequence[Any]) -> int:
+        return len(self.split(rows)[0])
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        """The figures of the held-out rows; a table, such as that of calibration, stays in `stage.json`."""
+        if "heldout" not in metrics:
+            return {}
+        found = {
+            name: {key: value for key, value in part.items() if not isinstance(value, list)}
+            if isinstance(part, dict)
+            else part
+            for name, part in metrics["heldout"].items()
+        }
+        return {"heldout": {self.name or self.type_name(): found}}
