@@ -460,7 +460,7 @@ def _nearest_file(location: Path) -> str:
 
 def _hint(written: str, kind: str) -> str:
     if kind == "model":
-        return "; expected a model folder, a .gguf file, package:NAME/FILE, or in a stage `base` or @STAGE_FILE"
+        return "; expected a model folder, a .gguf file, package:NAME/FILE, or in a stage `base` or @STAGE"
     if kind == "reward_model":
-        return "; expected @STAGE_FILE of a reward_model stage, or the folder of a reward model"
+        return "; expected @STAGE of a reward_model stage, or the folder of a reward model"
     return ""
