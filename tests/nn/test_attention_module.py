@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from burnish.forest import Forest
-from burnish.nn.attention import Attend, Attention, Backend, cpu, cross_attention, reference
+from burnish.nn.attention import Attention, Backend, cpu, cross_attention, reference
 from burnish.nn.config import DecoderConfig
 from burnish.nn.rotary import rotary_angles
 from forests import forests
@@ -76,11 +76,11 @@ def test_self_attention_equals_the_textbook(backend: Backend, forest: Forest, co
 @given(data=st.data(), config=configs(), seed=st.integers(0, 99))
 @settings(max_examples=60)
 def test_cross_attention_equals_the_textbook(data: st.DataObject, config: DecoderConfig, seed: int) -> None:
-    config = replace(config, attention_scale=None, attention_softcap=None, sliding_window=None)
     queries = data.draw(forests())
     context = data.draw(forests(n_trees=len(queries.roots)))
     module, x, y = _module(config, seed), _input(queries.n_tokens, seed + 1), _input(context.n_tokens, seed + 2)
-    found = module(x, None, lambda q, k, v: cross_attention(q, k, v, queries, context), context=y)
+    k, v = module.keys_and_values(y)
+    found = module.across(x, lambda q: cross_attention(q, k, v, queries, context, config.attention_rule(0)))
     seen = textbook.tree_of(queries)[:, None] == textbook.tree_of(context)[None, :]
     expected = textbook.attention_layer(config, _double(module), x.double(), queries, context=y.double(), seen=seen)
     assert_agree(found, expected, [x, y, *module.parameters()], rtol=2e-5)
@@ -139,8 +139,8 @@ def test_cross_attention_equals_pytorchs_multi_head_attention(
     theirs = _as_in_pytorch(module)
     forests = [Forest(torch.zeros(sum(each), dtype=torch.long), each, (-1,) * len(each)) for each in lengths]
     x, context = _input(sum(lengths[0]), 1), _input(sum(lengths[1]), 2)
-    attend: Attend = lambda q, k, v: cross_attention(q, k, v, *forests)  # noqa: E731
-    found = module(x, None, attend, context=context)
+    k, v = module.keys_and_values(context)
+    found = module.across(x, lambda q: cross_attention(q, k, v, *forests))
     pairs = zip(x.split(lengths[0]), context.split(lengths[1]), strict=True)
     expected = torch.cat([theirs(query, keys, keys, need_weights=False)[0] for query, keys in pairs])
     assert_agree(found, expected, [x, context, *_parameters(module)], [x, context, *_parameters(theirs)])
@@ -164,10 +164,16 @@ def test_bfloat16_products_stay_close_and_attention_is_float32(context: bool) ->
         seen.extend(part.dtype for part in (q, k, v))
         return cpu.attention(q, k, v, forest)
 
-    expected = module(x, None, attend, x if context else None)
+    def run() -> Tensor:
+        if not context:
+            return module(x, None, attend)
+        k, v = module.keys_and_values(x)
+        return module.across(x, lambda q: attend(q, k, v))
+
+    expected = run()
     for linear in (module.qkv, module.o):
         linear.compute_dtype = torch.bfloat16
-    found = module(x, None, attend, x if context else None)
+    found = run()
     assert found.dtype == torch.bfloat16
     assert set(seen) == {torch.float32}
     assert_agree(found.float(), expected, [x, *module.parameters()], rtol=0.05)

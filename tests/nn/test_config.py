@@ -55,11 +55,11 @@ def test_each_layer_has_its_rule() -> None:
 def test_deepnorm_scales_as_its_paper_says_for_decoders(n_layers: int, alpha: float, beta: float) -> None:
     """α = (2 M)^1/4 and β = (8 M)^-1/4: the decoder-only row of Wang 2022 (arXiv:2203.00555), figure 2."""
     config = replace(TINY, n_layers=n_layers, norm_placement="deepnorm")
-    assert config.residual_scale == pytest.approx(alpha, rel=1e-4)
-    assert config.initial_gain == pytest.approx(beta, rel=1e-4)
+    assert config.deepnorm.alpha == pytest.approx(alpha, rel=1e-4)
+    assert config.deepnorm.beta == pytest.approx(beta, rel=1e-4)
 
 
 @pytest.mark.parametrize("placement", ["pre", "post", "sandwich", "reordered"])
 def test_only_deepnorm_scales(placement: str) -> None:
     config: DecoderConfig = replace(TINY, norm_placement=placement)
-    assert (config.residual_scale, config.initial_gain) == (1.0, 1.0)
+    assert config.deepnorm == (1.0, 1.0)

@@ -19,10 +19,15 @@ HEAD_DIM = 8
 
 
 @pytest.mark.parametrize("run", [cross_attention, cpu.cross_attention, reference.cross_attention])
-@given(data=st.data(), heads=st.sampled_from([(4, 4), (4, 2), (6, 1)]), seed=st.integers(0, 99))
+@given(
+    data=st.data(),
+    heads=st.sampled_from([(4, 4), (4, 2), (6, 1)]),
+    rule=st.builds(AttentionRule, scale=st.sampled_from([None, 0.2]), softcap=st.sampled_from([None, 2.0])),
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=40)
 def test_equals_the_textbook_over_forests(
-    run: Callable[..., Tensor], data: st.DataObject, heads: tuple[int, int], seed: int
+    run: Callable[..., Tensor], data: st.DataObject, heads: tuple[int, int], rule: AttentionRule, seed: int
 ) -> None:
     queries = data.draw(forests())
     context = data.draw(forests(n_trees=len(queries.roots)))
@@ -32,8 +37,8 @@ def test_equals_the_textbook_over_forests(
         for forest, n in ((queries, heads[0]), (context, heads[1]), (context, heads[1]))
     ]
     seen = textbook.tree_of(queries)[:, None] == textbook.tree_of(context)[None, :]
-    expected = textbook.attention(*(x.double() for x in inputs), seen, AttentionRule())
-    assert_agree(run(*inputs, queries, context), expected, inputs)
+    expected = textbook.attention(*(x.double() for x in inputs), seen, rule)
+    assert_agree(run(*inputs, queries, context, rule), expected, inputs)
 
 
 def test_forests_of_different_numbers_of_trees_are_refused() -> None:

@@ -4,13 +4,14 @@ Everything runs in the dtype of its arguments; the tests give it float64.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from burnish.forest import Forest
-from burnish.nn.config import AttentionRule, DecoderConfig
+from burnish.nn.config import AttentionRule, DecoderConfig, EncoderDecoderConfig
 
 Parameters = Mapping[str, Tensor]
 
@@ -55,21 +56,37 @@ def rotate(x: Tensor, positions: Tensor, dim: int, theta: float, factor: float =
 
 
 def decoder(
-    config: DecoderConfig, parameters: Parameters, forest: Forest, *, rope_factor: float = 1.0, training: bool = True
+    config: DecoderConfig,
+    parameters: Parameters,
+    forest: Forest,
+    *,
+    rope_factor: float = 1.0,
+    training: bool = True,
+    context: Tensor | None = None,
+    seen: Tensor | None = None,
+    alpha: float | None = None,
 ) -> Tensor:
     """Final hidden states `[n_tokens, d_model]`; parameters are those of `Decoder.state_dict()`.
 
-    rope_factor: divides the rotations of the layers without a window of their own base.
+    rope_factor: divides the rotations of the layers without a window of their own base. context: the encoder's output,
+    which cross-attention sees where `seen`; alpha: DeepNorm's, in place of a decoder's own.
     """
     x = parameters["embedding.weight"][forest.tokens] * config.embedding_scale
     if config.positions == "learned":
         x = x + parameters["position_embedding.weight"][forest.positions]
-    scale = (2 * config.n_layers) ** 0.25 if config.norm_placement == "deepnorm" else 1.0
+    if config.embedding_norm:
+        x = norm(config, _below(parameters, "embedding_norm"), x, training=training)
+    scale = (alpha or (2 * config.n_layers) ** 0.25) if config.norm_placement == "deepnorm" else 1.0
     for layer in range(config.n_layers):
         block = _below(parameters, f"blocks.{layer}")
 
         def attend(y: Tensor, layer: int = layer, block: Parameters = block) -> Tensor:
             return attention_layer(config, _below(block, "attention"), y, forest, layer=layer, rope_factor=rope_factor)
+
+        def read(y: Tensor, layer: int = layer, block: Parameters = block) -> Tensor:
+            cross = _below(block, "cross_attention")
+            heads = replace(config, n_kv_heads=(len(cross["qkv.weight"]) // config.head_dim - config.n_heads) // 2)
+            return attention_layer(heads, cross, y, forest, layer=layer, context=context, seen=seen)
 
         def feed(y: Tensor, block: Parameters = block) -> Tensor:
             return feed_forward(config, _below(block, "feed_forward"), y)
@@ -82,11 +99,27 @@ def decoder(
             fed = feed(normed(x, "attention_norm" if config.shared_norm else "feed_forward_norm"))
             x = (x if config.residual else 0) + attended + fed
         else:
-            for name, sublayer in (("attention", attend), ("feed_forward", feed)):
+            sublayers = {"attention": attend, "cross_attention": read, "feed_forward": feed}
+            for name, sublayer in sublayers.items():
+                if sublayer is read and context is None:
+                    continue
                 x = _placed(config, x, sublayer, normed, name, scale)
     if config.norm_placement in ("post", "deepnorm"):
         return x
     return norm(config, _below(parameters, "norm"), x, training=training)
+
+
+def encoder_decoder(
+    config: EncoderDecoderConfig, parameters: Parameters, targets: Forest, sources: Forest, *, training: bool = True
+) -> Tensor:
+    """Final hidden states of targets `[n_tokens, d_model]`; parameters are those of `EncoderDecoder.state_dict()`."""
+    n, m = config.encoder.n_layers, config.decoder.n_layers
+    encoder, decoder_ = _below(parameters, "encoder"), _below(parameters, "decoder")
+    context = decoder(config.encoder, encoder, sources, training=training, alpha=0.81 * n**0.25 * m**0.0625)
+    seen = tree_of(targets)[:, None] == tree_of(sources)[None, :]
+    return decoder(
+        config.decoder, decoder_, targets, training=training, context=context, seen=seen, alpha=(3 * m) ** 0.25
+    )
 
 
 def _placed(

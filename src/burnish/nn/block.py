@@ -1,12 +1,13 @@
 """One layer of the decoder: attention and feed-forward, and where the norms and residuals stand around them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from burnish.nn.attention import Attend, Attention
-from burnish.nn.config import DecoderConfig
+from burnish.nn.attention import Attend, AttendAcross, Attention
+from burnish.nn.config import DecoderConfig, DeepNorm
 from burnish.nn.feed_forward import FeedForward
 from burnish.nn.norm import RMSNorm, make_norm
 from burnish.nn.recompute import recomputed
@@ -14,23 +15,42 @@ from burnish.nn.rotary import Angles
 
 
 class Block(nn.Module):
-    """The sublayers with the placement of `DecoderConfig.norm_placement`, which gives the formulas."""
+    """The sublayers with the placement of `DecoderConfig.norm_placement`, which gives the formulas.
 
-    def __init__(self, config: DecoderConfig, *, compute_dtype: torch.dtype) -> None:
+    cross_kv_heads: key and value heads of cross-attention, a sublayer between the two; there is none where None.
+    deepnorm: its constants, the configuration's where None.
+    """
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        *,
+        compute_dtype: torch.dtype,
+        cross_kv_heads: int | None = None,
+        deepnorm: DeepNorm | None = None,
+    ) -> None:
         super().__init__()
         self.attention_norm = make_norm(config)
         self.attention = Attention(config, compute_dtype=compute_dtype)
         if not config.shared_norm:
             self.feed_forward_norm = make_norm(config)
         self.feed_forward = FeedForward(config, compute_dtype=compute_dtype)
+        if cross_kv_heads is not None:
+            self.cross_attention_norm = make_norm(config)
+            self.cross_attention = Attention(replace(config, n_kv_heads=cross_kv_heads), compute_dtype=compute_dtype)
+            if config.norm_placement == "sandwich":
+                self.cross_attention_output_norm = make_norm(config)
         if config.norm_placement == "sandwich":
             self.attention_output_norm = make_norm(config)
             self.feed_forward_output_norm = make_norm(config)
-        self.placement, self.residual_scale = config.norm_placement, config.residual_scale
+        self.placement, self.residual_scale = config.norm_placement, (deepnorm or config.deepnorm).alpha
         self.residual, self.parallel, self.shared_norm = config.residual, config.parallel, config.shared_norm
 
-    def forward(self, x: Tensor, angles: Angles | None, attend: Attend) -> Tensor:
-        """`x` `[tokens, d_model]` float32 -> the same; `angles` None rotates nothing."""
+    def forward(self, x: Tensor, angles: Angles | None, attend: Attend, across: AttendAcross | None = None) -> Tensor:
+        """`x` `[tokens, d_model]` float32 -> the same; `angles` None rotates nothing.
+
+        across: the attention to a context, in a block that has cross-attention.
+        """
 
         def attention(y: Tensor) -> Tensor:
             return self.attention(y, angles, attend)
@@ -40,6 +60,8 @@ class Block(nn.Module):
             branches = attention(y) + self.feed_forward(y if self.shared_norm else self.feed_forward_norm(x))
             return x + branches if self.residual else branches.float()
         x = self._sublayer(x, attention, "attention")
+        if across is not None:
+            x = self._sublayer(x, lambda y: self.cross_attention.across(y, across), "cross_attention")
         return self._sublayer(x, self.feed_forward, "feed_forward")
 
     def _sublayer(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], name: str) -> Tensor:

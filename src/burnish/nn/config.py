@@ -1,10 +1,13 @@
-"""The shape of a decoder: one dataclass serves every model family and every variant that the lab compares.
+"""The shape of a network: one dataclass serves every model family and every variant that the lab compares.
+
+An encoder-decoder is two of them: the encoder is the same network where nothing is causal, the decoder one that also
+attends to what the encoder made of the source.
 
 Nothing here names a family. What a checkpoint of a family calls these settings is data in `burnish.checkpoints`.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 NormKind = Literal["rms", "layer", "batch", "weight", "none"]
 Placement = Literal["pre", "post", "sandwich", "deepnorm", "reordered"]
@@ -60,6 +63,13 @@ class RopeScaling:
             )
 
 
+class DeepNorm(NamedTuple):
+    """DeepNorm's constants: α scales the residual, β the initial v, o and feed-forward (Wang 2022, figure 2)."""
+
+    alpha: float = 1.0
+    beta: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """Sizes, layout and constants of a decoder-only transformer.
@@ -100,7 +110,11 @@ class DecoderConfig:
     max_positions: int = 2048
     tie_embeddings: bool = True
     embedding_scale: float = 1.0
+    embedding_norm: bool = False
+    """Whether the embeddings, positions included, are normalized before the first block (BART)."""
     logits_softcap: float | None = None
+    logits_bias: bool = False
+    """Whether a constant is added to the logits, which no training changes (BART's `final_logits_bias`)."""
 
     causal: bool = True
     qkv_bias: bool = False
@@ -171,11 +185,84 @@ class DecoderConfig:
         )
 
     @property
-    def residual_scale(self) -> float:
-        """DeepNorm's α: (2 N)^1/4 for a decoder of N layers (Wang 2022, figure 2), 1 for all other placements."""
-        return (2 * self.n_layers) ** 0.25 if self.norm_placement == "deepnorm" else 1.0
+    def deepnorm(self) -> DeepNorm:
+        """(2 N)^1/4 and (8 N)^-1/4 for a decoder of N layers; 1 and 1 for all other placements."""
+        if self.norm_placement != "deepnorm":
+            return DeepNorm()
+        return DeepNorm((2 * self.n_layers) ** 0.25, (8 * self.n_layers) ** -0.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderConfig:
+    """Two networks that share their vocabulary: one reads a source, one writes a target and attends to the source.
+
+    encoder: bidirectional, `causal=False`; decoder: causal. Cross-attention has the decoder's heads, and
+    `cross_kv_heads` key and value heads, as many as the decoder's own attention where None; it is not rotated and sees
+    the whole source.
+
+    start_id: the token that every target begins with; it is read and never written. forced_id: a token that always
+    comes next, where there is one (BART's `forced_bos_token_id`).
+    share_embedding: source and target have one embedding.
+    """
+
+    encoder: DecoderConfig
+    decoder: DecoderConfig
+    start_id: int
+    forced_id: int | None = None
+    cross_kv_heads: int | None = None
+    share_embedding: bool = True
+
+    def __post_init__(self) -> None:
+        if self.encoder.causal or not self.decoder.causal:
+            raise ValueError(
+                f"an encoder is not causal and a decoder is, got {self.encoder.causal} and {self.decoder.causal}"
+            )
+        if not self.encoder.tie_embeddings or self.encoder.logits_bias:
+            raise ValueError("an encoder has no output layer: its tie_embeddings is true and its logits_bias false")
+        if self.encoder.d_model != self.decoder.d_model:
+            raise ValueError(
+                f"encoder and decoder must be equally wide, got d_model {self.encoder.d_model} and "
+                f"{self.decoder.d_model}"
+            )
+        if self.share_embedding and self.encoder.vocab_size != self.decoder.vocab_size:
+            raise ValueError(
+                f"one embedding has one vocab_size, got {self.encoder.vocab_size} for the encoder and "
+                f"{self.decoder.vocab_size} for the decoder"
+            )
+        if self.decoder.parallel:
+            raise ValueError("parallel sublayers leave no place for cross-attention between them")
+        if self.encoder.sliding_window is not None:
+            raise ValueError("a sliding_window only bounds what comes before a token; an encoder looks both ways")
+        if self.decoder.n_heads % self.n_cross_kv_heads:
+            raise ValueError(
+                f"n_heads ({self.decoder.n_heads}) must be a multiple of cross_kv_heads ({self.n_cross_kv_heads})"
+            )
+        for name, token in (("start_id", self.start_id), ("forced_id", self.forced_id)):
+            if token is not None and not 0 <= token < self.decoder.vocab_size:
+                raise ValueError(f"{name} must be a token below vocab_size ({self.decoder.vocab_size}), got {token}")
+
+    @classmethod
+    def alike(cls, config: DecoderConfig, *, start_id: int, encoder: dict[str, Any] | None = None, **own: Any) -> Self:
+        """Both sides of one configuration; `encoder` are keys in which the encoder differs, `own` further fields."""
+        fixed = {"causal": False, "tie_embeddings": True, "logits_bias": False}
+        return cls(encoder=replace(config, **{**(encoder or {}), **fixed}), decoder=config, start_id=start_id, **own)
 
     @property
-    def initial_gain(self) -> float:
-        """DeepNorm's β: (8 N)^-1/4, the gain of v, o and the feed-forward at initialisation; else 1."""
-        return (8 * self.n_layers) ** -0.25 if self.norm_placement == "deepnorm" else 1.0
+    def n_cross_kv_heads(self) -> int:
+        """The key and value heads of cross-attention."""
+        return self.decoder.n_kv_heads if self.cross_kv_heads is None else self.cross_kv_heads
+
+    @property
+    def prefix(self) -> list[int]:
+        """What every target begins with."""
+        return [self.start_id] if self.forced_id is None else [self.start_id, self.forced_id]
+
+    @property
+    def deepnorms(self) -> tuple[DeepNorm, DeepNorm]:
+        """The constants of encoder and decoder, of N and M layers (Wang 2022, figure 2, the last two columns)."""
+        n, m = self.encoder.n_layers, self.decoder.n_layers
+        depth = (n**4 * m) ** (1 / 16)
+        return (
+            DeepNorm(0.81 * depth, 0.87 / depth) if self.encoder.norm_placement == "deepnorm" else DeepNorm(),
+            DeepNorm((3 * m) ** 0.25, (12 * m) ** -0.25) if self.decoder.norm_placement == "deepnorm" else DeepNorm(),
+        )

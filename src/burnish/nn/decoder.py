@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from burnish.forest import Forest
-from burnish.nn.attention import Attend, Backend, backend_for
+from burnish.nn.attention import Attend, AttendAcross, Backend, backend_for
 from burnish.nn.block import Block
-from burnish.nn.config import DecoderConfig
+from burnish.nn.config import DecoderConfig, DeepNorm
 from burnish.nn.initialization import initialize
 from burnish.nn.linear import Embedding, Linear, OutputProjection
 from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
@@ -30,27 +30,42 @@ class Decoder(nn.Module):
     """A language model over forests. Its weights are random until a checkpoint is loaded.
 
     Under `torch.device("meta")` nothing is allocated; `load_state_dict(state, assign=True)` fills it.
+    cross_kv_heads, deepnorm: as for `Block`, where it is a side of `burnish.nn.encoder_decoder`.
     """
 
-    def __init__(self, config: DecoderConfig, *, compute_dtype: torch.dtype = torch.float32) -> None:
+    logits_bias: Tensor | None
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        *,
+        compute_dtype: torch.dtype = torch.float32,
+        cross_kv_heads: int | None = None,
+        deepnorm: DeepNorm | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.deepnorm = config, deepnorm or config.deepnorm
         self.embedding = Embedding(config.vocab_size, config.d_model, compute_dtype=compute_dtype)
         self.position_embedding: Embedding | None = None
         if config.positions == "learned":
             self.position_embedding = Embedding(config.max_positions, config.d_model, compute_dtype=compute_dtype)
-        self.blocks = nn.ModuleList(Block(config, compute_dtype=compute_dtype) for _ in range(config.n_layers))
+        self.embedding_norm = make_norm(config) if config.embedding_norm else None
+        self.blocks = nn.ModuleList(
+            Block(config, compute_dtype=compute_dtype, cross_kv_heads=cross_kv_heads, deepnorm=self.deepnorm)
+            for _ in range(config.n_layers)
+        )
         # Where every block ends with a norm of the residual stream, another would only repeat it.
         self.norm = nn.Identity() if config.norm_placement in ("post", "deepnorm") else make_norm(config)
         self.head: OutputProjection | None = None
         if not config.tie_embeddings:
             self.head = OutputProjection(config.d_model, config.vocab_size, compute_dtype=compute_dtype)
+        self.register_buffer("logits_bias", torch.zeros(config.vocab_size) if config.logits_bias else None)
         if not self.embedding.weight.is_meta:
             self.initialize(seed=0)
 
     def initialize(self, *, seed: int) -> None:
         """Random weights, a function of the configuration and `seed`: see `burnish.nn.initialization`."""
-        initialize(self, self.config, torch.Generator(self.device).manual_seed(seed))
+        initialize(self, self.config, torch.Generator(self.device).manual_seed(seed), deepnorm=self.deepnorm)
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +90,7 @@ class Decoder(nn.Module):
         if not 0 <= n_layers < len(self.blocks):
             raise ValueError(f"cannot freeze {n_layers} of {len(self.blocks)} layers: at least one must train")
         if n_layers:
-            for module in (self.embedding, self.position_embedding, *self.blocks[:n_layers]):
+            for module in (self.embedding, self.position_embedding, self.embedding_norm, *self.blocks[:n_layers]):
                 if module is not None:
                     module.requires_grad_(False)
 
@@ -98,10 +113,16 @@ class Decoder(nn.Module):
             if isinstance(module, Linear) and module is not self.position_embedding:
                 module.pack(rows)
 
-    def forward(self, forest: Forest, *, backend: Backend | None = None) -> Tensor:
+    def forward(
+        self,
+        forest: Forest,
+        *,
+        backend: Backend | None = None,
+        across: Callable[[int], AttendAcross] | None = None,
+    ) -> Tensor:
         """Final-normed hidden states of all tokens: `[n_tokens, d_model]` float32.
 
-        Raises ValueError where learned positions end before the forest does.
+        across: as for `hidden`. Raises ValueError where learned positions end before the forest does.
         """
         attention = backend or backend_for(self.device)
         if self.config.positions == "learned" and forest.longest_path > self.config.max_positions:
@@ -114,18 +135,29 @@ class Decoder(nn.Module):
             rule = self.config.attention_rule(layer)
             return lambda q, k, v: attention(q, k, v, forest, rule)
 
-        return self.hidden(forest.tokens, forest.positions, attend)
+        return self.hidden(forest.tokens, forest.positions, attend, across)
 
-    def hidden(self, tokens: Tensor, positions: Tensor, attend: Callable[[int], Attend]) -> Tensor:
-        """Hidden states of `tokens` `[n]` at `positions` `[n]`, where `attend(layer)` is that layer's attention."""
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        attend: Callable[[int], Attend],
+        across: Callable[[int], AttendAcross] | None = None,
+    ) -> Tensor:
+        """Hidden states of `tokens` `[n]` at `positions` `[n]`, where `attend(layer)` is that layer's attention.
+
+        across: each layer's attention to a context, of a decoder that has cross-attention.
+        """
         x = self.embedding.lookup(tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
         if self.position_embedding is not None:
             x = x + self.position_embedding.lookup(positions)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
         angles = self._angles(positions)
         for layer, block in enumerate(self.blocks):
-            x = block(x, angles(layer), attend(layer))
+            x = block(x, angles(layer), attend(layer), None if across is None else across(layer))
         return self.norm(x).float()
 
     def _angles(self, positions: Tensor) -> Callable[[int], Angles | None]:
@@ -146,7 +178,10 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`[..., d_model]` -> `[..., vocab_size]` float32."""
-        return soft_capped(self.output_projection(hidden), self.config.logits_softcap)
+        logits = self.output_projection(hidden)
+        return soft_capped(
+            logits if self.logits_bias is None else logits + self.logits_bias, self.config.logits_softcap
+        )
 
     def logps(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Tensor:
         """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`.
@@ -157,25 +192,29 @@ class Decoder(nn.Module):
 
     def logps_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Tensor:
         """As `logps`, from the hidden states of the forest's tokens that `forward` returned."""
-        projection = self.output_projection
         return log_probabilities(
-            _predicting(hidden, forest, scored),
-            projection.weight,
-            projection.cast_weight(),
+            *self._predictions(_predicting(hidden, forest, scored)),
             forest.tokens[scored],
             softcap=self.config.logits_softcap,
         )
 
     def scores_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Scores:
         """As `logps_of`, with the entropies of the distributions."""
-        projection = self.output_projection
         return log_probabilities_and_entropies(
-            _predicting(hidden, forest, scored),
-            projection.weight,
-            projection.cast_weight(),
+            *self._predictions(_predicting(hidden, forest, scored)),
             forest.tokens[scored],
             softcap=self.config.logits_softcap,
         )
+
+    def _predictions(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden states and the output layer's weight, as it is and cast, whose products are the logits."""
+        weight, cast = self.output_projection.weight, self.output_projection.cast_weight()
+        if (bias := self.logits_bias) is None:
+            return hidden, weight, cast
+        # The bias as one more column, which every row has a one for: a copy of the weight, in the rare model with one.
+        column = bias[:, None]
+        hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
+        return hidden, torch.cat([weight, column], dim=1), torch.cat([cast, column.to(cast.dtype)], dim=1)
 
 
 def _predicting(hidden: Tensor, forest: Forest, scored: Tensor) -> Tensor:

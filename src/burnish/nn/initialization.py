@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from burnish.nn.config import DecoderConfig
+from burnish.nn.config import DecoderConfig, DeepNorm
 from burnish.nn.linear import Linear, WeightNormLinear
 from burnish.nn.norm import BatchNorm, LayerNorm, RMSNorm
 
@@ -14,16 +14,20 @@ _GAINED_PARTS = ("v", "o", "gate", "up", "down")
 
 
 @torch.no_grad()
-def initialize(decoder: nn.Module, config: DecoderConfig, generator: torch.Generator) -> None:
+def initialize(
+    decoder: nn.Module, config: DecoderConfig, generator: torch.Generator, *, deepnorm: DeepNorm | None = None
+) -> None:
     """Draw all weights anew: normal with deviation 0.02, norms at one, biases at zero (Radford 2019, section 2.3).
 
     With DeepNorm the projections of the blocks are drawn by Xavier's rule instead (Glorot 2010), and those of v, o and
-    the feed-forward scaled by β (Wang 2022, arXiv:2203.00555, figure 2). WeightNorm starts at the same matrices.
+    the feed-forward scaled by β (Wang 2022, arXiv:2203.00555, figure 2): the configuration's where `deepnorm` is None.
+    WeightNorm starts at the same matrices.
     """
+    gain = (deepnorm or config.deepnorm).beta
     for module in decoder.modules():
         if isinstance(module, Linear):
             if config.norm_placement == "deepnorm" and "" not in module.parts:
-                _xavier(module, config.initial_gain, generator)
+                _xavier(module, gain, generator)
             else:
                 module.weight.normal_(std=_DEVIATION, generator=generator)
             if module.bias is not None:

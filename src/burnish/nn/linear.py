@@ -74,9 +74,10 @@ class Linear(nn.Module):
 
     def rows(self, start: int, stop: int, x: Tensor) -> Tensor:
         """The product with the rows `start` to `stop` of W alone."""
+        matrix = self._matrix() if torch.is_grad_enabled() else self.cast_weight()
         bias = None if self.bias is None else self.bias[start:stop]
         dtype = self.compute_dtype
-        return F.linear(x.to(dtype), self._matrix()[start:stop].to(dtype), _cast_bias(bias, dtype))
+        return F.linear(x.to(dtype), matrix[start:stop].to(dtype), _cast_bias(bias, dtype))
 
     def _matrix(self) -> Tensor:
         """The matrix of the product, with its graph."""

@@ -74,7 +74,7 @@ def drawn(config: DecoderConfig, *, seed: int) -> Decoder:
                 module.weight.normal_(generator=generator)
             elif isinstance(module, Linear):
                 for name, rows in module.parts.items():
-                    gain = config.initial_gain if name in _SCALED_BY_DEEPNORM else 1.0
+                    gain = config.deepnorm.beta if name in _SCALED_BY_DEEPNORM else 1.0
                     weight = module.weight[rows]
                     weight.normal_(std=gain * math.sqrt(2 / sum(weight.shape)), generator=generator)
                 if isinstance(module, WeightNormLinear):

@@ -19,6 +19,7 @@ from torch import Tensor
 from burnish.forest import Forest
 from burnish.nn.attention import cpu, flex, reference
 from burnish.nn.attention.module import Attend as Attend
+from burnish.nn.attention.module import AttendAcross as AttendAcross
 from burnish.nn.attention.module import Attention as Attention
 from burnish.nn.config import AttentionRule
 
@@ -30,13 +31,16 @@ def backend_for(device: torch.device) -> Backend:
     return {"cpu": cpu.attention, "cuda": flex.attention}.get(device.type, reference.attention)
 
 
-def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest) -> Tensor:
+def cross_attention(
+    q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest, rule: AttentionRule | None = None
+) -> Tensor:
     """Attention of every token of the i-th tree of `queries` to all tokens of the i-th tree of `context`.
 
     q `[query tokens, n_heads, head_dim]`, k and v `[context tokens, n_kv_heads, head_dim]`; as a backend otherwise.
-    Raises ValueError where the forests differ in their number of trees.
+    Of the rule, its scale and soft-cap count: all of the tree is seen. Raises ValueError where the forests differ in
+    their number of trees.
     """
     if len(queries.roots) != len(context.roots):
         raise ValueError(f"{len(queries.roots)} trees of queries but {len(context.roots)} of context")
     run = cpu.cross_attention if q.device.type == "cpu" else reference.cross_attention
-    return run(q, k, v, queries, context)
+    return run(q, k, v, queries, context, rule)

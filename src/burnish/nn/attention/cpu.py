@@ -73,10 +73,15 @@ def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRu
     return _ForestAttention.apply(q, k, v, _plan(forest), rule.causal, rule.scale)
 
 
-def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest) -> Tensor:
+def cross_attention(
+    q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest, rule: AttentionRule | None = None
+) -> Tensor:
     """The contract of `burnish.nn.attention.cross_attention`, exact in value and gradient."""
-    trees = zip(*(_trees(forest) for forest in (queries, context)), strict=True)
-    return _ForestAttention.apply(q, k, v, _Plan((), tuple(trees)), False, None)
+    rule = rule or AttentionRule()
+    trees = tuple(zip(*(_trees(forest) for forest in (queries, context)), strict=True))
+    if rule.softcap is not None:
+        return paths.cross_attention(q, k, v, trees, rule)
+    return _ForestAttention.apply(q, k, v, _Plan((), trees), False, rule.scale)
 
 
 def _trees(forest: Forest) -> list[slice]:

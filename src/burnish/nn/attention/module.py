@@ -15,6 +15,9 @@ from burnish.nn.rotary import Angles, rotate, rotated
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A backend with its keys' layout and rule bound: `(q, k, v) -> out` for the tokens of one forward pass."""
 
+AttendAcross = Callable[[Tensor], Tensor]
+"""Attention to a context with its keys and values bound too: `q -> out`."""
+
 
 class Attention(nn.Module):
     """Multi-head, grouped-query or multi-query attention by `n_kv_heads`, to itself or to a context.
@@ -44,37 +47,39 @@ class Attention(nn.Module):
             self.q_norm = RMSNorm(config.head_dim if head else query_width, eps=config.norm_eps)
             self.k_norm = RMSNorm(config.head_dim if head else key_width, eps=config.norm_eps)
 
-    def forward(self, x: Tensor, angles: Angles | None, attend: Attend, context: Tensor | None = None) -> Tensor:
-        """`x` `[tokens, d_model]` -> `[tokens, d_model]`; `attend` knows which token sees which.
-
-        context: `[context tokens, d_model]`, where keys and values come from (cross-attention); x itself where None.
-        """
-        if context is not None:
-            query_width = self.n_heads * self.head_dim
-            q = self.qkv.rows(0, query_width, x)
-            k, v = self.qkv.rows(query_width, self.qkv.out_features, context).chunk(2, dim=-1)
-            return self._attended(*self._normed(q, k, v), angles, attend)
+    def forward(self, x: Tensor, angles: Angles | None, attend: Attend) -> Tensor:
+        """`x` `[tokens, d_model]` -> `[tokens, d_model]`; `attend` knows which token sees which."""
         qkv = self.qkv(x)
         if self.qk_norm is None and angles is not None:
             split = _SplitAndRotate.apply if torch.is_grad_enabled() else _split_and_rotate
             q, k, v = split(qkv, *angles, self.n_heads, self.n_kv_heads)
             return self.o(attend(q, k, v).flatten(-2))
         widths = [heads * self.head_dim for heads in (self.n_heads, self.n_kv_heads, self.n_kv_heads)]
-        return self._attended(*self._normed(*qkv.split(widths, dim=-1)), angles, attend)
-
-    def _normed(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Heads apart, float32, queries and keys normalized."""
-        if self.qk_norm == "projection":
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k, v = (part.unflatten(-1, (-1, self.head_dim)).float() for part in (q, k, v))
-        if self.qk_norm == "head":
-            q, k = self.q_norm(q), self.k_norm(k)
-        return q, k, v
-
-    def _attended(self, q: Tensor, k: Tensor, v: Tensor, angles: Angles | None, attend: Attend) -> Tensor:
+        q, k, v = qkv.split(widths, dim=-1)
+        q, k, v = self._normed("q", q), self._normed("k", k), self._heads(v)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
         return self.o(attend(q, k, v).flatten(-2))
+
+    def across(self, x: Tensor, attend: AttendAcross) -> Tensor:
+        """Cross-attention: `x` `[tokens, d_model]` -> the same; `attend` has the context's `keys_and_values`."""
+        q = self._normed("q", self.qkv.rows(0, self.n_heads * self.head_dim, x))
+        return self.o(attend(q).flatten(-2))
+
+    def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """What tokens of another sequence see of `context` `[n, d_model]`: two `[n, n_kv_heads, head_dim]` float32."""
+        k, v = self.qkv.rows(self.n_heads * self.head_dim, self.qkv.out_features, context).chunk(2, dim=-1)
+        return self._normed("k", k), self._heads(v)
+
+    def _normed(self, name: str, x: Tensor) -> Tensor:
+        """Queries or keys, heads apart, float32, normalized."""
+        if self.qk_norm is None:
+            return self._heads(x)
+        norm = getattr(self, f"{name}_norm")
+        return self._heads(norm(x)) if self.qk_norm == "projection" else norm(self._heads(x))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_dim)).float()
 
 
 def _split_and_rotate(

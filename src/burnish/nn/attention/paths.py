@@ -4,7 +4,7 @@ Soft-capped scores and windows shorter than a path take this way on a CPU. Queri
 keys that its window reaches; the scores of a chunk are computed again for the backward pass, not kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,11 +23,28 @@ def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRu
     pieces = []
     for queries, keys, seen in _chunks(forest, rule):
         k_seen, v_seen = (torch.cat([x[span] for span in keys]) for x in (k, v))
-        if torch.is_grad_enabled():
-            pieces.append(checkpoint(masked_attention, q[queries], k_seen, v_seen, seen, rule, use_reentrant=False))
-        else:
-            pieces.append(masked_attention(q[queries], k_seen, v_seen, seen, rule))
+        pieces.append(_attended(q[queries], k_seen, v_seen, seen, rule))
     return torch.cat(pieces)
+
+
+def cross_attention(
+    q: Tensor, k: Tensor, v: Tensor, trees: Sequence[tuple[slice, slice]], rule: AttentionRule
+) -> Tensor:
+    """The contract of `burnish.nn.attention.cross_attention`, the trees as spans of queries and of keys, in order."""
+    pieces = []
+    for queries, keys in trees:
+        for begin in range(queries.start, queries.stop, CHUNK):
+            chunk = q[begin : min(begin + CHUNK, queries.stop)]
+            seen = torch.ones(len(chunk), keys.stop - keys.start, dtype=torch.bool, device=q.device)
+            pieces.append(_attended(chunk, k[keys], v[keys], seen, rule))
+    return torch.cat(pieces)
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: AttentionRule) -> Tensor:
+    if torch.is_grad_enabled():
+        attended: Tensor = checkpoint(masked_attention, q, k, v, seen, rule, use_reentrant=False)
+        return attended
+    return masked_attention(q, k, v, seen, rule)
 
 
 def _chunks(forest: Forest, rule: AttentionRule) -> Iterator[tuple[slice, list[slice], Tensor]]:

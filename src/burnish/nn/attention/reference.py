@@ -39,9 +39,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRu
     return masked_attention(q, k, v, mask(forest, rule), rule)
 
 
-def cross_attention(q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest) -> Tensor:
+def cross_attention(
+    q: Tensor, k: Tensor, v: Tensor, queries: Forest, context: Forest, rule: AttentionRule | None = None
+) -> Tensor:
     """The contract of `burnish.nn.attention.cross_attention` under a dense mask."""
-    return masked_attention(q, k, v, _tree_of(queries)[:, None] == _tree_of(context)[None, :])
+    return masked_attention(q, k, v, _tree_of(queries)[:, None] == _tree_of(context)[None, :], rule)
 
 
 def masked_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: AttentionRule | None = None) -> Tensor:
