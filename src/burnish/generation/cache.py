@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from burnish.forest import Forest
-from burnish.generation.stacks import Layers, Stack, stack_segments
+from burnish.generation.sources import SourceCache
+from burnish.generation.stacks import Layers, Stack, attention, stack_segments, unused_columns
 from burnish.nn.attention import Attend, backend_for
-from burnish.nn.config import AttentionRule
 from burnish.nn.decoder import Decoder
 
 _BLOCK = 64
@@ -33,11 +33,18 @@ class KVCache:
     """
 
     def __init__(
-        self, decoder: Decoder, prompts: Forest, rows: Sequence[int], *, first_block: int | None = None
+        self,
+        decoder: Decoder,
+        prompts: Forest,
+        rows: Sequence[int],
+        *,
+        first_block: int | None = None,
+        sources: SourceCache | None = None,
     ) -> None:
         """rows: for each row, the segment of `prompts` that it goes on from, ascending.
 
         first_block: generated tokens a row that there is room for at first; fewer blocks are faster to read.
+        sources: what the cross-attention of an encoder-decoder's decoder reads, for the same prompts and rows.
 
         Raises ValueError for rows in another order, and for a model that is not causal.
         """
@@ -45,9 +52,9 @@ class KVCache:
             raise ValueError("rows must be in the order of the segments they go on from")
         if not decoder.config.causal:
             raise ValueError("a bidirectional model cannot generate: what it computed of a token changes with the next")
-        self._decoder, self._first_block = decoder, first_block or _BLOCK
+        self._decoder, self._first_block, self._sources = decoder, first_block or _BLOCK, sources
         self._rules = [decoder.config.attention_rule(layer) for layer in range(decoder.config.n_layers)]
-        attention = backend_for(decoder.device)
+        over_forest = backend_for(decoder.device)
         stored: Layers = []
 
         def store_and_attend(layer: int) -> Attend:
@@ -55,11 +62,14 @@ class KVCache:
 
             def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
                 stored.append((k.to(decoder.compute_dtype), v.to(decoder.compute_dtype)))
-                return attention(q, k, v, prompts, rule)
+                return over_forest(q, k, v, prompts, rule)
 
             return attend
 
-        hidden = decoder.hidden(prompts.tokens, prompts.positions, store_and_attend)
+        across = None if sources is None else sources.of_prompts
+        hidden = decoder.hidden(prompts.tokens, prompts.positions, store_and_attend, across)
+        if sources is not None:
+            sources.prompts_done()
         ends = torch.tensor([prompts.offsets[segment + 1] - 1 for segment in rows], device=decoder.device)
         self.last_hidden = hidden[ends]
         """`[rows, d_model]`: what predicts each row's first new token."""
@@ -87,7 +97,8 @@ class KVCache:
             self._grow()
         self._own[-1].length += 1
         self._biases = {window: bias for window, bias in self._biases.items() if window is None}
-        hidden = self._decoder.hidden(tokens, self._positions, self._attend)
+        across = None if self._sources is None else self._sources.of_rows
+        hidden = self._decoder.hidden(tokens, self._positions, self._attend, across)
         self._positions = self._positions + 1
         self._longest += 1
         return hidden
@@ -98,6 +109,8 @@ class KVCache:
         self._longest = int(self._positions.max())
         self._prompts = [kept for stack in self._prompts for kept in stack.keep(rows)]
         self._own = [kept for stack in self._own for kept in stack.keep(rows)]
+        if self._sources is not None:
+            self._sources.keep(rows)
         self._arrange()
 
     def _grow(self) -> None:
@@ -117,12 +130,7 @@ class KVCache:
 
     def _arrange(self) -> None:
         """Find which columns of the score matrix no segment of a row fills, after the rows changed."""
-        n_rows = len(self._positions)
-        unused = torch.ones(n_rows, self._prompt_columns, dtype=torch.bool, device=self._positions.device)
-        for stack in self._prompts:
-            beyond = torch.arange(stack.length, device=unused.device) >= stack.lengths[:, None]
-            unused[stack.rows, stack.columns] = beyond.repeat_interleave(stack.width, 0)
-        self._unused = unused if bool(unused.any()) else None
+        self._unused = unused_columns(self._prompts, self._prompt_columns, len(self._positions))
         self._biases = {}
 
     def _bias(self, window: int | None) -> Tensor | None:
@@ -147,36 +155,8 @@ class KVCache:
     def _attend(self, layer: int) -> Attend:
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             self._own[-1].write(layer, k, v)
-            return self._attention(q, layer, self._rules[layer])
+            rule = self._rules[layer]
+            bias = self._bias(rule.window)
+            return attention(q, self._stacks, layer, rule, bias=bias, dense=self._unused is None)
 
         return attend
-
-    def _scores(self, q: Tensor, layer: int) -> Tensor:
-        """`[n_kv_heads, rows, group, columns]`, the scores of each row's parts side by side."""
-        if self._unused is None and all(stack.is_whole(q) for stack in self._prompts):
-            return torch.cat([stack.scores(layer, q) for stack in self._stacks], -1)
-        # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
-        scores = q.new_zeros(*q.shape[:3], self._own[-1].columns.stop)
-        for stack in self._stacks:
-            # Copied, since a batched product with an output that has gaps runs one matrix at a time.
-            scores[:, stack.rows, :, stack.columns] = stack.scores(layer, q)
-        return scores
-
-    def _attention(self, q: Tensor, layer: int, rule: AttentionRule) -> Tensor:
-        """`[rows, n_heads, head_dim]` -> the same: attention of each row to all that it may see."""
-        n_kv_heads = self._decoder.config.n_kv_heads
-        n_rows, n_heads, head_dim = q.shape
-        scale = head_dim**-0.5 if rule.scale is None else rule.scale
-        by_head = q.new_empty(n_kv_heads, n_rows, n_heads // n_kv_heads, head_dim)
-        torch.mul(q.view(n_rows, n_kv_heads, -1, head_dim).transpose(0, 1), scale, out=by_head)
-        scores = self._scores(by_head, layer)
-        if rule.softcap is not None:
-            scores = scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
-        bias = self._bias(rule.window)
-        if bias is not None:
-            scores[..., : bias.shape[1]].add_(bias[:, None])
-        probabilities = torch.softmax(scores, -1)
-        out = torch.zeros_like(by_head)
-        for stack in self._stacks:
-            stack.read(out, layer, probabilities)
-        return out.transpose(0, 1).reshape(q.shape)

@@ -1,7 +1,8 @@
 """Batched generation: prompts in, completions out.
 
 Rows run in waves of `batch_size`. All prompts of a wave are one forest, so that shared prompts run once; each of
-the `n` samples of a prompt is a row. Rows that finish leave the batch.
+the `n` samples of a prompt is a row. Rows that finish leave the batch. An encoder-decoder writes from sources in the
+same way: each is encoded once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,9 @@ from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.cache import KVCache
 from burnish.generation.sampling import Sampling, choose
+from burnish.generation.sources import SourceCache
 from burnish.nn.decoder import Decoder
+from burnish.nn.encoder_decoder import EncoderDecoder
 
 _WORTH_PACKING = 16
 """Steps from which on packing the weights costs less than it saves."""
@@ -63,17 +66,54 @@ def generate(
 
     The draws are a function of (seed, wave, step): the same call gives the same tokens.
     """
-    rows = [prompt for prompt in range(len(prompts)) for _ in range(n)]
+
+    def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
+        return _continuing(decoder, [prompts[row] for row in rows], sampling, generator)
+
+    return _in_waves(begin, len(prompts), n=n, seed=seed, batch_size=batch_size, on_progress=on_progress)
+
+
+@torch.inference_mode()
+def generate_from(
+    model: EncoderDecoder,
+    sources: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    n: int = 1,
+    seed: int = 0,
+    batch_size: int = 128,
+    on_progress: Callable[[GenerationProgress], None] = lambda _: None,
+) -> list[list[Completion]]:
+    """`n` targets for each source, in order; as `generate` otherwise.
+
+    What every target begins with (`EncoderDecoderConfig.prefix`) is not part of a completion.
+    """
+
+    def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
+        return _writing_from(model, [sources[row] for row in rows], sampling, generator)
+
+    return _in_waves(begin, len(sources), n=n, seed=seed, batch_size=batch_size, on_progress=on_progress)
+
+
+def _in_waves(
+    begin: Callable[[Sequence[int], torch.Generator], "_Wave"],
+    n_prompts: int,
+    *,
+    n: int,
+    seed: int,
+    batch_size: int,
+    on_progress: Callable[[GenerationProgress], None],
+) -> list[list[Completion]]:
+    rows = [prompt for prompt in range(n_prompts) for _ in range(n)]
     completions: list[Completion] = []
     new_tokens = 0
     for wave, start in enumerate(range(0, len(rows), batch_size)):
         generator = torch.Generator().manual_seed(_wave_seed(seed, wave))
-        wave_prompts = [prompts[row] for row in rows[start : start + batch_size]]
 
         def report(finished: int, tokens: int, start: int = start, before: int = new_tokens) -> None:
             on_progress(GenerationProgress(start + finished, len(rows), before + tokens))
 
-        finished = _run_wave(decoder, wave_prompts, sampling, generator, report)
+        finished = _run_wave(begin(rows[start : start + batch_size], generator), report)
         completions.extend(finished)
         new_tokens += sum(len(completion.tokens) for completion in finished)
     return [completions[start : start + n] for start in range(0, len(completions), n)]
@@ -82,7 +122,7 @@ def generate(
 @torch.inference_mode()
 def stream(decoder: Decoder, prompt: Sequence[int], sampling: Sampling, *, seed: int = 0) -> Iterator[int]:
     """The tokens of one completion, each as soon as it is chosen."""
-    wave = _Wave(decoder, [prompt], sampling, torch.Generator().manual_seed(_wave_seed(seed, 0)))
+    wave = _continuing(decoder, [prompt], sampling, torch.Generator().manual_seed(_wave_seed(seed, 0)))
     for _ in range(sampling.max_new_tokens):
         token = int(wave.choose()[0])
         if token in sampling.stop:
@@ -91,25 +131,55 @@ def stream(decoder: Decoder, prompt: Sequence[int], sampling: Sampling, *, seed:
         wave.advance()
 
 
+def _continuing(
+    decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+) -> "_Wave":
+    """A wave of rows that go on from prompts."""
+    decoder.eval()
+    forest, ends = Forest.from_sequences(prompts)
+    _check_positions(decoder, forest.longest_path, sampling)
+    order = sorted(range(len(prompts)), key=lambda row: ends[row])
+    rows, first_block = [ends[row] for row in order], min(sampling.max_new_tokens, _LONGEST_BLOCK)
+    cache = KVCache(decoder, forest.to(decoder.device), rows, first_block=first_block)
+    return _Wave(decoder, cache, prompts, order, sampling, generator)
+
+
+def _writing_from(
+    model: EncoderDecoder, sources: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+) -> "_Wave":
+    """A wave of rows that are written from sources."""
+    model.eval()
+    # In order of length, so that sources of similar length are read in one product.
+    distinct = sorted({tuple(source) for source in sources}, key=lambda source: (len(source), source))
+    place = {source: number for number, source in enumerate(distinct)}
+    order = sorted(range(len(sources)), key=lambda row: place[tuple(sources[row])])
+    rows, prefix = [place[tuple(sources[row])] for row in order], model.config.prefix
+    _check_sources(model, distinct)
+    _check_positions(model.decoder, len(prefix), sampling)
+    prompts = Forest.from_segments((prefix, -1) for _ in distinct).to(model.device)
+    encoded = SourceCache(model, Forest.from_segments((x, -1) for x in distinct).to(model.device), prompts, rows)
+    first_block = min(sampling.max_new_tokens, _LONGEST_BLOCK)
+    cache = KVCache(model.decoder, prompts, rows, first_block=first_block, sources=encoded)
+    return _Wave(model.decoder, cache, [prefix] * len(sources), order, sampling, generator)
+
+
 class _Wave:
     """Rows that started together: their cache, and what chooses their next tokens."""
 
     def __init__(
-        self, decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
+        self,
+        decoder: Decoder,
+        cache: KVCache,
+        prompts: Sequence[Sequence[int]],
+        order: Sequence[int],
+        sampling: Sampling,
+        generator: torch.Generator,
     ) -> None:
-        decoder.eval()
-        forest, ends = Forest.from_sequences(prompts)
-        _check_positions(decoder, forest.longest_path, sampling)
-        self.order = sorted(range(len(prompts)), key=lambda row: ends[row])
+        self.order = list(order)
         """The row of `prompts` at each place of the batch: rows below one segment are neighbours."""
         prompts = [prompts[row] for row in self.order]
-        self._decoder, self._sampling, self._generator = decoder, sampling, generator
-        self._cache = KVCache(
-            decoder,
-            forest.to(decoder.device),
-            [ends[row] for row in self.order],
-            first_block=min(sampling.max_new_tokens, _LONGEST_BLOCK),
-        )
+        self.sampling = sampling
+        self._decoder, self._cache, self._generator = decoder, cache, generator
         self._pack(len(prompts))
         self._hidden = self._cache.last_hidden
         self._history: Tensor | None = None
@@ -124,7 +194,7 @@ class _Wave:
         """Choose the next token of each row; `tokens` and `logps` `[rows]` hold them."""
         logits = self._decoder.logits(self._hidden)
         uniform = torch.rand(len(logits), generator=self._generator).to(logits.device)
-        choice = choose(logits, self._sampling, uniform, history=self._history)
+        choice = choose(logits, self.sampling, uniform, history=self._history)
         self.tokens, self.logps = choice.tokens, choice.logps
         return self.tokens
 
@@ -140,7 +210,7 @@ class _Wave:
         self._hidden = self._cache.step(self.tokens)
 
     def _pack(self, rows: int) -> None:
-        if self._sampling.max_new_tokens >= _WORTH_PACKING:
+        if self.sampling.max_new_tokens >= _WORTH_PACKING:
             self._decoder.pack(rows)
 
 
@@ -153,15 +223,21 @@ def _check_positions(decoder: Decoder, longest: int, sampling: Sampling) -> None
         )
 
 
-def _run_wave(
-    decoder: Decoder,
-    prompts: Sequence[Sequence[int]],
-    sampling: Sampling,
-    generator: torch.Generator,
-    report: Callable[[int, int], None],
-) -> list[Completion]:
-    wave = _Wave(decoder, prompts, sampling, generator)
-    completions = [Completion([], 0.0, "length") for _ in prompts]
+def _check_sources(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> None:
+    config = model.config.encoder
+    if not all(sources):
+        raise BurnishError("a source is empty: there is nothing to write from")
+    longest = max(map(len, sources))
+    if config.positions == "learned" and longest > config.max_positions:
+        raise BurnishError(
+            f"a source of {longest} tokens needs more than the {config.max_positions} positions that the model has "
+            "learned; shorten the source"
+        )
+
+
+def _run_wave(wave: _Wave, report: Callable[[int, int], None]) -> list[Completion]:
+    sampling = wave.sampling
+    completions = [Completion([], 0.0, "length") for _ in wave.order]
     in_batch = wave.order
     new_tokens = 0
     for step in range(sampling.max_new_tokens):
@@ -180,12 +256,12 @@ def _run_wave(
                 completions[row] = replace(so_far, logp=so_far.logp + logps[place])
                 going_on.append(place)
         new_tokens += len(going_on)
-        report(len(prompts) - len(going_on), new_tokens)
+        report(len(completions) - len(going_on), new_tokens)
         if not going_on or step + 1 == sampling.max_new_tokens:
             break
         if len(going_on) <= _CROWDED * len(in_batch):
             in_batch = [in_batch[place] for place in going_on]
-            wave.advance(torch.tensor(going_on, device=decoder.device))
+            wave.advance(torch.tensor(going_on, device=wave.tokens.device))
         else:
             wave.advance()
     return completions

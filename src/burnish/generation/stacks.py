@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from burnish.forest import Forest
+from burnish.nn.config import AttentionRule
 
 Layers = list[tuple[Tensor, Tensor]]
 """Keys and values of each layer."""
@@ -106,6 +107,48 @@ class Stack:
     def _by_segment(self, x: Tensor) -> Tensor:
         """`[n_kv_heads, segments · width, group, n]` -> `[n_kv_heads · segments, width · group, n]`."""
         return x.reshape(x.shape[0] * self.n_segments, self.width * x.shape[2], x.shape[3])
+
+
+def unused_columns(stacks: Sequence[Stack], n_columns: int, n_rows: int) -> Tensor | None:
+    """`[n_rows, n_columns]`, True where no segment of the stacks fills a row's column; None where all are filled."""
+    device = stacks[0].lengths.device
+    unused = torch.ones(n_rows, n_columns, dtype=torch.bool, device=device)
+    for stack in stacks:
+        beyond = torch.arange(stack.length, device=device) >= stack.lengths[:, None]
+        unused[stack.rows, stack.columns] = beyond.repeat_interleave(stack.width, 0)
+    return unused if bool(unused.any()) else None
+
+
+def attention(
+    q: Tensor, stacks: Sequence[Stack], layer: int, rule: AttentionRule, *, bias: Tensor | None, dense: bool
+) -> Tensor:
+    """`[rows, n_heads, head_dim]` -> the same: attention of each row to what the stacks hold for it.
+
+    bias: `[rows, columns]`, -inf where a row must not look; the columns beyond it are all seen. dense: every row has a
+    segment in every stack, so that each column of the score matrix is written.
+    """
+    n_kv_heads = stacks[0].layers[layer][0].shape[0] // stacks[0].n_segments
+    n_rows, n_heads, head_dim = q.shape
+    scale = head_dim**-0.5 if rule.scale is None else rule.scale
+    by_head = q.new_empty(n_kv_heads, n_rows, n_heads // n_kv_heads, head_dim)
+    torch.mul(q.view(n_rows, n_kv_heads, -1, head_dim).transpose(0, 1), scale, out=by_head)
+    if dense and all(stack.is_whole(by_head) for stack in stacks):
+        scores = torch.cat([stack.scores(layer, by_head) for stack in stacks], -1)
+    else:
+        # Zeros, as a row does not write the columns it does not use, and what is hidden must still be a number.
+        scores = by_head.new_zeros(*by_head.shape[:3], max(stack.columns.stop for stack in stacks))
+        for stack in stacks:
+            # Copied, since a batched product with an output that has gaps runs one matrix at a time.
+            scores[:, stack.rows, :, stack.columns] = stack.scores(layer, by_head)
+    if rule.softcap is not None:
+        scores = scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
+    if bias is not None:
+        scores[..., : bias.shape[1]].add_(bias[:, None])
+    probabilities = torch.softmax(scores, -1)
+    out = torch.zeros_like(by_head)
+    for stack in stacks:
+        stack.read(out, layer, probabilities)
+    return out.transpose(0, 1).reshape(q.shape)
 
 
 def _readable(stored: Tensor) -> Tensor:
