@@ -99,6 +99,20 @@ class Forest:
         tokens = torch.from_numpy(np.concatenate(pieces)) if pieces else torch.empty(0, dtype=torch.int64)
         return cls(tokens, tuple(len(piece) for piece in pieces), tuple(parents)), ends
 
+    @classmethod
+    def side_by_side(cls, forests: Sequence[Self]) -> Self:
+        """All trees of `forests`, in order, as one."""
+        firsts = np.cumsum([0, *(forest.n_segments for forest in forests)]).tolist()
+        return cls(
+            torch.cat([forest.tokens for forest in forests]),
+            tuple(length for forest in forests for length in forest.lengths),
+            tuple(
+                parent if parent == -1 else parent + first
+                for first, forest in zip(firsts, forests, strict=False)
+                for parent in forest.parents
+            ),
+        )
+
     @property
     def n_tokens(self) -> int:
         return len(self.tokens)

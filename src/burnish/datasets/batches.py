@@ -40,6 +40,7 @@ class Batch:
     entries: `[n_entries]` int64, positions in `scored`; row by row, in the order of the sequence.
     rows: `[n_entries]` int64, the row that each entry counts for.
     columns: further tensors by name, for example `reference_logps` `[n_entries]`; objectives declare what they read.
+    sources: what the trees of `forest` are written from, in order, for an encoder-decoder.
     """
 
     forest: Forest
@@ -48,6 +49,7 @@ class Batch:
     rows: Tensor
     n_rows: int
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    sources: Forest | None = None
 
     @classmethod
     def from_rows(
@@ -56,12 +58,19 @@ class Batch:
         masks: Sequence[Sequence[bool]],
         *,
         columns: Mapping[str, Tensor] | None = None,
+        sources: Sequence[Sequence[int]] | None = None,
     ) -> Self:
         """Build from token sequences and masks that are True where a token is scored.
 
+        sources: what each sequence is written from; equal ones are encoded once.
+
         Raises ValueError where a sequence and its mask differ in length or a first token is to be scored.
         """
-        forest, ends = Forest.from_sequences(sequences)
+        written_from = None
+        if sources is None:
+            forest, ends = Forest.from_sequences(sequences)
+        else:
+            forest, ends, written_from = _by_source(sequences, sources)
         indices = []
         for row, (sequence, mask, end) in enumerate(zip(sequences, masks, ends, strict=True)):
             if len(sequence) != len(mask):
@@ -79,6 +88,7 @@ class Batch:
             rows,
             len(sequences),
             columns or {},
+            written_from,
         )
 
     @property
@@ -127,7 +137,30 @@ class Batch:
             self.rows.to(device),
             self.n_rows,
             moved,
+            None if self.sources is None else self.sources.to(device),
         )
+
+
+def _by_source(
+    sequences: Sequence[Sequence[int]], sources: Sequence[Sequence[int]]
+) -> tuple[Forest, list[int], Forest]:
+    """A tree for each distinct source, of the sequences written from it; the segments they end in; the sources.
+
+    Raises ValueError where sequences of one source begin with different tokens: they would be two trees.
+    """
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for row, source in enumerate(sources):
+        rows.setdefault(tuple(source), []).append(row)
+    trees, ends, first = [], [-1] * len(sequences), 0
+    for numbers in rows.values():
+        tree, own_ends = Forest.from_sequences([sequences[row] for row in numbers], min_shared=1)
+        if len(tree.roots) > 1:
+            raise ValueError(f"rows {numbers} have one source, but begin with different tokens")
+        for row, end in zip(numbers, own_ends, strict=True):
+            ends[row] = first + end
+        trees.append(tree)
+        first += tree.n_segments
+    return Forest.side_by_side(trees), ends, Forest.from_segments((source, -1) for source in rows)
 
 
 @dataclass(frozen=True)

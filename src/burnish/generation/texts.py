@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from burnish.datasets.text_pairs import encode_source
 from burnish.errors import DataError
 from burnish.generation.engine import generate as generate_tokens
+from burnish.generation.engine import generate_from as write_tokens
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
+from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.text.chat import Message, encode_prompt
 from burnish.text.tokenizer import Tokenizer
 
@@ -60,6 +63,39 @@ def generate(
     )
     answers = generate_tokens(decoder, encoded, sampling, n=n, seed=seed, batch_size=batch_size)
     return [[tokenizer.decode(answer.tokens) for answer in each] for each in answers]
+
+
+def generate_from(
+    model: EncoderDecoder,
+    tokenizer: Tokenizer,
+    sources: Sequence[str],
+    *,
+    n: int = 1,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    max_new_tokens: int = 256,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> list[list[str]]:
+    """`n` texts that an encoder-decoder writes from each source, in order. Arguments as for `generate`.
+
+    Raises BurnishError for an empty source, and for one or a `max_new_tokens` beyond the model's learned positions.
+    """
+    if isinstance(sources, str):
+        raise TypeError("sources must be a list, one text an entry; got one text: write [source]")
+    sampling = Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        repetition_penalty=repetition_penalty,
+        max_new_tokens=max_new_tokens,
+        stop=tokenizer.stop_ids,
+    )
+    encoded = [encode_source(tokenizer, source) for source in sources]
+    written = write_tokens(model, encoded, sampling, n=n, seed=seed, batch_size=batch_size)
+    return [[tokenizer.decode(target.tokens) for target in each] for each in written]
 
 
 def _encode(tokenizer: Tokenizer, prompt: str | Sequence[Message], system: str | None, raw: bool) -> list[int]:
