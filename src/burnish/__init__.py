@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burnish.checkpoints import load as load
+    from burnish.checkpoints import load_encoder_decoder as load_encoder_decoder
     from burnish.checkpoints import load_reward_model as load_reward_model
     from burnish.checkpoints import save as save
+    from burnish.checkpoints import save_encoder_decoder as save_encoder_decoder
     from burnish.checkpoints import save_reward_model as save_reward_model
     from burnish.console.run import run as run
     from burnish.forest import Forest as Forest
@@ -29,9 +31,11 @@ __all__ = [
     "__version__",
     "generate",
     "load",
+    "load_encoder_decoder",
     "load_reward_model",
     "run",
     "save",
+    "save_encoder_decoder",
     "save_reward_model",
 ]
 
@@ -40,9 +44,11 @@ _HOMES = {
     "Forest": "burnish.forest",
     "generate": "burnish.generation.texts",
     "load": "burnish.checkpoints",
+    "load_encoder_decoder": "burnish.checkpoints",
     "load_reward_model": "burnish.checkpoints",
     "run": "burnish.console.run",
     "save": "burnish.checkpoints",
+    "save_encoder_decoder": "burnish.checkpoints",
     "save_reward_model": "burnish.checkpoints",
 }
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from burnish.checkpoints import gguf, huggingface, own_format, peft, reward_models
+from burnish.checkpoints import encoder_decoder, gguf, huggingface, own_format, peft, reward_models
+from burnish.checkpoints.encoder_decoder import save_encoder_decoder
 from burnish.checkpoints.families import no_family
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.checkpoints.reward_models import save_reward_model
@@ -20,10 +21,19 @@ from burnish.errors import CheckpointError
 from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.nn.scalar import ScalarModel
 from burnish.text.tokenizer import Tokenizer
 
-__all__ = ["load", "load_reward_model", "read_config", "save", "save_reward_model"]
+__all__ = [
+    "load",
+    "load_encoder_decoder",
+    "load_reward_model",
+    "read_config",
+    "save",
+    "save_encoder_decoder",
+    "save_reward_model",
+]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -112,6 +122,17 @@ def load_reward_model(
     """
     where, dtype = _place(device, compute_dtype)
     return reward_models.read(Path(path), compute_dtype=dtype, device=where)
+
+
+def load_encoder_decoder(
+    path: Path | str, *, compute_dtype: str | torch.dtype = "auto", device: str | torch.device = "auto"
+) -> tuple[EncoderDecoder, Tokenizer]:
+    """Loads an encoder-decoder: a Hugging Face folder of a BART.
+
+    Arguments as for `load`. Raises `CheckpointError` naming the file and what is wrong with it.
+    """
+    where, dtype = _place(device, compute_dtype)
+    return encoder_decoder.read(Path(path), compute_dtype=dtype, device=where)
 
 
 def _place(device: str | torch.device, compute_dtype: str | torch.dtype) -> tuple[torch.device, torch.dtype]:

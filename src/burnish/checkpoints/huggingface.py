@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from burnish.checkpoints.families import Family, Weight, family_for, find_family, read_settings, write_settings
+from burnish.checkpoints.families import Family, Weight, bart, family_for, find_family, read_settings, write_settings
 from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, reading, weights_of
 from burnish.errors import CheckpointError
 from burnish.files import atomic_folder, open_regular, regular_file
@@ -56,6 +56,10 @@ def read_config(folder: Path, *, rewards: bool = False) -> tuple[Family, Decoder
     """
     file = folder / "config.json"
     values = read_json(file)
+    if values.get("model_type") == bart.DECODER.model_type:
+        raise CheckpointError(
+            f"{file}: it is an encoder-decoder: a decoder is needed here (burnish.load_encoder_decoder reads it)"
+        )
     family = find_family(file, "model_type", values.get("model_type"))
     config = read_settings(family, file, values)
     expected, other = family.architecture, family.reward_architecture
@@ -98,19 +102,37 @@ def read_state(
     """All tensors as float32 under the decoder's names; `beside` are further ones that the folder may hold."""
     weights = list(family.expected_weights(config))
     homes = tensor_files(folder)
-    stored = {
-        weight.huggingface: next(
-            (name for name in _names(weight.huggingface, family) if name in homes), weight.huggingface
-        )
-        for weight in weights
-    }
+    stored = stored_names(weights, family, homes)
     # A tied model may repeat its embedding as the head, or hold it under that name alone, as transformers 5 reads it.
     (head,) = family.untied_weights
     tied = _names(head.huggingface, family) if config.tie_embeddings else []
     embedding = next(weight.huggingface for weight in weights if weight.name == "embedding.weight")
     if stored[embedding] not in homes and not beside:
         stored[embedding] = next((name for name in tied if name in homes), stored[embedding])
-    known = {*stored.values(), *tied, *beside}
+    return read_weights(weights, stored, family, folder, homes, beside=[*tied, *beside])
+
+
+def stored_names(weights: Iterable[Weight], family: Family, homes: Mapping[str, Path]) -> dict[str, str]:
+    """What each tensor is called in a folder, by its usual name."""
+    return {
+        weight.huggingface: next(
+            (name for name in _names(weight.huggingface, family) if name in homes), weight.huggingface
+        )
+        for weight in weights
+    }
+
+
+def read_weights(
+    weights: Sequence[Weight],
+    stored: Mapping[str, str],
+    family: Family,
+    folder: Path,
+    homes: Mapping[str, Path],
+    *,
+    beside: Collection[str],
+) -> dict[str, Tensor]:
+    """All `weights` as float32 under the model's names; beyond what `stored` names, a folder may hold `beside`."""
+    known = {*stored.values(), *beside}
     if extra := [name for name in homes if name not in known and not name.endswith(family.ignored)]:
         raise CheckpointError(
             f"{homes[extra[0]]}: tensor {extra[0]} is not part of a plain {family.model_type} model "

@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from burnish.checkpoints.families.settings import Conversion
 from burnish.nn.config import DecoderConfig
 
-Layout = Literal["plain", "transposed", "by_head", "less_one"]
+Layout = Literal["plain", "transposed", "by_head", "less_one", "behind_two"]
 """How Hugging Face stores a tensor whose shape in the decoder is `[rows, ...]`.
 
 plain       as it is
 transposed  `[in, out]`: GPT-2's Conv1D
 by_head     the rows of fused queries, keys and values head by head: q0 k0 v0 q1 k1 v1 ... (GPT-NeoX)
 less_one    a norm's weight less one (Gemma)
+behind_two  the rows behind two that nothing reads: positions counted from the token after the padding (BART)
 """
 
 
@@ -47,18 +49,24 @@ class Weight:
 
     @property
     def huggingface_shape(self) -> tuple[int, ...]:
+        if self.layout == "behind_two":
+            return self.shape[0] + 2, *self.shape[1:]
         return self.shape[::-1] if self.layout == "transposed" else self.shape
 
     def to_decoder(self, stored: Tensor) -> Tensor:
         """From Hugging Face's layout `[huggingface_shape]` to the decoder's `[shape]`."""
         if self.layout == "transposed":
             return stored.t().contiguous()
+        if self.layout == "behind_two":
+            return stored[2:].clone()
         return stored + 1 if self.layout == "less_one" else self.rows_to_decoder(stored)
 
     def from_decoder(self, tensor: Tensor) -> Tensor:
         """The reverse of `to_decoder`."""
         if self.layout == "transposed":
             return tensor.t().contiguous()
+        if self.layout == "behind_two":
+            return torch.cat([tensor.new_zeros(2, *tensor.shape[1:]), tensor])
         return tensor - 1 if self.layout == "less_one" else self.rows_from_decoder(tensor)
 
     def rows_to_decoder(self, stored: Tensor) -> Tensor:
