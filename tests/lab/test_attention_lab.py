@@ -14,6 +14,7 @@ from burnish.console.display import Display
 from burnish.forest import Forest
 from burnish.generation.cache import KVCache
 from burnish.lab.attention import experiment as attention
+from burnish.lab.attention.cross import time_writing
 from burnish.lab.attention.experiment import FULL, QUICK, Scale, architecture
 from burnish.lab.attention.roofline import Cost, Machine, decode_cost, kv_bytes_per_token, matrix_parameters, measure
 from burnish.lab.attention.speed import name_of, time_decoder, variants
@@ -28,6 +29,7 @@ TOY = Scale(
     timed=TINY,
     kv_heads=(8, 2, 1),
     grid=((1, 8), (2, 8), (2, 16)),
+    cross_grid=((1, 8), (2, 16)),
     decode_steps=3,
     trained=TINY,
     pretraining=Pretraining(steps=4, tokens_per_step=128, sequence_length=32, learning_rate=1e-2),
@@ -57,6 +59,16 @@ def test_the_bytes_that_the_cache_holds_are_those_of_theory(n_kv_heads: int, dty
     assert speed.kv_bytes_per_token == kv_bytes_per_token(config, dtype)
     assert speed.prefill_seconds > 0
     assert speed.decode_seconds > 0
+
+
+@pytest.mark.parametrize("n_kv_heads", [8, 4, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bytes_of_a_source_are_those_of_theory(n_kv_heads: int, dtype: torch.dtype) -> None:
+    config = replace(TINY, n_kv_heads=n_kv_heads)
+    writing = time_writing(config, batch=3, source=16, steps=2, dtype=dtype, device=torch.device("cpu"))
+    assert writing.bytes_per_source_token == kv_bytes_per_token(config, dtype)
+    assert writing.encode_seconds > 0
+    assert writing.decode_seconds > 0
 
 
 def product_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: Any) -> int:
@@ -107,11 +119,14 @@ def test_the_scales_that_ship_are_sound(scale: Scale) -> None:
 def test_the_whole_experiment(tmp_path: Path) -> None:
     document = run(tmp_path)
     tables = {table["title"]: table for table in document["tables"]}
-    assert len(document["panels"]) == 5
+    assert len(document["panels"]) == 6
     cache = tables["KV cache"]["rows"]
     assert [row[0] for row in cache] == ["MHA", "GQA-2", "MQA"]
     assert all(row[3] == row[4] for row in cache)
     assert [row[3] * 8 // row[1] for row in cache] == [cache[0][3]] * 3
+    written = tables["Encoder-decoder: keys and values of the source"]["rows"]
+    assert [row[0] for row in written] == ["MHA", "GQA-2", "MQA"]
+    assert all(row[3] == row[4] for row in written)
     quality = tables["Quality after equal training"]["rows"]
     assert all(2 < row[3] < 7 and row[4] >= 0 for row in quality)
     ways = tables["Conversion of the MHA model"]["rows"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import burnish
 from burnish.errors import BurnishError
 from burnish.hardware import choose_compute_dtype, choose_device, keep_freed_memory, set_threads
+from burnish.lab.attention.cross import measure_writing
 from burnish.lab.attention.quality import (
     POOLINGS,
     Bench,
@@ -47,7 +48,8 @@ PUBLISHED = Table(
 class Scale:
     """How large the experiment is.
 
-    grid: (batch, context) of the timings, `decode_steps` tokens each.
+    grid: (batch, context) of the timings, `decode_steps` tokens each; cross_grid: (batch, source) of those of an
+        encoder-decoder.
     timed, trained: the architectures with as many key and value heads as query heads.
     pretraining, checkpoint_uptraining: with the fewest steps; the minutes decide how many they become.
     fractions: of the pre-training's steps, that up-training takes, at `uptraining_rate` of its learning rate.
@@ -56,6 +58,7 @@ class Scale:
     timed: DecoderConfig
     kv_heads: Sequence[int]
     grid: Grid
+    cross_grid: Grid
     decode_steps: int
     trained: DecoderConfig
     pretraining: Pretraining
@@ -86,6 +89,7 @@ FULL = Scale(
     timed=architecture(d_model=512, n_layers=4, head_dim=64),
     kv_heads=(8, 4, 2, 1),
     grid=((1, 256), (1, 1024), (1, 4096), (4, 256), (4, 1024), (4, 4096), (16, 256), (16, 1024)),
+    cross_grid=((1, 1024), (16, 256), (16, 1024), (4, 4096)),
     decode_steps=24,
     trained=architecture(d_model=128, n_layers=4, head_dim=16),
     pretraining=Pretraining(steps=200, tokens_per_step=1024, sequence_length=256, learning_rate=3e-3),
@@ -104,6 +108,7 @@ QUICK = replace(
     timed=architecture(d_model=256, n_layers=2, head_dim=32),
     kv_heads=(8, 2, 1),
     grid=((1, 256), (1, 1024), (8, 256), (8, 1024)),
+    cross_grid=((1, 1024), (8, 256), (8, 1024)),
     trained=architecture(d_model=64, n_layers=2, head_dim=8),
     pretraining=Pretraining(steps=40, tokens_per_step=1024, sequence_length=128, learning_rate=3e-3),
     seeds=1,
@@ -177,7 +182,16 @@ def _speed(bench: Bench, scale: Scale) -> Part:
         notebook=bench.notebook,
         display=bench.display,
     )
-    return timings.tables(), timings.panels()
+    writings = measure_writing(
+        configs,
+        scale.cross_grid,
+        steps=scale.decode_steps,
+        dtype=bench.dtype,
+        device=bench.device,
+        notebook=bench.notebook,
+        display=bench.display,
+    )
+    return [*timings.tables(), *writings.tables()], [*timings.panels(), writings.panel()]
 
 
 def _quality(bench: Bench, scale: Scale, seconds: float, seed: int) -> Part:

@@ -55,23 +55,23 @@ def time_decoder(decoder: Decoder, *, batch: int, context: int, steps: int) -> S
     prompts = Forest.from_segments((row, -1) for row in tokens.tolist()).to(decoder.device)
     decoder(Forest.from_segments([([0, 1], -1)]).to(decoder.device))  # the weights are cast, the threads awake
     prefill = math.inf
-    begun = _now(decoder)
+    begun = now(decoder.device)
     # The first run of a shape also pays for memory that later ones find: short ones run again.
     for _ in range(_PREFILLS):
-        started = _now(decoder)
+        started = now(decoder.device)
         cache = KVCache(decoder, prompts, range(batch))
         decoder.logits(cache.last_hidden)
-        prefill = min(prefill, _now(decoder) - started)
-        if _now(decoder) - begun > _PREFILL_SECONDS:
+        prefill = min(prefill, now(decoder.device) - started)
+        if now(decoder.device) - begun > _PREFILL_SECONDS:
             break
     held = cache.n_bytes / (batch * context)
     decoder.pack(batch)
     chosen = tokens[:, 0].to(decoder.device)
     times = []
     for _ in range(steps):
-        started = _now(decoder)
+        started = now(decoder.device)
         chosen = decoder.logits(cache.step(chosen)).argmax(-1)
-        times.append(_now(decoder) - started)
+        times.append(now(decoder.device) - started)
     return Speed(prefill, median(times[1:]), held)
 
 
@@ -246,8 +246,8 @@ def n_parameters(config: DecoderConfig) -> int:
         return sum(parameter.numel() for parameter in Decoder(config).parameters())
 
 
-def _now(decoder: Decoder) -> float:
+def now(device: torch.device) -> float:
     """Seconds, after all that the device was asked for is done."""
-    if decoder.device.type == "cuda":
-        torch.cuda.synchronize(decoder.device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
