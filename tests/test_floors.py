@@ -38,10 +38,24 @@ HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 # `from burnish import ...`: the names that the package itself gives, and the floor each one comes from.
 PACKAGE_NAMES = {
     "__version__": 0,
+    "Decoder": HEIGHT["nn"],
+    "ScalarModel": HEIGHT["nn"],
     "load": HEIGHT["checkpoints"],
     "save": HEIGHT["checkpoints"],
     "run": HEIGHT["console"],
 }
+
+ALGORITHMS = ("torch", "burnish.nn", "burnish.objectives", "burnish.training.loop")
+"""What recipes leave to methods."""
+STILL_TO_MOVE = {
+    "recipes/schema/rollout_stage.py",
+    "recipes/schema/training_stage.py",
+    "recipes/stages/compare.py",
+    "recipes/stages/grpo.py",
+    "recipes/stages/ppo.py",
+}
+LONGEST_STAGE = 100
+"""Lines of a stage that trains: keys, checks, and one call of its method."""
 
 PEERS = {
     "transformers",
@@ -156,6 +170,29 @@ def test_every_floor_imports_only_from_floors_below() -> None:
     assert [problem for file in files for problem in violations_of_floors(file, parse(file))] == []
 
 
+def algorithms_in(file: Path, tree: ast.AST) -> Iterator[str]:
+    """What a file imports of networks, losses and loops, wherever in it and if only as a type."""
+    for line, name in imported(file, tree):
+        if any(name == one or name.startswith(f"{one}.") for one in ALGORITHMS):
+            yield f"{name_of(file)}:{line}: imports {name}; a method or a floor below it does that"
+
+
+def test_recipes_leave_algorithms_to_methods() -> None:
+    files = [file for file in FILES if floor_of(file) == "recipes"]
+    found = {str(file.relative_to(SOURCE)): list(algorithms_in(file, parse(file))) for file in files}
+    assert {name: problems for name, problems in found.items() if problems and name not in STILL_TO_MOVE} == {}
+    assert {name for name in STILL_TO_MOVE if not found.get(name)} == set(), "moved: take it off the list"
+
+
+def test_a_stage_of_a_method_is_keys_checks_and_one_call() -> None:
+    methods = {file.stem for file in FILES if file.parent == SOURCE / "methods"}
+    stages = [file for file in FILES if file.parent == SOURCE / "recipes" / "stages" and file.stem in methods]
+    assert {"cpt", "dpo", "kto", "reward_model", "sft"} <= {file.stem for file in stages}
+    lengths = {name_of(file): len(file.read_text(encoding="utf-8").splitlines()) for file in stages}
+    lengths = {name: length for name, length in lengths.items() if name.removeprefix("burnish/") not in STILL_TO_MOVE}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_STAGE} == {}
+
+
 def test_reference_implementations_are_never_imported() -> None:
     found = [
         f"{name_of(file)}:{line}: imports {name}"
@@ -217,6 +254,22 @@ def test_the_safety_check_sees_what_it_should(source: str, caught: bool) -> None
 )
 def test_the_floor_check_sees_what_it_should(file: str, source: str, caught: bool) -> None:
     assert bool(list(violations_of_floors(SOURCE / file, ast.parse(source)))) == caught
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("import torch", True),
+        ("from torch import Tensor", True),
+        ("if TYPE_CHECKING:\n    from burnish.nn.decoder import Decoder", True),
+        ("def run():\n    from burnish.objectives import dpo", True),
+        ("from burnish.training.loop import train", True),
+        ("from burnish.training.config import TrainingConfig", False),
+        ("from burnish.methods import dpo", False),
+    ],
+)
+def test_the_check_of_recipes_sees_what_it_should(source: str, caught: bool) -> None:
+    assert bool(list(algorithms_in(SOURCE / "recipes" / "example.py", ast.parse(source)))) == caught
 
 
 def test_importing_burnish_needs_only_the_core() -> None:

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from burnish.forest import Forest as Forest
     from burnish.generation.texts import generate as generate
     from burnish.nn.decoder import Decoder as Decoder
+    from burnish.nn.scalar import ScalarModel as ScalarModel
 
 __version__ = "0.1.0"
 __all__ = [
     "Decoder",
     "Forest",
+    "ScalarModel",
     "__version__",
     "generate",
     "load",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "Decoder": "burnish.nn.decoder",
     "Forest": "burnish.forest",
+    "ScalarModel": "burnish.nn.scalar",
     "generate": "burnish.generation.texts",
     "load": "burnish.checkpoints",
     "load_encoder_decoder": "burnish.checkpoints",

@@ -404,8 +404,9 @@ def export(
 ) -> None:
     """Write a model in other formats: a Hugging Face folder (the default), GGUF files for llama.cpp, or both."""
     import burnish
+    from burnish.checkpoints.formats import write_formats
     from burnish.console.chat import find_target
-    from burnish.recipes.stages.export import write_formats
+    from burnish.runs.names import MODEL_FOLDER
 
     written = write_formats(
         *burnish.load(find_target(model).model),
@@ -414,7 +415,7 @@ def export(
         gguf=[quantization.value for quantization in gguf or ()],
         context_length=context_length,
         dtype=dtype.value,
-        folder=folder or not gguf,
+        model=output / MODEL_FOLDER if folder or not gguf else None,
     )
     for path in written:
         _say(path)
@@ -441,7 +442,7 @@ def convert(
     See the page on attention for what it costs and wins; `examples/gqa` up-trains.
     """
     from burnish.console.chat import find_target
-    from burnish.recipes.stages.convert import convert_model
+    from burnish.methods.convert import convert_model
 
     config = convert_model(
         find_target(model).model, output, kv_heads=kv_heads, pooling=pooling.value, seed=seed, dtype=dtype.value

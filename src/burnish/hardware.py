@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from burnish.errors import BurnishError
@@ -75,6 +76,11 @@ def explain_compute_dtype(name: str, device: torch.device) -> DtypeChoice:
         f"matrix products here: {rates['float32']:.0f} GFLOP/s in float32, {rates['bfloat16']:.0f} in bfloat16 "
         f"({ratio:.2f} times; bfloat16 is chosen from {_WORTHWHILE} times on)",
     )
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Memory of the GPU, or of the machine where the device is another."""
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total
 
 
 def set_threads(threads: int | None) -> int:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from burnish.checkpoints.facts import load_tokenizer
 from burnish.datasets.examples import preference_examples
 from burnish.datasets.rankings import ranked_examples
 from burnish.datasets.rows import read_conversations, read_preferences, read_rankings, read_tasks
 from burnish.errors import DataError
-from burnish.recipes.plan.models import load_tokenizer
 from burnish.text.tokenizer import Tokenizer
 
 

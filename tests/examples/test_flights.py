@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from preparation import Row, finish, question, read, start
 
+from burnish.checkpoints.facts import load_tokenizer
 from burnish.generation.answer import Answer
-from burnish.recipes.plan.models import load_tokenizer
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.text.tokenizer import Tokenizer
 

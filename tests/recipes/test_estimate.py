@@ -8,16 +8,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from burnish import cli
+from burnish.checkpoints.facts import read_config
 from burnish.console.display import Display
 from burnish.errors import BurnishError
+from burnish.evaluation import rates
+from burnish.evaluation.rates import Rates
 from burnish.kept import read_json, write_json
 from burnish.recipes.plan import estimate
 from burnish.recipes.plan.dry_run import estimated
-from burnish.recipes.plan.estimate import Rates, memory_of, seconds_of
-from burnish.recipes.plan.models import read_config
+from burnish.recipes.plan.estimate import memory_of, seconds_of
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.work import Work
 from burnish.recipes.runner.running import run, works
@@ -87,20 +90,20 @@ def test_prices_follow_the_work(recipe: Path) -> None:
 
 
 def test_what_cannot_fit_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate.psutil, "virtual_memory", lambda: SimpleNamespace(total=150_000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=150_000))
     with pytest.raises(BurnishError, match=r"stage sft: the weights, gradients and moments of [\d,]+ parameters"):
         estimated(make_plan(recipe, runs=recipe.parent / "runs"))
 
 
 def test_rates_are_measured_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[int] = []
-    measure = estimate._measure
+    measure = rates._measure
 
     def counted(*arguments: Any) -> Rates:
         measured.append(1)
         return measure(*arguments)
 
-    monkeypatch.setattr(estimate, "_measure", counted)
+    monkeypatch.setattr(rates, "_measure", counted)
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     first = estimated(plan)
     assert estimated(plan) == first
@@ -119,26 +122,26 @@ def test_rates_are_measured_again_where_the_machine_was_busy_or_they_are_old(
         return measured[-1]
 
     load = [4.0]
-    monkeypatch.setattr(estimate, "_measure", measure)
-    monkeypatch.setattr(estimate, "_load", lambda: load[0])
+    monkeypatch.setattr(rates, "_measure", measure)
+    monkeypatch.setattr(rates, "_load", lambda: load[0])
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     model = read_config(plan.model)
     # The machine's load, and how often it has been measured then: again only once it is much less busy than it was.
     for now, expected in ((4.0, 1), (3.0, 1), (9.0, 1), (1.0, 2), (0.6, 2), (0.4, 3), (0.0, 3), (9.0, 3)):
         load[0] = now
-        assert estimate.measured(plan, model) == measured[-1]
+        assert rates.measured(model, "cpu", "float32", 1) == measured[-1]
         assert len(measured) == expected, now
-    file = estimate.cache_folder() / "rates.json"
+    file = rates.cache_folder() / "rates.json"
     kept = read_json(file, owner="rates")
     ((key, entry),) = kept.items()
     at = entry["at"]
     for other in ({"at": at - 8 * 24 * 3600}, {"at": at + 3600}, {"load": None}):
         write_json(file, {"another": {}, key: entry | other}, owner="rates")
         n_before = len(measured)
-        estimate.measured(plan, model)
+        rates.measured(model, "cpu", "float32", 1)
         assert len(measured) == n_before + 1, other
     write_json(file, {key: entry["rates"]}, owner="rates")  # as they were kept before, without a date
-    assert estimate.measured(plan, model) == measured[-1]
+    assert rates.measured(model, "cpu", "float32", 1) == measured[-1]
     assert len(measured) == 7
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from burnish.recipes.plan.models import count_parameters, read_config
+from burnish.checkpoints.facts import count_parameters, read_config
 from burnish.recipes.plan.planned import Plan
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.running import check, preview, works

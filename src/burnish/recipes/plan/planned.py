@@ -277,7 +277,7 @@ class _Planner:
 
     def _prints_date(self, item: Input) -> bool:
         """Whether a stage that reads `item` may render a chat template with the date in it."""
-        from burnish.recipes.plan.models import prints_date
+        from burnish.checkpoints.facts import prints_date
 
         if item.producer is not None:  # a model that was made here has the chat template of its base
             return "today" in self.planned[self.names.index(item.producer)].identity

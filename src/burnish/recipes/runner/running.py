@@ -16,12 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from burnish.checkpoints.facts import count_parameters, read_config
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.limits import of_model
 from burnish.files import reported
 from burnish.hardware import choose_device, keep_freed_memory, set_threads
 from burnish.recipes.language.places import did_you_mean
-from burnish.recipes.plan.models import count_parameters, read_config
 from burnish.recipes.plan.planned import Input, Plan, PlannedStage, make_plan
 from burnish.recipes.plan.status import Status, adopt_renumbered, status_of, statuses
 from burnish.recipes.runner.intermediate import peak_bytes, remove, size, unneeded

@@ -20,9 +20,8 @@ from burnish.recipes.language.places import KeyPath
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
-    from burnish.nn.config import DecoderConfig
-    from burnish.nn.decoder import Decoder
-    from burnish.nn.scalar import ScalarModel
+    from burnish import Decoder, ScalarModel
+    from burnish.checkpoints.facts import ModelShape
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
@@ -164,7 +163,7 @@ class StageConfig(StrictModel):
         Called once all of them exist, which is before anything trains unless a trained model has made them.
         """
 
-    def check_model(self, model: "DecoderConfig") -> None:
+    def check_model(self, model: "ModelShape") -> None:
         """Raise RecipeError if the stage does not fit a model of this shape; called before anything runs."""
 
     def work(self, context: "StageContext") -> "Work | None":
@@ -218,7 +217,7 @@ class StageContext(Run):
     lineage: tuple[Mapping[str, Any], ...] = ()
     base: Path | None = None
     origins: Mapping[str, Path] = field(default_factory=dict)
-    model_shape: "DecoderConfig | None" = None
+    model_shape: "ModelShape | None" = None
 
     def paths(self, references: str | list[str]) -> list[Path]:
         """The files that one or several references stand for, patterns expanded."""
@@ -239,7 +238,7 @@ class StageContext(Run):
 
     def tokenizer(self, reference: str | None) -> "Tokenizer | None":
         """The tokenizer that a model has or will have; None where it is not known before the run has made the model."""
-        from burnish.recipes.plan.models import load_tokenizer
+        from burnish.checkpoints.facts import load_tokenizer
 
         assert reference is not None
         path = self.origins.get(reference)
@@ -261,7 +260,7 @@ class StageContext(Run):
 
     def load_tokenizer(self, reference: str | None) -> "Tokenizer":
         """The tokenizer alone of the model that a reference stands for."""
-        from burnish.recipes.plan.models import load_tokenizer
+        from burnish.checkpoints.facts import load_tokenizer
 
         return replace(load_tokenizer(self.path(reference)), today=self.today)
 

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from burnish.errors import RecipeError
 from burnish.methods.training import TrainingSettings, fit, make_trainable, save
-from burnish.nn.config import DecoderConfig
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.stage import LatestModel, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER
@@ -19,7 +18,8 @@ from burnish.runs.names import MODEL_FOLDER
 if TYPE_CHECKING:
     from torch import nn
 
-    from burnish.nn.decoder import Decoder
+    from burnish import Decoder
+    from burnish.checkpoints.facts import ModelShape
     from burnish.objectives.objective import Objective
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
@@ -40,7 +40,7 @@ class TrainingStage(TrainingSettings, StageConfig):
         for key, problem in self.contradictions():
             yield (key,), problem
 
-    def check_model(self, model: DecoderConfig) -> None:
+    def check_model(self, model: "ModelShape") -> None:
         if (misfit := self.misfit(model)) is not None:
             raise RecipeError(f"{self.name or self.type_name()}.{misfit}")
 

@@ -1,17 +1,16 @@
 """convert: a model with fewer key and value heads, to be trained on for a while afterwards."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.errors import BurnishError, RecipeError
+from burnish.errors import RecipeError
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
-    from burnish.nn.config import DecoderConfig
+    from burnish.checkpoints.facts import ModelShape
 
 
 class ConvertStage(StageConfig):
@@ -31,7 +30,7 @@ class ConvertStage(StageConfig):
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
 
-    def check_model(self, model: "DecoderConfig") -> None:
+    def check_model(self, model: "ModelShape") -> None:
         # What an earlier stage has converted has a divisor of the recipe's model's heads, so this holds for it too.
         if model.n_kv_heads % self.kv_heads:
             raise RecipeError(
@@ -46,6 +45,8 @@ class ConvertStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.methods.convert import convert_model
+
         config = convert_model(
             context.path(self.model),
             context.folder / MODEL_FOLDER,
@@ -63,35 +64,3 @@ class ConvertStage(StageConfig):
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         return dict(metrics)
-
-
-def convert_model(
-    source: Path,
-    output: Path,
-    *,
-    kv_heads: int,
-    pooling: Literal["mean", "first", "random"],
-    seed: int = 0,
-    dtype: str = "float32",
-    device: str = "cpu",
-) -> "DecoderConfig":
-    """Write `source` with `kv_heads` key/value heads into `output`, as `burnish.nn.conversion` says.
-
-    Returns the shape of the model before. Raises BurnishError where the number is not possible, or output is source.
-    """
-    import torch
-
-    import burnish
-    from burnish.nn.conversion import with_kv_heads
-
-    if output.resolve() == source.resolve():
-        raise BurnishError(
-            f"{output}: the converted model would replace the one it is made from; choose another folder"
-        )
-    decoder, tokenizer = burnish.load(source, compute_dtype="float32", device=device)
-    try:
-        converted = with_kv_heads(decoder, kv_heads, pooling=pooling, seed=seed)
-    except ValueError as error:
-        raise BurnishError(f"{source}: {error}") from error
-    burnish.save(converted, tokenizer, output, dtype=getattr(torch, dtype))
-    return decoder.config

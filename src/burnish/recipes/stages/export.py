@@ -1,8 +1,7 @@
 """export: the finished model as a Hugging Face folder with a model card, and as GGUF files."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,10 +16,6 @@ from burnish.recipes.schema.stage import (
     read_text,
 )
 from burnish.runs.names import MODEL_FOLDER
-
-if TYPE_CHECKING:
-    from burnish.nn.decoder import Decoder
-    from burnish.text.tokenizer import Tokenizer
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
 
@@ -69,8 +64,9 @@ class ExportStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
+        from burnish.checkpoints.facts import count_parameters
+        from burnish.checkpoints.formats import write_formats
         from burnish.checkpoints.origin import origin
-        from burnish.recipes.plan.models import count_parameters
         from burnish.report.card import model_card
 
         results = context.path(self.evaluation) if self.evaluation is not None else None
@@ -89,6 +85,7 @@ class ExportStage(StageConfig):
             decoder,
             tokenizer,
             context.folder,
+            model=context.folder / MODEL_FOLDER,
             name=context.recipe["name"],
             gguf=self.gguf,
             context_length=self.context_length,
@@ -98,35 +95,6 @@ class ExportStage(StageConfig):
         for path in written:
             context.display.say(f"  {path}")
         return {"bytes": {path.name: _bytes(path) for path in written}}
-
-
-def write_formats(
-    decoder: "Decoder",
-    tokenizer: "Tokenizer",
-    output: Path,
-    *,
-    name: str,
-    gguf: Sequence[str],
-    context_length: int | None = None,
-    dtype: str = "float32",
-    folder: bool = True,
-    card: str | None = None,
-) -> list[Path]:
-    """Write `output/model` and `output/NAME-QUANTIZATION.gguf`; returns what was written."""
-    import torch
-
-    from burnish.checkpoints import huggingface
-    from burnish.checkpoints.gguf import write
-
-    written = []
-    if folder:
-        written.append(output / MODEL_FOLDER)
-        # Not `burnish.save`, which has a format of its own for what no other program could read.
-        huggingface.write(decoder, tokenizer, written[-1], card=card, dtype=getattr(torch, dtype))
-    for quantization in dict.fromkeys(gguf):
-        written.append(output / f"{name}-{quantization}.gguf")
-        write(decoder, tokenizer, written[-1], quantization=quantization, context_length=context_length)
-    return written
 
 
 def _system(context: StageContext) -> str | None:

@@ -1,6 +1,7 @@
 """Facts about a model that need its files' headers only, not its weights."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -13,7 +14,10 @@ from burnish.text import templates, tokenizer_folder
 from burnish.text.tokenizer import Tokenizer, gguf_templates
 from burnish.text.tokenizer_folder import read_templates
 
-__all__ = ["count_parameters", "load_tokenizer", "prints_date", "read_config"]
+__all__ = ["ModelShape", "count_parameters", "load_tokenizer", "prints_date", "read_config"]
+
+ModelShape: TypeAlias = DecoderConfig
+"""What a model's files say of its network, for those who know no networks."""
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -31,7 +35,7 @@ def prints_date(path: Path) -> bool:
         return False
 
 
-def count_parameters(config: DecoderConfig) -> int:
+def count_parameters(config: ModelShape) -> int:
     """How many parameters a model of this shape has."""
     with torch.device("meta"):
         decoder = Decoder(config)
