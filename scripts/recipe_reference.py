@@ -40,6 +40,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
     order = [
         "prepare",
         "corpus",
+        "pretrain",
         "convert",
         "cpt",
         "sft",

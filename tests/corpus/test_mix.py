@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.corpus.mix import mix
+from burnish.corpus.mix import all_of, mix
 from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, pack
 from burnish.errors import DataError
 
@@ -43,6 +43,33 @@ def test_mix(
         total += size
         assert number * tokens_per_step <= total < number * tokens_per_step + WINDOW or tokens_per_step < WINDOW
     assert steps == mix(tokens, tokens_per_step=tokens_per_step, replay=replay, seed=seed, epochs=epochs)
+
+
+@given(LENGTHS, LENGTHS, st.integers(1, 60), st.integers(1, 3), st.integers(0, 5))
+def test_all_of_a_corpus(domain: list[int], general: list[int], tokens_per_step: int, epochs: int, seed: int) -> None:
+    tokens = corpus(domain, general)
+    steps = all_of(tokens, tokens_per_step=tokens_per_step, seed=seed, epochs=epochs)
+    windows = [window for step in steps for window in step]
+    per_pass = len(domain) + len(general)
+    every = {WindowIndex("domain", i) for i in range(len(domain))} | {
+        WindowIndex("general", i) for i in range(len(general))
+    }
+    for start in range(0, len(windows), per_pass):
+        assert {*windows[start : start + per_pass]} == every
+    assert len(windows) == per_pass * epochs
+    total = 0
+    for number, step in enumerate(steps[:-1], start=1):
+        total += sum(len(tokens[window]) for window in step)
+        assert number * tokens_per_step <= total < number * tokens_per_step + WINDOW or tokens_per_step < WINDOW
+    assert steps == all_of(tokens, tokens_per_step=tokens_per_step, seed=seed, epochs=epochs)
+
+
+def test_a_part_of_a_pass_over_all_and_none() -> None:
+    tokens = corpus([4] * 30, [4] * 10)
+    half = all_of(tokens, tokens_per_step=10**6, seed=1, epochs=0.5)
+    assert half[0] == all_of(tokens, tokens_per_step=10**6, seed=1, epochs=1)[0][:20]
+    with pytest.raises(DataError, match=r"epochs 0\.01 of 40 windows of text is no window"):
+        all_of(tokens, tokens_per_step=8, seed=1, epochs=0.01)
 
 
 def test_each_pass_and_each_seed_has_its_own_order() -> None:

@@ -1,6 +1,8 @@
 """Packing loses nothing, and a corpus is read back as it was written."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,18 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
 from burnish.corpus.documents import Document, read_documents
-from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, build_corpus, cleaning_steps, pack, tokenize
+from burnish.corpus.token_corpus import (
+    TokenCorpus,
+    WindowIndex,
+    build_corpus,
+    cleaning_steps,
+    load_tokenizer,
+    pack,
+    tokenize,
+)
 from burnish.errors import DataError
 from burnish.text.tokenizer import Tokenizer
+from burnish.text.tokenizer_training import train_tokenizer
 
 
 def documents(prefix: str, count: int, length: int = 80) -> list[Document]:
@@ -183,3 +194,37 @@ def test_real_web_pages(shared_data: Path, tokenizer: Tokenizer) -> None:
     assert counts["heldout"]["documents"] >= 4
     total = counts["train"]["tokens"] + counts["heldout"]["tokens"]
     assert counts["heldout"]["tokens"] / total == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_tokenizer_is_trained_on_what_the_model_will_be_trained_on(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def train(texts: Iterable[str]) -> Tokenizer:
+        seen.extend(texts)
+        return train_tokenizer(seen, vocab_size=300)
+
+    groups = {name: documents(name, 60) for name in ("domain", "general")}
+    made, report = build_corpus(groups, train, window=64, heldout_fraction=0.2)
+    assert made.tokenizer is not None
+    trained, held = (
+        {made.tokenizer.decode(made.sequences(group, split)[0]) for group in groups} for split in ("train", "heldout")
+    )
+    assert {*seen} >= trained
+    assert not {*seen} & held
+    shares = [of_group["heldout"]["documents"] / 60 for of_group in made.counts().values()]
+    assert shares == [pytest.approx(0.2)] * 2
+    assert sum(report.cut.values()) == 0
+    again, _ = build_corpus(groups, made.tokenizer, window=64, heldout_fraction=0.2)
+    assert again.vocabulary == made.vocabulary
+    made.save(tmp_path / "corpus")
+    kept = load_tokenizer(tmp_path / "corpus")
+    assert kept.backend.to_str() == made.tokenizer.backend.to_str()
+    assert kept.stop_ids == made.tokenizer.stop_ids
+    assert TokenCorpus.load(tmp_path / "corpus").digest() == made.digest()
+
+
+def test_a_corpus_without_its_tokenizer_says_what_to_do(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    corpus, _ = build_corpus({"domain": documents("domain", 20)}, tokenizer, window=64)
+    replace(corpus, tokenizer=None).save(tmp_path / "corpus")
+    with pytest.raises(DataError, match="run the corpus stage again"):
+        load_tokenizer(tmp_path / "corpus")

@@ -26,12 +26,14 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def prints_date(path: Path) -> bool:
-    """Whether the chat template of a model in files asks for the date; False for what cannot be read."""
+    """Whether a chat template, or that of a model in files, asks for the date; False for what cannot be read."""
     try:
         if path.is_dir():
             return templates.prints_date(read_templates(path, tokenizer_folder.read_config(path)))
+        if path.suffix == ".jinja":
+            return templates.prints_date({"": path.read_text(encoding="utf-8")})
         return path.is_file() and templates.prints_date(gguf_templates(open_gguf(path).metadata, str(path)))
-    except BurnishError:  # said when the model is read in full
+    except (BurnishError, OSError, UnicodeDecodeError):  # said when the model is read in full
         return False
 
 

@@ -4,7 +4,8 @@ Replaying a share of general text while training on a domain is the plain remedy
 (Ibrahim 2024, arXiv:2403.08763, section 4).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -48,32 +49,58 @@ def mix(
         if not len(corpus.train.get(group, ())):
             raise DataError(f"the corpus has no training text in group {group}; it has {', '.join(corpus.train)}")
     lengths = {group: corpus.train[group].lengths for group in groups}
-    replayed = _shuffled_forever(general, len(lengths[general]), seed, 1) if replay else iter(())
-    steps: list[list[WindowIndex]] = [[]]
-    total = drawn = 0
+    remaining = round(epochs * len(lengths[domain]))
+    if not remaining:
+        raise DataError(_no_window(epochs, len(lengths[domain])))
 
-    def add(window: WindowIndex) -> int:
-        nonlocal total
+    def interleaved() -> Iterator[WindowIndex]:
+        total = drawn = 0
+        replayed = _shuffled_forever(general, len(lengths[general]), seed, 1) if replay else iter(())
+        for window in islice(_shuffled_forever(domain, len(lengths[domain]), seed, 0), remaining):
+            yield window
+            total += lengths[window.group][window.number]
+            while drawn < replay * total:
+                again = next(replayed)
+                yield again
+                length = lengths[again.group][again.number]
+                total += length
+                drawn += length
+
+    return _in_steps(interleaved(), lengths, tokens_per_step)
+
+
+def all_of(corpus: TokenCorpus, *, tokens_per_step: int, seed: int, epochs: float) -> list[list[WindowIndex]]:
+    """Return the windows of every optimizer step: `epochs` passes over all groups, shuffled together.
+
+    Steps and passes are as `mix` makes them. Raises DataError where nothing would be read.
+    """
+    lengths = {group: windows.lengths for group, windows in corpus.train.items()}
+    windows = [WindowIndex(group, number) for group, of_group in lengths.items() for number in range(len(of_group))]
+    count = round(epochs * len(windows))
+    if not count:
+        raise DataError(_no_window(epochs, len(windows)))
+    order = islice(_shuffled_forever("", len(windows), seed, 0), count)
+    return _in_steps((windows[place.number] for place in order), lengths, tokens_per_step)
+
+
+def _no_window(epochs: float, count: int) -> str:
+    return (
+        f"epochs {epochs:g} of {count} windows of text is no window, so there would be 0 steps: "
+        f"raise epochs to at least {1 / max(count, 1):.2g}"
+    )
+
+
+def _in_steps(
+    windows: Iterable[WindowIndex], lengths: Mapping[str, Sequence[int]], tokens_per_step: int
+) -> list[list[WindowIndex]]:
+    """Windows in their order, parted into steps of `tokens_per_step` give or take one window."""
+    steps: list[list[WindowIndex]] = [[]]
+    total = 0
+    for window in windows:
         if total >= len(steps) * tokens_per_step:
             steps.append([])
         steps[-1].append(window)
-        length = lengths[window.group][window.number]
-        total += length
-        return length
-
-    remaining = round(epochs * len(lengths[domain]))
-    if not remaining:
-        raise DataError(
-            f"epochs {epochs:g} of {len(lengths[domain])} windows of text is no window, so there would be 0 steps: "
-            f"raise epochs to at least {1 / len(lengths[domain]):.2g}"
-        )
-    for window in _shuffled_forever(domain, len(lengths[domain]), seed, 0):
-        add(window)
-        while drawn < replay * total:
-            drawn += add(next(replayed))
-        remaining -= 1
-        if not remaining:
-            break
+        total += lengths[window.group][window.number]
     last = sum(lengths[window.group][window.number] for window in steps[-1])
     if len(steps) > 1 and 2 * last < tokens_per_step:
         # Half a step or less has too noisy a gradient for an update of its own.

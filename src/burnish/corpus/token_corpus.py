@@ -9,12 +9,13 @@ Notable choices:
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -37,6 +38,7 @@ from burnish.corpus.documents import Document
 from burnish.corpus.folders import Skipped
 from burnish.corpus.folders import counts as skipped_counts
 from burnish.corpus.folders import rows as skipped_rows
+from burnish.corpus.heldout import Split as HeldoutSplit
 from burnish.corpus.heldout import split_heldout
 from burnish.errors import DataError
 from burnish.files import atomic_folder
@@ -48,6 +50,11 @@ TOKENS_FILE = "tokens.safetensors"
 REPORT_FILE = "corpus.json"
 REMOVED_FILE = "removed.jsonl"
 SKIPPED_FILE = "skipped.jsonl"
+TOKENIZER_FOLDER = "tokenizer"
+"""In a corpus' folder: what its tokens mean, for models that are trained on it from nothing."""
+
+TrainTokenizer = Callable[[Iterable[str]], Tokenizer]
+"""Makes a tokenizer of texts."""
 
 
 class WindowIndex(NamedTuple):
@@ -87,7 +94,7 @@ class Windows:
         return len(torch.unique(self.documents))
 
 
-def pack(documents: Sequence[Sequence[int]], window: int) -> Windows:
+def pack(documents: Sequence[Sequence[int] | npt.NDArray[np.int32]], window: int) -> Windows:
     """Cut tokenized documents into windows of at most `window` tokens; no token is lost or repeated."""
     if window < 2:
         raise DataError(f"window is {window}; expected at least 2 tokens, one to read and one to predict")
@@ -97,7 +104,7 @@ def pack(documents: Sequence[Sequence[int]], window: int) -> Windows:
         pieces = -(-len(tokens) // window)
         lengths += [len(tokens) // pieces + (piece < len(tokens) % pieces) for piece in range(pieces)]
         numbers += [number] * pieces
-    flat = np.fromiter((token for tokens in documents for token in tokens), dtype=np.int32)
+    flat = np.concatenate([np.array([], dtype=np.int32), *(np.asarray(tokens, dtype=np.int32) for tokens in documents)])
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     return Windows(
         torch.from_numpy(flat),
@@ -118,6 +125,7 @@ class TokenCorpus:
     """Windows of each group, apart for training and held out.
 
     window: the most tokens that one has. vocabulary: fingerprint of the tokenizer's, or nothing where it is not known.
+    tokenizer: what the tokens mean, which `save` writes too and `load_tokenizer` reads.
     """
 
     window: int
@@ -125,6 +133,7 @@ class TokenCorpus:
     train: Mapping[str, Windows]
     heldout: Mapping[str, Windows]
     vocabulary: str = ""
+    tokenizer: Tokenizer | None = None
 
     def check_tokenizer(self, tokenizer: Tokenizer, model: str) -> None:
         """Raise DataError unless the corpus' tokens mean to `tokenizer`, that of `model`, what they were made of."""
@@ -148,6 +157,15 @@ class TokenCorpus:
         windows = (self.train if split == "train" else self.heldout)[group]
         return [windows[index] for index in range(len(windows))]
 
+    def digest(self) -> str:
+        """Hash of all tokens and where they are parted."""
+        found = hashlib.sha256(f"{self.window} {self.vocab_size} {self.vocabulary}".encode())
+        for split in (self.train, self.heldout):
+            for group, windows in sorted(split.items()):
+                found.update(group.encode())
+                found.update(windows.starts.numpy().tobytes() + windows.tokens.numpy().tobytes())
+        return found.hexdigest()
+
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return documents, windows and tokens of each group and split."""
         return {
@@ -163,7 +181,7 @@ class TokenCorpus:
         }
 
     def save(self, folder: str | Path, report: "CorpusReport | None" = None) -> None:
-        """Write `tokens.safetensors`, `corpus.json`, `removed.jsonl` and `skipped.jsonl`, all of them or none."""
+        """Write `tokens.safetensors`, `corpus.json`, `removed.jsonl`, `skipped.jsonl` and `tokenizer/`, or nothing."""
         tensors = {}
         for split, groups in (("train", self.train), ("heldout", self.heldout)):
             for group, windows in groups.items():
@@ -184,6 +202,9 @@ class TokenCorpus:
         }
         with atomic_folder(folder) as temporary:
             save_file(tensors, temporary / TOKENS_FILE, metadata=metadata)
+            if self.tokenizer is not None:
+                (temporary / TOKENIZER_FOLDER).mkdir()
+                self.tokenizer.save(temporary / TOKENIZER_FOLDER, stops=True)
             (temporary / REPORT_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
             _write_lines(
                 temporary / REMOVED_FILE,
@@ -209,9 +230,7 @@ class TokenCorpus:
         splits: dict[str, dict[str, dict[str, Tensor]]] = {"train": {}, "heldout": {}}
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if FORMAT not in metadata:
-                    raise DataError(f"{path}: not a corpus written by this version; run the corpus stage again")
+                facts = _facts(path, file.metadata())
                 for key in file.keys():  # noqa: SIM118 (a safetensors file is no mapping)
                     group, split, name = key.rsplit("/", 2)
                     splits[split].setdefault(group, {})[name] = file.get_tensor(key)
@@ -220,7 +239,22 @@ class TokenCorpus:
         train, heldout = (
             {group: Windows(**tensors) for group, tensors in groups.items()} for groups in splits.values()
         )
-        return cls(**json.loads(metadata[FORMAT]), train=train, heldout=heldout)
+        return cls(**facts, train=train, heldout=heldout)
+
+
+def _facts(path: Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    if FORMAT not in (metadata or {}):
+        raise DataError(f"{path}: not a corpus written by this version; run the corpus stage again")
+    facts: dict[str, Any] = json.loads((metadata or {})[FORMAT])
+    return facts
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer that a saved corpus was made with. Raises DataError where the corpus has none."""
+    own = Path(folder) / TOKENIZER_FOLDER
+    if not own.is_dir():
+        raise DataError(f"{own}: missing, so what the corpus' tokens mean is not known; run the corpus stage again")
+    return Tokenizer.from_folder(own)
 
 
 @dataclass(slots=True)
@@ -248,7 +282,7 @@ def cleaning_steps(*, min_characters: int = 50, max_characters: int | None = Non
 
 def build_corpus(
     groups: Mapping[str, Sequence[Document]],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | TrainTokenizer,
     *,
     window: int,
     heldout_fraction: float = 0.05,
@@ -260,22 +294,28 @@ def build_corpus(
 
     Args:
         groups: by convention `domain` and `general`, the most important first.
+        tokenizer: one that is there, or what makes one of the training text; never of what is held out.
         window: tokens that a window has at most.
-        heldout_fraction: share of each group's tokens that is held out, see `split_heldout`.
+        heldout_fraction: share of each group's tokens that is held out, see `split_heldout`; of its bytes where the
+            tokenizer is made of what the split leaves.
         steps: what cleans the documents before deduplication; None is `cleaning_steps()`.
 
     Raises:
         DataError: a group has no documents left.
     """
     report = CorpusReport()
-    encoded: dict[str, list[int]] = {}
+    encoded: dict[str, npt.NDArray[np.int32]] = {}
 
-    def tokens(text: str) -> list[int]:
+    def tokens(text: str, by: Tokenizer) -> npt.NDArray[np.int32]:
         if text not in encoded:
-            (encoded[text],) = tokenize([Document("", text, "")], tokenizer)
+            (ids,) = tokenize([Document("", text, "")], by)
+            encoded[text] = np.array(ids, dtype=np.int32)
         return encoded[text]
 
-    train, heldout = {}, {}
+    def size(text: str) -> int:
+        return len(tokens(text, tokenizer)) if isinstance(tokenizer, Tokenizer) else len(text.encode())
+
+    parts: dict[str, HeldoutSplit] = {}
     seen: set[bytes] = set()
     for group, documents in groups.items():
         chosen = [*(cleaning_steps() if steps is None else steps), exact_duplicates(frozenset(seen))]
@@ -286,13 +326,18 @@ def build_corpus(
                 f"{'the first was removed: ' + report.removed[group][0].reason if documents else 'name some'}"
             )
         seen.update(content_hash(document.text) for document in kept)
-        parts = split_heldout(kept, fraction=heldout_fraction, size=lambda text: len(tokens(text)))
-        report.cut[group] = parts.cut
-        train[group], heldout[group] = (
-            pack([tokens(document.text) for document in part], window) for part in (parts.train, parts.heldout)
-        )
-        encoded.clear()
-    return TokenCorpus(window, tokenizer.vocab_size, train, heldout, fingerprint(tokenizer)), report
+        parts[group] = split_heldout(kept, fraction=heldout_fraction, size=size)
+        report.cut[group] = parts[group].cut
+    if not isinstance(tokenizer, Tokenizer):
+        tokenizer = tokenizer(document.text for part in parts.values() for document in part.train)
+    train, heldout = (
+        {
+            group: pack([tokens(document.text, tokenizer) for document in getattr(part, side)], window)
+            for group, part in parts.items()
+        }
+        for side in ("train", "heldout")
+    )
+    return TokenCorpus(window, tokenizer.vocab_size, train, heldout, fingerprint(tokenizer), tokenizer), report
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

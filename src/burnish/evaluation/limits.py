@@ -12,6 +12,8 @@ FEW_CONVERSATIONS = 1_000
 FEW_PAIRS = 10_000
 """Zephyr is trained on six times as many (Tunstall 2023, arXiv:2310.16944)."""
 SMALL_MODEL = 3e9
+TOKENS_PER_PARAMETER = 20
+"""Of a training whose compute is spent best (Hoffmann 2022, arXiv:2203.15556, table 3)."""
 
 
 def of_model(n_parameters: int) -> str | None:
@@ -36,6 +38,17 @@ def of_documents(steps: int, tokens: int, passes: float) -> str | None:
     return (
         f"{_count(steps, 'step')} of continued pre-training read {tokens:,} tokens {often}; a fact is kept after 100 "
         "to 1,000 readings in many wordings (arXiv:2404.05405). Expect the domain's words and style, not its facts."
+    )
+
+
+def of_pretraining(n_parameters: int, tokens: int) -> str | None:
+    """What a model of so many parameters lacks that has read so few tokens."""
+    if tokens >= TOKENS_PER_PARAMETER * n_parameters:
+        return None
+    return (
+        f"{n_parameters:,} parameters read {tokens:,} tokens, {tokens / n_parameters:.2g} for each; a training that "
+        "spends its time well reads some 20 (arXiv:2203.15556), and published small models hundreds. Expect the form "
+        "of the text, not its sense."
     )
 
 
@@ -67,6 +80,8 @@ def of_stage(kind: str, metrics: Mapping[str, Any]) -> str | None:
             return of_documents(
                 int(metrics["steps"]), int(metrics["domain_tokens"]), float(metrics["passes"]["domain"])
             )
+        case "pretrain" if "tokens_read" in metrics:
+            return of_pretraining(int(metrics["parameters"]), int(metrics["tokens_read"]))
         case "sft" if "examples" in metrics:
             return of_conversations(int(metrics["examples"]))
         case "dpo" if "pairs" in metrics:

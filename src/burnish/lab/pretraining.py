@@ -20,12 +20,14 @@ from burnish.datasets.batches import Batch, document_batches
 from burnish.evaluation.perplexity import perplexity
 from burnish.files import atomic_file
 from burnish.lab.text import LabText
+from burnish.methods.pretrain import drawn, learn
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.objectives.language_model import language_model
+from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
-from burnish.training.loop import Progress, train
+from burnish.training.loop import Progress
 from burnish.training.state import discard_state
 
 WEIGHTS = "model.safetensors"
@@ -51,7 +53,8 @@ class Pretraining:
         """Sequences a step."""
         return max(1, self.tokens_per_step // self.sequence_length)
 
-    def training_config(self) -> TrainingConfig:
+    @property
+    def training(self) -> TrainingConfig:
         settings = asdict(self)
         shared = {name: settings[name] for name in TrainingConfig.model_fields if name in settings}
         return TrainingConfig.model_validate({**shared, "batch_size": self.batch_size, "min_lr_fraction": 0.1})
@@ -105,14 +108,11 @@ def fit(
     identity = _identity(decoder, text, settings, seed, first)
     if _load(decoder, folder, identity):
         return losses(folder)
-    train(
+    learn(
         decoder,
-        language_model,
         TextSteps(text, settings, seed=seed, first=first),
-        settings.training_config(),
-        folder=folder,
-        seed=seed,
-        identity=identity,
+        settings,
+        Run(folder, seed=seed, key=identity),
         on_progress=on_progress,
     )
     with atomic_file(folder / WEIGHTS) as file:
@@ -133,8 +133,7 @@ def pretrain(
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Decoder, list[float]]:
     """A decoder of `config` with random weights from `seed`, trained as `fit` says; and the loss of every step."""
-    decoder = Decoder(config, compute_dtype=compute_dtype).to(device or torch.device("cpu"))
-    decoder.initialize(seed=seed)
+    decoder = drawn(config, seed=seed, device=device, compute_dtype=compute_dtype)
     return decoder, fit(decoder, text, settings, seed=seed, folder=folder, on_progress=on_progress)
 
 

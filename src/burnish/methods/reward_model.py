@@ -7,12 +7,24 @@ Notable choices:
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.methods.training import JudgedSettings, Metrics, begin, comparison, fit, make_trainable, reported, source
+from burnish.methods.training import (
+    JudgedSettings,
+    Metrics,
+    begin,
+    comparison,
+    fit,
+    make_trainable,
+    own_format_reason,
+    reported,
+    source,
+)
+from burnish.nn.config import DecoderConfig
 from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run
 
@@ -43,6 +55,11 @@ class Settings(JudgedSettings):
         yield from super().contradictions()
         if self.margin_weight and self.loss_type == "plackett_luce":
             yield "margin_weight", f"got {self.margin_weight}; plackett_luce has no margin: remove one of them"
+
+    def misfit(self, model: DecoderConfig) -> str | None:
+        if (reason := own_format_reason(replace(model, tie_embeddings=True))) is not None:
+            return f"model: got one of Burnish's own format, in which no reward model can be saved: {reason}"
+        return super().misfit(model)
 
     def check_margins(self, rankings: "Sequence[Ranking]") -> None:
         """Raise DataError naming rows that lack the margin which the loss is to read."""

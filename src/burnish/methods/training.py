@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,12 +76,21 @@ class TrainingSettings(Strict):
 
     def misfit(self, model: DecoderConfig) -> str | None:
         """Why the settings do not fit a model of this shape, the key first; None where they do."""
+        if self.lora is not None and (reason := own_format_reason(model)) is not None:
+            return f"lora: got adapters, which PEFT keeps for the model families it knows, and {reason}: remove it"
         if self.freeze_layers < model.n_layers:
             return None
         return (
             f"freeze_layers: got {self.freeze_layers}; the model has {model.n_layers} layers and at least one must "
             f"train: expected at most {model.n_layers - 1}"
         )
+
+
+class Trains(Protocol):
+    """Settings that say how to train."""
+
+    @property
+    def training(self) -> TrainingConfig: ...
 
 
 class JudgedSettings(TrainingSettings):
@@ -152,7 +161,7 @@ def fit(
     model: "nn.Module",
     objective: "Objective[Outputs]",
     steps: "StepsLike",
-    settings: TrainingSettings,
+    settings: Trains,
     run: Run,
     *,
     outputs: "Callable[[Batch], Outputs] | None" = None,
@@ -200,7 +209,6 @@ def save(
 
     base: where the decoder was loaded from, which the adapter names; where its tokenizer was, if left out.
     """
-    import burnish
     from burnish.checkpoints.peft import save_adapter
     from burnish.nn.lora import merge_lora
 
@@ -209,11 +217,27 @@ def save(
         base = base or (source.parent if source.name == "tokenizer.json" else source)
         save_adapter(decoder, run.folder / ADAPTER_FOLDER, base=str(base.resolve()))
         merge_lora(decoder)
+    return save_model(decoder, tokenizer, run)
+
+
+def save_model(decoder: "Decoder", tokenizer: "Tokenizer", run: Run) -> Path:
+    """Write `model/`, and say where it is a folder that no other program reads."""
+    import burnish
+
     folder = run.folder / MODEL_FOLDER
     if folder.exists():
         shutil.rmtree(folder)
     burnish.save(decoder, tokenizer, folder)
+    if (reason := own_format_reason(decoder.config)) is not None:
+        run.display.say(f"  {folder} is a folder of Burnish's own, which no other program reads: {reason}", style="dim")
     return folder
+
+
+def own_format_reason(model: DecoderConfig) -> str | None:
+    """Why a model of this shape is saved in a folder of Burnish's own; None where a model family can hold it."""
+    from burnish.checkpoints.families import no_family
+
+    return no_family(model)
 
 
 def objective_metrics(

@@ -20,6 +20,11 @@ Record = Mapping[str, Any]
 UNKNOWN = "unknown"
 """The Hub's identifier for a licence that nobody stated."""
 
+NEW_LICENCE = (
+    "Yours to choose: the model was trained from random weights. The data that it was trained on may set terms of its "
+    "own. Write the licence into `license` above before you pass the model on."
+)
+
 
 def model_card(
     recipe: Mapping[str, Any],
@@ -41,18 +46,22 @@ def model_card(
     """
     origin = origin or Origin()
     made_by = _lineage(records, model)
-    base = f"`{origin.repository}` (`{recipe['model']}`)" if origin.repository else f"`{recipe['model']}`"
+    new = any(record["type"] == "pretrain" for record in made_by)
+    if new:
+        origin, base = Origin(), "random weights"
+    else:
+        base = f"`{origin.repository}` (`{recipe['model']}`)" if origin.repository else f"`{recipe['model']}`"
     parts = [
         f"---\n{yaml.safe_dump(_front_matter(origin), sort_keys=False, allow_unicode=True)}---",
         f"# {recipe['name']}",
         f"Made with Burnish {__version__} from {base}, seed {recipe['seed']}.",
         "## Licence",
-        _licence(origin),
+        NEW_LICENCE if new else _licence(origin),
         "## Use",
         _use(system, chat=chat),
         *(["## System prompt", _indented(system)] if system else []),
         "## Limits",
-        "\n".join(f"- {line}" for line in _limits(made_by, results, n_parameters)),
+        "\n".join(f"- {line}" for line in _limits(made_by, results, n_parameters, new=new)),
         "## How it was made",
         *(_stage(record) for record in made_by),
         "## Data",
@@ -124,11 +133,12 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
 
 
-def _limits(records: Sequence[Record], results: Path | None, n_parameters: int | None) -> Iterator[str]:
+def _limits(records: Sequence[Record], results: Path | None, n_parameters: int | None, *, new: bool) -> Iterator[str]:
     yield from limits.of_run(n_parameters, {record["name"]: (record["type"], record["metrics"]) for record in records})
     if results is None:
         yield "Nobody measured how often its answers are right."
-    yield "It was not tested for harmful, biased or private content beyond what its base model was."
+    beyond = "" if new else " beyond what its base model was"
+    yield f"It was not tested for harmful, biased or private content{beyond}."
 
 
 def _lineage(records: Sequence[Record], model: str) -> list[Record]:
@@ -165,10 +175,10 @@ def _data(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _perplexities(records: Sequence[Record]) -> Iterator[str]:
-    """What continued pre-training did to the perplexity of held-out text."""
+    """What pre-training, or continuing it, did to the perplexity of held-out text."""
     for record in records:
         measured = record["metrics"].get("perplexity")
-        if record["type"] != "cpt" or not measured:
+        if record["type"] not in ("cpt", "pretrain") or not measured:
             continue
         intervals = record["metrics"].get("perplexity_interval", {})
         yield _table(

@@ -245,9 +245,11 @@ def asked(stages: Sequence[StageRecord]) -> list[Asked]:
     return [
         Asked(
             stage.name,
-            str(stage.record.get("configuration", {}).get("model") or "the model before"),
+            "random weights"
+            if stage.type == "pretrain"
+            else str(stage.record.get("configuration", {}).get("model") or "the model before"),
             stage.shown,
-            stage.type == "cpt",
+            stage.type in ("cpt", "pretrain"),
         )
         for stage in reversed(stages)
         if stage.shown

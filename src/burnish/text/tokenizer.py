@@ -175,8 +175,11 @@ class Tokenizer:
         encoding = _encode(self._guarded, _CONTINUED + text if continued else text)
         return list(encoding.ids), [max(start - continued, 0) for start, _ in encoding.offsets]
 
-    def save(self, folder: Path | str) -> None:
-        """Writes `tokenizer.json` and `tokenizer_config.json`, which transformers' AutoTokenizer loads."""
+    def save(self, folder: Path | str, *, stops: bool = False) -> None:
+        """Writes `tokenizer.json` and `tokenizer_config.json`, which transformers' AutoTokenizer loads.
+
+        stops: also `generation_config.json`, which has the tokens that end a turn, where no model's is written.
+        """
         folder = Path(folder)
         config: dict[str, Any] = {
             # The class that takes tokenizer.json as it is; others, such as GPT2Tokenizer, rebuild parts of it.
@@ -193,6 +196,9 @@ class Tokenizer:
             config["chat_template"] = self.chat_template
         atomic_write_text(folder / "tokenizer.json", self.backend.to_str(pretty=True))
         atomic_write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+        if stops:
+            ends = json.dumps({"eos_token_id": sorted(self.stop_ids)}, indent=2)
+            atomic_write_text(folder / "generation_config.json", ends + "\n")
 
     def to_gguf(self, n_tokens: int) -> dict[str, Any]:
         """GGUF metadata that `from_gguf` and llama.cpp read; `n_tokens` is the embedding's number of rows."""

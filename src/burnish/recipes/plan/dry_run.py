@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from burnish.checkpoints.facts import count_parameters, read_config
+from burnish.checkpoints.facts import count_parameters
 from burnish.recipes.plan.planned import Plan
+from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.running import check, preview, works
 from burnish.recipes.runner.trust import requests
@@ -59,10 +60,11 @@ def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
                 "disk_gib": round(one.disk / GIB, 2),
             }
     ones = list(by_name.values())
+    largest = max(map(count_parameters, {*shapes(plan).values()}))
     found["total"] = {
         "seconds": round(sum(one.seconds or 0.0 for one in ones), 1),
         "memory_gib": round(max((one.memory or 0.0 for one in ones), default=0.0) / GIB, 2),
-        "disk_gib": round(peak_bytes(plan, pending, count_parameters(read_config(plan.model))) / GIB, 2),
+        "disk_gib": round(peak_bytes(plan, pending, largest) / GIB, 2),
         "unknown": [one.name for one in ones if one.work is None],
     }
     return found

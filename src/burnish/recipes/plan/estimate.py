@@ -8,11 +8,12 @@ Notable choices:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from burnish.checkpoints.facts import ModelShape, count_parameters, read_config
+from burnish.checkpoints.facts import ModelShape, count_parameters
 from burnish.errors import BurnishError
 from burnish.evaluation.rates import Rates, measured
 from burnish.hardware import choose_device, device_name, memory_bytes
 from burnish.recipes.plan.planned import Plan, PlannedStage
+from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.plan.work import Work
 from burnish.runs.environment import GIB
 
@@ -39,12 +40,13 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
     Raises:
         BurnishError: a stage's weights, gradients and moments alone are more than the machine has.
     """
-    model = read_config(plan.model)
-    parameters = count_parameters(model)
+    of_stage = shapes(plan)
+    sizes = {model: count_parameters(model) for model in of_stage.values()}
     device = choose_device(plan.recipe.device)
     total = memory_bytes(device)
     found = []
     for stage, work in works:
+        parameters = sizes[of_stage[stage.name]]
         if work is not None:
             least = parameters * 4 * (1 + 3 * (work.weights if work.trained else 0))
             if least > total:
@@ -53,19 +55,22 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
                     f"{parameters:,} parameters are {least / GIB:.1f} GiB, and {device_name(device)} has "
                     f"{total / GIB:.1f} GiB; train with `lora`, freeze layers, or take a smaller model"
                 )
-    recipe, known = plan.recipe, any(work is not None for _, work in works)
-    rates = measured(model, recipe.device, recipe.compute_dtype, recipe.threads) if known else None
+    recipe = plan.recipe
+    shown = {of_stage[stage.name] for stage, work in works if work is not None}
+    rates = {model: measured(model, recipe.device, recipe.compute_dtype, recipe.threads) for model in shown}
     for stage, work in works:
+        model = of_stage[stage.name]
+        parameters = sizes[model]
         disk = stage.config.disk_bytes(parameters)
-        if work is None or rates is None:
+        if work is None:
             found.append(Estimate(stage.name, None, None, None, disk))
             continue
         found.append(
             Estimate(
                 stage.name,
                 work,
-                seconds_of(work, rates, model, parameters) + disk / FILE_BYTES_PER_SECOND,
-                memory_of(work, rates, model, parameters),
+                seconds_of(work, rates[model], model, parameters) + disk / FILE_BYTES_PER_SECOND,
+                memory_of(work, rates[model], model, parameters),
                 disk,
             )
         )

@@ -114,7 +114,7 @@ class Plan:
     recipe: Recipe
     folder: Path
     stages: tuple[PlannedStage, ...]
-    model: Path
+    model: Path | None
     chat_inputs: tuple[Input, ...]
     today: date
 
@@ -123,22 +123,38 @@ class Plan:
         return self.file.parent
 
     @property
+    def configs(self) -> dict[str, StageConfig]:
+        """The stages' configurations by name."""
+        return {stage.name: stage.config for stage in self.stages}
+
+    @property
     def notes(self) -> list[str]:
         """What to know before it runs, one line each: the stage and what it will do otherwise than one may expect."""
-        configs = {stage.name: stage.config for stage in self.stages}
+        configs = self.configs
         return [f"{stage.name}: {note}" for stage in self.stages for note in stage.config.notes(configs)]
 
+    def stage(self, name: str) -> PlannedStage:
+        """The stage of this name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
     def origins(self, stage: PlannedStage) -> dict[str, Path]:
-        """For each model that the stage reads, the one outside of the run that it goes back to, where there is one."""
+        """For each model that the stage reads, the one outside of the run that it goes back to, where there is one.
+
+        Its tokenizer is the same: that of a model made from nothing is its corpus's.
+        """
         found: dict[str, Path] = {}
         for item in stage.inputs:
             if item.kind not in ("model", "reward_model") or not item.paths:
                 continue
             source: Input | None = item
             while source is not None and source.producer is not None:
-                maker = next(known for known in self.stages if known.name == source.producer)
-                source = next((read for read in maker.inputs if read.field == "model"), None)
-            if source is not None and not (source.paths[0] / ADAPTER_FILE).exists():
+                inputs = {read.field: read for read in self.stage(source.producer).inputs}
+                source = next((inputs[field] for field in ("model", "corpus", "tokenizer") if field in inputs), None)
+            if source is not None and source.kind == "corpus":
+                from burnish.corpus.token_corpus import TOKENIZER_FOLDER
+
+                found[item.written] = source.paths[0] / TOKENIZER_FOLDER
+            elif source is not None and not (source.paths[0] / ADAPTER_FILE).exists():
                 found[item.written] = source.paths[0]
         return found
 
@@ -173,7 +189,15 @@ def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (
     chat_inputs = planner.chat_inputs()
     raise_problems(planner.problems, source.file)
     planner.hashes.save()
-    return Plan(file, recipe, runs / recipe.name, tuple(stages), planner.model_paths[0], tuple(chat_inputs), today)
+    return Plan(
+        file,
+        recipe,
+        runs / recipe.name,
+        tuple(stages),
+        next(iter(planner.model_paths), None),
+        tuple(chat_inputs),
+        today,
+    )
 
 
 def _first_day(folder: Path) -> date | None:
@@ -197,9 +221,15 @@ class _Planner:
         self.planned: list[PlannedStage] = []
         self.dated = False
         """Whether the keys of stages whose chat templates print the date hold it already."""
-        self.model_paths, self.model_key = self._outside(recipe.model, "model", ("model",))
+        self.model_paths, self.model_key = (
+            self._outside(recipe.model, "model", ("model",)) if recipe.model is not None else ((), "")
+        )
+        self.begins = any(stage.begins for stage in recipe.stages)
 
     def plan(self) -> list[PlannedStage]:
+        if self.recipe.model is None and not self.begins:
+            text = f"missing key 'model' ({Recipe.model_fields['model'].description})"
+            self.problems.append(Problem(self.source.key_place(()), (), text))
         self._check_names()
         self._plan_stages()
         if not self.problems:
@@ -281,7 +311,8 @@ class _Planner:
 
         if item.producer is not None:  # a model that was made here has the chat template of its base
             return "today" in self.planned[self.names.index(item.producer)].identity
-        return item.kind in ("model", "reward_model") and any(map(prints_date, item.paths))
+        templates = item.kind in ("model", "reward_model") or any(path.suffix == ".jinja" for path in item.paths)
+        return templates and any(map(prints_date, item.paths))
 
     def _fill_latest(self, config: StageConfig, index: int) -> StageConfig:
         """Replace left out `latest` references by what they stand for."""
@@ -312,11 +343,21 @@ class _Planner:
                 return
             producer, paths, key = inside
         elif written == BASE_MODEL and found.marker.kind == "model":
+            if self.recipe.model is None and self.begins:
+                self._problem(path, self._no_base(found))
             paths, key = self.model_paths, self.model_key
         else:
             paths, key = self._outside(written, found.marker.kind, path)
         field = ".".join(str(step) for step in found.path)
         yield Input(field, found.marker.kind, written, paths, producer, key)
+
+    def _no_base(self, found: FoundReference) -> str:
+        """What to write where a stage reads the recipe's model, and the recipe has none."""
+        makers = [stage.name for stage in self.planned if "model" in stage.config.produces]
+        named = ", ".join(f"'@{name}'" for name in makers) or "a model's path"
+        if found.path[-1] == "tokenizer":
+            named = "the settings of a new one, such as {vocab_size: 8192}, or the path of a model or tokenizer"
+        return f"got '{BASE_MODEL}', the recipe's `model`, which it does not have; expected {named}"
 
     def _inside(
         self, written: str, marker: Reference, path: KeyPath, index: int

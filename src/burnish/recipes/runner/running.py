@@ -16,13 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from burnish.checkpoints.facts import count_parameters, read_config
+from burnish.checkpoints.facts import count_parameters
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.limits import of_model
 from burnish.files import reported
 from burnish.hardware import choose_device, keep_freed_memory, set_threads
 from burnish.recipes.language.places import did_you_mean
 from burnish.recipes.plan.planned import Input, Plan, PlannedStage, make_plan
+from burnish.recipes.plan.shapes import main_shape, shapes
 from burnish.recipes.plan.status import Status, adopt_renumbered, status_of, statuses
 from burnish.recipes.runner.intermediate import peak_bytes, remove, size, unneeded
 from burnish.recipes.runner.trust import ask_once
@@ -128,7 +129,7 @@ def check(plan: Plan, start: str | None = None) -> list[str]:
 
 def works(plan: Plan, start: str | None = None) -> "list[tuple[PlannedStage, Work | None]]":
     """What each stage that would run has to compute; None where its data is still to be made, or nobody can say."""
-    model = read_config(plan.model)
+    of_stage = shapes(plan)
     run = _Run(plan, Silent())
     found: list[tuple[PlannedStage, Work | None]] = []
     for stage, status in preview(plan, start):
@@ -137,7 +138,7 @@ def works(plan: Plan, start: str | None = None) -> "list[tuple[PlannedStage, Wor
             continue
         data = [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")]
         there = all(run._is_there(item) for item in data)
-        context = replace(run._context(stage), model_shape=model)
+        context = replace(run._context(stage), model_shape=of_stage[stage.name])
         found.append((stage, stage.config.work(context) if there else None))
     return found
 
@@ -424,14 +425,15 @@ class _Run:
         pending = [stage for stage in self.plan.stages if not now[stage.name].cached]
         if not pending:
             return
-        model = read_config(self.plan.model)
+        of_stage = shapes(self.plan)
         for stage in pending:
-            stage.config.check_model(model)
-        n_parameters = count_parameters(model)
-        limit = of_model(n_parameters)
+            stage.config.check_model(of_stage[stage.name])
+        n_parameters = count_parameters(main_shape(self.plan))
+        limit = of_model(n_parameters) if self.plan.model is not None else None
         if limit is not None:
             self.display.say(limit, style="dim")
-        needed = peak_bytes(self.plan, {stage.name for stage in pending}, n_parameters)
+        largest = max(map(count_parameters, {*of_stage.values()}))
+        needed = peak_bytes(self.plan, {stage.name for stage in pending}, largest)
         free = shutil.disk_usage(_existing(self.plan.folder)).free
         if needed > free:
             raise BurnishError(
@@ -443,6 +445,7 @@ class _Run:
         """`run.json`: what `burnish chat` needs to know about a run folder; paths are relative to it."""
         models = [stage.model for stage in self.plan.stages if stage.model is not None]
         model = models[-1] if models else self.plan.model
+        assert model is not None  # a recipe without a model has a stage that makes one
         return {
             "recipe": str(self.plan.file.resolve()),
             **self.plan.recipe.header(),
@@ -462,7 +465,7 @@ class _Run:
             "name": self.plan.recipe.name,
             "recipe": str(self.plan.file),
             "model": self.plan.recipe.model,
-            "n_parameters": count_parameters(read_config(self.plan.model)),
+            "n_parameters": count_parameters(main_shape(self.plan)),
             "seed": self.plan.recipe.seed,
             "finished": max(record["finished"] for record in records),
         }

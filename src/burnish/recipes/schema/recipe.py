@@ -32,9 +32,10 @@ class Recipe(StrictModel):
 
     name: Name = Field(description="name of the run's folder: runs/NAME")
     seed: int = Field(0, ge=0, lt=2**63, description="where all randomness starts: same seed, same machine, same bits")
-    model: ModelReference = Field(
+    model: ModelReference | None = Field(
+        None,
         description="model to start from: a Hugging Face folder, a .gguf file, or package:NAME/FILE for a file that an "
-        "installed Python package carries"
+        "installed Python package carries; left out where a `pretrain` stage makes one",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
     compute_dtype: Literal["auto", "float32", "bfloat16"] = Field(

@@ -133,6 +133,8 @@ class StageConfig(StrictModel):
     """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
     shows: ClassVar[tuple[str, ...]] = ()
     """Top-level keys of the recipe that the product tells of, and that its cache key must hold."""
+    begins: ClassVar[bool] = False
+    """Whether it makes a model from nothing, so that the recipe needs none to start from."""
     resumable: ClassVar[bool] = False
     """Whether what an interrupted run left in the folder is of use to the next one."""
 

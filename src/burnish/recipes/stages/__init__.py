@@ -16,6 +16,7 @@ from burnish.recipes.stages.kto import KtoStage
 from burnish.recipes.stages.perplexity import PerplexityStage
 from burnish.recipes.stages.ppo import PpoStage
 from burnish.recipes.stages.prepare import PrepareStage
+from burnish.recipes.stages.pretrain import PretrainStage
 from burnish.recipes.stages.reward_model import RewardModelStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
@@ -32,6 +33,7 @@ Stage = Annotated[
     | GrpoStage
     | KtoStage
     | ConvertStage
+    | PretrainStage
     | EvaluateStage
     | CompareStage
     | PerplexityStage

@@ -1,10 +1,11 @@
 """export: the finished model as a Hugging Face folder with a model card, and as GGUF files."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from burnish.errors import RecipeError
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import (
     LatestEvaluation,
@@ -16,6 +17,9 @@ from burnish.recipes.schema.stage import (
     read_text,
 )
 from burnish.runs.names import MODEL_FOLDER
+
+if TYPE_CHECKING:
+    from burnish.checkpoints.facts import ModelShape
 
 Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
 
@@ -59,6 +63,15 @@ class ExportStage(StageConfig):
         # The output layer of the smallest formats is larger, at most half the model.
         sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in self.gguf]
         return round(n_parameters * (4 + sum(sizes)))
+
+    def check_model(self, model: "ModelShape") -> None:
+        from burnish.methods.training import own_format_reason
+
+        if (reason := own_format_reason(model)) is not None:
+            raise RecipeError(
+                f"{self.name or self.type_name()}.model: got a model of Burnish's own format, which no other program "
+                f"reads: {reason}; leave this stage out, and use the folder that the model is in"
+            )
 
     def work(self, context: StageContext) -> Work:
         return Work()
