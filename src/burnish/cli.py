@@ -331,7 +331,13 @@ def chat(
     ] = None,
     top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw from the fewest tokens that hold this.")] = 1.0,
     top_k: Annotated[int, typer.Option(min=0, help="Draw from so many tokens; 0 from all.")] = 0,
-    repetition_penalty: Annotated[float, typer.Option(min=0.01, help="Above 1, what was said is less likely.")] = 1.0,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(min=0.01, help="Above 1, what was said is less likely; the recipe's if left out.")
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="End an answer before this string; may be repeated; the recipe's if left out."),
+    ] = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest answer, in tokens; the recipe's, or 256, if left out.")
     ] = None,
@@ -357,6 +363,7 @@ def chat(
             top_k=top_k,
             top_p=top_p,
             repetition_penalty=repetition_penalty,
+            stop=tuple(stop) if stop else None,
             max_new_tokens=max_new_tokens,
             memory=memory,
             seed=seed,

@@ -60,3 +60,26 @@ def test_a_prompt_that_leaves_no_room_is_named(model: tuple[Decoder, Tokenizer])
 def test_one_text_instead_of_a_list_is_explained(model: tuple[Decoder, Tokenizer]) -> None:
     with pytest.raises(TypeError, match=r"write \[prompt\]"):
         burnish.generate(*model, "2 mod 3?")
+
+
+def test_stop_strings_cut_the_text_and_end_the_row(model: tuple[Decoder, Tokenizer]) -> None:
+    decoder, tokenizer = model
+    options = {"n": 3, "temperature": 1.5, "max_new_tokens": 30, "seed": 2}
+    (plain,) = burnish.generate(decoder, tokenizer, ["2 mod 3?"], **options)
+    assert all(len(text) > 8 for text in plain)
+    stop = [plain[0][3:6], plain[1][5:7]]
+    (found,) = burnish.generate(decoder, tokenizer, ["2 mod 3?"], **options, stop=stop)
+    for text, whole in zip(found[:2], plain, strict=False):
+        assert text == min((whole.partition(string)[0] for string in stop), key=len)
+    prompt = encode_prompt(tokenizer, [{"role": "user", "content": "2 mod 3?"}])
+    sampling = Sampling(temperature=1.5, max_new_tokens=30, stop=tokenizer.stop_ids, stop_strings=tuple(stop))
+    ((first, *_),) = engine.generate(decoder, [prompt], sampling, n=3, seed=2, tokenizer=tokenizer)
+    assert (first.finish_reason, first.stop, first.text) == ("stop", None, found[0])
+    assert stop[0] in tokenizer.decode(first.tokens)
+    assert len(first.tokens) < 30
+    with pytest.raises(ValueError, match="give the tokenizer that reads it"):
+        engine.generate(decoder, [prompt], sampling)
+    with pytest.raises(TypeError, match=r"write \[stop\]"):
+        burnish.generate(decoder, tokenizer, ["2 mod 3?"], stop="\n")
+    with pytest.raises(ValueError, match="must not be empty"):
+        burnish.generate(decoder, tokenizer, ["2 mod 3?"], max_new_tokens=5, stop=[""])

@@ -24,6 +24,7 @@ import burnish
 from burnish.errors import BurnishError, DataError
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
+from burnish.generation.texts import completion_text
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import removal
 from burnish.recipes.schema.recipe import ChatConfig
@@ -33,6 +34,7 @@ from burnish.rewards.sql_votes import VOTE_TEMPERATURE
 from burnish.runs.names import RUN_FILE
 from burnish.terminal import printable
 from burnish.text.chat import Message, encode_question
+from burnish.text.streaming import StreamedText
 from burnish.text.tokenizer import Tokenizer
 
 SHOWN_ROWS = 20
@@ -131,26 +133,21 @@ class Chat:
         Raises DataError where the conversation fills the model's context.
         """
         turns, prompt, sampling, seed = self._prepare(question)
-        tokens: list[int] = []
-        text = ""
+        text = StreamedText(self._tokenizer, sampling.stop_strings)
         for token in stream(self._decoder, prompt, sampling, seed=seed):
-            tokens.append(token)
-            # A character of several bytes may be spread over tokens; until it is whole it decodes to U+FFFD.
-            decoded = self._tokenizer.decode(tokens)
-            if decoded.startswith(text) and not decoded.endswith("\ufffd"):
-                yield decoded[len(text) :]
-                text = decoded
-        whole = self._tokenizer.decode(tokens)
-        yield whole[len(text) :]
+            yield text.add(token)
+            if text.stopped:
+                break
+        yield text.finish()
         if self._memory:
-            self._turns = [*turns, {"role": "assistant", "content": whole}]
+            self._turns = [*turns, {"role": "assistant", "content": text.text}]
 
     def elect(self, question: str, n: int, choose: Callable[[list[str]], int]) -> str:
         """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
         turns, prompt, sampling, seed = self._prepare(question)
-        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed)
+        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
         ranked = sorted(completions, key=lambda completion: -completion.logp)
-        answers = [self._tokenizer.decode(completion.tokens) for completion in ranked]
+        answers = [completion_text(completion, self._tokenizer) for completion in ranked]
         answer = answers[choose(answers)]
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": answer}]
@@ -198,7 +195,8 @@ class ChatOptions:
     votes: int = 1
     top_k: int = 0
     top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    repetition_penalty: float | None = None
+    stop: tuple[str, ...] | None = None
     max_new_tokens: int | None = None
     memory: bool | None = None
     seed: int | None = None
@@ -223,7 +221,10 @@ class ChatOptions:
             temperature=self._temperature,
             top_k=self.top_k,
             top_p=self.top_p,
-            repetition_penalty=self.repetition_penalty,
+            repetition_penalty=config.repetition_penalty
+            if self.repetition_penalty is None
+            else self.repetition_penalty,
+            stop_strings=tuple(config.stop) if self.stop is None else self.stop,
             max_new_tokens=self.max_new_tokens or config.max_new_tokens,
         )
 

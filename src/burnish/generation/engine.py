@@ -19,6 +19,8 @@ from burnish.generation.sampling import Sampling, choose
 from burnish.generation.sources import SourceCache
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
+from burnish.text.streaming import StreamedText
+from burnish.text.tokenizer import Tokenizer
 
 _WORTH_PACKING = 16
 """Steps from which on packing the weights costs less than it saves."""
@@ -33,13 +35,15 @@ class Completion:
     """Generated token ids without the stop token; `logp` is their summed log-probability, the stop's included.
 
     `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
-    `stop` is the token that ended it, None where the length did.
+    `stop` is the token that ended it, None where a stop string or the length did. `text` is there where stop strings
+    are: the completion's, cut before the first of them, while the tokens are all that were drawn.
     """
 
     tokens: list[int]
     logp: float
     finish_reason: str
     stop: int | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,20 @@ def generate(
     n: int = 1,
     seed: int = 0,
     batch_size: int = 128,
+    tokenizer: Tokenizer | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda _: None,
 ) -> list[list[Completion]]:
     """`n` completions for each prompt, in order.
 
+    tokenizer: reads the text that stop strings are looked for in; ValueError where there are some and it is left out.
     The draws are a function of (seed, wave, step): the same call gives the same tokens.
     """
 
     def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
         return _continuing(decoder, [prompts[row] for row in rows], sampling, generator)
 
-    return _in_waves(begin, len(prompts), n=n, seed=seed, batch_size=batch_size, on_progress=on_progress)
+    stops = _stops(sampling, tokenizer)
+    return _in_waves(begin, len(prompts), n=n, seed=seed, batch_size=batch_size, stops=stops, on_progress=on_progress)
 
 
 @torch.inference_mode()
@@ -82,6 +89,7 @@ def generate_from(
     n: int = 1,
     seed: int = 0,
     batch_size: int = 128,
+    tokenizer: Tokenizer | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda _: None,
 ) -> list[list[Completion]]:
     """`n` targets for each source, in order; as `generate` otherwise.
@@ -92,7 +100,20 @@ def generate_from(
     def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
         return _writing_from(model, [sources[row] for row in rows], sampling, generator)
 
-    return _in_waves(begin, len(sources), n=n, seed=seed, batch_size=batch_size, on_progress=on_progress)
+    stops = _stops(sampling, tokenizer)
+    return _in_waves(begin, len(sources), n=n, seed=seed, batch_size=batch_size, stops=stops, on_progress=on_progress)
+
+
+Stops = Callable[[], StreamedText]
+"""Makes what looks for stop strings in the text of one row."""
+
+
+def _stops(sampling: Sampling, tokenizer: Tokenizer | None) -> Stops | None:
+    if not sampling.stop_strings:
+        return None
+    if tokenizer is None:
+        raise ValueError("stop strings are looked for in the text: give the tokenizer that reads it")
+    return lambda: StreamedText(tokenizer, sampling.stop_strings)
 
 
 def _in_waves(
@@ -102,6 +123,7 @@ def _in_waves(
     n: int,
     seed: int,
     batch_size: int,
+    stops: Stops | None,
     on_progress: Callable[[GenerationProgress], None],
 ) -> list[list[Completion]]:
     rows = [prompt for prompt in range(n_prompts) for _ in range(n)]
@@ -113,7 +135,7 @@ def _in_waves(
         def report(finished: int, tokens: int, start: int = start, before: int = new_tokens) -> None:
             on_progress(GenerationProgress(start + finished, len(rows), before + tokens))
 
-        finished = _run_wave(begin(rows[start : start + batch_size], generator), report)
+        finished = _run_wave(begin(rows[start : start + batch_size], generator), report, stops)
         completions.extend(finished)
         new_tokens += sum(len(completion.tokens) for completion in finished)
     return [completions[start : start + n] for start in range(0, len(completions), n)]
@@ -235,9 +257,10 @@ def _check_sources(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> N
         )
 
 
-def _run_wave(wave: _Wave, report: Callable[[int, int], None]) -> list[Completion]:
+def _run_wave(wave: _Wave, report: Callable[[int, int], None], stops: Stops | None) -> list[Completion]:
     sampling = wave.sampling
     completions = [Completion([], 0.0, "length") for _ in wave.order]
+    texts = [] if stops is None else [stops() for _ in wave.order]
     in_batch = wave.order
     new_tokens = 0
     for step in range(sampling.max_new_tokens):
@@ -254,6 +277,11 @@ def _run_wave(wave: _Wave, report: Callable[[int, int], None]) -> list[Completio
             else:
                 so_far.tokens.append(tokens[place])
                 completions[row] = replace(so_far, logp=so_far.logp + logps[place])
+                if texts:
+                    texts[row].add(tokens[place])
+                    if texts[row].stopped:
+                        completions[row] = replace(completions[row], finish_reason="stop")
+                        continue
                 going_on.append(place)
         new_tokens += len(going_on)
         report(len(completions) - len(going_on), new_tokens)
@@ -264,6 +292,8 @@ def _run_wave(wave: _Wave, report: Callable[[int, int], None]) -> list[Completio
             wave.advance(torch.tensor(going_on, device=wave.tokens.device))
         else:
             wave.advance()
+    if texts:
+        return [replace(one, text=text.text) for one, text in zip(completions, texts, strict=True)]
     return completions
 
 

@@ -14,7 +14,8 @@ _DRAW_BLOCK = 256
 class Sampling:
     """How tokens are chosen. Temperature 0 is greedy; `top_k` 0, `top_p` 1 and `repetition_penalty` 1 are off.
 
-    `stop`: token ids that end a completion; they are not part of it.
+    `stop`: token ids that end a completion; they are not part of it. `stop_strings` end its text, which is cut before
+    the first of them.
     """
 
     temperature: float = 1.0
@@ -23,6 +24,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     max_new_tokens: int = 128
     stop: frozenset[int] = frozenset()
+    stop_strings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -33,6 +35,8 @@ class Sampling:
             raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
         if self.repetition_penalty <= 0:
             raise ValueError(f"repetition_penalty must be positive, got {self.repetition_penalty}")
+        if "" in self.stop_strings:
+            raise ValueError("a stop string must not be empty: it would end every completion before it begins")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
 

@@ -128,6 +128,7 @@ def attention(
     segment in every stack, so that each column of the score matrix is written.
     """
     n_kv_heads = stacks[0].layers[layer][0].shape[0] // stacks[0].n_segments
+    q = q.float()
     n_rows, n_heads, head_dim = q.shape
     scale = head_dim**-0.5 if rule.scale is None else rule.scale
     by_head = q.new_empty(n_kv_heads, n_rows, n_heads // n_kv_heads, head_dim)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from burnish.datasets.text_pairs import encode_source
 from burnish.errors import DataError
+from burnish.generation.engine import Completion
 from burnish.generation.engine import generate as generate_tokens
 from burnish.generation.engine import generate_from as write_tokens
 from burnish.generation.sampling import Sampling
@@ -25,6 +26,7 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
     repetition_penalty: float = 1.0,
+    stop: Sequence[str] = (),
     max_new_tokens: int = 256,
     seed: int = 0,
     batch_size: int = 128,
@@ -35,12 +37,15 @@ def generate(
         prompts: questions, or conversations of messages (`role`, `content`); the chat template says where the answer
             begins, and what ends it.
         system: system prompt of the questions; conversations have their own.
+        stop: strings that end an answer, which is cut before the first of them.
         raw: take each prompt as text to be continued, without a template, as a base model does.
         batch_size: answers that are written at the same time.
 
     The same call gives the same texts. Raises DataError for a prompt that the template refuses or that leaves no room
     in the context, CheckpointError where the tokenizer has no template.
     """
+    if isinstance(stop, str):
+        raise TypeError("stop must be a list of strings; got one text: write [stop]")
     if isinstance(prompts, str):
         raise TypeError("prompts must be a list, one text or conversation an entry; got one text: write [prompt]")
     encoded = []
@@ -60,9 +65,15 @@ def generate(
         repetition_penalty=repetition_penalty,
         max_new_tokens=max_new_tokens,
         stop=tokenizer.stop_ids,
+        stop_strings=tuple(stop),
     )
-    answers = generate_tokens(decoder, encoded, sampling, n=n, seed=seed, batch_size=batch_size)
-    return [[tokenizer.decode(answer.tokens) for answer in each] for each in answers]
+    answers = generate_tokens(decoder, encoded, sampling, n=n, seed=seed, batch_size=batch_size, tokenizer=tokenizer)
+    return [[completion_text(answer, tokenizer) for answer in each] for each in answers]
+
+
+def completion_text(completion: Completion, tokenizer: Tokenizer) -> str:
+    """What a completion says, without the stop string that ended it."""
+    return tokenizer.decode(completion.tokens) if completion.text is None else completion.text
 
 
 def generate_from(
@@ -75,6 +86,7 @@ def generate_from(
     top_k: int = 0,
     top_p: float = 1.0,
     repetition_penalty: float = 1.0,
+    stop: Sequence[str] = (),
     max_new_tokens: int = 256,
     seed: int = 0,
     batch_size: int = 128,
@@ -92,10 +104,11 @@ def generate_from(
         repetition_penalty=repetition_penalty,
         max_new_tokens=max_new_tokens,
         stop=tokenizer.stop_ids,
+        stop_strings=tuple(stop),
     )
     encoded = [encode_source(tokenizer, source) for source in sources]
-    written = write_tokens(model, encoded, sampling, n=n, seed=seed, batch_size=batch_size)
-    return [[tokenizer.decode(target.tokens) for target in each] for each in written]
+    written = write_tokens(model, encoded, sampling, n=n, seed=seed, batch_size=batch_size, tokenizer=tokenizer)
+    return [[completion_text(target, tokenizer) for target in each] for each in written]
 
 
 def _encode(tokenizer: Tokenizer, prompt: str | Sequence[Message], system: str | None, raw: bool) -> list[int]:

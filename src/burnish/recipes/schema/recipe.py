@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from burnish.recipes.schema.stage import ModelReference, Name, StrictModel, SystemPrompt
+from burnish.recipes.schema.stage import ModelReference, Name, StopString, StrictModel, SystemPrompt
 from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.recipes.stages import Stage
 
@@ -21,6 +21,8 @@ class ChatConfig(StrictModel):
         VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
     ] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
+    repetition_penalty: Annotated[float, Field(gt=0, description="above 1, what was said is less likely")] = 1.0
+    stop: Annotated[list[StopString], Field(description="strings that end an answer, which is cut before them")] = []  # noqa: RUF012 (pydantic copies it)
     memory: Annotated[
         bool,
         Field(description="whether a question sees the turns before it; not for a model of single questions"),
@@ -38,7 +40,7 @@ class Recipe(StrictModel):
         "installed Python package carries; left out where a `pretrain` stage makes one",
     )
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
-    compute_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+    compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="format of matrix products; auto measures which is faster here"
     )
     date: datetime.date | None = Field(
