@@ -1,5 +1,6 @@
 """Models small enough to train in a test."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -13,9 +14,9 @@ TINY = DecoderConfig(
 )
 
 
-def tiny_decoder(seed: int = 0, scale: float = 1.0) -> Decoder:
-    """Random weights; a larger scale makes the predictions less uniform."""
-    decoder = Decoder(TINY)
+def tiny_decoder(seed: int = 0, scale: float = 1.0, **options: Any) -> Decoder:
+    """Random weights; a larger scale makes the predictions less uniform. options: of the configuration."""
+    decoder = Decoder(replace(TINY, **options))
     decoder.initialize(seed=seed)
     _scale(decoder, scale)
     return decoder

@@ -58,16 +58,23 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`float32`, `bfloat16`, or for `auto` the one that measures faster on `device`."""
+    """`float32`, `bfloat16`, on a GPU `float16`, or for `auto` the one that measures faster on `device`."""
     return explain_compute_dtype(name, device).dtype
 
 
 def explain_compute_dtype(name: str, device: torch.device) -> DtypeChoice:
     """As `choose_compute_dtype`, with the reason."""
+    if name == "float16":
+        if device.type == "cpu":
+            raise BurnishError(
+                "compute dtype 'float16' was asked for, but a CPU computes it slower than float32; use auto, float32, "
+                "bfloat16, or a GPU"
+            )
+        return DtypeChoice(torch.float16, "float16 was asked for; the loss is scaled in training")
     if name in DTYPES:
         return DtypeChoice(DTYPES[name], f"{name} was asked for")
     if name != "auto":
-        raise BurnishError(f"compute dtype '{name}' is not known; use auto, float32 or bfloat16")
+        raise BurnishError(f"compute dtype '{name}' is not known; use auto, float32, bfloat16 or float16")
     rates = _measured_rates(device)
     ratio = rates["bfloat16"] / rates["float32"]
     chosen = "bfloat16" if ratio >= _WORTHWHILE else "float32"

@@ -148,3 +148,28 @@ def test_the_kernel_calls_do_not_grow_with_equal_leaves() -> None:
     plan = cpu._plan(forest)
     assert len(plan.own) == 2, "64 equal leaves are one call, their prompt another"
     assert len(plan.ancestors) == 1
+
+
+@pytest.mark.parametrize("backend", [reference.attention, cpu.attention, flex.attention])
+def test_dropout_drops_weights_of_attention_and_their_gradients(backend: Backend) -> None:
+    """A token that sees only itself has one weight, of 1: dropped it gives nothing, kept it gives v / (1 - p)."""
+    n_roots, p = 60, 0.4
+    forest = Forest.from_segments([([1], -1)] * n_roots)
+    q, k, v = _inputs(forest, 2, 2)
+    torch.manual_seed(1)
+    alone = backend(q, k, v, forest, AttentionRule(dropout=p))
+    kept = (alone != 0).all(-1)
+    assert torch.equal(alone[~kept], torch.zeros_like(alone[~kept]))
+    torch.testing.assert_close(alone[kept], v[kept] / (1 - p))
+    assert 0.45 < kept.float().mean() < 0.75
+    (gradient,) = torch.autograd.grad(alone.sum(), v)
+    torch.testing.assert_close(gradient, (kept / (1 - p))[..., None].expand_as(v))
+
+
+def test_dropout_changes_no_expectation() -> None:
+    forest = Forest.from_segments([([2, 3, 4], -1), ([5, 6], 0), ([7], 0)])
+    inputs = [x.detach() for x in _inputs(forest, 4, 2)]
+    torch.manual_seed(1)
+    draws = torch.stack([cpu.attention(*inputs, forest, AttentionRule(dropout=0.4)) for _ in range(200)])
+    plain = cpu.attention(*inputs, forest, AttentionRule())
+    assert (draws.mean(0) - plain).abs().max() < 5 * draws.std(0).max() / 200**0.5

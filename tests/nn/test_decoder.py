@@ -13,7 +13,7 @@ from burnish.nn.attention import reference
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from forests import forests, leaves
-from tiny_models import TINY
+from tiny_models import TINY, tiny_decoder
 
 
 def _all_scored(forest: Forest) -> torch.Tensor:
@@ -84,6 +84,45 @@ def test_log_probabilities_are_those_of_the_logits(options: dict[str, Any]) -> N
     logits = decoder.logits(decoder(forest))[forest.predecessors[scored]]
     expected = logits.log_softmax(-1).gather(1, forest.tokens[scored, None]).squeeze(1)
     assert_agree(decoder.logps(forest, scored), expected, list(decoder.parameters()), rtol=2e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 0.5])
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.9])
+def test_scores_at_a_temperature_are_those_of_what_sampling_draws_from(
+    softcap: float | None, temperature: float
+) -> None:
+    forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
+    decoder, scored = tiny_decoder(0, 5, logits_softcap=softcap), _all_scored(forest)
+    log_p = (decoder.logits(decoder(forest))[forest.predecessors[scored]] / temperature).log_softmax(-1)
+    found = decoder(forest, scored=scored, temperature=temperature, entropies=True)
+    expected = log_p.gather(1, forest.tokens[scored, None]).squeeze(1), -(log_p.exp() * log_p).sum(-1)
+    parts = torch.cat([found.logps, found.entropies])
+    assert_agree(parts, torch.cat(expected), list(decoder.parameters()), rtol=2e-5)
+
+
+def test_whoever_wraps_forward_sees_all_that_reads_parameters() -> None:
+    """As sharding does: the weights are there while `forward` runs, and gone before and after."""
+    forest, _ = Forest.from_sequences([[1, 2, 3, 4], [1, 2, 9, 9, 9]], min_shared=2)
+    scored = _all_scored(forest)
+    actor = tiny_decoder(0, 5)
+    expected = actor.logps(forest, scored), actor(forest, scored=scored, entropies=True)
+    weights = {name: parameter.detach().clone() for name, parameter in actor.named_parameters()}
+
+    def gather(*_: object) -> None:
+        for name, parameter in actor.named_parameters():
+            parameter.data.copy_(weights[name])
+
+    def free(*_: object) -> None:
+        for parameter in actor.parameters():
+            parameter.data.fill_(torch.nan)
+
+    free()
+    actor.register_forward_pre_hook(gather)
+    actor.register_forward_hook(free)
+    assert torch.equal(actor.logps(forest, scored), expected[0])
+    found = actor(forest, scored=scored, entropies=True)
+    for part, of_expected in zip(found, expected[1], strict=True):
+        assert torch.equal(part, of_expected)
 
 
 def test_a_sequence_longer_than_the_learned_positions_is_refused() -> None:

@@ -209,7 +209,7 @@ def test_where_the_sampling_policy_is_left_out_it_is_the_current_one() -> None:
 def test_the_entropy_is_logged_where_the_outputs_have_it() -> None:
     case = Case.make()
     (batch,) = _batches(case, group_advantages(REWARDS), rows=[list(range(6))], on_policy=True)
-    scores = case.decoder.scores_of(case.decoder(batch.forest), batch.forest, batch.scored)
+    scores = case.decoder(batch.forest, scored=batch.scored, entropies=True)
     (loss,), metrics = GRPO()(scores, batch)
     assert loss.item() == GRPO()(scores.logps, batch)[0][0].item()
     expected = 0.0

@@ -28,8 +28,7 @@ def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
         model.eval()
         of_policy = model(batch.forest, batch.scored)
         with reference.decoder() as decoder:
-            hidden = decoder(batch.forest) / model.temperature
-            reference_logps = decoder.logps_of(hidden, batch.forest, batch.scored)
+            reference_logps = decoder.logps(batch.forest, batch.scored, temperature=model.temperature)
         return {"old_logps": of_policy.logps, "old_values": of_policy.values, "reference_logps": reference_logps}
 
     return columns

@@ -38,7 +38,7 @@ class ActorCritic(nn.Module):
 
     critic: a `ScalarModel` of `actor` (`head`: one forward pass serves both) or of another decoder (`network`).
     kl_coef: the coefficient β that training begins with.
-    temperature: π_θ is the actor at this temperature, the policy that samples at it. Not for capped logits.
+    temperature: π_θ is the actor at this temperature, the policy that samples at it.
 
     Buffers: `kl_coef` is β for the rollout that is being learned from, `next_kl_coef` for the one after it;
     `score_moments` are count, mean and sum of squared deviations of all scores seen. All float64.
@@ -65,13 +65,7 @@ class ActorCritic(nn.Module):
 
         Raises ValueError where a root's first token is scored: nothing comes before it.
         """
-        hidden = self.actor(forest)
-        # The output layer is linear: it turns this into the logits divided by the temperature.
-        cooled = hidden if self.temperature == 1 else hidden / self.temperature
-        if entropies:
-            logps, spread = self.actor.scores_of(cooled, forest, scored)
-        else:
-            logps, spread = self.actor.logps_of(cooled, forest, scored), None
+        logps, spread, hidden = self.actor(forest, scored=scored, temperature=self.temperature, entropies=entropies)
         before = forest.predecessors[scored]
         if self.critic.decoder is self.actor:
             values = self.critic.scalars(hidden.index_select(0, before))

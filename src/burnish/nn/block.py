@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burnish.nn.attention import Attend, AttendAcross, Attention
@@ -44,6 +45,8 @@ class Block(nn.Module):
             self.attention_output_norm = make_norm(config)
             self.feed_forward_output_norm = make_norm(config)
         self.placement, self.residual_scale = config.norm_placement, (deepnorm or config.deepnorm).alpha
+        self.dropout = 0.0
+        """Share of what a sublayer adds that is set to zero in training: see `Decoder.set_dropout`."""
         self.residual, self.parallel, self.shared_norm = config.residual, config.parallel, config.shared_norm
 
     def forward(self, x: Tensor, angles: Angles | None, attend: Attend, across: AttendAcross | None = None) -> Tensor:
@@ -57,7 +60,8 @@ class Block(nn.Module):
 
         if self.parallel:
             y = self.attention_norm(x)
-            branches = attention(y) + self.feed_forward(y if self.shared_norm else self.feed_forward_norm(x))
+            branches = self._dropped(attention(y))
+            branches = branches + self._dropped(self.feed_forward(y if self.shared_norm else self.feed_forward_norm(x)))
             return x + branches if self.residual else branches.float()
         x = self._sublayer(x, attention, "attention")
         if across is not None:
@@ -74,7 +78,11 @@ class Block(nn.Module):
             return self._add(x, norm(sublayer(x)))
         return norm(self._add(x, sublayer(x)))
 
+    def _dropped(self, branch: Tensor) -> Tensor:
+        return F.dropout(branch, self.dropout) if self.dropout and self.training else branch
+
     def _add(self, x: Tensor, branch: Tensor) -> Tensor:
+        branch = self._dropped(branch)
         if not self.residual:
             return branch.float()
         return x + branch if self.residual_scale == 1.0 else torch.add(branch, x, alpha=self.residual_scale)

@@ -25,12 +25,26 @@ class AttentionRule:
     causal: a token sees the earlier tokens of its own segment; otherwise all of them.
     window: a token sees only keys fewer than so many positions before it (Beltagy 2020, arXiv:2004.05150), itself one.
     softcap: scores become `softcap · tanh(score / softcap)` (Gemma 2, arXiv:2408.00118, section 2).
+    dropout: so large a share of the weights that scores become is set to zero, drawn from PyTorch's generator.
     """
 
     scale: float | None = None
     causal: bool = True
     window: int | None = None
     softcap: float | None = None
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Shares that are set to zero in training, the rest scaled up (Srivastava 2014); no part of a model.
+
+    attention: of the weights of attention. residual: of what each sublayer adds. embedding: of the first activations.
+    """
+
+    attention: float = 0.0
+    residual: float = 0.0
+    embedding: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,21 +9,26 @@ Notable choices:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Self
+from typing import Self, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from burnish.forest import Forest
 from burnish.nn.attention import Attend, AttendAcross, Backend, backend_for
 from burnish.nn.block import Block
-from burnish.nn.config import DecoderConfig, DeepNorm
+from burnish.nn.config import AttentionRule, DecoderConfig, DeepNorm, Dropout
 from burnish.nn.initialization import initialize
 from burnish.nn.linear import Embedding, Linear, OutputProjection
 from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
 from burnish.nn.norm import make_norm
 from burnish.nn.rotary import Angles, rotary_angles
+
+Across = Callable[[int], AttendAcross]
+"""Each layer's attention to a context, of a decoder that has cross-attention."""
 
 
 class Decoder(nn.Module):
@@ -44,7 +49,7 @@ class Decoder(nn.Module):
         deepnorm: DeepNorm | None = None,
     ) -> None:
         super().__init__()
-        self.config, self.deepnorm = config, deepnorm or config.deepnorm
+        self.config, self.deepnorm, self.dropout = config, deepnorm or config.deepnorm, Dropout()
         self.embedding = Embedding(config.vocab_size, config.d_model, compute_dtype=compute_dtype)
         self.position_embedding: Embedding | None = None
         if config.positions == "learned":
@@ -81,6 +86,18 @@ class Decoder(nn.Module):
             if isinstance(module, Linear):
                 module.compute_dtype = dtype
 
+    def set_dropout(self, dropout: Dropout) -> None:
+        """Drop so much in training mode from now on: a setting of a training, which no checkpoint has."""
+        self.dropout = dropout
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.dropout = dropout.residual
+
+    def attention_rule(self, layer: int) -> AttentionRule:
+        """The configuration's rule of a layer, in training with the dropout that was set."""
+        rule = self.config.attention_rule(layer)
+        return replace(rule, dropout=self.dropout.attention) if self.training and self.dropout.attention else rule
+
     def freeze_layers(self, n_layers: int) -> None:
         """Keep the embedding and the first `n_layers` blocks as they are; a tied output layer stays with the embedding.
 
@@ -113,17 +130,55 @@ class Decoder(nn.Module):
             if isinstance(module, Linear) and module is not self.position_embedding:
                 module.pack(rows)
 
+    @overload
+    def forward(
+        self, forest: Forest, *, scored: None = None, backend: Backend | None = None, across: Across | None = None
+    ) -> Tensor: ...
+
+    @overload
     def forward(
         self,
         forest: Forest,
         *,
+        scored: Tensor,
+        temperature: float = 1.0,
+        entropies: bool = False,
         backend: Backend | None = None,
-        across: Callable[[int], AttendAcross] | None = None,
-    ) -> Tensor:
-        """Final-normed hidden states of all tokens: `[n_tokens, d_model]` float32.
+        across: Across | None = None,
+    ) -> Scores: ...
 
-        across: as for `hidden`. Raises ValueError where learned positions end before the forest does.
+    def forward(
+        self,
+        forest: Forest,
+        *,
+        scored: Tensor | None = None,
+        temperature: float = 1.0,
+        entropies: bool = False,
+        backend: Backend | None = None,
+        across: Across | None = None,
+    ) -> Tensor | Scores:
+        """Final-normed hidden states of all tokens, `[n_tokens, d_model]` float32; or the scores of some of them.
+
+        scored: `[n]` int64, tokens whose log p(token | its path) at `temperature` is wanted, in nats; with the
+        `entropies` of these distributions where asked for. All that reads parameters is in here, so that whatever wraps
+        the module (sharding, hooks) sees it. across: as for `hidden`.
+
+        Raises ValueError where learned positions end before the forest does, or a root's first token is scored:
+        nothing predicts it.
         """
+        hidden = self._hidden_of(forest, backend, across)
+        if scored is None:
+            return hidden
+        score = log_probabilities_and_entropies if entropies else log_probabilities
+        found = score(
+            *self._predictions(_predicting(hidden, forest, scored)),
+            forest.tokens[scored],
+            softcap=self.config.logits_softcap,
+            temperature=temperature,
+        )
+        return found._replace(hidden=hidden) if isinstance(found, Scores) else Scores(found, None, hidden)
+
+    def _hidden_of(self, forest: Forest, backend: Backend | None, across: Across | None) -> Tensor:
         attention = backend or backend_for(self.device)
         if self.config.positions == "learned" and forest.longest_path > self.config.max_positions:
             raise ValueError(
@@ -132,7 +187,7 @@ class Decoder(nn.Module):
             )
 
         def attend(layer: int) -> Attend:
-            rule = self.config.attention_rule(layer)
+            rule = self.attention_rule(layer)
             return lambda q, k, v: attention(q, k, v, forest, rule)
 
         return self.hidden(forest.tokens, forest.positions, attend, across)
@@ -142,7 +197,7 @@ class Decoder(nn.Module):
         tokens: Tensor,
         positions: Tensor,
         attend: Callable[[int], Attend],
-        across: Callable[[int], AttendAcross] | None = None,
+        across: Across | None = None,
     ) -> Tensor:
         """Hidden states of `tokens` `[n]` at `positions` `[n]`, where `attend(layer)` is that layer's attention.
 
@@ -155,6 +210,8 @@ class Decoder(nn.Module):
             x = x + self.position_embedding.lookup(positions)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
+        if self.training and self.dropout.embedding:
+            x = F.dropout(x, self.dropout.embedding)
         angles = self._angles(positions)
         for layer, block in enumerate(self.blocks):
             x = block(x, angles(layer), attend(layer), None if across is None else across(layer))
@@ -183,28 +240,12 @@ class Decoder(nn.Module):
             logits if self.logits_bias is None else logits + self.logits_bias, self.config.logits_softcap
         )
 
-    def logps(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Tensor:
-        """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`.
-
-        Raises ValueError where a root's first token is scored: nothing predicts it.
-        """
-        return self.logps_of(self(forest, backend=backend), forest, scored)
-
-    def logps_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Tensor:
-        """As `logps`, from the hidden states of the forest's tokens that `forward` returned."""
-        return log_probabilities(
-            *self._predictions(_predicting(hidden, forest, scored)),
-            forest.tokens[scored],
-            softcap=self.config.logits_softcap,
-        )
-
-    def scores_of(self, hidden: Tensor, forest: Forest, scored: Tensor) -> Scores:
-        """As `logps_of`, with the entropies of the distributions."""
-        return log_probabilities_and_entropies(
-            *self._predictions(_predicting(hidden, forest, scored)),
-            forest.tokens[scored],
-            softcap=self.config.logits_softcap,
-        )
+    def logps(
+        self, forest: Forest, scored: Tensor, *, temperature: float = 1.0, backend: Backend | None = None
+    ) -> Tensor:
+        """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`; see `forward`."""
+        scores: Scores = self(forest, scored=scored, temperature=temperature, backend=backend)
+        return scores.logps
 
     def _predictions(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states and the output layer's weight, as it is and cast, whose products are the logits."""

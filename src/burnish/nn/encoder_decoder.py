@@ -17,6 +17,7 @@ from burnish.forest import Forest
 from burnish.nn.attention import AttendAcross, Attention, Backend, cross_attention
 from burnish.nn.config import EncoderDecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.nn.log_probabilities import Scores
 
 
 class EncoderDecoder(nn.Module):
@@ -51,14 +52,26 @@ class EncoderDecoder(nn.Module):
         self.encoder.set_compute_dtype(dtype)
         self.decoder.set_compute_dtype(dtype)
 
-    def forward(self, targets: Forest, sources: Forest, *, backend: Backend | None = None) -> Tensor:
-        """Final-normed hidden states of all tokens of `targets`: `[n_tokens, d_model]` float32.
+    def forward(
+        self,
+        targets: Forest,
+        sources: Forest,
+        *,
+        scored: Tensor | None = None,
+        temperature: float = 1.0,
+        entropies: bool = False,
+        backend: Backend | None = None,
+    ) -> Tensor | Scores:
+        """Final-normed hidden states of all tokens of `targets`, `[n_tokens, d_model]` float32; or scores of some.
 
-        The i-th tree of targets is written from the i-th tree of sources. Raises ValueError where the forests differ in
-        their number of trees, or where learned positions end before one of them does.
+        The i-th tree of targets is written from the i-th tree of sources. scored, temperature, entropies: as for
+        `Decoder.forward`. Raises ValueError where the forests differ in their number of trees, where learned positions
+        end before one of them does, and where a root's first token is scored: it is given.
         """
         across = self.across(self.encoder(sources, backend=backend), targets, sources)
-        return self.decoder(targets, backend=backend, across=across)
+        options = {} if scored is None else {"scored": scored, "temperature": temperature, "entropies": entropies}
+        found: Tensor | Scores = self.decoder(targets, backend=backend, across=across, **options)
+        return found
 
     def keys_and_values(self, encoded: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What each layer's cross-attention reads of the encoder's output `[source tokens, d_model]`.
@@ -73,7 +86,7 @@ class EncoderDecoder(nn.Module):
         stored = self.keys_and_values(encoded)
 
         def across(layer: int) -> AttendAcross:
-            (k, v), rule = stored[layer], self.config.decoder.attention_rule(layer)
+            (k, v), rule = stored[layer], self.decoder.attention_rule(layer)
             return lambda q: cross_attention(q, k, v, targets, sources, rule)
 
         return across
@@ -87,7 +100,8 @@ class EncoderDecoder(nn.Module):
 
         Raises ValueError as `forward`, and where a root's first token is scored: it is given.
         """
-        return self.decoder.logps_of(self(targets, sources, backend=backend), targets, scored)
+        scores: Scores = self(targets, sources, scored=scored, backend=backend)
+        return scores.logps
 
     def pack(self, rows: int) -> None:
         """Prepare the decoder's weights for products of up to `rows` rows, as decoding needs them."""

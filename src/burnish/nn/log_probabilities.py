@@ -21,29 +21,60 @@ CHUNK = 256
 
 
 class Scores(NamedTuple):
-    """Of each scored token: its log-probability, and the entropy of the distribution it was drawn from; nats, `[n]`."""
+    """Of each scored token: its log-probability, and the entropy of the distribution it was drawn from; nats, `[n]`.
+
+    entropies: None where they were not asked for. hidden: what the decoder knew of all tokens, `[n_tokens, d_model]`.
+    """
 
     logps: Tensor
-    entropies: Tensor
+    entropies: Tensor | None = None
+    hidden: Tensor | None = None
 
 
 def log_probabilities(
-    hidden: Tensor, weight: Tensor, cast: Tensor, targets: Tensor, *, softcap: float | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    cast: Tensor,
+    targets: Tensor,
+    *,
+    softcap: float | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
-    """log softmax(hidden · weightᵀ)[targets].
+    """log softmax(hidden · weightᵀ / temperature)[targets].
 
     hidden `[n, d_model]`, weight `[vocab, d_model]` float32, `cast` the same in the compute dtype of the gradients,
-    targets `[n]` int64; returns `[n]` float32. The gradient goes to `hidden` and `weight`. softcap: see `soft_capped`.
+    targets `[n]` int64; returns `[n]` float32. The gradient goes to `hidden` and `weight`. softcap: see `soft_capped`,
+    before the temperature.
     """
-    logps, _ = _LogProbabilities.apply(hidden, weight, cast, targets, softcap, False)
+    logps, _ = _LogProbabilities.apply(
+        _cooled(hidden, softcap, temperature), weight, cast, targets, softcap, temperature, False
+    )
     return logps
 
 
 def log_probabilities_and_entropies(
-    hidden: Tensor, weight: Tensor, cast: Tensor, targets: Tensor, *, softcap: float | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    cast: Tensor,
+    targets: Tensor,
+    *,
+    softcap: float | None = None,
+    temperature: float = 1.0,
 ) -> Scores:
     """As `log_probabilities`, with the entropy `-Σ_v p(v) log p(v)`; both have gradients."""
-    return Scores(*_LogProbabilities.apply(hidden, weight, cast, targets, softcap, True))
+    cooled = _cooled(hidden, softcap, temperature)
+    return Scores(*_LogProbabilities.apply(cooled, weight, cast, targets, softcap, temperature, True))
+
+
+def _cooled(hidden: Tensor, softcap: float | None, temperature: float) -> Tensor:
+    """Without a cap the logits are linear in the hidden states, of which there are fewer to divide."""
+    return hidden if temperature == 1 or softcap is not None else hidden / temperature
+
+
+def _logits(hidden: Tensor, weight: Tensor, cast: Tensor, softcap: float | None, temperature: float) -> Tensor:
+    """The logits of a chunk, new memory; those without a cap have their temperature from `_cooled`."""
+    logits = soft_capped(float32_product(hidden, weight, cast.dtype), softcap)
+    return logits if softcap is None or temperature == 1 else logits.div_(temperature)
 
 
 def soft_capped(logits: Tensor, softcap: float | None) -> Tensor:
@@ -60,6 +91,7 @@ class _LogProbabilities(torch.autograd.Function):
         cast: Tensor,
         targets: Tensor,
         softcap: float | None,
+        temperature: float,
         with_entropies: bool,
     ) -> tuple[Tensor, Tensor]:
         logps = hidden.new_empty(len(hidden), dtype=torch.float32)
@@ -67,14 +99,14 @@ class _LogProbabilities(torch.autograd.Function):
         entropies = torch.empty_like(logps) if with_entropies else logps.new_empty(0)
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = soft_capped(float32_product(hidden[rows], weight, cast.dtype), softcap)
+            logits = _logits(hidden[rows], weight, cast, softcap, temperature)
             lse[rows] = logits.logsumexp(-1)
             logps[rows] = logits.gather(-1, targets[rows, None]).squeeze(-1) - lse[rows]
             if with_entropies:
                 log_p = logits.sub_(lse[rows, None])
                 entropies[rows] = -torch.linalg.vecdot(log_p.exp(), log_p)
         ctx.save_for_backward(hidden, weight, cast, targets, lse, entropies)
-        ctx.softcap = softcap
+        ctx.softcap, ctx.temperature = softcap, temperature
         ctx.set_materialize_grads(False)
         return logps, entropies
 
@@ -88,8 +120,10 @@ class _LogProbabilities(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, len(hidden), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = soft_capped(float32_product(hidden[rows], weight, cast.dtype), ctx.softcap)
-            slope = None if ctx.softcap is None else 1 - (logits / ctx.softcap).square()
+            logits = _logits(hidden[rows], weight, cast, ctx.softcap, ctx.temperature)
+            slope = None
+            if ctx.softcap is not None:
+                slope = (1 - (logits * (ctx.temperature / ctx.softcap)).square()) / ctx.temperature
             # In place where it can be: this is the largest tensor of the step.
             log_p = logits.sub_(lse[rows, None])
             if grad_entropies is None or not len(entropies):
@@ -110,4 +144,4 @@ class _LogProbabilities(torch.autograd.Function):
                     grad_weight.addmm_(scores.t(), hidden[rows])
                 else:
                     grad_weight.add_(scores.t() @ hidden[rows].to(scores.dtype))
-        return grad_hidden, grad_weight, None, None, None, None
+        return grad_hidden, grad_weight, None, None, None, None, None

@@ -151,7 +151,7 @@ class GRPO:
             sums["kl"] = kl.sum()
             if self.beta:
                 losses = losses + self.beta * kl
-        if isinstance(outputs, Scores):
+        if isinstance(outputs, Scores) and outputs.entropies is not None:
             sums["entropy"] = outputs.entropies[batch.entries].sum()
         if self.loss_type == "grpo":
             losses = losses / batch.row_lengths[batch.rows]

@@ -3,7 +3,8 @@
 Notable choices:
 - the terms of a step's loss are sums over its micro-batches divided by the whole step's counts (tokens, pairs), so how
   a step is split changes nothing but memory; the numbers leave the device once a step;
-- dropout is seeded by (seed, step): a resumed run computes the same bits as one that never stopped;
+- dropout is seeded by (seed, step): a resumed run computes the same bits as one that never stopped; it is a setting of
+  the training, not of the model, and is gone with it;
 - an objective is a function of the model's outputs and a batch; the loop knows none by name, and a step's batches may
   be sampled from the model itself when they are asked for.
 """
@@ -21,12 +22,16 @@ from torch import Tensor, nn
 
 from burnish.datasets.batches import Batch
 from burnish.errors import BurnishError
+from burnish.nn.config import Dropout
 from burnish.nn.decoder import Decoder
 from burnish.objectives.objective import Largest, Metric, Objective, Outputs, batch_metrics, loss_of, step_counts
 from burnish.objectives.objective import step_metrics as in_one_step
 from burnish.training.config import TrainingConfig
 from burnish.training.events import EventLog
+from burnish.training.heldout import Evaluate, HeldOut
 from burnish.training.interrupt import Interrupted, deferred_interrupt
+from burnish.training.loss_scale import LossScale
+from burnish.training.names import SNAPSHOTS_FOLDER
 from burnish.training.schedule import learning_rate
 from burnish.training.state import load_state, save_state
 
@@ -79,6 +84,8 @@ def train(
     identity: str,
     outputs: Callable[[Batch], Outputs] | None = None,
     step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
+    evaluate: Evaluate | None = None,
+    snapshot: Callable[[Path], None] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_notice: Callable[[str], None] = lambda _: None,
     on_stop: Callable[[], None] = lambda: None,
@@ -87,6 +94,8 @@ def train(
 
     outputs: what the objective reads of a batch; `token_logps` of the model, a decoder, where left out.
     step_metrics: what is logged with a step beside the objective's metrics, such as the rewards of its samples.
+    evaluate: the held-out metrics of the model as it is, for `eval_steps`. snapshot: writes the model as it is into a
+    folder, for `snapshot_steps`.
     on_stop: called from the handler of the first signal that asks to stop; the step under way is finished and saved.
     on_notice: told what a reader of the result has to know, such as events that an interrupted run has lost.
     folder receives `events.jsonl` and the resumable state; a state with the same `identity` is gone on from.
@@ -102,8 +111,13 @@ def train(
     optimizer = _adamw(model, config)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
-    done = load_state(folder, model=model, optimizer=optimizer, identity=identity)
+    done, facts = load_state(folder, model=model, optimizer=optimizer, identity=identity)
+    heldout = HeldOut(model, evaluate, config, folder=folder, identity=identity, facts=facts)
+    scale = LossScale(model, facts)
+    if config.snapshot_steps is not None and snapshot is None:
+        raise BurnishError("training.snapshot_steps: nothing here can write a model of its own; remove it")
     metrics: dict[str, float] = {}
+    finished = done
     saved_at = time.monotonic()
     if done and isinstance(steps, Resumable):
         steps.resume(done)
@@ -112,27 +126,31 @@ def train(
         EventLog(folder, first_step=done, on_notice=on_notice) as log,
         saved.named_when_stopped(),
         deferred_interrupt(on_stop) as stop,
+        dropout(model, config),
     ):
         for step in range(done, n_steps):
             started = time.perf_counter()
             torch.manual_seed(_step_seed(seed, step))
             batches = [batch.to(device) for batch in steps[step]]
             model.train()  # sampling the step's batches may have left it in evaluation mode
-            measured = _accumulate(outputs, objective, batches)
+            measured = _accumulate(outputs, objective, batches, scale.value)
             rate = learning_rate(step, n_steps, config)
             for group in optimizer.param_groups:
                 group["lr"] = rate
+            scale.unscale([parameter.grad for parameter in parameters if parameter.grad is not None])
             grad_norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             metrics = in_one_step([*measured, {"grad_norm": Largest(grad_norm)}])
             norm = metrics.pop("grad_norm")
-            if not np.isfinite(metrics["loss"]) or not np.isfinite(norm):
+            if not np.isfinite(metrics["loss"]) or (not np.isfinite(norm) and scale.hopeless):
                 raise BurnishError(
                     f"step {step + 1} of {n_steps}: the loss is {metrics['loss']} and the gradient norm {norm}; "
                     f"lower the learning rate ({config.learning_rate:g})"
                 )
-            optimizer.step()
-            # Fused optimizers change parameters without counting it; kept casts and packed weights go by the count.
-            torch.autograd.graph.increment_version(parameters)
+            if np.isfinite(norm):
+                optimizer.step()
+                # Fused optimizers change parameters without counting it; kept casts and packed weights go by the count.
+                torch.autograd.graph.increment_version(parameters)
+            scale.after(finite=bool(np.isfinite(norm)))
             optimizer.zero_grad(set_to_none=True)
             seconds = time.perf_counter() - started
             tokens = sum(batch.forest.n_tokens for batch in batches)
@@ -143,18 +161,49 @@ def train(
                 "tokens": tokens,
                 "tokens_per_second": tokens / seconds,
             }
+            if scale.on:
+                metrics["loss_scale"] = scale.value
+            finished = step + 1
+            metrics |= heldout.measure(finished, last=finished == n_steps)
+            if snapshot is not None and config.snapshot_steps and finished % config.snapshot_steps == 0:
+                snapshot(folder / SNAPSHOTS_FOLDER / str(finished))
             log.write(step=step, **metrics)
-            saved.step = step + 1
-            on_progress(Progress(step + 1, n_steps, metrics))
-            last = step + 1 == n_steps
+            saved.step = finished
+            on_progress(Progress(finished, n_steps, metrics))
+            last = finished == n_steps or heldout.out_of_patience
             if not last and (stop or time.monotonic() - saved_at >= config.checkpoint_seconds):
                 log.sync()
-                save_state(folder, model=model, optimizer=optimizer, step=step + 1, identity=identity)
+                save_state(
+                    folder,
+                    model=model,
+                    optimizer=optimizer,
+                    step=finished,
+                    identity=identity,
+                    facts=heldout.facts | scale.facts,
+                )
                 saved.state, saved_at = step + 1, time.monotonic()
             if stop and not last:
                 raise Interrupted(f"stopped after step {step + 1} of {n_steps}, which is saved")
+            if last:
+                break
+    best, said = heldout.end(finished, n_steps)
+    for sentence in said:
+        on_notice(sentence)
     model.eval()
-    return TrainingReport(n_steps, metrics)
+    return TrainingReport(finished, metrics | best)
+
+
+@contextmanager
+def dropout(model: nn.Module, config: TrainingConfig) -> Iterator[None]:
+    """Within the block the model's decoders drop what the settings say, in training mode."""
+    decoders = [module for module in model.modules() if isinstance(module, Decoder)]
+    try:
+        for decoder in decoders:
+            decoder.set_dropout(Dropout(config.attention_dropout, config.residual_dropout, config.embedding_dropout))
+        yield
+    finally:
+        for decoder in decoders:
+            decoder.set_dropout(Dropout())
 
 
 @dataclass
@@ -180,14 +229,15 @@ class Saved:
 
 
 def _accumulate(
-    outputs: Callable[[Batch], Outputs], objective: Objective[Outputs], batches: Sequence[Batch]
+    outputs: Callable[[Batch], Outputs], objective: Objective[Outputs], batches: Sequence[Batch], scale: float
 ) -> list[dict[str, Metric]]:
-    """Add the gradient of a step's batches to the parameters; returns the metrics of each."""
+    """Add the gradient of a step's batches, times `scale`, to the parameters; returns the metrics of each."""
     counts = step_counts(objective, batches)
     metrics = []
     for batch in batches:
         measured = objective(outputs(batch), batch)
-        loss_of(measured[0], counts).backward()
+        loss = loss_of(measured[0], counts)
+        (loss if scale == 1 else loss * scale).backward()
         metrics.append(batch_metrics(objective, measured, batch))
     return metrics
 

@@ -2,10 +2,11 @@
 
 A backend is a function `(q, k, v, forest, rule) -> out` with
 
-    q    `[tokens, n_heads, head_dim]` float32, rotated
-    k, v `[tokens, n_kv_heads, head_dim]` float32, k rotated
-    out  `[tokens, n_heads, head_dim]` float32
+    q    `[tokens, n_heads, head_dim]`, rotated
+    k, v `[tokens, n_kv_heads, head_dim]`, k rotated
+    out  `[tokens, n_heads, head_dim]`
 
+all in the compute dtype, scores and their softmax in float32,
 where query head h reads K/V head `h // (n_heads / n_kv_heads)`, and the rule (`burnish.nn.config.AttentionRule`) says
 how scores are scaled and which keys are seen. `reference` is the definition; the others equal it in value and
 gradient. None holds K or V once for each query head.

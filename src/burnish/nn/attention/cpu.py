@@ -8,7 +8,8 @@ arXiv:2205.14135, appendix B.2).
 
 The pre-order of the forest makes every part a view: all descendants of a segment, whatever their depth, attend
 to it in one call, and neighbouring segments of equal length form a batch. The kernel reads grouped K/V heads where they
-are. Soft-capped scores, and windows that a path is longer than, go another way (`burnish.nn.attention.paths`).
+are, in float32 whatever the compute dtype, since it is slower in bfloat16. Soft-capped scores, windows that a path is
+longer than, and dropout, which the kernel does not know, go another way (`burnish.nn.attention.paths`).
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def _plan(forest: Forest) -> _Plan:
 def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule | None = None) -> Tensor:
     """The contract of `burnish.nn.attention`, exact in value and gradient."""
     rule = rule or AttentionRule()
-    if rule.softcap is not None or (rule.window is not None and rule.window < forest.longest_path):
+    if rule.softcap is not None or rule.dropout or (rule.window is not None and rule.window < forest.longest_path):
         return paths.attention(q, k, v, forest, rule)
     return _ForestAttention.apply(q, k, v, _plan(forest), rule.causal, rule.scale)
 
@@ -79,7 +80,7 @@ def cross_attention(
     """The contract of `burnish.nn.attention.cross_attention`, exact in value and gradient."""
     rule = rule or AttentionRule()
     trees = tuple(zip(*(_trees(forest) for forest in (queries, context)), strict=True))
-    if rule.softcap is not None:
+    if rule.softcap is not None or rule.dropout:
         return paths.cross_attention(q, k, v, trees, rule)
     return _ForestAttention.apply(q, k, v, _Plan((), trees), False, rule.scale)
 
@@ -107,6 +108,7 @@ def _heads_first(x: Tensor) -> Tensor:
 class _ForestAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, plan: _Plan, causal: bool, scale: float | None) -> Tensor:
+        given, (q, k, v) = (q, k, v), (x.float() for x in (q, k, v))
         out = q.new_empty(q.shape) if plan.own else q.new_zeros(q.shape)
         lse = q.new_empty(q.shape[:2]) if plan.own else q.new_full(q.shape[:2], -torch.inf)
         for run in plan.own:
@@ -118,14 +120,16 @@ class _ForestAttention(torch.autograd.Function):
             part = [_heads_first(x[None]) for x in (q[queries], k[keys], v[keys])]
             part_out, part_lse = _flash(*part, scale=scale)
             merge(out[queries], lse[queries], _heads_first(part_out)[0], _heads_first(part_lse)[0])
-        ctx.save_for_backward(q, k, v, out, lse)
+        # What was given is half as large as its float32 copies, which are made again for the backward pass.
+        ctx.save_for_backward(*given, out, lse)
         ctx.plan, ctx.causal, ctx.scale = plan, causal, scale
-        return out
+        return out.to(given[0].dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, lse = ctx.saved_tensors
+        *given, out, lse = ctx.saved_tensors
+        grad, q, k, v = (x.float() for x in (grad, *given))
         empty = torch.empty if ctx.plan.own else torch.zeros
         grads = tuple(empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
         for run in ctx.plan.own:
@@ -137,4 +141,4 @@ class _ForestAttention(torch.autograd.Function):
             pieces = _flash_backward(*(_heads_first(x[None]) for x in slices), 0.0, False, scale=ctx.scale)
             for whole, piece, at in zip(grads, pieces, (queries, keys, keys), strict=True):
                 whole[at].add_(_heads_first(piece)[0])
-        return *grads, None, None, None
+        return *(of.to(x.dtype) for of, x in zip(grads, given, strict=True)), None, None, None

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from burnish.forest import Forest
+from burnish.nn.attention import paths
 from burnish.nn.attention.reference import segment_of, visible_until
 from burnish.nn.config import AttentionRule
 
@@ -41,8 +42,13 @@ def block_mask(forest: Forest, rule: AttentionRule) -> BlockMask:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule | None = None) -> Tensor:
-    """The contract of `burnish.nn.attention`; compiled on CUDA, the same arithmetic uncompiled elsewhere."""
+    """The contract of `burnish.nn.attention`; compiled on CUDA, the same arithmetic uncompiled elsewhere.
+
+    FlexAttention has no dropout: a rule with some goes segment by segment (`burnish.nn.attention.paths`).
+    """
     rule = rule or AttentionRule()
+    if rule.dropout:
+        return paths.attention(q, k, v, forest, rule)
     run = _compiled() if q.device.type == "cuda" else flex_attention
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
     options: dict[str, Any] = {"block_mask": block_mask(forest, rule), "scale": rule.scale, "enable_gqa": True}

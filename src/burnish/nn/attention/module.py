@@ -59,41 +59,41 @@ class Attention(nn.Module):
         q, k, v = self._normed("q", q), self._normed("k", k), self._heads(v)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
-        return self.o(attend(q, k, v).flatten(-2))
+        return self.o(attend(q.to(v.dtype), k.to(v.dtype), v).flatten(-2))
 
     def across(self, x: Tensor, attend: AttendAcross) -> Tensor:
         """Cross-attention: `x` `[tokens, d_model]` -> the same; `attend` has the context's `keys_and_values`."""
-        q = self._normed("q", self.qkv.rows(0, self.n_heads * self.head_dim, x))
-        return self.o(attend(q).flatten(-2))
+        q = self.qkv.rows(0, self.n_heads * self.head_dim, x)
+        return self.o(attend(self._normed("q", q).to(q.dtype)).flatten(-2))
 
     def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """What tokens of another sequence see of `context` `[n, d_model]`: two `[n, n_kv_heads, head_dim]` float32."""
+        """What tokens of another sequence see of `context` `[n, d_model]`: two `[n, n_kv_heads, head_dim]`."""
         k, v = self.qkv.rows(self.n_heads * self.head_dim, self.qkv.out_features, context).chunk(2, dim=-1)
-        return self._normed("k", k), self._heads(v)
+        return self._normed("k", k).to(v.dtype), self._heads(v)
 
     def _normed(self, name: str, x: Tensor) -> Tensor:
         """Queries or keys, heads apart, float32, normalized."""
         if self.qk_norm is None:
-            return self._heads(x)
+            return self._heads(x.float())
         norm = getattr(self, f"{name}_norm")
-        return self._heads(norm(x)) if self.qk_norm == "projection" else norm(self._heads(x))
+        return self._heads(norm(x).float()) if self.qk_norm == "projection" else norm(self._heads(x).float())
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).float()
+        return x.unflatten(-1, (-1, self.head_dim))
 
 
 def _split_and_rotate(
     qkv: Tensor, cos: Tensor, sin: Tensor, n_heads: int, n_kv_heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`[tokens, q k v]` to rotated q and k, and v, as float32 heads in new memory; no gradient."""
+    """`[tokens, q k v]` to q and k, rotated in float32, and v, as heads in new memory; no gradient."""
     turning = n_heads + n_kv_heads
     heads = qkv.view(len(qkv), turning + n_kv_heads, -1)
-    qk = rotated(heads[:, :turning].float(), cos, sin)
-    return qk[:, :n_heads], qk[:, n_heads:], heads[:, turning:].to(torch.float32, copy=True)
+    qk = rotated(heads[:, :turning].float(), cos, sin).to(qkv.dtype)
+    return qk[:, :n_heads], qk[:, n_heads:], heads[:, turning:].clone()
 
 
 class _SplitAndRotate(torch.autograd.Function):
-    """`[tokens, q k v]` to rotated q and k, and v, as float32 heads: one pass forward, one back."""
+    """`[tokens, q k v]` to rotated q and k, and v, as heads of the same dtype: one pass forward, one back."""
 
     @staticmethod
     def forward(
@@ -107,5 +107,5 @@ class _SplitAndRotate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_q: Tensor, grad_k: Tensor, grad_v: Tensor) -> tuple[Tensor, None, None, None, None]:
         cos, sin = ctx.saved_tensors
-        parts = rotated(grad_q, cos, -sin), rotated(grad_k, cos, -sin), grad_v
+        parts = rotated(grad_q.float(), cos, -sin), rotated(grad_k.float(), cos, -sin), grad_v.float()
         return torch.cat(parts, dim=1).flatten(1).to(ctx.dtype), None, None, None, None

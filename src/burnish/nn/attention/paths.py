@@ -1,7 +1,8 @@
 """Attention over a forest, one segment after the other along its path: for rules that no fused kernel computes.
 
-Soft-capped scores and windows shorter than a path take this way on a CPU. Queries go in chunks, each with just the
-keys that its window reaches; the scores of a chunk are computed again for the backward pass, not kept.
+Soft-capped scores and windows shorter than a path take this way on a CPU, dropout on every device. Queries go in
+chunks, each with just the keys that its window reaches; the scores of a chunk are computed again for the backward pass,
+not kept, with the same random numbers.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
 """Attention over a forest by a dense mask and plain operations: the definition. Quadratic in the whole forest."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from burnish.forest import Forest
@@ -53,13 +54,17 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: Attent
     """
     rule = rule or AttentionRule()
     n_kv_heads = k.shape[1]
+    dtype = q.dtype
+    q, k, v = q.float(), k.float(), v.float()
     grouped = q.unflatten(1, (n_kv_heads, -1))
     scale = q.shape[-1] ** -0.5 if rule.scale is None else rule.scale
     scores = torch.einsum("qkgd,skd->kgqs", grouped, k) * scale
     if rule.softcap is not None:
         scores = rule.softcap * torch.tanh(scores / rule.softcap)
     probabilities = scores.masked_fill(~seen, -torch.inf).softmax(-1)
-    return torch.einsum("kgqs,skd->qkgd", probabilities, v).flatten(1, 2)
+    if rule.dropout:
+        probabilities = F.dropout(probabilities, rule.dropout)
+    return torch.einsum("kgqs,skd->qkgd", probabilities, v).flatten(1, 2).to(dtype)
 
 
 def _by_token(forest: Forest, values: "range | tuple[int, ...]") -> Tensor:

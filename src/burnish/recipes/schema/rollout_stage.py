@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from burnish.errors import DataError, RecipeError
-from burnish.nn.config import DecoderConfig
+from burnish.errors import DataError
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts
 from burnish.recipes.schema.prompted import Prompted
@@ -63,14 +62,6 @@ class RolloutStage(Prompted, TrainingStage):
         check_rewards(context, self.rewards, tasks)
         self.n_rollouts(len(tasks), self.prompts_per_rollout)
         probe_prompts(context, tasks, str(self.model))
-
-    def check_model(self, model: DecoderConfig) -> None:
-        super().check_model(model)
-        if model.logits_softcap is not None and self.temperature != 1:
-            raise RecipeError(
-                f"{self.name or self.type_name()}.temperature: got {self.temperature:g}; the model caps its logits, "
-                "and its log-probabilities are computed at temperature 1 only: expected 1"
-            )
 
     @abstractmethod
     def rollout_config(self) -> "RolloutConfig":

@@ -206,7 +206,7 @@ class GrpoStage(RolloutStage):
         changes = self.steps_per_generation * self.num_iterations > 1 or self.kl_in == "reward"
 
         def logps(policy: "Decoder", batch: "Batch") -> "Tensor":
-            return policy.logps_of(self._hidden(policy, batch), batch.forest, batch.scored)
+            return policy.logps(batch.forest, batch.scored, temperature=self.temperature)
 
         def columns(batch: "Batch") -> "Mapping[str, Tensor]":
             found = {"old_logps": logps(decoder, batch)} if changes else {}
@@ -218,11 +218,7 @@ class GrpoStage(RolloutStage):
         return columns
 
     def _outputs(self, decoder: "Decoder") -> "Callable[[Batch], Tensor | Scores]":
-        """Log-probabilities of a batch's scored tokens, with entropies where they are logged."""
-        score = decoder.scores_of if self.log_entropy else decoder.logps_of
-        return lambda batch: score(self._hidden(decoder, batch), batch.forest, batch.scored)
-
-    def _hidden(self, decoder: "Decoder", batch: "Batch") -> "Tensor":
-        """Hidden states that the output layer turns into the logits of the policy at `temperature`."""
-        hidden = decoder(batch.forest)
-        return hidden if self.temperature == 1 else hidden / self.temperature
+        """Log-probabilities of a batch's scored tokens at `temperature`, with entropies where they are logged."""
+        return lambda batch: decoder(
+            batch.forest, scored=batch.scored, temperature=self.temperature, entropies=self.log_entropy
+        )
