@@ -78,6 +78,8 @@ def _kind(field: dict[str, Any]) -> str:
     """What may stand there, in words: a number, one of some texts, a list of something, another table of this page."""
     if "$ref" in field:
         name = field["$ref"].rpartition("/")[2]
+        if name == "JsonValue":
+            return "anything"
         return f"[{_title(name).lower()}](#{_title(name).lower().replace(' ', '-')})"
     if "const" in field:
         return f"`{field['const']}`"
@@ -87,7 +89,7 @@ def _kind(field: dict[str, Any]) -> str:
         if several in field:
             # Long lists of kinds are named; a short one is spelled out.
             kinds = field.get("discriminator", {}).get("mapping", ())
-            for member, name in (("sft", "stages"), ("numbers", "rewards")):
+            for member, name in (("sft", "stages"), ("numbers", "[judges](judges.md)")):
                 if member in kinds:
                     return name
             return " or ".join(dict.fromkeys(_kind(option) for option in field[several]))

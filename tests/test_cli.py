@@ -168,7 +168,7 @@ def test_chat_by_votes(finished: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "expected one above 0" in err
     status, _, err = call(capsys, "chat", folder / "04-sft" / "model", "--ask", "?", "--votes", "4")
     assert status == 1
-    assert "no `chat.verifier`" in err
+    assert "has none in `chat.judges`" in err
 
 
 def test_chat_with_a_bare_model(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,6 @@ ALGORITHMS = ("torch", "burnish.nn", "burnish.objectives", "burnish.training.loo
 STILL_TO_MOVE = {
     "recipes/schema/rollout_stage.py",
     "recipes/schema/training_stage.py",
-    "recipes/stages/compare.py",
     "recipes/stages/grpo.py",
     "recipes/stages/ppo.py",
 }

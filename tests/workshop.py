@@ -63,7 +63,7 @@ RECIPE = (
 chat:
   system: "@prepare/system.txt"
   max_new_tokens: 8
-  verifier: &verifier {type: sql, database: "@prepare/numbers.duckdb"}
+  judges: &judges [{type: sql, database: "@prepare/numbers.duckdb"}]
 stages:
   - type: prepare
     script: prepare.py
@@ -82,7 +82,7 @@ stages:
     training: {<<: *training, batch_size: 8, epochs: 10}
   - type: sample
     tasks: "@prepare/train.jsonl"
-    verifier: *verifier
+    judges: *judges
     samples: 6
     max_new_tokens: 16
   - type: dpo
@@ -91,7 +91,7 @@ stages:
   - type: evaluate
     tasks: "@prepare/test.jsonl"
     models: {base: base, sft: "@sft", final: "@dpo"}
-    verifier: *verifier
+    judges: *judges
     metric: execution_accuracy
     groups: split
     report: {final_unseen_intents: {model: final, group: unseen}}

@@ -70,11 +70,14 @@ class ReadingStage(StrEnum):
     evaluate = "evaluate"
 
 
-class TaskVerifier(StrEnum):
+class TaskJudge(StrEnum):
     """What can judge the answers to tasks by the rows alone."""
 
     sql = "sql"
     numbers = "numbers"
+    exact = "exact"
+    contains = "contains"
+    choice = "choice"
 
 
 class StoredDtype(StrEnum):
@@ -491,8 +494,8 @@ def data_check(
         list[str] | None,
         typer.Option(metavar="KEY=COLUMN", help="A column's name, as in the stage's columns; may be repeated."),
     ] = None,
-    verifier: Annotated[
-        TaskVerifier | None, typer.Option(help="What will judge the answers to tasks.", show_default=False)
+    judge: Annotated[
+        TaskJudge | None, typer.Option(help="What will judge the answers to tasks.", show_default=False)
     ] = None,
 ) -> None:
     """Validate data files: the format is recognised, and every bad row named with its line and the reason.
@@ -502,15 +505,15 @@ def data_check(
     from burnish.console.data_check import describe, describe_for
 
     renamed = dict(column.partition("=")[::2] for column in columns or ())
-    if not all(renamed.values()) or (stage is None and (renamed or verifier)):
-        raise BurnishError("--columns is KEY=COLUMN, such as prompt=question, and like --verifier needs --for STAGE")
+    if not all(renamed.values()) or (stage is None and (renamed or judge)):
+        raise BurnishError("--columns is KEY=COLUMN, such as prompt=question, and like --judge needs --for STAGE")
     failures = []
     for file in files:
         try:
             if stage is None:
                 _say(f"{file}: {describe(file)}")
             else:
-                _say(f"{file}: {describe_for(file, stage.value, columns=renamed, verifier=verifier)}")
+                _say(f"{file}: {describe_for(file, stage.value, columns=renamed, judge=judge)}")
         except BurnishError as error:
             failures.append(str(error))
     if failures:

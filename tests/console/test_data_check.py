@@ -124,19 +124,19 @@ SERVES: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
         "evaluate",
         {},
         [{"prompt": "a", "sql": "select 1"}],
-        "1 task for evaluate, each with what the verifier 'sql' reads",
+        "1 task for evaluate, each with what the judge 'sql' reads",
     ),
     "numbers": (
         "grpo",
-        {"verifier": "numbers"},
+        {"judge": "numbers"},
         [{"prompt": "a", "answer": "so it is\n#### 4"}],
-        "1 task for grpo, each with what the verifier 'numbers' reads",
+        "1 task for grpo, each with what the judge 'numbers' reads",
     ),
-    "no verifier named": (
+    "no judge named": (
         "grpo",
         {},
         [{"prompt": "a", "answer": "4"}],
-        "1 task for grpo; of what a verifier could read there is: answer",
+        "1 task for grpo; of what a judge could read there is: answer",
     ),
     "documents": ("cpt", {}, [{"text": "abc"}], "1 document, 3 characters"),
 }
@@ -186,7 +186,7 @@ LACKS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
         [{"prompt": "a", "query": "select 1"}],
         "{file}:1: no \"sql\", the query whose result is expected; is it 'query'? Then rename that column to sql",
     ),
-    "no number": ("grpo", {"verifier": "numbers"}, [{"prompt": "a"}], "{file}:1: "),
+    "no number": ("grpo", {"judge": "numbers"}, [{"prompt": "a"}], "{file}:1: "),
     "documents": ("sft", {}, [{"text": "a"}], "the row is a document"),
     "conversations as documents": ("cpt", {}, [CHAT], '{file}:1: "text" is missing'),
 }

@@ -33,13 +33,13 @@ stages:
     lora: {rank: 4}
   - type: sample
     tasks: train.jsonl
-    verifier: {type: sql, database: flights.duckdb}
+    judges: [{type: sql, database: flights.duckdb}]
   - type: dpo
     pairs: "@sample"
     beta: 0.1
   - type: evaluate
     tasks: train.jsonl
-    verifier: {type: sql, database: flights.duckdb}
+    judges: [{type: sql, database: flights.duckdb}]
     models: {base: base, final: "@dpo"}
     groups: split
     report:
@@ -191,12 +191,12 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "bad memory limit": (
         "{type: sql, database: flights.duckdb}",
         "{type: sql, database: flights.duckdb, memory_limit: lots}",
-        ["recipe.yaml:21: stages[4].verifier.memory_limit: got 'lots'", "512MB"],
+        ["recipe.yaml:21: stages[4].judges[0].memory_limit: got 'lots'", "512MB"],
     ),
-    "unknown verifier": (
+    "unknown judge": (
         "{type: sql, database: flights.duckdb}",
         "{type: sqlite, database: flights.duckdb}",
-        ["recipe.yaml:21: stages[4].verifier.type: got 'sqlite'; expected one of: sql"],
+        ["recipe.yaml:21: stages[4].judges[0].type: got 'sqlite'", "did you mean 'sql'"],
     ),
     "no stages": (
         GOOD[GOOD.index("stages:") :],

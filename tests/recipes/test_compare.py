@@ -163,7 +163,7 @@ def test_a_stopped_stage_goes_on_to_the_same(recipe: Path, monkeypatch: pytest.M
         ("compare.baseline=sftt", r"compare.*baseline.*got 'sftt'.*did you mean 'sft'"),
         ("compare.max_new_tokens=64", r"max_new_tokens.*got 64; leaves no room for a prompt"),
         ("compare.models={reward_model: base}", "what the results call the reward model"),
-        ("compare.rewards=[{type: format}, {type: format}]", "there is a 'format' already"),
+        ("compare.rewards=[{type: format}, {type: format}]", "there is a reward 'format' already"),
         ("compare.rewards=[{type: numbers}]", r"pairs\.jsonl:1: .*answer"),
         ("compare.reward_model=@sft", r"stage 'sft' \(sft\) makes no reward_model"),
         ("compare.reward_model=nowhere", "got 'nowhere'; no such file"),

@@ -14,14 +14,14 @@ from burnish.recipes.schema.gold import FILE as GOLD_FILE
 from burnish.rewards.sql import SqlVerifier
 from workshop import SAME_BITS, make_workshop
 
-VERIFIER = "{type: sql, database: numbers.duckdb}"
+JUDGES = "[{type: sql, database: numbers.duckdb}]"
 STAGES = {
     "sft": "{type: sft, data: train.jsonl}",
     "dpo": "{type: dpo, pairs: pairs.jsonl}",
     "kto": "{type: kto, data: labelled.jsonl}",
     "reward_model": "{type: reward_model, pairs: pairs.jsonl}",
-    "sample": f"{{type: sample, tasks: tasks.jsonl, verifier: {VERIFIER}}}",
-    "evaluate": f"{{type: evaluate, tasks: tasks.jsonl, models: {{a: base}}, verifier: {VERIFIER}}}",
+    "sample": f"{{type: sample, tasks: tasks.jsonl, judges: {JUDGES}}}",
+    "evaluate": f"{{type: evaluate, tasks: tasks.jsonl, models: {{a: base}}, judges: {JUDGES}}}",
     "grpo": "{type: grpo, tasks: tasks.jsonl, rollouts: 1, rewards: [{type: sql, database: numbers.duckdb}]}",
     "python": "{type: grpo, tasks: tasks.jsonl, rollouts: 1, rewards: [{type: python, file: reward.py}]}",
     "compare": "{type: compare, prompts: tasks.jsonl, models: {a: base}, reference: base}",

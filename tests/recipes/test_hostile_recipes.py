@@ -154,8 +154,9 @@ scalars = (
 )
 KEYS = [
     "name", "seed", "model", "stages", "type", "data", "script", "watch", "arguments", "packages", "documents",
-    "general", "training", "epochs", "betas", "lora", "rank", "targets", "columns", "tasks", "verifier", "database",
-    "judge", "address", "models", "report", "groups", "gguf", "rewards", "chat", "system", "threads", "pairs", "<<",
+    "general", "training", "epochs", "betas", "lora", "rank", "targets", "columns", "tasks", "judges", "database",
+    "judge", "where", "address", "models", "report", "groups", "gguf", "rewards", "chat", "system", "threads", "pairs",
+    "<<",
 ]  # fmt: skip
 keys = st.sampled_from(KEYS) | st.text(max_size=5)
 values = st.recursive(

@@ -11,11 +11,12 @@ import burnish
 from burnish.checkpoints import save_reward_model
 from burnish.console.display import Display
 from burnish.errors import BurnishError
-from burnish.methods.answering import Sampled
+from burnish.generation.answer import Answer
+from burnish.methods.preferences import score_pairs
 from burnish.nn.scalar import ScalarModel
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
-from burnish.recipes.stages.sample import SampleStage
+from burnish.rewards.judgement import JudgedAnswer, Judgement
 from chat_server import ChatServer, chat_server
 from workshop import SAME_BITS, make_workshop
 
@@ -26,7 +27,7 @@ RECIPE = (
   - &sample
     type: sample
     tasks: tasks.jsonl
-    judge: {type: reward_model, model: reward}
+    judges: [{type: reward_model, model: reward}]
     samples: 4
     max_new_tokens: 24
   - &dpo
@@ -114,7 +115,7 @@ def test_rounds_of_sampling_and_training_follow_from_each_other(recipe: Path) ->
 
 def only_sampling(recipe: Path, judge: str) -> None:
     """Leave the first stage alone, with another judge."""
-    head = RECIPE.split("  - &dpo")[0].replace("{type: reward_model, model: reward}", judge)
+    head = RECIPE.split("  - &dpo")[0].replace("[{type: reward_model, model: reward}]", f"[{judge}]" if judge else "[]")
     recipe.write_text(head)
 
 
@@ -157,14 +158,11 @@ def test_the_best_meets_the_worst() -> None:
     from burnish.datasets.rows import Task
 
     task = Task([{"role": "user", "content": "?"}], {"prompt": "?"})
-    answers = [Sampled(text, [1], -1.0, True) for text in "abcde"]
+    answers = [Answer(task.prompt, text, tokens=[1], logp=-1.0) for text in "abcde"]
 
     def pairs(limit: int, *scores: float) -> list[tuple[str, str]]:
-        stage = SampleStage.model_validate(
-            {"type": "sample", "tasks": "t", "max_pairs_per_prompt": limit}
-            | {"judge": {"type": "reward_model", "model": "r"}}
-        )
-        found = stage.scored_pairs(task, answers[: len(scores)], scores)
+        judged = [JudgedAnswer(*pair, {}) for pair in zip(answers, map(Judgement, scores), strict=False)]
+        found = score_pairs(task, judged, limit)
         return [(pair["chosen"], pair["rejected"]) for pair in found]
 
     assert pairs(1, 0.3, 0.9, 0.1, 0.5, 0.7) == [("b", "c")]
@@ -183,11 +181,10 @@ def test_the_best_meets_the_worst() -> None:
         ("{type: chat, address: 'http://localhost/v1'}", "model"),
         ("{type: chatt, model: m}", "did you mean 'chat'"),
         ("{type: reward_model, model: nowhere}", "got 'nowhere'; no such file"),
-        ("null", "neither `verifier` nor `judge`"),
-        (
-            "{type: reward_model, model: reward}\n    verifier: {type: sql, database: tasks.jsonl}",
-            "both `verifier` and",
-        ),
+        ("", "judges.*expected at least 1"),
+        ("{type: format}, {type: format}", "there is a judge 'format' already"),
+        ("{type: numbers}", r"tasks\.jsonl:1: .*answer"),
+        ("{type: format, where: {kind: sum}}", r"tasks\.jsonl:1: no judge for this row \(kind: null\)"),
         (
             "{type: chat, address: 'http://localhost/v1', model: m, api_key_env: BURNISH_NO_SUCH_KEY}",
             "environment variable BURNISH_NO_SUCH_KEY is not set",

@@ -44,14 +44,14 @@ stages:
   - type: sample
     tasks: "@prepare/bare.jsonl"
     columns: {prompt: question}
-    verifier: {type: sql, database: "@prepare/numbers.duckdb"}
+    judges: [{type: sql, database: "@prepare/numbers.duckdb"}]
     samples: 2
     max_new_tokens: 4
   - type: evaluate
     tasks: "@prepare/bare.jsonl"
     columns: {prompt: question}
     models: {sft: "@sft"}
-    verifier: {type: sql, database: "@prepare/numbers.duckdb"}
+    judges: [{type: sql, database: "@prepare/numbers.duckdb"}]
     max_new_tokens: 4
 """
 

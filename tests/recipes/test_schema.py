@@ -31,7 +31,7 @@ MODELS = sorted(set(all_models(Recipe)), key=lambda model: model.__name__)
 
 
 def test_the_walk_finds_the_stages() -> None:
-    assert {"Recipe", "SftStage", "TrainingConfig", "VerifierConfig", "ReportedScore"} <= {m.__name__ for m in MODELS}
+    assert {"Recipe", "SftStage", "TrainingConfig", "SqlJudge", "ReportedScore"} <= {m.__name__ for m in MODELS}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -67,14 +67,14 @@ def test_references_are_found_wherever_they_stand() -> None:
         {
             "type": "evaluate",
             "tasks": "t.jsonl",
-            "verifier": {"type": "sql", "database": "@prepare/x.duckdb"},
+            "judges": [{"type": "sql", "database": "@prepare/x.duckdb"}],
             "models": {"base": "base", "final": "@dpo"},
         }
     )
     found = [(found.path, found.written, found.marker.kind) for found in references(stage)]
     assert found == [
         (("tasks",), "t.jsonl", "file"),
-        (("verifier", "database"), "@prepare/x.duckdb", "file"),
+        (("judges", 0, "database"), "@prepare/x.duckdb", "file"),
         (("models", "base"), "base", "model"),
         (("models", "final"), "@dpo", "model"),
     ]

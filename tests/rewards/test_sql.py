@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from burnish.errors import BurnishError, DataError
 from burnish.generation.answer import Answer
-from burnish.recipes.schema.verifiers import VerifierConfig
+from burnish.recipes.schema.judges import SqlJudge
 from burnish.rewards import sql_sandbox, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
 from burnish.rewards.sql_results import results_equal
@@ -528,7 +528,7 @@ class TestVerifier:
         self, sandbox: SqlSandbox, row: dict[str, Any], query: str | None
     ) -> None:
         assert gold_query(row) == query
-        problem = VerifierConfig(type="sql", database="x.duckdb").row_problem(row)
+        problem = SqlJudge(type="sql", database="x.duckdb").row_problem(row)
         assert (problem is None) == (query is not None)
         if query is None:
             with pytest.raises(DataError, match="a task needs `sql`"):

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from burnish.errors import BurnishError
-from burnish.recipes.schema.verifiers import VerifierConfig
+from burnish.recipes.schema.judges import SqlJudge
+from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.sql_from_sqlite import duckdb_copy, is_sqlite
+from burnish.runs.progress import Silent
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -170,8 +172,21 @@ def test_a_recipes_database_may_be_sqlite(database: Path, tmp_path: Path, inside
     if inside:
         run.mkdir()
     said: list[str] = []
-    config = VerifierConfig(type="sql", database="staff.sqlite")
-    with config.open(lambda name: tmp_path / name, said.append, run / "cache") as verifier:
+
+    class Said(Silent):
+        def say(self, text: str, style: str | None = None) -> None:
+            said.append(text)
+
+    context = StageContext(
+        folder=run / "chat",
+        display=Said(),
+        device="cpu",
+        compute_dtype="float32",
+        inputs={"staff.sqlite": (database,)},
+        input_keys={},
+        recipe_folder=tmp_path,
+    )
+    with SqlJudge(type="sql", database="staff.sqlite").open(context) as verifier:
         row = {"prompt": "?", "sql": "select count(*) from staff where hired >= '2021-01-01'"}
         assert verifier.verify("select 1", row).correct
         assert verifier.verify("select count(*) from read_csv('/etc/passwd')", row).reason == "error"

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from burnish.generation.answer import Answer
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier
-from burnish.rewards.sql_votes import Election, elect
+from burnish.rewards.sql_votes import elect
+from burnish.rewards.votes import Election
 
 
 def of(*values: object) -> Result:
@@ -47,5 +49,5 @@ def test_completions_vote_by_running(tmp_path: Path, monkeypatch: pytest.MonkeyP
         execute = sandbox.execute
         monkeypatch.setattr(sandbox, "execute", lambda sql: asked.append(sql) or execute(sql))
         answers = ["", "select 1", "```sql\nselect 2\n```", "select 1 + 1", "select from", "select 2", "select 1"]
-        assert SqlVerifier(sandbox).elect(answers) == Election(2, 3, 5)
+        assert SqlVerifier(sandbox).elect([Answer([], text) for text in answers]) == Election(2, 3, 5)
         assert sorted(asked) == ["select 1", "select 1 + 1", "select 2", "select from"]

@@ -1,7 +1,7 @@
 """Questions to a model, or to the model that a run has made.
 
-With a run's folder the system prompt and the verifier are those of its recipe: the verifier's tool then shows what an
-answer evaluates to, such as the rows that a query returns.
+With a run's folder the system prompt and the judges are those of its recipe: they tell which of several answers come to
+the same, and a judge of SQL shows the rows that a query returns.
 """
 
 import json
@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,18 @@ from rich.table import Table
 from rich.text import Text
 
 import burnish
+from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
+from burnish.generation.answer import Answer
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import completion_text
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import removal
 from burnish.recipes.schema.recipe import ChatConfig
-from burnish.recipes.schema.stage import exists, read_text
+from burnish.recipes.schema.stage import StageContext, exists, read_text
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
-from burnish.rewards.sql_votes import VOTE_TEMPERATURE
+from burnish.rewards.votes import VOTE_TEMPERATURE, Electing
 from burnish.runs.names import RUN_FILE
 from burnish.terminal import printable
 from burnish.text.chat import Message, encode_question
@@ -47,15 +48,14 @@ _COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Target:
-    """A model and how to talk to it. cache: where its run keeps what is needed again, such as a copy of a database."""
+    """A model and how to talk to it. context: what the judges of its recipe are opened with, where it has a run."""
 
     model: Path
     system: str | None = None
     config: ChatConfig = field(default_factory=ChatConfig)
-    resolve: Callable[[str], Path] = Path
     device: str = "auto"
     compute_dtype: str = "auto"
-    cache: Path = Path("cache")
+    context: StageContext | None = None
 
 
 def find_target(path: Path) -> Target:
@@ -84,15 +84,15 @@ def find_target(path: Path) -> Target:
         raise BurnishError(f"{file}: not what a run writes ({error!r}); run the recipe again") from error
     if not model.exists():
         raise BurnishError(f"{path}: the run has no finished model yet; go on with: {again}")
-    return Target(
-        model,
-        _system_prompt(config, paths),
-        config,
-        lambda written: paths[written][0],
-        device,
-        compute_dtype,
-        path / "cache",
+    context = StageContext(
+        folder=path / "chat",
+        device=device,
+        compute_dtype=compute_dtype,
+        inputs={written: tuple(inners) for written, inners in paths.items()},
+        input_keys={},
+        recipe_folder=path,
     )
+    return Target(model, _system_prompt(config, paths), config, device, compute_dtype, context)
 
 
 def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | None:
@@ -142,13 +142,13 @@ class Chat:
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": text.text}]
 
-    def elect(self, question: str, n: int, choose: Callable[[list[str]], int]) -> str:
+    def elect(self, question: str, n: int, choose: Callable[[list[Answer]], int]) -> str:
         """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
         turns, prompt, sampling, seed = self._prepare(question)
         (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
         ranked = sorted(completions, key=lambda completion: -completion.logp)
-        answers = [completion_text(completion, self._tokenizer) for completion in ranked]
-        answer = answers[choose(answers)]
+        answers = [Answer(turns, completion_text(one, self._tokenizer), logp=one.logp) for one in ranked]
+        answer = answers[choose(answers)].text
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": answer}]
         return answer
@@ -230,13 +230,16 @@ class ChatOptions:
 
 
 def hold_chat(target: Target, questions: Iterable[str], console: Console, options: ChatOptions) -> None:
-    """Answer questions on the console; where the target has a verifier, also show what each answer evaluates to.
+    """Answer questions on the console; where a judge of the target runs SQL, also show what each query returns.
 
     A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
     """
-    verifier = target.config.verifier
-    if options.votes > 1 and verifier is None:
-        raise BurnishError("--votes: answers vote by what their SQL returns, and this target has no `chat.verifier`")
+    electing = next((judge for judge in target.config.judges if judge.elects and not judge.elects_by_row), None)
+    if options.votes > 1 and electing is None:
+        raise BurnishError(
+            "--votes: needs a judge that tells which answers come to the same, and this target's recipe "
+            "has none in `chat.judges`"
+        )
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
@@ -247,10 +250,12 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         seed=secrets.randbits(32) if options.seed is None else options.seed,
     )
     with ExitStack() as stack:
-        sandbox = None
-        if verifier is not None:
-            say = partial(console.print, style="yellow", markup=False)
-            sandbox = stack.enter_context(verifier.sandbox(target.resolve, say, target.cache))
+        voting: Electing | None = None
+        sandbox: SqlSandbox | None = None
+        if electing is not None and target.context is not None:
+            judge: object = stack.enter_context(electing.open(replace(target.context, display=Display(console))))
+            voting = judge if isinstance(judge, Electing) else None
+            sandbox = judge.sandbox if isinstance(judge, SqlVerifier) else None
         for question in questions:
             command = _COMMAND.fullmatch(question)
             if command is not None:
@@ -261,8 +266,8 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 continue
             question = question.removeprefix("/") if question.startswith("//") else question
             try:
-                if options.votes > 1 and sandbox is not None:
-                    answer = _show(_elected(chat, question, options.votes, sandbox, console), console)
+                if options.votes > 1 and voting is not None:
+                    answer = _show(_elected(chat, question, options.votes, voting, console), console)
                 else:
                     answer = _show(chat.ask(question), console)
                 if sandbox is not None:
@@ -302,11 +307,11 @@ def _obey(chat: Chat, name: str, rest: str) -> str | None:
     return f"no such command: /{name}. {HELP}"
 
 
-def _elected(chat: Chat, question: str, votes: int, sandbox: SqlSandbox, console: Console) -> Iterator[str]:
-    """The answer whose result most of `votes` answers have; how many they are goes to the console."""
+def _elected(chat: Chat, question: str, votes: int, judge: Electing, console: Console) -> Iterator[str]:
+    """The answer that most of `votes` answers come to; how many they are goes to the console."""
 
-    def choose(answers: list[str]) -> int:
-        election = SqlVerifier(sandbox).elect(answers)
+    def choose(answers: list[Answer]) -> int:
+        election = judge.elect(answers)
         console.print(f"{election.votes} of {votes} answers agree:", style="dim")
         return election.winner
 

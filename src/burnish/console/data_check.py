@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from burnish.datasets.rows import (
     read_tasks,
 )
 from burnish.errors import DataError
+from burnish.rewards.choice import read_options
 from burnish.rewards.numbers import NumberVerifier
+from burnish.rewards.texts import expected_texts
 
 Item = Conversation | Preference | Ranking | Labelled | Task
 JUDGED_KEYS = ("sql", "answer")
@@ -46,6 +49,13 @@ READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
     "grpo": ("task", read_tasks, 1),
     "ppo": ("task", read_tasks, 1),
     "evaluate": ("task", read_tasks, 1),
+}
+# What each judge of words and numbers reads of a row, by its type, under the keys that it reads unless told otherwise.
+READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
+    "numbers": NumberVerifier("answer").gold,
+    "exact": partial(expected_texts, key="answer"),
+    "contains": partial(expected_texts, key="answer"),
+    "choice": partial(read_options, choices="choices", answer="answer"),
 }
 DOCUMENT_STAGES = ("corpus", "cpt")
 STAGES = (*DOCUMENT_STAGES, *READS)
@@ -82,15 +92,13 @@ def describe(file: Path) -> str:
     return f"{_count(len(items), noun)} ({format_name(first)} format){_faults(items)}{_unused(items)}"
 
 
-def describe_for(
-    file: Path, stage: str, *, columns: Mapping[str, str] | None = None, verifier: str | None = None
-) -> str:
+def describe_for(file: Path, stage: str, *, columns: Mapping[str, str] | None = None, judge: str | None = None) -> str:
     """What a stage can do with the file.
 
     Args:
         stage: one of `STAGES`.
         columns: as in the stage's recipe.
-        verifier: what judges answers to tasks, "sql" or "numbers"; evaluate has SQL if it is left out.
+        judge: what judges answers to tasks, "sql" or one of `READERS`; evaluate has SQL if it is left out.
 
     Raises:
         DataError: the stage cannot use the file; the message says why and what to do.
@@ -108,7 +116,7 @@ def describe_for(
         raise DataError(f"{file}: not for {stage}, which needs {_count(least, noun)}; {usable} can be used{faults}")
     text = f"{_count(usable, noun)} for {stage}"
     if noun == "task":
-        text += _judged(file, [item for item in items if isinstance(item, Task)], stage, verifier)
+        text += _judged(file, [item for item in items if isinstance(item, Task)], stage, judge)
     elif stage == "kto":
         desired = sum(isinstance(item, Labelled) and item.fault is None and item.desired for item in items)
         text += f", {desired:,} of them desired"
@@ -117,18 +125,18 @@ def describe_for(
     return f"{text}{faults}{_unused(items)}"
 
 
-def _judged(file: Path, tasks: Sequence[Task], stage: str, verifier: str | None) -> str:
-    """What is said of the tasks' answers. Raises DataError where the verifier reads what the rows do not have."""
-    verifier = verifier or ("sql" if stage == "evaluate" else None)
-    if verifier is None:
+def _judged(file: Path, tasks: Sequence[Task], stage: str, judge: str | None) -> str:
+    """What is said of the tasks' answers. Raises DataError where the judge reads what the rows do not have."""
+    judge = judge or ("sql" if stage == "evaluate" else None)
+    if judge is None:
         keys = sorted({key for task in tasks for key in JUDGED_KEYS if present(task.row, key)})
-        there = f"; of what a verifier could read there is: {', '.join(keys)}" if keys else ""
-        return there if stage == "sample" or keys else "; no row has what the verifiers of SQL and numbers read"
+        there = f"; of what a judge could read there is: {', '.join(keys)}" if keys else ""
+        return there if stage == "sample" or keys else "; no row has what the judges of SQL and numbers read"
     lacking: list[tuple[str, str]] = []
     for task in tasks:
         try:
-            if verifier == "numbers":
-                NumberVerifier("answer").gold(task.row)
+            if judge in READERS:
+                READERS[judge](task.row)
             elif not isinstance(task.row.get("sql"), str):
                 lacking.append((str(task.place), f'no "sql", the query whose result is expected{_gold_hint(task.row)}'))
         except DataError as error:
@@ -137,10 +145,8 @@ def _judged(file: Path, tasks: Sequence[Task], stage: str, verifier: str | None)
         lines = [f"{place}: {reason}" for place, reason in lacking[:SHOWN]]
         lines += [f"and {len(lacking) - SHOWN:,} more rows"] if len(lacking) > SHOWN else []
         listed = indented("\n".join(lines))
-        raise DataError(
-            f"{file}: not for {stage}, which reads tasks that the verifier '{verifier}' can judge:\n{listed}"
-        )
-    return f", each with what the verifier '{verifier}' reads"
+        raise DataError(f"{file}: not for {stage}, which reads tasks that the judge '{judge}' can judge:\n{listed}")
+    return f", each with what the judge '{judge}' reads"
 
 
 def _gold_hint(row: Mapping[str, Any]) -> str:

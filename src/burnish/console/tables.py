@@ -23,6 +23,10 @@ _ABOUT_THE_RUN = {
 }
 
 
+_SHARES = {"repeated_ngrams"}
+"""Entries of the summary that are shares, besides those that end in accuracy."""
+
+
 def stage_table(summary: Mapping[str, Any]) -> Table:
     """One row a stage: time and memory when it really ran, and whether that was now."""
     table = Table(title=_text(str(summary["name"])), box=box.SIMPLE_HEAD, title_justify="left")
@@ -100,7 +104,7 @@ def _rows(key: str, path: tuple[str, ...], value: Any, interval: Any) -> Iterato
             inner = interval.get(name) if isinstance(interval, dict) else None
             yield from _rows(key, (*path, name), part, inner)
     elif isinstance(value, int | float):
-        shown = f"{interval[0]:.1%} to {interval[1]:.1%}" if isinstance(interval, list) else ""
+        shown = " to ".join(_number(key, end) for end in interval) if isinstance(interval, list) else ""
         if key.startswith("perplexity"):
             shown = _change(interval, " against the first")
         yield _words(key), _words(" ".join(path)), _number(key, value), shown
@@ -115,7 +119,7 @@ def _change(interval: Any, against: str = "") -> str:
 
 
 def _number(key: str, value: float) -> str:
-    if key.endswith("accuracy"):
+    if key.endswith("accuracy") or key in _SHARES:
         return f"{value:.1%}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 

@@ -20,3 +20,8 @@ class Answer:
     tokens: Sequence[int] = ()
     logp: float = 0.0
     finished: bool = True
+
+    @property
+    def question(self) -> str:
+        """What the last message of the prompt says."""
+        return str(self.prompt[-1].get("content", "")) if self.prompt else ""

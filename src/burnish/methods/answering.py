@@ -1,7 +1,7 @@
-"""Answers to many tasks, judged or as they are, in chunks that a killed run does not lose."""
+"""Answers to many tasks: sampled, chosen among options or by votes, and judged, in chunks that a killed run keeps."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,213 +11,205 @@ import numpy as np
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
 from burnish.kept import DamagedError, read_json, write_json
-from burnish.rewards.judgement import Judgement
+from burnish.rewards.judgement import JudgedAnswer, Judgement, WeightedJudge, judge_answers, together
+from burnish.rewards.votes import elector
 from burnish.runs.names import PARTIAL_FOLDER
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.generation.engine import Completion, GenerationProgress
+    from burnish.generation.engine import GenerationProgress
     from burnish.generation.sampling import Sampling
     from burnish.nn.decoder import Decoder
-    from burnish.rewards.sql import SqlVerifier
+    from burnish.rewards.choice import Options
     from burnish.text.tokenizer import Tokenizer
 
 CHUNK_COMPLETIONS = 160
 """Completions generated and judged between two saves; also how many are decoded side by side."""
+SCORED_TOKENS = 4096
+"""Tokens of prompts with their options in one forward pass."""
 
-
-@dataclass(frozen=True)
-class Sampled:
-    """One completion as it was drawn.
-
-    tokens: with the token that ended it. logp: log-probability of the whole completion under the model itself, in nats.
-    finished: whether the model ended it, rather than the limit on its length.
-    """
-
-    text: str
-    tokens: list[int]
-    logp: float
-    finished: bool
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One completion and its verdict; `logp` and `finished` as for `Sampled`.
-
-    votes: how many of the sampled completions have its result, where they voted.
-    """
-
-    text: str
-    logp: float
-    finished: bool
-    correct: bool
-    reason: str
-    detail: str
-    votes: int | None = None
-
-    def row(self, task: "Task") -> dict[str, Any]:
-        """What the stages write of it, as values that JSON can hold."""
-        return {
-            "prompt": task.prompt,
-            "completion": self.text,
-            "correct": self.correct,
-            "reason": self.reason,
-            "detail": self.detail,
-        } | ({} if self.votes is None else {"votes": self.votes})
-
-
-def answer(
-    run: Run,
-    label: str,
-    load: "Load",
-    tasks: "Sequence[Task]",
-    sampling: "Sampling",
-    judging: "AbstractContextManager[SqlVerifier]",
-    *,
-    n: int = 1,
-) -> list[list[Judged]]:
-    """`n` judged completions of each task's prompt; otherwise as `sample`."""
-
-    @contextmanager
-    def keeping() -> Iterator[_Keep]:
-        with judging as judge:
-
-            def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
-                answers = [Answer(task.prompt, one.text, task.row) for task, one in zip(chunk, sampled, strict=True)]
-                return [asdict(_judged(*pair)) for pair in zip(sampled, judge(answers), strict=True)]
-
-            yield keep
-
-    rows = _in_chunks(run, label, load, tasks, sampling, keeping(), n)
-    return [[Judged(**row) for row in group] for group in rows]
-
-
-def answer_by_votes(
-    run: Run,
-    label: str,
-    load: "Load",
-    tasks: "Sequence[Task]",
-    sampling: "Sampling",
-    judging: "AbstractContextManager[SqlVerifier]",
-    *,
-    n: int,
-) -> list[Judged]:
-    """One judged completion of each task's prompt: of `n` samples the one whose result most have; else as `sample`.
-
-    Of equally many votes those of the most probable completion win. The vote sees no gold query.
-    """
-
-    @contextmanager
-    def keeping() -> Iterator[_Keep]:
-        with judging as judge:
-
-            def keep(sampled: Sequence[Sampled], chunk: "Sequence[Task]") -> list[dict[str, Any]]:
-                rows = []
-                for first in range(0, len(sampled), n):
-                    candidates = sorted(sampled[first : first + n], key=lambda one: -one.logp)
-                    election = judge.elect([one.text for one in candidates])
-                    one = candidates[election.winner]
-                    judged = _judged(one, judge.verify(one.text, chunk[first].row))
-                    rows.append(asdict(replace(judged, votes=election.votes)))
-                return rows
-
-            yield keep
-
-    return [Judged(**row) for (row,) in _in_chunks(run, label, load, tasks, sampling, keeping(), n, kept=1)]
+Load = Callable[[], "tuple[Decoder, Tokenizer]"]
+"""Loads a model; not called where an earlier run has left every answer."""
+Judging = Callable[[], AbstractContextManager[Sequence[WeightedJudge]]]
+"""Opens the judges; not called where an earlier run has left every judgement."""
 
 
 def sample(
     run: Run,
     label: str,
-    load: "Load",
+    load: Load,
     tasks: "Sequence[Task]",
     sampling: "Sampling",
     *,
     n: int = 1,
-) -> list[list[Sampled]]:
-    """`n` completions of each task's prompt, by the model that `load` gives.
+) -> list[list[Answer]]:
+    """`n` answers to each task's prompt, by the model that `load` gives.
 
     Each chunk draws from (seed, chunk) alone and is kept as soon as it is done: the result does not depend on where a
     run was interrupted. A prompt that leaves no room for an answer in the model's context is a DataError.
     """
-
-    def keep(sampled: Sequence[Sampled], _: "Sequence[Task]") -> list[dict[str, Any]]:
-        return [asdict(one) for one in sampled]
-
-    rows = _in_chunks(run, label, load, tasks, sampling, nullcontext(keep), n)
-    return [[Sampled(**row) for row in group] for group in rows]
-
-
-Load = Callable[[], "tuple[Decoder, Tokenizer]"]
-"""Loads a model; not called where an earlier run has left every answer."""
-
-_Keep = Callable[[Sequence[Sampled], "Sequence[Task]"], list[dict[str, Any]]]
-"""What is kept of a chunk's completions, as JSON objects: for each task as many, one for each completion or fewer.
-The tasks are the completions', one for each."""
-
-
-def _in_chunks(
-    run: Run,
-    label: str,
-    load: "Load",
-    tasks: "Sequence[Task]",
-    sampling: "Sampling",
-    keeping: AbstractContextManager[_Keep],
-    n: int,
-    *,
-    kept: int | None = None,
-) -> list[list[dict[str, Any]]]:
-    """What is kept of each task's `n` completions, `kept` of them (all if None)."""
-    from burnish.datasets.examples import task_prompts
-    from burnish.generation.engine import generate
-
     per_chunk = max(1, CHUNK_COMPLETIONS // n)
-    starts = range(0, len(tasks), per_chunk)
-    files = [run.folder / PARTIAL_FOLDER / f"{label}-{start:07}.json" for start in starts]
-    there = {file for file in files if _is_kept(run, file)}
-    if len(there) < len(files):
+    files = _files(run, label, len(tasks), per_chunk)
+    if missing := {start: file for start, file in files.items() if not _is_kept(run, file)}:
+        from burnish.generation.engine import generate
+
         decoder, tokenizer = load()
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
-        prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
-        if report.dropped:
-            raise DataError(f"prompts that the model cannot be asked, of {len(tasks)}: {report.summary()}")
-        with keeping as keep, run.display.bar(label, n * len(tasks), "answers") as bar:
-            for start, file in zip(starts, files, strict=True):
-                if file in there:
-                    continue
+        prompts = _prompts(tasks, tokenizer, limit)
+        with run.display.bar(label, n * len(tasks), "answers") as bar:
+            for start, file in missing.items():
 
                 def show(progress: "GenerationProgress", done: int = n * start) -> None:
                     bar.update(done + progress.finished)
 
                 completions = generate(
                     decoder,
-                    [prompt.tokens for prompt in prompts[start : start + per_chunk]],
+                    prompts[start : start + per_chunk],
                     replace(sampling, stop=tokenizer.stop_ids),
                     n=n,
                     seed=int(np.random.SeedSequence([run.seed, start]).generate_state(1)[0]),
                     batch_size=CHUNK_COMPLETIONS,
                     on_progress=show,
                 )
-                sampled = [
-                    _sampled(completion, tokenizer.decode(completion.tokens))
+                rows = [
+                    {
+                        "text": tokenizer.decode(one.tokens),
+                        "tokens": one.tokens if one.stop is None else [*one.tokens, one.stop],
+                        "logp": one.logp,
+                        "finished": one.stop is not None,
+                    }
                     for group in completions
-                    for completion in group
+                    for one in group
                 ]
-                chunk = [task for task in tasks[start : start + per_chunk] for _ in range(n)]
-                write_json(file, keep(sampled, chunk), owner=run.key)
-    rows = [row for file in files for row in read_json(file, owner=run.key)]
-    size = kept or n
-    return [rows[first : first + size] for first in range(0, len(rows), size)]
+                write_json(file, rows, owner=run.key)
+    kept = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
+    return [[Answer(task.prompt, row=task.row, **next(kept)) for _ in range(n)] for task in tasks]
 
 
-def _judged(one: Sampled, judgement: Judgement) -> Judged:
-    return Judged(one.text, one.logp, one.finished, bool(judgement.correct), judgement.reason, judgement.detail)
+def choose(
+    run: Run,
+    label: str,
+    load: Load,
+    tasks: "Sequence[Task]",
+    options: "Sequence[Options]",
+    *,
+    by_label: bool = False,
+    length_normalized: bool = True,
+) -> list[Answer]:
+    """Of each task's options the one that the model finds the most probable behind the prompt.
+
+    by_label: the options' labels are what has to be probable, not their texts. length_normalized: the log-probability
+    is divided by the number of tokens. Of equal ones the first counts.
+    """
+
+    def compute() -> list[dict[str, Any]]:
+        from burnish.methods.sequences import answer_logps
+
+        decoder, tokenizer = load()
+        prompts = _prompts(tasks, tokenizer, tokenizer.context_length or decoder.config.max_positions)
+        texts = [one.labels if by_label else one.texts for one in options]
+        tokens = [tokenizer.encode(text) for of_task in texts for text in of_task]
+        asked = [prompt for prompt, of_task in zip(prompts, texts, strict=True) for _ in of_task]
+        logps = answer_logps(decoder, asked, tokens, micro_batch_tokens=SCORED_TOKENS)
+        scores = [part.mean().item() if length_normalized else part.sum().item() for part in logps]
+        rows, first = [], 0
+        for of_task, one in zip(texts, options, strict=True):
+            best = max(range(first, first + len(of_task)), key=scores.__getitem__)
+            text = one.labels[best - first] if by_label else one.texts[best - first]
+            rows.append({"text": text, "tokens": tokens[best], "logp": logps[best].sum().item(), "finished": True})
+            first += len(of_task)
+        return rows
+
+    rows = run.remembered(label, compute) if tasks else []
+    return [Answer(task.prompt, row=task.row, **row) for task, row in zip(tasks, rows, strict=True)]
 
 
-def _sampled(completion: "Completion", text: str) -> Sampled:
-    tokens = completion.tokens if completion.stop is None else [*completion.tokens, completion.stop]
-    return Sampled(text, tokens, completion.logp, completion.stop is not None)
+def judge(
+    run: Run, label: str, judging: Judging, groups: Sequence[Sequence[Answer]], *, votes: bool = False
+) -> list[list[JudgedAnswer]]:
+    """Every answer of each group judged; with `votes` one of each group: the answer that most of it come to.
+
+    A group are answers to one prompt. Of equally many votes those of the most probable answer win; the vote sees
+    nothing of what is expected. Judgements are kept chunk by chunk.
+    """
+    per_chunk = max(1, CHUNK_COMPLETIONS // max((len(group) for group in groups), default=1))
+    files = _files(run, f"{label}-judged", len(groups), per_chunk)
+    with ExitStack() as stack:
+        judges: Sequence[WeightedJudge] | None = None
+        for start, file in files.items():
+            if not _is_kept(run, file):
+                judges = stack.enter_context(judging()) if judges is None else judges
+                write_json(file, _judgements(judges, groups[start : start + per_chunk], votes), owner=run.key)
+    rows = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
+    judged = []
+    for group in groups:
+        of_group = [next(rows)] if votes else [next(rows) for _ in group]
+        judged.append(
+            [_judged(answer, row) for answer, row in zip(_elected(group, of_group, votes), of_group, strict=True)]
+        )
+    return judged
+
+
+@dataclass(frozen=True)
+class _Elected:
+    """The place of a group's elected answer, and how many come to the same."""
+
+    place: int
+    votes: int
+
+
+def _judgements(
+    judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]], votes: bool
+) -> list[dict[str, Any]]:
+    """What is kept of a chunk's judgements, as JSON objects."""
+    elected = [_elect(judges, group) for group in groups] if votes else None
+    if elected is not None:
+        groups = [[group[one.place]] for group, one in zip(groups, elected, strict=True)]
+    answers = [answer for group in groups for answer in group]
+    rows = []
+    for place, of_answer in enumerate(zip(*judge_answers(judges, answers), strict=True)):
+        row: dict[str, Any] = {
+            "verdict": asdict(together(judges, of_answer)),
+            "judgements": {
+                one.name: asdict(said) for one, said in zip(judges, of_answer, strict=True) if said is not None
+            },
+        }
+        rows.append(row if elected is None else row | asdict(elected[place]))
+    return rows
+
+
+def _elect(judges: Sequence[WeightedJudge], group: Sequence[Answer]) -> _Elected:
+    order = sorted(range(len(group)), key=lambda place: -group[place].logp)
+    electing = elector(judges, group[0])
+    if electing is None:
+        raise DataError("no judge of these answers can tell which come to the same, so they cannot vote")
+    election = electing.elect([group[place] for place in order])
+    return _Elected(order[election.winner], election.votes)
+
+
+def _elected(group: Sequence[Answer], rows: Sequence[Mapping[str, Any]], votes: bool) -> Sequence[Answer]:
+    return [group[row["place"]] for row in rows] if votes else group
+
+
+def _judged(answer: Answer, row: Mapping[str, Any]) -> JudgedAnswer:
+    judgements = {name: Judgement(**said) for name, said in row["judgements"].items()}
+    return JudgedAnswer(answer, Judgement(**row["verdict"]), judgements, row.get("votes"))
+
+
+def _prompts(tasks: "Sequence[Task]", tokenizer: "Tokenizer", limit: int) -> list[list[int]]:
+    """The prompts as tokens. Raises DataError where one leaves no room in the model's context."""
+    from burnish.datasets.examples import task_prompts
+
+    prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
+    if report.dropped:
+        raise DataError(f"prompts that the model cannot be asked, of {len(tasks)}: {report.summary()}")
+    return [prompt.tokens for prompt in prompts]
+
+
+def _files(run: Run, label: str, count: int, per_chunk: int) -> dict[int, Path]:
+    """Where each chunk is kept, by the number of its first task."""
+    return {start: run.folder / PARTIAL_FOLDER / f"{label}-{start:07}.json" for start in range(0, count, per_chunk)}
 
 
 def _is_kept(run: Run, file: Path) -> bool:

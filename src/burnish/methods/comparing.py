@@ -1,14 +1,13 @@
 """Held-out prompts and pairs as tokens, and what models say of answers to them; kept, so that a kill loses little."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.errors import DataError
-from burnish.methods.answering import Sampled
+from burnish.generation.answer import Answer
 from burnish.runs.names import PAIRS_REPORT_FILE
 from burnish.runs.run import Run
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Preference, Task
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
-    from burnish.rewards.judgement import WeightedJudge
     from burnish.rewards.pairwise import Comparison, PairVerdict
     from burnish.text.tokenizer import Tokenizer
 
@@ -44,9 +42,9 @@ class Questions:
     pairs: Mapping[str, Given]
     ranked: Mapping[str, Given]
 
-    def answered(self, sampled: Sequence[Sampled], n: int) -> Given:
+    def answered(self, sampled: Sequence[Answer], n: int) -> Given:
         """What was sampled, `n` answers to each prompt in a row."""
-        return Given([prompt for prompt in self.prompts for _ in range(n)], [one.tokens for one in sampled])
+        return Given([prompt for prompt in self.prompts for _ in range(n)], [list(one.tokens) for one in sampled])
 
 
 def read_held_out(paths: Sequence[Path], columns: Mapping[str, str]) -> "tuple[list[Task], list[Preference]]":
@@ -119,45 +117,16 @@ def _both(prompts: list[list[int]], answers: Sequence[tuple[list[int], list[int]
     return {"chosen": Given(prompts, chosen), "rejected": Given(prompts, rejected)} if prompts else {}
 
 
-def score_answers(
-    run: Run,
-    rewards: "AbstractContextManager[Sequence[WeightedJudge]]",
-    asked: "Sequence[Task]",
-    answers: Mapping[str, Sequence[Sampled]],
-) -> dict[str, dict[str, list[float]]]:
-    """For each model and each reward a number an answer. asked: the task of each answer."""
-    from burnish.generation.answer import Answer
-    from burnish.rewards.judgement import judge_answers, scores
-
-    def compute() -> dict[str, dict[str, list[float]]]:
-        found = {}
-        with rewards as functions:
-            for label, sampled in answers.items():
-                said = [
-                    Answer(task.prompt, one.text, task.row, one.tokens, one.logp, one.finished)
-                    for task, one in zip(asked, sampled, strict=True)
-                ]
-                values = scores(judge_answers(functions, said))
-                found[label] = {reward.name: row for reward, row in zip(functions, values, strict=True)}
-        return found
-
-    found: dict[str, dict[str, list[float]]] = run.remembered("scores", compute)
-    return found
-
-
 def judged_wins(
     compare: "Callable[[Sequence[Comparison]], Sequence[PairVerdict]]",
-    asked: "Sequence[Task]",
-    answers: Sequence[Sampled],
-    baseline: Sequence[Sampled],
+    answers: Sequence[Answer],
+    baseline: Sequence[Answer],
 ) -> list[float]:
     """For each answer how it fares against the baseline's by a judge model: 1 where it wins, a half for a tie."""
     from burnish.rewards.pairwise import Comparison
 
-    comparisons = [
-        Comparison(task.prompt, one.text, other.text) for task, one, other in zip(asked, answers, baseline, strict=True)
-    ]
-    return [judgement.share for judgement in compare(comparisons)]
+    comparisons = [Comparison(one.prompt, one.text, other.text) for one, other in zip(answers, baseline, strict=True)]
+    return [verdict.share for verdict in compare(comparisons)]
 
 
 class Scorer:

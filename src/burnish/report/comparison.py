@@ -136,14 +136,19 @@ def _examples(stage: StageRecord, colours: Mapping[str, int]) -> list[tuple[str,
     by_model = {label: rows for label, rows in stage.samples.items() if label in colours}
     if not by_model:
         return []
-    prompts = list(dict.fromkeys(row.prompt for row in next(iter(by_model.values()))))
+    prompts = list(dict.fromkeys(row.answer.question for row in next(iter(by_model.values()))))
     chosen = [prompts[place] for place in sorted({i * len(prompts) // SHOWN_PROMPTS for i in range(SHOWN_PROMPTS)})]
-    answers = {label: {row.prompt: row for row in reversed(rows)} for label, rows in by_model.items()}
+    answers = {label: {row.answer.question: row for row in reversed(rows)} for label, rows in by_model.items()}
     return [
         (
             prompt,
             [
-                ShownAnswer(label, colours[label], rows[prompt].completion, rows[prompt].rewards)
+                ShownAnswer(
+                    label,
+                    colours[label],
+                    rows[prompt].answer.text,
+                    {name: one.score for name, one in rows[prompt].judgements.items()},
+                )
                 for label, rows in answers.items()
                 if prompt in rows
             ],

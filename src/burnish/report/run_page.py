@@ -25,13 +25,14 @@ from burnish.report import formatting
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart, line_chart
 from burnish.report.comparison import comparison
+from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.names import REPORT_FILE
-from burnish.runs.record import Answer, RunRecord, ShownAnswer, StageRecord, read_run
+from burnish.runs.record import RunRecord, ShownAnswer, StageRecord, read_run
 from burnish.terminal import printable
 
 TEMPLATE = "report.html.jinja"
 COMPARE = "compare"
-"""The type of the stages that compare models on prompts without a verifier."""
+"""The type of the stages that compare models on prompts without right answers."""
 
 MAX_TEXT = 2_000
 """Characters of one answer that are shown."""
@@ -68,7 +69,7 @@ def verdict(interval: tuple[float, float] | None, *, lower_is_better: bool = Fal
 
 @dataclass(frozen=True)
 class Gain:
-    """What changed between two models on the same questions, in shares of 1."""
+    """What changed between two models on the same questions: in shares of 1, or in scores."""
 
     before: str
     after: str
@@ -113,7 +114,7 @@ class Example:
 
     question: str
     gold: str | None
-    answers: Sequence[tuple[Bar, Answer]]
+    answers: Sequence[tuple[Bar, JudgedAnswer]]
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One more thing that was measured of all models, as texts: value and interval of each."""
+
+    name: str
+    values: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Everything the report shows of one stage's answers."""
+    """Everything the report shows of one stage's answers.
+
+    shares: whether scores are shares of right answers; else they are mean scores, which have no scale of their own.
+    measured: what each of several judges says, and how much the answers repeat themselves.
+    """
 
     stage: str
     count: int
+    shares: bool
     models: Sequence[Bar]
+    measured: Sequence[Measured]
     gains: Sequence[Gain]
     groups: Sequence[Group]
     reasons: Sequence[tuple[str, Sequence[int]]]
@@ -199,9 +214,9 @@ def render(run: RunRecord) -> str:
 
 
 def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
-    """Each summary entry that ends in `_accuracy`, with the intervals that `<entry>_interval` gives."""
+    """Each summary entry that is or ends in `accuracy`, with the intervals that `<entry>_interval` gives."""
     for key, by_model in summary.items():
-        if not key.endswith("_accuracy") or not isinstance(by_model, dict):
+        if not (key == "accuracy" or key.endswith("_accuracy")) or not isinstance(by_model, dict):
             continue
         intervals = summary.get(f"{key}_interval", {})
         yield (
@@ -283,22 +298,55 @@ def _first_names(of_kind: Mapping[str, Any]) -> str:
 def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
     """Compare the models that answered the same questions."""
     labels = list(stage.answers)
-    right = {label: [answer.correct for answer in answers] for label, answers in stage.answers.items()}
+    shares = any(one.verdict.correct is not None for answers in stage.answers.values() for one in answers)
+    answers = _judged_by_all(stage.answers) if shares else stage.answers
+    right = {
+        label: [float(one.verdict.correct or False) if shares else one.verdict.score for one in of_model]
+        for label, of_model in answers.items()
+    }
     recorded: Mapping[str, Any] = stage.record.get("metrics", {}).get("scores", {})
     models = _bars(right, recorded, seed)
     pairs = [*pairwise(labels), *((earlier, labels[-1]) for earlier in labels[:-2])]
     return Evaluation(
         stage=stage.name,
         count=len(right[labels[0]]),
+        shares=shares,
         models=models,
+        measured=list(_measured(recorded, labels)),
         gains=[_gain(right, before, after, seed) for before, after in pairs],
-        groups=list(_groups(stage.answers, right, recorded, seed)),
-        reasons=_reasons(stage.answers),
-        outcomes=list(_outcomes(stage.answers, models)) if len(labels) > 1 else [],
+        groups=list(_groups(answers, right, recorded, seed)),
+        reasons=_reasons(answers) if shares else [],
+        outcomes=list(_outcomes(answers, models)) if shares and len(labels) > 1 else [],
     )
 
 
-def _bars(right: Mapping[str, Sequence[bool]], recorded: Mapping[str, Any], seed: int) -> list[Bar]:
+def _judged_by_all(answers: Mapping[str, Sequence[JudgedAnswer]]) -> dict[str, list[JudgedAnswer]]:
+    """The answers to the questions that every model's are right or wrong of; others have scores only."""
+    told = [all(one.verdict.correct is not None for one in row) for row in zip(*answers.values(), strict=True)]
+    return {label: [one for one, yes in zip(rows, told, strict=True) if yes] for label, rows in answers.items()}
+
+
+def _measured(recorded: Mapping[str, Any], labels: Sequence[str]) -> Iterator[Measured]:
+    """What each of several judges said, and the repetition, where the stage recorded them of all models."""
+    of_models = [recorded.get(label, {}) for label in labels]
+    judges = dict.fromkeys(name for one in of_models for name in one.get("judges", {}))
+    for name in judges:
+        yield Measured(name, [_texts(one.get("judges", {}).get(name)) for one in of_models])
+    if all("repeated_ngrams" in one for one in of_models):
+        yield Measured(
+            "repeated 4-grams", [_texts({"kind": "accuracy", **one["repeated_ngrams"]}) for one in of_models]
+        )
+
+
+def _texts(score: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A score and its interval; nothing where it is missing."""
+    if score is None or score["value"] is None:
+        return "", ""
+    shown = formatting.percent if score["kind"] == "accuracy" else formatting.number
+    return shown(score["value"]), " to ".join(shown(end) for end in score["interval"])
+
+
+def _bars(right: Mapping[str, Sequence[float]], recorded: Mapping[str, Any], seed: int) -> list[Bar]:
     """Scores of all models; an interval that the stage recorded is kept, so that one thing has one figure."""
     bars = []
     for index, (label, verdicts) in enumerate(right.items()):
@@ -307,22 +355,22 @@ def _bars(right: Mapping[str, Sequence[bool]], recorded: Mapping[str, Any], seed
     return bars
 
 
-def _gain(right: Mapping[str, Sequence[bool]], before: str, after: str, seed: int) -> Gain:
+def _gain(right: Mapping[str, Sequence[float]], before: str, after: str, seed: int) -> Gain:
     difference = (sum(right[after]) - sum(right[before])) / len(right[after])
     return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed))
 
 
 def _groups(
-    answers: Mapping[str, Sequence[Answer]],
-    right: Mapping[str, Sequence[bool]],
+    answers: Mapping[str, Sequence[JudgedAnswer]],
+    right: Mapping[str, Sequence[float]],
     recorded: Mapping[str, Any],
     seed: int,
 ) -> Iterator[Group]:
     """Scores by group, in the order in which groups first appear; nothing when there is only one."""
     members: dict[str, list[int]] = {}
     for question, answer in enumerate(next(iter(answers.values()))):
-        if answer.group is not None:
-            members.setdefault(answer.group, []).append(question)
+        if answer.answer.row["group"] is not None:
+            members.setdefault(str(answer.answer.row["group"]), []).append(question)
     if len(members) > 1:
         for name, questions in members.items():
             of_group = {label: [verdicts[question] for question in questions] for label, verdicts in right.items()}
@@ -330,10 +378,10 @@ def _groups(
             yield Group(name, len(questions), _bars(of_group, scores_of_group, seed))
 
 
-def _reasons(answers: Mapping[str, Sequence[Answer]]) -> list[tuple[str, Sequence[int]]]:
+def _reasons(answers: Mapping[str, Sequence[JudgedAnswer]]) -> list[tuple[str, Sequence[int]]]:
     """Why answers were wrong: each reason with its count by model, the most frequent first."""
     counts = {
-        label: Counter(answer.reason or "no reason given" for answer in rows if not answer.correct)
+        label: Counter(one.verdict.reason or "no reason given" for one in rows if not one.verdict.correct)
         for label, rows in answers.items()
     }
     total: Counter[str] = sum(counts.values(), Counter())
@@ -345,21 +393,21 @@ def _reasons(answers: Mapping[str, Sequence[Answer]]) -> list[tuple[str, Sequenc
     return [*table, ("other reasons", rest)] if any(rest) else table
 
 
-def _outcomes(answers: Mapping[str, Sequence[Answer]], models: Sequence[Bar]) -> Iterator[Outcome]:
+def _outcomes(answers: Mapping[str, Sequence[JudgedAnswer]], models: Sequence[Bar]) -> Iterator[Outcome]:
     rows_by_model = list(answers.values())
     first, last = rows_by_model[0], rows_by_model[-1]
     for heading, (before, after), shown in OUTCOMES:
         questions = [
             question
             for question in range(len(first))
-            if (first[question].correct, last[question].correct) == (before, after)
+            if (first[question].verdict.correct, last[question].verdict.correct) == (before, after)
         ]
         # Spread over the test set, which often lists questions of one kind together.
         spread = sorted({questions[index * len(questions) // shown] for index in range(shown)}) if questions else []
         examples = [
             Example(
-                question=first[question].prompt,
-                gold=first[question].gold,
+                question=first[question].answer.question,
+                gold=first[question].answer.row["gold"],
                 answers=[(model, rows[question]) for model, rows in zip(models, rows_by_model, strict=True)],
             )
             for question in spread

@@ -4,23 +4,24 @@ Notable choices:
 - only the address that the user wrote is spoken to: a redirect is refused, since it would take the key elsewhere;
 - an answer is kept under a hash of all that was asked, so what was answered once is never asked again, and what
   several threads ask at the same time is asked once;
-- the standard library suffices: a request is one POST, and threads wait for several at once.
+- a request is one POST by httpx2, whose pool of connections the threads that wait share; tenacity repeats it.
 """
 
 import hashlib
-import http.client
 import ipaddress
 import json
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import httpx2
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from burnish.errors import BurnishError
 from burnish.kept import read_json, write_json
@@ -36,11 +37,6 @@ _ADVICE = {
 }
 
 Messages = Sequence[Mapping[str, Any]]
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_arguments: Any, **_options: Any) -> None:
-        return None
 
 
 NO_KEY_OVER_HTTP = "a key would be sent in the open over http; write https, or ask a server on this machine"
@@ -139,41 +135,55 @@ class ChatEndpoint:
     def _url(self) -> str:
         return f"{self.address.rstrip('/')}/chat/completions"
 
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        """One pool of connections for all threads; it follows no redirect.
+
+        What is asked of this machine does not go through the proxy that the environment names.
+        """
+        return httpx2.Client(timeout=self.timeout_seconds, trust_env=not is_this_machine(self.address))
+
     def _post(self, body: bytes) -> bytes:
         headers = {"Content-Type": "application/json"}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
-        opener = urllib.request.build_opener(_NoRedirect, *self._proxies())
-        for attempt in range(self.retries + 1):
-            request = urllib.request.Request(self._url, data=body, headers=headers)
-            try:
-                with opener.open(request, timeout=self.timeout_seconds) as response:
-                    data: bytes = response.read()
-                    return data
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code} {error.reason}"
-                wait = _retry_after(error.headers.get("Retry-After"))
-                if error.code not in _WORTH_RETRYING:
-                    raise BurnishError(self._refused(error)) from error
-            except (OSError, http.client.HTTPException) as error:
-                problem, wait = _reason(error), None
-            if attempt < self.retries:
-                time.sleep(min(LONGEST_WAIT_SECONDS, wait if wait is not None else BACKOFF_SECONDS * 2**attempt))
-        raise BurnishError(
-            f"{self._url}: no answer after {self.retries + 1} attempts ({problem}); is the server running, and is the "
-            f"address right? What was answered so far is kept: run the same command to go on"
+        attempts = Retrying(
+            retry=retry_if_exception_type(_TryAgainError),
+            stop=stop_after_attempt(self.retries + 1),
+            wait=_wait,
+            sleep=lambda seconds: time.sleep(seconds),
+            reraise=True,
         )
+        try:
+            return attempts(self._attempt, body, headers)
+        except _TryAgainError as error:
+            raise BurnishError(
+                f"{self._url}: no answer after {self.retries + 1} attempts ({error}); is the server running, and is "
+                "the address right? What was answered so far is kept: run the same command to go on"
+            ) from error
 
-    def _proxies(self) -> list[urllib.request.BaseHandler]:
-        """What is asked of this machine does not go through the proxy that the environment names."""
-        return [urllib.request.ProxyHandler({})] if is_this_machine(self.address) else []
+    def _attempt(self, body: bytes, headers: dict[str, str]) -> bytes:
+        """The body of a reply. Raises _TryAgainError where another attempt may help, else BurnishError."""
+        try:
+            response = self._client.post(self._url, content=body, headers=headers)
+        except httpx2.InvalidURL as error:
+            raise BurnishError(f"{self._url}: no address: {error}") from error
+        except httpx2.HTTPError as error:
+            timed_out = isinstance(error, httpx2.TimeoutException)
+            raise _TryAgainError("timed out" if timed_out else str(error) or type(error).__name__) from error
+        if response.is_success:
+            return response.content
+        said = f"HTTP {response.status_code} {response.reason_phrase}"
+        if response.status_code in _WORTH_RETRYING:
+            raise _TryAgainError(said, _retry_after(response.headers.get("Retry-After")))
+        raise BurnishError(self._refused(response, said))
 
-    def _refused(self, error: urllib.error.HTTPError) -> str:
-        if 300 <= error.code < 400:
-            return f"{self._url}: redirects to {error.headers.get('Location')}; write that address if you trust it"
-        said = error.read(_SHOWN_CHARACTERS).decode(errors="replace").strip()
-        advice = f"; {_ADVICE[error.code]}" if error.code in _ADVICE else ""
-        return f"{self._url}: HTTP {error.code} {error.reason}{f': {said}' if said else ''}{advice}"
+    def _refused(self, response: httpx2.Response, said: str) -> str:
+        if response.is_redirect or 300 <= response.status_code < 400:
+            return f"{self._url}: redirects to {response.headers.get('Location')}; write that address if you trust it"
+        explained = response.content[:_SHOWN_CHARACTERS].decode(errors="replace").strip()
+        advice = f"; {_ADVICE[response.status_code]}" if response.status_code in _ADVICE else ""
+        return f"{self._url}: {said}{f': {explained}' if explained else ''}{advice}"
 
     def _content(self, data: bytes) -> str:
         try:
@@ -194,7 +204,16 @@ def _retry_after(value: str | None) -> float | None:
         return None
 
 
-def _reason(error: BaseException) -> str:
-    """What happened, without urllib's wrapping."""
-    inner = getattr(error, "reason", error)
-    return "timed out" if isinstance(inner, TimeoutError) else str(inner) or type(inner).__name__
+class _TryAgainError(Exception):
+    """A failure that may pass. wait: seconds that the server asks for, None where it says nothing."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what the server asked for, else twice as long each time."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.wait if isinstance(error, _TryAgainError) else None
+    return min(LONGEST_WAIT_SECONDS, BACKOFF_SECONDS * 2 ** (state.attempt_number - 1) if asked is None else asked)

@@ -41,3 +41,10 @@ def without_thoughts(completion: str) -> str:
     """
     said = completion.rpartition("</think>")[2]
     return said.partition("<think>")[0]
+
+
+def final_answer(completion: str) -> str:
+    """What a completion gives as its answer: thoughts left out, and of `<answer>…</answer>` the inside."""
+    said = without_thoughts(completion)
+    block = answer_block(said)
+    return said if block is None else block

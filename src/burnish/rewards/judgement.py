@@ -31,6 +31,32 @@ class Judgement:
     token_scores: Sequence[float] | None = None
 
 
+@dataclass(frozen=True)
+class JudgedAnswer:
+    """An answer and what judges say of it.
+
+    verdict: of all judges together. judgements: of each that said something, by name. votes: how many of the sampled
+    answers come to the same, where they voted.
+    """
+
+    answer: Answer
+    verdict: Judgement
+    judgements: Mapping[str, Judgement]
+    votes: int | None = None
+
+    def row(self) -> dict[str, Any]:
+        """What is written of it, as values that JSON can hold."""
+        verdict, several = self.verdict, len(self.judgements) > 1
+        row: dict[str, Any] = {"prompt": self.answer.prompt, "completion": self.answer.text}
+        if verdict.correct is not None:
+            row |= {"correct": verdict.correct, "reason": verdict.reason, "detail": verdict.detail}
+        if verdict.correct is None or several or verdict.score != verdict.correct:
+            row["score"] = verdict.score
+        if several:
+            row["scores"] = {name: one.score for name, one in self.judgements.items()}
+        return row if self.votes is None else row | {"votes": self.votes}
+
+
 class Judge(Protocol):
     """Judges answers: a judgement of each, None where there is nothing to say; a bare number is a score."""
 

@@ -24,6 +24,7 @@ from burnish.generation.answer import Answer
 from burnish.rewards.format import answer_block, without_thoughts
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.number_suffixes import HAN_FACTORS, UNSPACED, WORDS, factor
+from burnish.rewards.votes import Election, elect_equal
 
 _MARK = "####"
 _LONGEST = 100
@@ -128,6 +129,10 @@ class NumberVerifier:
     def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
         """Judge each answer."""
         return [self.verify(answer.text, answer.row) for answer in answers]
+
+    def elect(self, answers: Sequence[Answer], /) -> Election:
+        """The answer whose number most of them give."""
+        return elect_equal([answer_number(answer.text) for answer in answers], Number.equals)
 
     def gold(self, row: Mapping[str, Any]) -> Number:
         """The row's number. Raises DataError where it has none."""

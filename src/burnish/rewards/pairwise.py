@@ -104,15 +104,19 @@ class PairwiseJudge:
         return PairVerdict(sum(shares) / 2, (forth is None) + (back is None))
 
     def _verdict(self, prompt: Messages, a: str, b: str) -> str | None:
-        conversation = "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
         reply = self.ask(
             [
                 {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
-                {"role": "user", "content": _QUESTION.format(conversation=conversation, a=a, b=b)},
+                {"role": "user", "content": _QUESTION.format(conversation=conversation_text(prompt), a=a, b=b)},
             ]
         )
         found = _VERDICT.findall(without_thoughts(reply))
         return found[-1] if found else None
+
+
+def conversation_text(prompt: Messages) -> str:
+    """A conversation as a judge reads it."""
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
 def round_robin(prompt: Messages, answers: Sequence[str]) -> list[tuple[tuple[int, int], Comparison]]:

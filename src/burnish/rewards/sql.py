@@ -9,7 +9,8 @@ from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.sql_results import Result, results_equal
 from burnish.rewards.sql_sandbox import SqlSandbox
 from burnish.rewards.sql_text import extract_sql
-from burnish.rewards.sql_votes import Election, elect
+from burnish.rewards.sql_votes import elect
+from burnish.rewards.votes import Election
 
 __all__ = ["Result", "SqlSandbox", "SqlVerifier", "extract_sql", "gold_query", "results_equal"]
 
@@ -49,7 +50,7 @@ class SqlVerifier:
     """
 
     def __init__(self, sandbox: SqlSandbox) -> None:
-        self._sandbox = sandbox
+        self.sandbox = sandbox
         self._gold: dict[str, Result] = {}
 
     def verify(self, completion: str, row: Mapping[str, Any]) -> Judgement:
@@ -61,8 +62,8 @@ class SqlVerifier:
         gold = self.gold(expected)
         if gold.error is not None:
             return verdict(False, "unjudged", f"the gold query found no result: {gold.error}")
-        limit = max(self._sandbox.timeout_seconds, _ALLOWANCE * gold.seconds)
-        result = gold if sql == expected else self._sandbox.execute(sql, timeout_seconds=limit)
+        limit = max(self.sandbox.timeout_seconds, _ALLOWANCE * gold.seconds)
+        result = gold if sql == expected else self.sandbox.execute(sql, timeout_seconds=limit)
         if result.error is not None:
             return verdict(False, "unjudged" if result.hung else "error", result.error)
         ordered = bool(row.get("ordered", False))
@@ -83,13 +84,14 @@ class SqlVerifier:
             judgements.append(known[key])
         return judgements
 
-    def elect(self, completions: Sequence[str]) -> Election:
-        """The completion whose result most of them have, without a look at any gold query; see `elect`."""
+    def elect(self, answers: Sequence[Answer], /) -> Election:
+        """The answer whose result most of them have, without a look at any gold query; see `elect`."""
         results: dict[str, Result] = {"": Result(error="no query")}
-        for sql in map(extract_sql, completions):
+        queries = [extract_sql(answer.text) for answer in answers]
+        for sql in queries:
             if sql not in results:
-                results[sql] = self._sandbox.execute(sql)
-        return elect([results[extract_sql(completion)] for completion in completions])
+                results[sql] = self.sandbox.execute(sql)
+        return elect([results[sql] for sql in queries])
 
     def gold(self, sql: str) -> Result:
         """The result of a gold query, run once, and once more with ten times the limit; DataError when it fails.
@@ -97,24 +99,24 @@ class SqlVerifier:
         A query that finds no result in that time either gives a Result that `timed_out` or `hung`.
         """
         if sql not in self._gold:
-            result = self._sandbox.execute(sql)
+            result = self.sandbox.execute(sql)
             if result.timed_out:
-                result = self._sandbox.execute(sql, timeout_seconds=_PATIENCE * self._sandbox.timeout_seconds)
+                result = self.sandbox.execute(sql, timeout_seconds=_PATIENCE * self.sandbox.timeout_seconds)
             if result.error is not None and not (result.timed_out or result.hung):
-                raise DataError(f"{self._sandbox.database}: the gold query {sql!r} fails: {result.error}")
+                raise DataError(f"{self.sandbox.database}: the gold query {sql!r} fails: {result.error}")
             self._gold[sql] = result
         return self._gold[sql]
 
     def remarks(self) -> list[str]:
         """What a person should know about the judging so far: what was tried again, and what could not be judged."""
         remarks = []
-        if self._sandbox.retried:
-            remarks.append(f"{self._sandbox.retried:,} queries hung on this busy machine and were run again")
+        if self.sandbox.retried:
+            remarks.append(f"{self.sandbox.retried:,} queries hung on this busy machine and were run again")
         slow = [sql for sql, result in self._gold.items() if result.error is not None]
         if slow:
             shown = "\n".join(f"  {' '.join(sql.split())[:160]}" for sql in slow[:10])
             more = f"\n  and {len(slow) - 10} more" if len(slow) > 10 else ""
-            limit = _PATIENCE * self._sandbox.timeout_seconds
+            limit = _PATIENCE * self.sandbox.timeout_seconds
             remarks.append(
                 f"answers to {len(slow):,} tasks could not be judged and count as wrong: their own `sql` found no "
                 f"result in {limit:g} s; raise timeout_seconds or make it faster:\n{shown}{more}"

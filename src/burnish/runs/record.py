@@ -1,7 +1,7 @@
 """What a run folder says about itself, read back into typed values for the report.
 
 A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl`, perhaps
-`answers-<model>.jsonl`, which a verifier judged, or `samples-<model>.jsonl`, which rewards scored. Only what is there
+`answers-<model>.jsonl` or `samples-<model>.jsonl`, which judges judged. Only what is there
 is read: a run without preference training has no reward curves, one without an evaluation no answers.
 """
 
@@ -14,30 +14,10 @@ from typing import Any
 
 from burnish.errors import BurnishError, DataError
 from burnish.files import open_regular
+from burnish.generation.answer import Answer
+from burnish.rewards.judgement import JudgedAnswer, Judgement
 from burnish.runs.names import ANSWERS_PREFIX, SAMPLES_PREFIX, SHOWN_FILE, STAGE_FILE, SUMMARY_FILE
 from burnish.training.names import EVENTS_FILE
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A model's answer to one test question, as judged: the reason is fit for counting, the detail for reading."""
-
-    prompt: str
-    completion: str
-    correct: bool
-    reason: str
-    detail: str
-    group: str | None
-    gold: str | None
-
-
-@dataclass(frozen=True)
-class ScoredSample:
-    """A model's answer to one prompt and its rewards, by name."""
-
-    prompt: str
-    completion: str
-    rewards: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,7 +37,8 @@ class StageRecord:
 
     record: the whole of `stage.json`.
     curves: each metric of `events.jsonl` as `(step, value)` in order of steps; only finite numbers.
-    answers: each evaluated model's answers, all models in the same order of questions.
+    answers: each evaluated model's answers, all models in the same order of questions; the rows of their tasks are the
+        lines of the file, whose `group` and `gold` tell the task's group and right answer.
     samples: each compared model's answers.
     shown: answers of the model that a training began with and of the one it made.
     """
@@ -69,8 +50,8 @@ class StageRecord:
     cached: bool
     record: Mapping[str, Any]
     curves: Mapping[str, Sequence[tuple[float, float]]]
-    answers: Mapping[str, Sequence[Answer]]
-    samples: Mapping[str, Sequence[ScoredSample]]
+    answers: Mapping[str, Sequence[JudgedAnswer]]
+    samples: Mapping[str, Sequence[JudgedAnswer]]
     shown: Sequence[ShownAnswer]
 
 
@@ -162,14 +143,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Answer]]:
+def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[JudgedAnswer]]:
     """Answers by model, in the order in which the stage's configuration names the models."""
     files = dict(_files_by_model(folder, record, ANSWERS_PREFIX))
     order = list(files)
     answers = {label: [_answer(file, *row) for row in _read_rows(file)] for label, file in files.items()}
     for label in order[1:]:
         first = order[0]
-        if [answer.prompt for answer in answers[label]] != [answer.prompt for answer in answers[first]]:
+        if [one.answer.question for one in answers[label]] != [one.answer.question for one in answers[first]]:
             raise DataError(
                 f"{files[label]}: not the questions of {files[first].name} in the same order, so the models cannot be "
                 "compared; delete the stage's folder and run the recipe again"
@@ -185,11 +166,11 @@ def _files_by_model(folder: Path, record: Mapping[str, Any], prefix: str) -> lis
     return [(label, files[label]) for label in order]
 
 
-def _samples(path: Path) -> Iterator[ScoredSample]:
+def _samples(path: Path) -> Iterator[JudgedAnswer]:
     for line, row in _read_rows(path):
         try:
-            rewards = {str(name): float(value) for name, value in row.get("rewards", {}).items()}
-            yield ScoredSample(_question(row["prompt"]), str(row["completion"]), rewards)
+            rewards = {str(name): Judgement(float(value)) for name, value in row.get("rewards", {}).items()}
+            yield JudgedAnswer(_said(row), Judgement(sum(one.score for one in rewards.values())), rewards)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{path}:{line}: a sample needs prompt, completion and rewards; {error!r}") from error
 
@@ -203,23 +184,25 @@ def _shown(path: Path) -> Iterator[ShownAnswer]:
             raise DataError(f"{path}:{line}: needs prompt, expected, before, after and heldout; {error!r}") from error
 
 
-def _answer(path: Path, line: int, row: Mapping[str, Any]) -> Answer:
+def _answer(path: Path, line: int, row: Mapping[str, Any]) -> JudgedAnswer:
     try:
-        return Answer(
-            prompt=_question(row["prompt"]),
-            completion=str(row["completion"]),
-            correct=bool(row["correct"]),
-            reason=str(row.get("reason") or ""),
-            detail=str(row.get("detail") or ""),
-            group=None if row.get("group") is None else str(row["group"]),
-            gold=None if row.get("gold") is None else str(row["gold"]),
+        correct = None if "score" in row and row.get("correct") is None else bool(row["correct"])
+        verdict = Judgement(
+            float(row["score"] if "score" in row else bool(correct)),
+            correct,
+            str(row.get("reason") or ""),
+            str(row.get("detail") or ""),
         )
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}:{line}: an answer needs prompt, completion and correct; {error!r}") from error
+        judgements = {str(name): Judgement(float(value)) for name, value in row.get("scores", {}).items()}
+        return JudgedAnswer(_said(row), verdict, judgements)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}:{line}: an answer needs prompt, completion and correct or score; {error!r}") from error
 
 
-def _question(prompt: object) -> str:
-    """The question itself: of a list of messages, what the last one says."""
-    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
-        return str(prompt[-1].get("content", ""))
-    return str(prompt)
+def _said(row: Mapping[str, Any]) -> Answer:
+    """The answer of a line; a prompt that is no list of messages is a question."""
+    prompt = row["prompt"]
+    if not (isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict)):
+        prompt = [{"role": "user", "content": str(prompt)}]
+    shown = {key: None if row.get(key) is None else str(row[key]) for key in ("group", "gold")}
+    return Answer(prompt, str(row["completion"]), shown)

@@ -1,32 +1,16 @@
-"""What stages that ask models have in common before they ask: their tasks, and the work that answering will be."""
+"""What stages that ask models have in common before they ask: whether models can be asked, and the work it is."""
 
 import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from burnish.errors import DataError
 from burnish.methods.answering import CHUNK_COMPLETIONS
 from burnish.recipes.schema.stage import StageContext
-from burnish.recipes.schema.verifiers import VerifierConfig
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.recipes.plan.work import Work
-
-
-def read_judged_tasks(
-    context: StageContext, reference: str, verifier: VerifierConfig, *, columns: dict[str, str]
-) -> "list[Task]":
-    """The tasks of a file, each with all that the verifier reads. Raises DataError naming file and line."""
-    from burnish.datasets.rows import read_tasks
-
-    tasks = read_tasks(context.paths(reference), columns=columns)
-    lacking = [f"{task.place}: {problem}" for task in tasks if (problem := verifier.row_problem(task.row))]
-    if lacking:
-        more = [f"and {len(lacking) - 10} more rows"] if len(lacking) > 10 else []
-        raise DataError("\n".join(lacking[:10] + more))
-    return tasks
 
 
 def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) -> None:

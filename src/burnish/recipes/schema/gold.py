@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from burnish.errors import BurnishError, DataError
 from burnish.files import atomic_write_text, open_regular
 from burnish.recipes.schema.stage import StageContext
-from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.rewards.sql import gold_query
 from burnish.runs.hashes import digest
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.recipes.schema.judges import SqlJudge
 
 FILE = "cache/gold.json"
 MAX_SHOWN = 10
 
 
-def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[Task]") -> None:
+def check_gold(context: StageContext, config: "SqlJudge", tasks: "Sequence[Task]") -> None:
     """Run each distinct gold query once, unless it ran before.
 
     Raises:
@@ -39,7 +39,7 @@ def check_gold(context: StageContext, config: VerifierConfig, tasks: "Sequence[T
     if not new:
         return
     problems: list[str] = []
-    with config.open(context.path, context.warn, context.cache) as verifier:
+    with config.open(context) as verifier:
         for sql, key in new.items():
             try:
                 verifier.gold(sql)

@@ -1,9 +1,11 @@
-"""What a Python file of the user's holds, read from its syntax: nothing in it runs."""
+"""A Python file of the user's: what it holds, read from its syntax without running it, and a function of it."""
 
 import ast
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from burnish.errors import BurnishError
 from burnish.files import open_regular
@@ -64,3 +66,20 @@ def parse(file: Path) -> ast.Module:
         raise BurnishError(f"{file}: fails when it is loaded: SyntaxError: {error.msg}{where}") from error
     except (ValueError, RecursionError, MemoryError) as error:  # a null character; nested too deeply
         raise BurnishError(f"{file}: fails when it is loaded: {error or 'nested too deeply'}") from error
+
+
+def load_function(file: Path, name: str) -> Any:
+    """The function `name` of a Python file. Raises BurnishError where the file fails or has none."""
+    spec = importlib.util.spec_from_file_location(f"burnish_reward_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise BurnishError(f"{file}: not a Python file; a judge needs one, ending in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BurnishError(f"{file}: fails when it is loaded: {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+        raise BurnishError(f"{file}: has no function '{name}'; it has: {', '.join(there) or 'none'}")
+    return function

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from burnish.recipes.schema.judges import JudgeConfig
 from burnish.recipes.schema.stage import ModelReference, Name, StopString, StrictModel, SystemPrompt
-from burnish.recipes.schema.verifiers import VerifierConfig
 from burnish.recipes.stages import Stage
 
 
@@ -17,9 +17,10 @@ class ChatConfig(StrictModel):
         SystemPrompt,
         Field(description="system prompt: the text itself, or `@stage/file`; the recipe's if left out"),
     ] = None
-    verifier: Annotated[
-        VerifierConfig | None, Field(description="what judges answers; its tool also shows what an answer evaluates to")
-    ] = None
+    judges: list[JudgeConfig] = Field(
+        default=[],
+        description="what answers come to: what `--votes` compares, and for SQL the rows that a query returns",
+    )
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
     repetition_penalty: Annotated[float, Field(gt=0, description="above 1, what was said is less likely")] = 1.0
     stop: Annotated[list[StopString], Field(description="strings that end an answer, which is cut before them")] = []  # noqa: RUF012 (pydantic copies it)

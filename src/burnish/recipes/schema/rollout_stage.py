@@ -12,14 +12,8 @@ from pydantic import Field
 from burnish.errors import DataError
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, open_judges, read_judged_tasks
 from burnish.recipes.schema.prompted import Prompted
-from burnish.recipes.schema.rewards import (
-    RewardConfig,
-    check_rewards,
-    open_rewards,
-    read_rewarded_tasks,
-    reward_problems,
-)
 from burnish.recipes.schema.stage import FileReference, StageContext
 from burnish.recipes.schema.training_stage import TrainingStage
 from burnish.runs.names import PARTIAL_FOLDER, ROLLOUTS_FOLDER
@@ -41,7 +35,7 @@ class RolloutStage(Prompted, TrainingStage):
 
     tasks: FileReference = Field(description="tasks: prompts with all that the rewards read")
     columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
-    rewards: list[RewardConfig] = Field(min_length=1, description="what a completion earns: the weighted sum of these")
+    rewards: list[JudgeConfig] = Field(min_length=1, description="what a completion earns: the weighted sum of these")
     rollouts: int | None = Field(
         None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
     )
@@ -55,11 +49,11 @@ class RolloutStage(Prompted, TrainingStage):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from super().problems(folder)
-        yield from reward_problems(self.rewards)
+        yield from judge_problems(self.rewards, "rewards")
 
     def check(self, context: StageContext) -> None:
-        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
-        check_rewards(context, self.rewards, tasks)
+        tasks = self.with_system(context, read_judged_tasks(context, self.tasks, self.rewards, columns=self.columns))
+        check_judges(context, self.rewards, tasks)
         self.n_rollouts(len(tasks), self.prompts_per_rollout)
         probe_prompts(context, tasks, str(self.model))
 
@@ -72,7 +66,7 @@ class RolloutStage(Prompted, TrainingStage):
         """How often a rollout is learned from."""
 
     def work(self, context: StageContext) -> "Work | None":
-        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
+        tasks = self.with_system(context, read_judged_tasks(context, self.tasks, self.rewards, columns=self.columns))
         config, new = self.rollout_config(), self.max_new_tokens
         once = decoding_work(context, tasks, [str(self.model)], n=config.num_generations, max_new_tokens=new)
         if once is None:
@@ -100,7 +94,7 @@ class RolloutStage(Prompted, TrainingStage):
         """The tasks whose prompts leave room for a completion, these prompts, and how many tasks were dropped."""
         from burnish.datasets.examples import task_prompts
 
-        tasks = self.with_system(context, read_rewarded_tasks(context, self.tasks, self.rewards, columns=self.columns))
+        tasks = self.with_system(context, read_judged_tasks(context, self.tasks, self.rewards, columns=self.columns))
         room = (tokenizer.context_length or decoder.config.max_positions) - self.max_new_tokens
         prompts, report = task_prompts(tasks, tokenizer, max_length=room)
         context.report(report)
@@ -126,7 +120,7 @@ class RolloutStage(Prompted, TrainingStage):
         """The rollouts, with the rewards open, and how many there will be."""
         from burnish.methods.rollouts import Rollouts
 
-        with open_rewards(context, self.rewards) as rewards:
+        with open_judges(context, self.rewards) as rewards:
             rollouts = Rollouts(
                 decoder,
                 tokenizer,

@@ -7,13 +7,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.evaluation.heldout_text import by_model, measure_heldout, perplexities
+from burnish.evaluation.heldout_text import by_model, perplexities
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.heldout_text import nothing_held_out
+from burnish.recipes.schema.heldout_text import measure, nothing_held_out
 from burnish.recipes.schema.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
-
-SCORED_TOKENS = 4096
-"""Tokens of held-out text in one forward pass."""
 
 
 class PerplexityStage(StageConfig):
@@ -35,7 +32,7 @@ class PerplexityStage(StageConfig):
     def run(self, context: StageContext) -> Metrics:
         measured = {}
         for label, model in self.models.items():
-            measured[label] = context.remembered(f"heldout-{label}", partial(self._measure, context, model))
+            measured[label] = context.remembered(f"heldout-{label}", partial(measure, context, self.corpus, model))
             if not measured[label]:
                 raise DataError(f"{self.corpus} holds out no text to measure on; raise the corpus stage's `heldout`")
             shown = ", ".join(f"{group} {value:.2f}" for group, value in perplexities(measured[label]).items())
@@ -47,10 +44,3 @@ class PerplexityStage(StageConfig):
             "perplexity_by_model": metrics["perplexity_by_model"],
             "perplexity_by_model_interval": metrics["perplexity_change"],
         }
-
-    def _measure(self, context: StageContext, model: str) -> dict[str, Any]:
-        from burnish.corpus.token_corpus import TokenCorpus
-
-        decoder, tokenizer = context.load(model)
-        corpus = TokenCorpus.load(context.path(self.corpus))
-        return dict(measure_heldout(decoder, tokenizer, corpus, SCORED_TOKENS, model))
