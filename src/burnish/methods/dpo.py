@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.errors import DataError
 from burnish.methods.reference_logps import KeptReference
 from burnish.methods.shown_answers import Asked, ShownAnswers, say_limit
 from burnish.methods.training import (
@@ -24,11 +23,10 @@ from burnish.methods.training import (
     fit,
     make_trainable,
     objective_metrics,
-    reported,
     save,
-    source,
+    usable,
 )
-from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
+from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -126,7 +124,7 @@ def train(
 
     run = begin(model, pairs, settings, run)
     rows, heldout_rows = settings.split(pairs)
-    examples, report = _usable(rows, tokenizer, settings, run, DATA_REPORT_FILE)
+    examples, report = usable(encode(rows, tokenizer, settings), rows, settings, run)
     reference = (
         KeptReference(run, model, settings.training.micro_batch_tokens).logps if settings.has_reference else None
     )
@@ -134,7 +132,7 @@ def train(
     heldout: list[PreferenceExample] = []
     measured: list[Batch] = []
     if heldout_rows:
-        heldout, _ = _usable(heldout_rows, tokenizer, settings, run, HELDOUT_REPORT_FILE)
+        heldout, _ = usable(encode(heldout_rows, tokenizer, settings), heldout_rows, settings, run, HELDOUT_REPORT_FILE)
         measured = batches(heldout, reference(heldout) if reference else None, settings, range(len(heldout)))
 
     def measure() -> dict[str, float]:
@@ -223,15 +221,3 @@ def encode(
     from burnish.datasets.examples import preference_examples
 
     return preference_examples(pairs, tokenizer, max_length=settings.max_length, on_long=settings.on_long)
-
-
-def _usable(
-    pairs: "Sequence[Preference]", tokenizer: "Tokenizer", settings: Settings, run: Run, report_file: str
-) -> "tuple[list[PreferenceExample], Report]":
-    examples, report = reported(encode(pairs, tokenizer, settings), run, report_file)
-    if not examples:
-        raise DataError(
-            f"{source(pairs)}: none of {len(pairs)} pairs is usable; raise max_length ({settings.max_length}) or "
-            "sample more answers"
-        )
-    return examples, report

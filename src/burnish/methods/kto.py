@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from burnish.errors import DataError
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.shown_answers import Asked, ShownAnswers
 from burnish.methods.training import (
@@ -24,11 +23,10 @@ from burnish.methods.training import (
     fit,
     make_trainable,
     objective_metrics,
-    reported,
     save,
-    source,
+    usable,
 )
-from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
+from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -73,13 +71,15 @@ def train(
     training = settings.training
     run = begin(model, answers, settings, run)
     rows, heldout_rows = settings.split(answers)
-    examples, report = _usable(rows, tokenizer, settings, run, DATA_REPORT_FILE)
+    examples, report = usable(encode(rows, tokenizer, settings), rows, settings, run, least=2)
     reference = KeptReference(run, model, training.micro_batch_tokens)
     plan = shuffled_steps(len(examples), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
     steps = KtoSteps.of(model, reference, examples, plan, training.micro_batch_tokens)
     heldout: list[LabelledExample] = []
     if heldout_rows:
-        heldout, _ = _usable(heldout_rows, tokenizer, settings, run, HELDOUT_REPORT_FILE)
+        heldout, _ = usable(
+            encode(heldout_rows, tokenizer, settings), heldout_rows, settings, run, HELDOUT_REPORT_FILE, least=2
+        )
     one_step = KtoSteps.of(
         model, reference, heldout, [range(len(heldout))] if heldout else [], training.micro_batch_tokens
     )
@@ -179,15 +179,3 @@ def encode(
     from burnish.datasets.examples import labelled_examples
 
     return labelled_examples(answers, tokenizer, max_length=settings.max_length, on_long=settings.on_long)
-
-
-def _usable(
-    answers: "Sequence[Labelled]", tokenizer: "Tokenizer", settings: Settings, run: Run, report_file: str
-) -> "tuple[list[LabelledExample], Report]":
-    examples, report = reported(encode(answers, tokenizer, settings), run, report_file)
-    if len(examples) < 2:
-        raise DataError(
-            f"{source(answers)}: {len(examples)} usable of {len(answers)} rows; KTO needs two at least, whose answers "
-            f"it exchanges: raise max_length ({settings.max_length}) or add rows"
-        )
-    return examples, report

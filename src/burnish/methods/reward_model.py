@@ -21,11 +21,10 @@ from burnish.methods.training import (
     fit,
     make_trainable,
     own_format_reason,
-    reported,
-    source,
+    usable,
 )
 from burnish.nn.config import DecoderConfig
-from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE, MODEL_FOLDER
+from burnish.runs.names import HELDOUT_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -98,10 +97,10 @@ def train(
     rows, heldout_rows = settings.split(rankings)
     if heldout_rankings is not None:
         heldout_rows = list(heldout_rankings)
-    examples, report = _usable(rows, tokenizer, settings, run, DATA_REPORT_FILE)
+    examples, report = usable(encode(rows, tokenizer, settings), rows, settings, run)
     heldout: list[RankedExample] = []
     if heldout_rows:
-        heldout, _ = _usable(heldout_rows, tokenizer, settings, run, HELDOUT_REPORT_FILE)
+        heldout, _ = usable(encode(heldout_rows, tokenizer, settings), heldout_rows, settings, run, HELDOUT_REPORT_FILE)
     model = ScalarModel(decoder, seed=run.seed)
     objective = RewardModelling(settings.loss_type, settings.center_rewards_coefficient)
 
@@ -190,15 +189,3 @@ def encode(
     from burnish.datasets.rankings import ranked_examples
 
     return ranked_examples(rankings, tokenizer, max_length=settings.max_length, on_long=settings.on_long)
-
-
-def _usable(
-    rankings: "Sequence[Ranking]", tokenizer: "Tokenizer", settings: Settings, run: Run, report_file: str
-) -> "tuple[list[RankedExample], Report]":
-    examples, report = reported(encode(rankings, tokenizer, settings), run, report_file)
-    if not examples:
-        raise DataError(
-            f"{source(rankings)}: no usable row; raise max_length ({settings.max_length}) or see why they were "
-            f"dropped:\n{report.summary()}"
-        )
-    return examples, report

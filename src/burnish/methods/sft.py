@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.errors import DataError
 from burnish.methods.shown_answers import ShownAnswers, last_turn, say_limit
 from burnish.methods.training import (
     Metrics,
@@ -21,11 +20,9 @@ from burnish.methods.training import (
     fit,
     make_trainable,
     objective_metrics,
-    reported,
     save,
-    source,
+    usable,
 )
-from burnish.runs.names import DATA_REPORT_FILE
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -64,13 +61,7 @@ def train(
     from burnish.evaluation.limits import of_conversations
 
     run = begin(model, conversations, settings, run)
-    encoded, report = reported(encode(conversations, tokenizer, settings), run)
-    if len(encoded) < 2:
-        raise DataError(
-            f"{source(conversations)}: {len(encoded)} usable of {len(conversations)} rows, and two are needed; raise "
-            f"max_length ({settings.max_length}), add rows, or see why they were dropped: "
-            f"{run.folder / DATA_REPORT_FILE}"
-        )
+    encoded, report = usable(encode(conversations, tokenizer, settings), conversations, settings, run, least=2)
     examples, heldout = hold_out(encoded, settings.heldout, seed=[run.seed, 1])
     if settings.heldout and not heldout:
         n_rows = len({example.conversation for example in examples})

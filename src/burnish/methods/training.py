@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Metrics = dict[str, Any]
 """What a method measured, as values that JSON can hold."""
 Row = TypeVar("Row")
+Example = TypeVar("Example")
 Outputs = TypeVar("Outputs")
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
 ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
@@ -86,6 +87,13 @@ class TrainingSettings(Strict):
         )
 
 
+class Bounded(Protocol):
+    """Settings that say how long an example may be."""
+
+    @property
+    def max_length(self) -> int: ...
+
+
 class Trains(Protocol):
     """Settings that say how to train."""
 
@@ -131,10 +139,28 @@ def begin(model: "Decoder", rows: Iterable[Any], settings: TrainingSettings, run
     return replace(run, key=digest([weights_digest(model), settings.model_dump(mode="json"), list(map(repr, rows))]))
 
 
-def reported(encoded: "tuple[list[Any], Report]", run: Run, file: str = DATA_REPORT_FILE) -> "tuple[list[Any], Report]":
-    """Encoded rows as they came, once it is said and written down what became of each."""
-    run.report(encoded[1], file)
-    return encoded
+def usable(
+    encoded: "tuple[list[Example], Report]",
+    rows: Sequence[Any],
+    settings: "Bounded",
+    run: Run,
+    file: str = DATA_REPORT_FILE,
+    *,
+    least: int = 1,
+) -> "tuple[list[Example], Report]":
+    """Encoded rows as they came, once it is said and written down in `file` what became of each.
+
+    Raises DataError where fewer than `least` are left.
+    """
+    examples, report = encoded
+    run.report(report, file)
+    if len(examples) < least:
+        found = f"{len(examples)} usable of {len(rows)} rows, and {least} are needed" if examples else "no usable row"
+        raise DataError(
+            f"{source(rows)}: {found}; raise max_length ({settings.max_length}), add rows, or see why they were "
+            f"dropped: {run.folder / file}"
+        )
+    return examples, report
 
 
 def check_steps(n_examples: int, training: TrainingConfig, source: str) -> None:
