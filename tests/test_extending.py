@@ -55,7 +55,8 @@ METHOD = '''"""A toy: imitate whole conversations, the questions too."""
 
 from pydantic import Field
 
-from burnish.methods.training import TrainingSettings, begin, fit, make_trainable, save
+from burnish.methods.settings import TrainingSettings
+from burnish.methods.training import begin, fit, make_trainable, save
 
 
 class Settings(TrainingSettings):

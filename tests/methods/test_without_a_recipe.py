@@ -14,7 +14,7 @@ from burnish.corpus.token_corpus import TokenCorpus, pack, tokenize
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking
 from burnish.errors import BurnishError, DataError
 from burnish.methods import cpt, dpo, kto, reward_model, sft
-from burnish.methods.training import TrainingSettings
+from burnish.methods.settings import TrainingSettings
 from burnish.nn.decoder import Decoder
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer

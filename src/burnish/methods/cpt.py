@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from burnish.methods.measuring import Metrics
+from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import Metrics, TrainingSettings, begin, fit, make_trainable, save
+from burnish.methods.training import begin, fit, make_trainable, save
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run
 

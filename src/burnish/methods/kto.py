@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference, scored_logps
+from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers
-from burnish.methods.training import (
-    JudgedSettings,
-    Metrics,
-    begin,
-    comparison,
-    fit,
-    make_trainable,
-    objective_metrics,
-    save,
-    usable,
-)
+from burnish.methods.training import begin, fit, make_trainable, save, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from burnish.methods.architecture import Architecture
+from burnish.methods.measuring import Metrics
+from burnish.methods.settings import Strict, Trains
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import Metrics, Strict, Trains, fit, save_model
+from burnish.methods.training import fit, save_model
 from burnish.nn.config import DecoderConfig
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run

@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.errors import DataError
-from burnish.methods.training import (
-    JudgedSettings,
-    Metrics,
-    begin,
-    comparison,
-    fit,
-    make_trainable,
-    own_format_reason,
-    usable,
-)
+from burnish.methods.measuring import Metrics, comparison
+from burnish.methods.settings import JudgedSettings, own_format_reason
+from burnish.methods.training import begin, fit, make_trainable, usable
 from burnish.nn.config import DecoderConfig
 from burnish.runs.names import HELDOUT_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run

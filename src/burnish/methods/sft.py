@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from burnish.methods.measuring import Metrics, objective_metrics
+from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, last_turn, say_limit
-from burnish.methods.training import (
-    Metrics,
-    TrainingSettings,
-    begin,
-    fit,
-    make_trainable,
-    objective_metrics,
-    save,
-    usable,
-)
+from burnish.methods.training import begin, fit, make_trainable, save, usable
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:

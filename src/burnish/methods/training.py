@@ -1,125 +1,36 @@
-"""What the methods that train have in common: settings, rows held out, adapters, the loop with its progress, the model.
+"""What the methods that train share: checks, adapters and frozen layers, the loop with its progress, the saved model.
 
 A method is given rows, settings and a `Run`, and leaves in the run's folder `model/`, a Hugging Face folder, with LoRA
 also `adapter/`, a PEFT folder.
 
-Nothing here imports PyTorch before something trains: recipes read the settings of every method.
+Nothing here imports PyTorch before something trains.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from burnish.errors import BurnishError, DataError
-from burnish.nn.config import DecoderConfig
+from burnish.methods.settings import Bounded, TrainingSettings, Trains, own_format_reason, source
 from burnish.runs.names import ADAPTER_FOLDER, DATA_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from burnish.datasets.batches import Batch
     from burnish.datasets.report import Report
     from burnish.nn.decoder import Decoder
-    from burnish.nn.lora import LoraConfig
     from burnish.objectives.objective import Objective
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Progress, StepsLike, TrainingReport
 
-Metrics = dict[str, Any]
-"""What a method measured, as values that JSON can hold."""
-Row = TypeVar("Row")
 Example = TypeVar("Example")
 Outputs = TypeVar("Outputs")
-Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
-ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
 STOPPING = "stopping after this step, which is then saved; a second time stops at once and loses what was not saved"
-
-
-class Strict(BaseModel):
-    """Base of settings: no unknown keys, no silent conversion, no change afterwards."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class LoraSettings(Strict):
-    """Trains low-rank adapters instead of all weights (Hu 2021, arXiv:2106.09685)."""
-
-    rank: int = Field(16, ge=1, description="rank of the adapters")
-    alpha: float = Field(32.0, gt=0, description="the adapter's output is scaled by alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    targets: list[Target] = Field(ALL_TARGETS, min_length=1, description="projections that get an adapter")
-
-    def config(self) -> "LoraConfig":
-        from burnish.nn.lora import LoraConfig
-
-        return LoraConfig(rank=self.rank, alpha=self.alpha, dropout=self.dropout, targets=tuple(self.targets))
-
-
-class TrainingSettings(Strict):
-    """Settings of every method that changes weights."""
-
-    training: TrainingConfig = Field(TrainingConfig.model_validate({}), description="optimizer, schedule, batch sizes")
-    lora: LoraSettings | None = Field(None, description="train low-rank adapters instead of all weights")
-    freeze_layers: int = Field(
-        0, ge=0, description="first layers, with the embedding, that stay as they are: less time and memory"
-    )
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """What no single key shows to be wrong: the key at fault, and why."""
-        if self.lora is not None and self.freeze_layers:
-            yield "freeze_layers", f"got {self.freeze_layers}; `lora` freezes all weights already: remove one"
-
-    def misfit(self, model: DecoderConfig) -> str | None:
-        """Why the settings do not fit a model of this shape, the key first; None where they do."""
-        if self.lora is not None and (reason := own_format_reason(model)) is not None:
-            return f"lora: got adapters, which PEFT keeps for the model families it knows, and {reason}: remove it"
-        if self.freeze_layers < model.n_layers:
-            return None
-        return (
-            f"freeze_layers: got {self.freeze_layers}; the model has {model.n_layers} layers and at least one must "
-            f"train: expected at most {model.n_layers - 1}"
-        )
-
-
-class Bounded(Protocol):
-    """Settings that say how long an example may be."""
-
-    @property
-    def max_length(self) -> int: ...
-
-
-class Trains(Protocol):
-    """Settings that say how to train."""
-
-    @property
-    def training(self) -> TrainingConfig: ...
-
-
-class JudgedSettings(TrainingSettings):
-    """Settings of the methods that learn from judged answers: pairs, ranked lists, single answers."""
-
-    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
-    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
-    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
-
-    def split(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-        """The rows to train on, and those held out. Raises DataError where none is left to train on."""
-        if self.heldout >= len(rows):
-            raise DataError(
-                f"{source(rows)}: heldout is {self.heldout}, but there are only {len(rows)} rows: lower it or add rows"
-            )
-        return list(rows[: len(rows) - self.heldout]), list(rows[len(rows) - self.heldout :])
-
-
-def source(rows: Sequence[Any]) -> str:
-    """The file that rows come from; `memory` for those that come from none."""
-    return str(rows[0].place.file) if rows else "no rows"
 
 
 def begin(model: "Decoder", rows: Iterable[Any], settings: TrainingSettings, run: Run) -> Run:
@@ -142,7 +53,7 @@ def begin(model: "Decoder", rows: Iterable[Any], settings: TrainingSettings, run
 def usable(
     encoded: "tuple[list[Example], Report]",
     rows: Sequence[Any],
-    settings: "Bounded",
+    settings: Bounded,
     run: Run,
     file: str = DATA_REPORT_FILE,
     *,
@@ -257,29 +168,3 @@ def save_model(decoder: "Decoder", tokenizer: "Tokenizer", run: Run) -> Path:
     if (reason := own_format_reason(decoder.config)) is not None:
         run.display.say(f"  {folder} is a folder of Burnish's own, which no other program reads: {reason}", style="dim")
     return folder
-
-
-def own_format_reason(model: DecoderConfig) -> str | None:
-    """Why a model of this shape is saved in a folder of Burnish's own; None where a model family can hold it."""
-    from burnish.checkpoints.families import no_family
-
-    return no_family(model)
-
-
-def objective_metrics(
-    decoder: "Decoder", objective: "Objective[Tensor]", batches: "Sequence[Batch]"
-) -> dict[str, float]:
-    """The objective's mean loss and metrics over the batches, without training; nothing where there are none."""
-    import torch
-
-    from burnish.objectives.objective import measure
-
-    decoder.eval()
-    with torch.inference_mode():
-        moved = (batch.to(decoder.device) for batch in batches)
-        return measure(objective, ((batch, decoder.logps(batch.forest, batch.scored)) for batch in moved))
-
-
-def comparison(before: Metrics, after: Metrics, n_rows: int) -> Metrics:
-    """A method's metrics of what it held out; nothing where it held out nothing."""
-    return {"heldout": {"rows": n_rows, "before": before, "after": after}} if n_rows else {}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from burnish.methods.training import JudgedSettings, check_steps, source
+from burnish.methods.settings import JudgedSettings, source
+from burnish.methods.training import check_steps
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import Metrics, StageContext
 from burnish.recipes.schema.training_stage import TrainingStage

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from burnish.errors import RecipeError
-from burnish.methods.training import TrainingSettings, fit, make_trainable, save
+from burnish.methods.settings import TrainingSettings
+from burnish.methods.training import fit, make_trainable, save
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.stage import LatestModel, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER

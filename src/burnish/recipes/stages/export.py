@@ -65,7 +65,7 @@ class ExportStage(StageConfig):
         return round(n_parameters * (4 + sum(sizes)))
 
     def check_model(self, model: "ModelShape") -> None:
-        from burnish.methods.training import own_format_reason
+        from burnish.methods.settings import own_format_reason
 
         if (reason := own_format_reason(model)) is not None:
             raise RecipeError(

@@ -1,0 +1,108 @@
+"""Settings that several methods have in common; each adds its own in its file.
+
+Nothing here imports PyTorch: recipes read the settings of every method.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from burnish.errors import DataError
+from burnish.nn.config import DecoderConfig
+from burnish.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from burnish.nn.lora import LoraConfig
+
+Row = TypeVar("Row")
+Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
+ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
+
+
+class Strict(BaseModel):
+    """Base of settings: no unknown keys, no silent conversion, no change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class LoraSettings(Strict):
+    """Trains low-rank adapters instead of all weights (Hu 2021, arXiv:2106.09685)."""
+
+    rank: int = Field(16, ge=1, description="rank of the adapters")
+    alpha: float = Field(32.0, gt=0, description="the adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    targets: list[Target] = Field(ALL_TARGETS, min_length=1, description="projections that get an adapter")
+
+    def config(self) -> "LoraConfig":
+        from burnish.nn.lora import LoraConfig
+
+        return LoraConfig(rank=self.rank, alpha=self.alpha, dropout=self.dropout, targets=tuple(self.targets))
+
+
+class TrainingSettings(Strict):
+    """Settings of every method that changes weights."""
+
+    training: TrainingConfig = Field(TrainingConfig.model_validate({}), description="optimizer, schedule, batch sizes")
+    lora: LoraSettings | None = Field(None, description="train low-rank adapters instead of all weights")
+    freeze_layers: int = Field(
+        0, ge=0, description="first layers, with the embedding, that stay as they are: less time and memory"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """What no single key shows to be wrong: the key at fault, and why."""
+        if self.lora is not None and self.freeze_layers:
+            yield "freeze_layers", f"got {self.freeze_layers}; `lora` freezes all weights already: remove one"
+
+    def misfit(self, model: DecoderConfig) -> str | None:
+        """Why the settings do not fit a model of this shape, the key first; None where they do."""
+        if self.lora is not None and (reason := own_format_reason(model)) is not None:
+            return f"lora: got adapters, which PEFT keeps for the model families it knows, and {reason}: remove it"
+        if self.freeze_layers < model.n_layers:
+            return None
+        return (
+            f"freeze_layers: got {self.freeze_layers}; the model has {model.n_layers} layers and at least one must "
+            f"train: expected at most {model.n_layers - 1}"
+        )
+
+
+class Bounded(Protocol):
+    """Settings that say how long an example may be."""
+
+    @property
+    def max_length(self) -> int: ...
+
+
+class Trains(Protocol):
+    """Settings that say how to train."""
+
+    @property
+    def training(self) -> TrainingConfig: ...
+
+
+class JudgedSettings(TrainingSettings):
+    """Settings of the methods that learn from judged answers: pairs, ranked lists, single answers."""
+
+    max_length: int = Field(2048, ge=2, description="longest prompt with its answer, in tokens")
+    on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer rows")
+    heldout: int = Field(0, ge=0, description="last rows of the data kept for measuring, before and after")
+
+    def split(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        """The rows to train on, and those held out. Raises DataError where none is left to train on."""
+        if self.heldout >= len(rows):
+            raise DataError(
+                f"{source(rows)}: heldout is {self.heldout}, but there are only {len(rows)} rows: lower it or add rows"
+            )
+        return list(rows[: len(rows) - self.heldout]), list(rows[len(rows) - self.heldout :])
+
+
+def source(rows: Sequence[Any]) -> str:
+    """The file that rows come from; `memory` for those that come from none."""
+    return str(rows[0].place.file) if rows else "no rows"
+
+
+def own_format_reason(model: DecoderConfig) -> str | None:
+    """Why a model of this shape is saved in a folder of Burnish's own; None where a model family can hold it."""
+    from burnish.checkpoints.families import no_family
+
+    return no_family(model)
