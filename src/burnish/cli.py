@@ -8,7 +8,7 @@ import json
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +24,7 @@ from burnish.errors import BurnishError
 from burnish.terminal import printable
 
 if TYPE_CHECKING:
-    from burnish.console.display import Display
+    from burnish.lab.experiment import Experiment
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -550,18 +550,17 @@ def lab_attention(
     """Compare MHA, GQA and MQA: speed, KV cache, quality after equal training, and conversion with up-training."""
     from burnish.lab.attention import experiment as attention
 
-    _in_lab(
-        lambda display: attention.run(
-            runs / "lab",
+    _conduct(
+        attention.AttentionExperiment(
             minutes=attention.QUICK_MINUTES if quick else minutes,
             seed=seed,
             scale=attention.QUICK if quick else attention.FULL,
             text_file=text,
-            threads=threads,
             checkpoint=None if quick else checkpoint or attention.installed_checkpoint(),
-            again=again,
-            display=display,
-        )
+        ),
+        runs,
+        threads,
+        again,
     )
 
 
@@ -587,18 +586,17 @@ def lab_frontier(
     from burnish.console.chat import find_target
     from burnish.lab.frontier import experiment as frontier
 
-    _in_lab(
-        lambda display: frontier.run(
-            runs / "lab",
+    _conduct(
+        frontier.FrontierExperiment(
             minutes=frontier.QUICK_MINUTES if quick else minutes,
             seed=seed,
             scale=frontier.QUICK if quick else frontier.FULL,
             text_file=text,
             model=None if model is None else find_target(model).model,
-            threads=threads,
-            again=again,
-            display=display,
-        )
+        ),
+        runs,
+        threads,
+        again,
     )
 
 
@@ -609,9 +607,9 @@ def lab_kl(
     threads: _Threads = None,
 ) -> None:
     """Compare the KL estimators k1, k2 and k3: bias and noise, and what each does as a loss or in the reward."""
-    from burnish.lab.kl import experiment as kl
+    from burnish.lab.kl.experiment import KlExperiment
 
-    _in_lab(lambda display: kl.run(runs / "lab", seed=seed, threads=threads, display=display))
+    _conduct(KlExperiment(seed=seed), runs, threads)
 
 
 @lab_app.command("norm", epilog="Example: burnish lab norm --minutes 15")
@@ -629,26 +627,27 @@ def lab_norm(
     """Compare norms and their placements: time, gradient by depth, trainings with and without warm-up, BatchNorm."""
     from burnish.lab.norm import experiment as norm
 
-    _in_lab(
-        lambda display: norm.run(
-            runs / "lab",
+    _conduct(
+        norm.NormExperiment(
             minutes=norm.QUICK_MINUTES if quick else minutes,
             seed=seed,
             scale=norm.QUICK if quick else norm.FULL,
             text_file=text,
-            threads=threads,
-            again=again,
-            display=display,
-        )
+        ),
+        runs,
+        threads,
+        again,
     )
 
 
-def _in_lab(experiment: Callable[["Display"], list[Path]]) -> None:
+def _conduct(experiment: "Experiment", runs: Path, threads: int | None, again: bool = False) -> None:
     """Run an experiment and print the files it wrote."""
     from burnish.console.display import Display
+    from burnish.lab.experiment import conduct
 
     try:
-        files = experiment(Display(Console(highlight=False)))
+        display = Display(Console(highlight=False))
+        files = conduct(experiment, runs / "lab", threads=threads, again=again, display=display)
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None

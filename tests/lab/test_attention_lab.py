@@ -10,7 +10,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import burnish
-from burnish.console.display import Display
 from burnish.forest import Forest
 from burnish.generation.cache import KVCache
 from burnish.lab.attention import experiment as attention
@@ -23,6 +22,7 @@ from burnish.lab.notebook import Notebook
 from burnish.lab.pretraining import Pretraining
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from conducting import conducted
 
 TINY = architecture(d_model=32, n_layers=2, head_dim=4)
 TOY = Scale(
@@ -45,8 +45,8 @@ TOY = Scale(
 
 def run(folder: Path, **options: Any) -> dict[str, Any]:
     """The experiment at toy scale; what it wrote as JSON."""
-    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "threads": 1, "scale": TOY, "display": Display(quiet=True)}
-    files = attention.run(folder, **(defaults | options))
+    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "threads": 1, "scale": TOY}
+    files = conducted(attention.AttentionExperiment, folder, **(defaults | options))
     assert [file.name for file in files] == ["attention.md", "attention.json", "attention.svg"]
     return json.loads((folder / "attention.json").read_text())
 

@@ -18,7 +18,6 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 import burnish
-from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
 from burnish.lab.frontier import experiment as frontier
 from burnish.lab.frontier import setting as frontier_setting
@@ -31,6 +30,7 @@ from burnish.lab.frontier.setting import Outcome, Samples, Sentiment, Setting, l
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.text.tokenizer import Tokenizer
+from conducting import conducted
 
 PLAIN = ("the", "cat", "sat", "on", "a", "mat", "by", "old", "house", "with", "red", "door", "and", "blue", "roof")
 FELT = ("great", "happy", "love", "wonderful", "terrible", "sad", "hate", "awful")
@@ -92,9 +92,9 @@ def setting(folder: Path) -> Setting:
 
 
 def run(folder: Path, runs: Path, **options: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "scale": TOY, "threads": 1, "display": Display(quiet=True)}
+    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "scale": TOY, "threads": 1}
     options = {"model": folder / "model", "text_file": folder / "text.txt"} | defaults | options
-    files = frontier.run(runs, **options)
+    files = conducted(frontier.FrontierExperiment, runs, **options)
     assert [file.name for file in files] == ["frontier.md", "frontier.json", "frontier.svg"]
     return json.loads((runs / "frontier.json").read_text())
 
@@ -116,10 +116,10 @@ def test_without_vader_or_a_model_the_message_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(frontier, "installed_checkpoint", lambda: None)
     with pytest.raises(BurnishError, match="--model"):
-        frontier.run(tmp_path, minutes=1, seed=0, scale=TOY, display=Display(quiet=True))
+        conducted(frontier.FrontierExperiment, tmp_path, minutes=1, seed=0, scale=TOY)
     monkeypatch.setattr(frontier_setting, "find_spec", lambda _: None)
     with pytest.raises(BurnishError, match=r"pip install 'burnish\[lab\]'"):
-        frontier.run(tmp_path, minutes=1, seed=0, scale=TOY, display=Display(quiet=True))
+        conducted(frontier.FrontierExperiment, tmp_path, minutes=1, seed=0, scale=TOY)
 
 
 def test_openings_are_cut_sentences_on_sides_that_no_order_decides(folder: Path, setting: Setting) -> None:

