@@ -192,6 +192,12 @@ def test_a_stage_of_a_method_is_keys_checks_and_one_call() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST_STAGE} == {}
 
 
+def test_test_files_have_names_of_their_own() -> None:
+    """Pytest imports them by name: two of one name in different folders are one too many for it."""
+    names = [file.name for file in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(name for name in {*names} if names.count(name) > 1) == []
+
+
 def test_reference_implementations_are_never_imported() -> None:
     found = [
         f"{name_of(file)}:{line}: imports {name}"
