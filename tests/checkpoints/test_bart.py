@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import burnish
+from burnish.checkpoints import encoder_decoder
 from burnish.errors import CheckpointError
 from burnish.forest import Forest
 from burnish.generation.engine import generate_from
@@ -227,7 +228,7 @@ def test_a_fine_tuned_model_is_saved_with_what_it_learned(tiny_tokenizer: Tokeni
         ({"num_hidden_layers": 5}, "num_hidden_layers is 5, but encoder_layers is 2"),
         ({"activation_function": "tanh"}, "activation_function is 'tanh'"),
         ({"relative_attention": 4}, "relative_attention is 4, which is not a known setting of bart models"),
-        ({"decoder_start_token_id": "x"}, "decoder_start_token_id is x"),
+        ({"decoder_start_token_id": "x"}, "decoder_start_token_id is 'x'"),
         ({"decoder_start_token_id": 300}, r"start_id must be a token below vocab_size \(300\), got 300"),
         ({"encoder_layers": ...}, "encoder_layers is missing"),
         ({"encoder_attention_heads": 5}, r"d_model \(32\) is not a multiple of encoder_attention_heads \(5\)"),
@@ -277,6 +278,21 @@ def test_each_loader_names_the_other(reference: tuple[Any, Path], tmp_path: Path
         burnish.load_encoder_decoder(tmp_path)
 
 
+def test_each_loader_names_the_other_for_folders_of_our_own(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    side = replace(BARTLIKE, norm="batch")
+    burnish.save_encoder_decoder(
+        EncoderDecoder(EncoderDecoderConfig.alike(side, start_id=2)), tiny_tokenizer, tmp_path / "pair"
+    )
+    with pytest.raises(CheckpointError, match=r"it is an encoder-decoder: .*burnish\.load_encoder_decoder reads it"):
+        burnish.load(tmp_path / "pair")
+    burnish.save(burnish.Decoder(side), tiny_tokenizer, tmp_path / "decoder")
+    with pytest.raises(CheckpointError, match=r"it is a decoder: .*burnish\.load reads it"):
+        burnish.load_encoder_decoder(tmp_path / "decoder")
+    _rewrite(tmp_path / "pair" / "burnish.json", encoder_decoder={"start_id": 2})
+    with pytest.raises(CheckpointError, match=r"burnish\.json: encoder_decoder\.encoder: Field required"):
+        burnish.load_encoder_decoder(tmp_path / "pair")
+
+
 BARTLIKE = DecoderConfig(
     vocab_size=300, d_model=32, n_layers=1, n_heads=4, n_kv_heads=4, head_dim=8, d_ff=48, max_positions=64,
     positions="learned", norm="layer", norm_placement="post", embedding_norm=True, activation="gelu", gated=False,
@@ -287,6 +303,7 @@ BARTLIKE = DecoderConfig(
 @pytest.mark.parametrize(
     ("changes", "own", "message"),
     [
+        ({"norm": "batch", "norm_placement": "pre"}, {}, "has no norm 'batch' of the encoder"),
         ({"n_kv_heads": 2}, {}, "has no n_kv_heads 2 of the encoder"),
         ({}, {"cross_kv_heads": 1}, "has no cross_kv_heads 1"),
         ({"norm": "rms"}, {}, "has no norm 'rms' of the encoder"),
@@ -300,8 +317,14 @@ def test_a_setting_that_bart_has_not_is_named(
 ) -> None:
     model = EncoderDecoder(EncoderDecoderConfig.alike(replace(BARTLIKE, **changes), start_id=2, **own))
     with pytest.raises(CheckpointError, match=message):
-        burnish.save_encoder_decoder(model, tiny_tokenizer, tmp_path / "model")
+        encoder_decoder.write(model, tiny_tokenizer, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+    burnish.save_encoder_decoder(model, tiny_tokenizer, tmp_path / "model")
+    again = _load(tmp_path / "model")
+    assert again.config == model.config
+    assert again.state_dict().keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
 
 
 def test_a_model_of_our_own_that_is_a_bart_is_saved_as_one(tiny_tokenizer: Tokenizer, tmp_path: Path) -> None:

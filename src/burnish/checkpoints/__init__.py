@@ -127,7 +127,7 @@ def load_reward_model(
 def load_encoder_decoder(
     path: Path | str, *, compute_dtype: str | torch.dtype = "auto", device: str | torch.device = "auto"
 ) -> tuple[EncoderDecoder, Tokenizer]:
-    """Loads an encoder-decoder: a Hugging Face folder of a BART.
+    """Loads an encoder-decoder: a Hugging Face folder of a BART, or one of Burnish's own.
 
     Arguments as for `load`. Raises `CheckpointError` naming the file and what is wrong with it.
     """

@@ -1,19 +1,19 @@
-"""Model folders of Burnish's own: `burnish.json`, safetensors and the tokenizer, for decoders that no family can hold.
+"""Model folders of Burnish's own: `burnish.json`, safetensors and the tokenizer, for models that no family can hold.
 
-What the decoder has is what is written: `burnish.json` has every field of `DecoderConfig`, and the weights and buffers
-(BatchNorm's running statistics, WeightNorm's gains) have the decoder's own names, so that nothing is computed on the
+What the model has is what is written: `burnish.json` has every field of its configuration, and the weights and buffers
+(BatchNorm's running statistics, WeightNorm's gains) have the model's own names, so that nothing is computed on the
 way and a model comes back with the same bits. Both files are hostile input: validated, unknown keys refused, no pickle.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish import __version__
 from burnish.checkpoints.families.settings import checked, shown
@@ -28,12 +28,14 @@ from burnish.checkpoints.huggingface import (
 from burnish.checkpoints.weights import check_no_adapters, check_vocabulary
 from burnish.errors import CheckpointError
 from burnish.files import atomic_folder
-from burnish.nn.config import DecoderConfig
+from burnish.nn.config import DecoderConfig, EncoderDecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.text.tokenizer import Tokenizer
 
 CONFIG_FILE = "burnish.json"
 FORMAT = "burnish-decoder-1"
+PAIR_FORMAT = "burnish-encoder-decoder-1"
 
 _DEEPEST = 10_000
 """A damaged number of layers must not make us build modules for hours."""
@@ -44,10 +46,27 @@ class _Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    format: Literal["burnish-decoder-1"]
     burnish: str
     dtype: Literal["float32", "bfloat16", "float16"]
+
+
+class _DecoderDocument(_Document):
+    format: Literal["burnish-decoder-1"]
     decoder: DecoderConfig
+
+
+class _PairDocument(_Document):
+    format: Literal["burnish-encoder-decoder-1"]
+    encoder_decoder: EncoderDecoderConfig
+
+
+_AnyDocument = TypeVar("_AnyDocument", bound=_Document)
+_LOADERS = {
+    FORMAT: "a decoder: an encoder-decoder is needed here (burnish.load reads it)",
+    PAIR_FORMAT: "an encoder-decoder: a decoder is needed here (burnish.load_encoder_decoder reads it)",
+}
+_SHARED = "encoder.embedding.weight"
+"""The decoder's embedding, where both sides have one: it is written once."""
 
 
 def is_own(folder: Path) -> bool:
@@ -57,20 +76,49 @@ def is_own(folder: Path) -> bool:
 
 def read_config(folder: Path) -> DecoderConfig:
     """The configuration in `burnish.json`. Raises `CheckpointError` naming the file and the key at fault."""
+    config = _read(folder, FORMAT, _DecoderDocument).decoder
+    _check_sizes(folder / CONFIG_FILE, "decoder", config)
+    return config
+
+
+def read_pair_config(folder: Path) -> EncoderDecoderConfig:
+    """As `read_config`, of an encoder-decoder."""
+    config = _read(folder, PAIR_FORMAT, _PairDocument).encoder_decoder
+    for side in ("encoder", "decoder"):
+        _check_sizes(folder / CONFIG_FILE, f"encoder_decoder.{side}", getattr(config, side))
+    return config
+
+
+def _read(folder: Path, expected: str, kind: type[_AnyDocument]) -> _AnyDocument:
     file = folder / CONFIG_FILE
+    values = read_json(file)
+    found = values.get("format")
+    if isinstance(found, str) and found != expected and found in _LOADERS:
+        raise CheckpointError(f"{file}: it is {_LOADERS[found]}")
     try:
-        config = _Document.model_validate_json(json.dumps(read_json(file))).decoder
+        return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise CheckpointError(f"{file}: {_first(error)}") from error
     except ValueError as error:  # half a surrogate pair
         raise CheckpointError(f"{file}: {error}") from error
-    _check_sizes(file, config)
-    return config
 
 
 def read_state(folder: Path, config: DecoderConfig) -> dict[str, Tensor]:
     """Weights and buffers under the decoder's names. Raises `CheckpointError` for any that is missing or strange."""
-    expected = _shapes(folder / CONFIG_FILE, config)
+    return _read_tensors(folder, _shapes(folder / CONFIG_FILE, lambda: Decoder(config)))
+
+
+def read_pair_state(folder: Path, config: EncoderDecoderConfig) -> dict[str, Tensor]:
+    """As `read_state`, of an encoder-decoder."""
+    expected = _shapes(folder / CONFIG_FILE, lambda: EncoderDecoder(config))
+    if not config.share_embedding:
+        return _read_tensors(folder, expected)
+    del expected[_SHARED]
+    state = _read_tensors(folder, expected)
+    return {**state, _SHARED: state[_SHARED.replace("encoder", "decoder")]}
+
+
+def _read_tensors(folder: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     homes = tensor_files(folder)
     if extra := sorted(homes.keys() - expected.keys()):
         raise CheckpointError(
@@ -99,44 +147,92 @@ def write(
     """Writes a model folder that `burnish.load` reads back; arguments as for `burnish.save`."""
     check_vocabulary(decoder, tokenizer)
     check_no_adapters(decoder)
-    name = str(dtype or torch.float32).removeprefix("torch.")
+    _write(
+        decoder,
+        tokenizer,
+        folder,
+        document={"format": FORMAT, "decoder": asdict(decoder.config)},
+        check=read_config,
+        card=card,
+        generation={**special_ids(tokenizer, decoder.config.vocab_size), **(generation or {})},
+        dtype=dtype or torch.float32,
+    )
+
+
+def write_pair(
+    model: EncoderDecoder,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Writes a model folder that `burnish.load_encoder_decoder` reads back; arguments as for `burnish.save`."""
+    check_vocabulary(model.decoder, tokenizer)
+    for side in (model.encoder, model.decoder):
+        check_no_adapters(side)
+    _write(
+        model,
+        tokenizer,
+        folder,
+        document={"format": PAIR_FORMAT, "encoder_decoder": asdict(model.config)},
+        check=read_pair_config,
+        card=card,
+        generation={**special_ids(tokenizer, model.config.decoder.vocab_size), **(generation or {})},
+        dtype=dtype or torch.float32,
+        repeated=[_SHARED] if model.config.share_embedding else [],
+    )
+
+
+def _write(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    document: Mapping[str, Any],
+    check: Callable[[Path], object],
+    card: str | None,
+    generation: Mapping[str, Any],
+    dtype: torch.dtype,
+    repeated: Sequence[str] = (),
+) -> None:
+    made_by = {"burnish": __version__, "dtype": str(dtype).removeprefix("torch.")}
     with atomic_folder(folder) as temporary:
-        document = {"format": FORMAT, "burnish": __version__, "dtype": name, "decoder": asdict(decoder.config)}
-        write_json(temporary / CONFIG_FILE, document)
+        write_json(temporary / CONFIG_FILE, {**made_by, **document})
         # What could not be read again is not written.
-        read_config(temporary)
-        special = special_ids(tokenizer, decoder.config.vocab_size)
-        write_json(temporary / "generation_config.json", {**special, **(generation or {})})
+        check(temporary)
+        write_json(temporary / "generation_config.json", generation)
         tokenizer.save(temporary)
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
-        write_weights(_stored(decoder, dtype or torch.float32), temporary)
+        write_weights(((name, tensor) for name, tensor in _stored(model, dtype) if name not in repeated), temporary)
 
 
-def _stored(decoder: Decoder, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+def _stored(model: nn.Module, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Each weight in `dtype` and each buffer as it is, on the CPU."""
-    buffers = dict(decoder.named_buffers())
-    for name, tensor in decoder.state_dict().items():
+    buffers = dict(model.named_buffers())
+    for name, tensor in model.state_dict().items():
         yield name, tensor.detach().to("cpu", tensor.dtype if name in buffers else dtype)
 
 
-def _shapes(file: Path, config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a decoder, which is not allocated."""
+def _shapes(file: Path, build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a model, which is not allocated."""
     try:
         with torch.device("meta"):
-            return {name: tuple(tensor.shape) for name, tensor in Decoder(config).state_dict().items()}
+            return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
     except (RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{file}: no model can have these sizes ({str(error).splitlines()[0]})") from error
 
 
-def _check_sizes(file: Path, config: DecoderConfig) -> None:
+def _check_sizes(file: Path, where: str, config: DecoderConfig) -> None:
     """Refuses numbers that are not above 0, or too large for any model, and layers that are not there."""
-    numbers = {f"decoder.{field.name}": getattr(config, field.name) for field in fields(config)}
+    numbers = {f"{where}.{field.name}": getattr(config, field.name) for field in fields(config)}
     if config.rope_scaling is not None:
-        numbers |= {f"decoder.rope_scaling.{key}": value for key, value in asdict(config.rope_scaling).items()}
+        numbers |= {f"{where}.rope_scaling.{key}": value for key, value in asdict(config.rope_scaling).items()}
     for key, value in numbers.items():
         if type(value) in (int, float):
-            checked(file, key, type(value), value, *([_DEEPEST] if key == "decoder.n_layers" else []))
+            checked(file, key, type(value), value, *([_DEEPEST] if key == f"{where}.n_layers" else []))
         elif isinstance(value, tuple) and any(not 0 <= layer < config.n_layers for layer in value):
             raise CheckpointError(f"{file}: {key} is {shown(value)}; the model has layers 0 to {config.n_layers - 1}")
 

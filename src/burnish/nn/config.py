@@ -219,6 +219,8 @@ class EncoderDecoderConfig:
     share_embedding: source and target have one embedding.
     """
 
+    __pydantic_config__: ClassVar = STRICT
+
     encoder: DecoderConfig
     decoder: DecoderConfig
     start_id: int
@@ -247,7 +249,7 @@ class EncoderDecoderConfig:
             raise ValueError("parallel sublayers leave no place for cross-attention between them")
         if self.encoder.sliding_window is not None:
             raise ValueError("a sliding_window only bounds what comes before a token; an encoder looks both ways")
-        if self.decoder.n_heads % self.n_cross_kv_heads:
+        if self.n_cross_kv_heads < 1 or self.decoder.n_heads % self.n_cross_kv_heads:
             raise ValueError(
                 f"n_heads ({self.decoder.n_heads}) must be a multiple of cross_kv_heads ({self.n_cross_kv_heads})"
             )
