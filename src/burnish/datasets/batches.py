@@ -151,8 +151,10 @@ def _by_source(
     rows: dict[tuple[int, ...], list[int]] = {}
     for row, source in enumerate(sources):
         rows.setdefault(tuple(source), []).append(row)
+    # Pairs of equal lengths are neighbours, and share kernel calls.
+    ordered = sorted(rows, key=lambda source: (len(source), [len(sequences[row]) for row in rows[source]]))
     trees, ends, first = [], [-1] * len(sequences), 0
-    for numbers in rows.values():
+    for numbers in (rows[source] for source in ordered):
         tree, own_ends = Forest.from_sequences([sequences[row] for row in numbers], min_shared=1)
         if len(tree.roots) > 1:
             raise ValueError(f"rows {numbers} have one source, but begin with different tokens")
@@ -160,7 +162,7 @@ def _by_source(
             ends[row] = first + end
         trees.append(tree)
         first += tree.n_segments
-    return Forest.side_by_side(trees), ends, Forest.from_segments((source, -1) for source in rows)
+    return Forest.side_by_side(trees), ends, Forest.from_segments((source, -1) for source in ordered)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ are, in float32 whatever the compute dtype, since it is slower in bfloat16. Soft
 longer than, and dropout, which the kernel does not know, go another way (`burnish.nn.attention.paths`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,13 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Kernel calls of a forest: causal runs, and (queries, keys) slices of each segment with children."""
+    """Kernel calls: runs of queries with the runs of their keys, and slices of each segment with children.
 
-    own: tuple[_Run, ...]
+    own: causal, of a segment with itself; or all of a tree of another forest. Each query is in one of them.
+    ancestors: (queries, keys), whose parts are merged with those.
+    """
+
+    own: tuple[tuple[_Run, _Run], ...]
     ancestors: tuple[tuple[slice, slice], ...]
 
 
@@ -61,7 +66,7 @@ def _plan(forest: Forest) -> _Plan:
                 own.append(_Run(start, 1, length))
             if forest.descendants_stop[segment] > stop:
                 ancestors.append((slice(stop, forest.descendants_stop[segment]), slice(start, stop)))
-        kept = _Plan(tuple(own), tuple(ancestors))
+        kept = _Plan(tuple((run, run) for run in own), tuple(ancestors))
         forest.__dict__["_cpu_plan"] = kept
     return kept
 
@@ -82,7 +87,21 @@ def cross_attention(
     trees = tuple(zip(*(_trees(forest) for forest in (queries, context)), strict=True))
     if rule.softcap is not None or rule.dropout:
         return paths.cross_attention(q, k, v, trees, rule)
-    return _ForestAttention.apply(q, k, v, _Plan((), trees), False, rule.scale)
+    return _ForestAttention.apply(q, k, v, _Plan(_runs(trees), ()), False, rule.scale)
+
+
+def _runs(trees: Sequence[tuple[slice, slice]]) -> tuple[tuple[_Run, _Run], ...]:
+    """Neighbouring trees with equally many queries and equally many keys as one run each."""
+    runs: list[tuple[_Run, _Run]] = []
+    for tree in trees:
+        shape = tuple(span.stop - span.start for span in tree)
+        if runs and shape == tuple(run.length for run in runs[-1]):
+            queries, keys = (_Run(run.start, run.count + 1, run.length) for run in runs[-1])
+            runs[-1] = (queries, keys)
+        else:
+            queries, keys = (_Run(span.start, 1, length) for span, length in zip(tree, shape, strict=True))
+            runs.append((queries, keys))
+    return tuple(runs)
 
 
 def _trees(forest: Forest) -> list[slice]:
@@ -109,17 +128,16 @@ class _ForestAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, plan: _Plan, causal: bool, scale: float | None) -> Tensor:
         given, (q, k, v) = (q, k, v), (x.float() for x in (q, k, v))
-        out = q.new_empty(q.shape) if plan.own else q.new_zeros(q.shape)
-        lse = q.new_empty(q.shape[:2]) if plan.own else q.new_full(q.shape[:2], -torch.inf)
-        for run in plan.own:
-            part = [_heads_first(run.view(x)) for x in (q, k, v)]
+        out, lse = q.new_empty(q.shape), q.new_empty(q.shape[:2])
+        for queries, keys in plan.own:
+            part = [_heads_first(run.view(x)) for run, x in ((queries, q), (keys, k), (keys, v))]
             part_out, part_lse = _flash(*part, 0.0, causal, scale=scale)
-            run.view(out).copy_(_heads_first(part_out))
-            run.view(lse).copy_(_heads_first(part_lse))
-        for queries, keys in plan.ancestors:
-            part = [_heads_first(x[None]) for x in (q[queries], k[keys], v[keys])]
+            queries.view(out).copy_(_heads_first(part_out))
+            queries.view(lse).copy_(_heads_first(part_lse))
+        for below, above in plan.ancestors:
+            part = [_heads_first(x[None]) for x in (q[below], k[above], v[above])]
             part_out, part_lse = _flash(*part, scale=scale)
-            merge(out[queries], lse[queries], _heads_first(part_out)[0], _heads_first(part_lse)[0])
+            merge(out[below], lse[below], _heads_first(part_out)[0], _heads_first(part_lse)[0])
         # What was given is half as large as its float32 copies, which are made again for the backward pass.
         ctx.save_for_backward(*given, out, lse)
         ctx.plan, ctx.causal, ctx.scale = plan, causal, scale
@@ -130,15 +148,16 @@ class _ForestAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *given, out, lse = ctx.saved_tensors
         grad, q, k, v = (x.float() for x in (grad, *given))
-        empty = torch.empty if ctx.plan.own else torch.zeros
-        grads = tuple(empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
-        for run in ctx.plan.own:
-            part = [_heads_first(run.view(x)) for x in (grad, q, k, v, out, lse)]
-            for whole, piece in zip(grads, _flash_backward(*part, 0.0, ctx.causal, scale=ctx.scale), strict=True):
+        grads = tuple(torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
+        for queries, keys in ctx.plan.own:
+            runs = ((queries, grad), (queries, q), (keys, k), (keys, v), (queries, out), (queries, lse))
+            part = [_heads_first(run.view(x)) for run, x in runs]
+            pieces = _flash_backward(*part, 0.0, ctx.causal, scale=ctx.scale)
+            for whole, piece, run in zip(grads, pieces, (queries, keys, keys), strict=True):
                 run.view(whole).copy_(_heads_first(piece))
-        for queries, keys in ctx.plan.ancestors:
-            slices = (grad[queries], q[queries], k[keys], v[keys], out[queries], lse[queries])
+        for below, above in ctx.plan.ancestors:
+            slices = (grad[below], q[below], k[above], v[above], out[below], lse[below])
             pieces = _flash_backward(*(_heads_first(x[None]) for x in slices), 0.0, False, scale=ctx.scale)
-            for whole, piece, at in zip(grads, pieces, (queries, keys, keys), strict=True):
+            for whole, piece, at in zip(grads, pieces, (below, above, above), strict=True):
                 whole[at].add_(_heads_first(piece)[0])
         return *(of.to(x.dtype) for of, x in zip(grads, given, strict=True)), None, None, None
