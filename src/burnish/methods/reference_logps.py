@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.nn.decoder import Decoder
+    from burnish.nn.encoder_decoder import EncoderDecoder
 
 CHUNK = 64
 """Examples whose log-probabilities are computed between two saves."""
@@ -72,8 +73,8 @@ class KeptReference:
         return found
 
 
-def weights_digest(decoder: "Decoder") -> str:
-    """SHA-256 of a decoder's shape and of all that it computes with."""
+def weights_digest(decoder: "Decoder | EncoderDecoder") -> str:
+    """SHA-256 of a model's shape and of all that it computes with."""
     import torch
 
     found = hashlib.sha256(repr(decoder.config).encode())

@@ -1,0 +1,184 @@
+"""Sequence to sequence: an encoder-decoder learns to write the target of each source (Vaswani 2017, arXiv:1706.03762).
+
+Notable choices:
+- the loss is the mean over all target tokens of a step, each predicted from the source and the target before it;
+- what every target begins with is given and not learned;
+- pairs are held out by source, so that no source that is measured was read in training; what the model writes from them
+  is compared with their targets, beside the loss.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from burnish.errors import BurnishError, DataError
+from burnish.methods.measuring import Metrics
+from burnish.methods.settings import Strict, source
+from burnish.methods.training import check_steps, fit
+from burnish.nn.config import EncoderDecoderConfig
+from burnish.runs.names import DATA_REPORT_FILE, MODEL_FOLDER
+from burnish.runs.run import Run
+from burnish.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from burnish.datasets.batches import Batch
+    from burnish.datasets.text_pairs import PairExample, TextPair
+    from burnish.nn.encoder_decoder import EncoderDecoder
+    from burnish.text.tokenizer import Tokenizer
+
+_WRITTEN = 100
+"""Held-out pairs, at most, whose targets are written before they are compared."""
+
+
+class Settings(Strict):
+    """How an encoder-decoder is trained on pairs of texts."""
+
+    training: TrainingConfig = Field(
+        TrainingConfig.model_validate({"learning_rate": 1e-3, "min_lr_fraction": 0.1, "weight_decay": 0.1}),
+        description="optimizer, schedule, batch sizes, with the defaults of small models that know nothing yet",
+    )
+    max_source: int = Field(512, ge=1, description="longest source, in tokens; longer ones are dropped")
+    max_target: int = Field(512, ge=1, description="longest target, in tokens; longer ones are dropped")
+    heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the sources kept for measuring")
+
+
+def drawn(
+    config: EncoderDecoderConfig,
+    *,
+    seed: int,
+    device: "torch.device | None" = None,
+    compute_dtype: "torch.dtype | None" = None,
+) -> "EncoderDecoder":
+    """An encoder-decoder with random weights, a function of the configuration and the seed."""
+    import torch
+
+    from burnish.nn.encoder_decoder import EncoderDecoder
+
+    model = EncoderDecoder(config, compute_dtype=compute_dtype or torch.float32).to(device or torch.device("cpu"))
+    model.initialize(seed=seed)
+    return model
+
+
+def train(
+    model: "EncoderDecoder", tokenizer: "Tokenizer", pairs: "Sequence[TextPair]", settings: Settings, run: Run
+) -> Metrics:
+    """Train the model in place, and leave it in the run's folder; returns what it measured.
+
+    Raises DataError where no pair can be used, BurnishError where texts may be longer than the model's positions.
+    """
+    import burnish
+    from burnish.datasets.batches import Steps, shuffled_steps
+    from burnish.datasets.text_pairs import text_pair_examples
+    from burnish.methods.reference_logps import weights_digest
+    from burnish.objectives.language_model import language_model
+    from burnish.runs.hashes import digest
+
+    check_lengths(model.config, settings)
+    if not run.key:
+        facts = [weights_digest(model), settings.model_dump(mode="json"), list(map(repr, pairs))]
+        run = replace(run, key=digest(facts))
+    encode = partial(text_pair_examples, max_source=settings.max_source, max_target=settings.max_target)
+    examples, report = encode(pairs, tokenizer)
+    run.report(report)
+    learned, heldout = hold_out(examples, settings.heldout, seed=[run.seed, 1])
+    if not learned:
+        raise DataError(
+            f"{source(pairs)}: none of {len(pairs)} pairs can be used; raise max_source ({settings.max_source}) and "
+            f"max_target ({settings.max_target}), or see why they were dropped: {run.folder / DATA_REPORT_FILE}"
+        )
+    training = settings.training
+    check_steps(len(learned), training, source(pairs))
+    before = run.remembered("loss-before", lambda: loss(model, heldout, settings))
+    plan = shuffled_steps(len(learned), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
+    steps = Steps(plan, partial(batches, learned, settings, model.config.prefix))
+    trained = fit(model, language_model, steps, settings, run, outputs=partial(logps, model))
+    burnish.save_encoder_decoder(model, tokenizer, run.folder / MODEL_FOLDER)
+    return {
+        "steps": trained.steps,
+        **trained.metrics,
+        "pairs": len(learned),
+        "dropped": len(report.dropped),
+        "heldout_loss": {"before": before, "after": loss(model, heldout, settings)},
+        "heldout_exact": exact(model, heldout[:_WRITTEN]),
+    }
+
+
+def check_lengths(config: EncoderDecoderConfig, settings: Settings) -> None:
+    """Raise BurnishError where texts that `settings` allow are longer than the model's learned positions."""
+    for key, side, extra in (("max_source", config.encoder, 0), ("max_target", config.decoder, len(config.prefix))):
+        allowed = side.max_positions - extra
+        if side.positions == "learned" and getattr(settings, key) > allowed:
+            raise BurnishError(
+                f"{key}: got {getattr(settings, key)}; the model has learned {side.max_positions} positions: expected "
+                f"at most {allowed}"
+            )
+
+
+def hold_out(
+    examples: "Sequence[PairExample]", share: float, *, seed: Sequence[int]
+) -> "tuple[list[PairExample], list[PairExample]]":
+    """The pairs to train on, in their order, and those of a `share` of the sources, drawn by `seed`."""
+    import numpy as np
+
+    sources = sorted({tuple(example.source) for example in examples})
+    order = np.random.default_rng(list(seed)).permutation(len(sources)).tolist()
+    chosen = {sources[number] for number in order[: min(round(len(sources) * share), max(len(sources) - 1, 0))]}
+    return (
+        [example for example in examples if tuple(example.source) not in chosen],
+        [example for example in examples if tuple(example.source) in chosen],
+    )
+
+
+def batches(
+    examples: "Sequence[PairExample]", settings: Settings, prefix: Sequence[int], numbers: Sequence[int]
+) -> "list[Batch]":
+    """The micro-batches of the pairs with these numbers."""
+    from burnish.datasets.text_pairs import text_pair_batches
+
+    chosen = [examples[number] for number in numbers]
+    return text_pair_batches(chosen, prefix=prefix, micro_batch_tokens=settings.training.micro_batch_tokens)
+
+
+def logps(model: "EncoderDecoder", batch: "Batch") -> "Tensor":
+    """Log-probabilities of a batch's scored tokens, `[n_scored]`."""
+    assert batch.sources is not None
+    return model.logps(batch.forest, batch.scored, batch.sources)
+
+
+def loss(model: "EncoderDecoder", examples: "Sequence[PairExample]", settings: Settings) -> float | None:
+    """Mean loss of a target's token in nats; None without examples."""
+    import torch
+
+    total, count = 0.0, 0
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches(examples, settings, model.config.prefix, range(len(examples))) if examples else []:
+            batch = batch.to(model.device)
+            total -= logps(model, batch)[batch.entries].sum().item()
+            count += len(batch.entries)
+    return total / count if count else None
+
+
+def exact(model: "EncoderDecoder", examples: "Sequence[PairExample]") -> float | None:
+    """Share of the sources from which the model writes exactly the target, greedily; None without examples."""
+    from burnish.generation.engine import generate_from
+    from burnish.generation.sampling import Sampling
+
+    if not examples:
+        return None
+    # What every target ends with ends what is written.
+    ends = frozenset(example.target[-1] for example in examples)
+    longest = max(len(example.target) for example in examples)
+    sampling = Sampling(temperature=0.0, max_new_tokens=longest, stop=ends)
+    written = generate_from(model, [example.source for example in examples], sampling)
+    hits = [
+        completion.finish_reason == "stop" and completion.tokens == example.target[:-1]
+        for (completion,), example in zip(written, examples, strict=True)
+    ]
+    return sum(hits) / len(hits)
