@@ -25,6 +25,7 @@ SIZES = {"d_model": 16, "n_layers": 1, "n_heads": 2}
 OMITTED = {
     "vocab_size": "the tokenizer's",
     "causal": "a token that sees the next one has nothing to predict",
+    "logits_bias": "a constant that no training changes",
     "model_type": "a new model comes from no family",
 }
 
@@ -68,6 +69,7 @@ def test_every_key_reaches_the_decoder() -> None:
         "max_positions": 99,
         "tie_embeddings": False,
         "embedding_scale": 2.0,
+        "embedding_norm": True,
         "logits_softcap": 30.0,
         "qkv_bias": True,
         "attention_bias": True,

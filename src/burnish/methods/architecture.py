@@ -67,6 +67,7 @@ class Architecture(_Strict):
     )
     tie_embeddings: bool = Field(True, description="whether the output layer is the embedding")
     embedding_scale: float = Field(1.0, gt=0, description="multiplies the embedding")
+    embedding_norm: bool = Field(False, description="whether the embeddings are normalized before the first block")
     logits_softcap: float | None = Field(None, gt=0, description="limit of the logits, by tanh")
 
     qkv_bias: bool = Field(False, description="biases of queries, keys and values")
