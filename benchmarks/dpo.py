@@ -7,7 +7,6 @@ are computed before, by both sides: it is what `burnish run` does, and what make
 (`precompute_ref_log_probs`). The first steps are not timed.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import our_training, pairs, worker
@@ -16,7 +15,6 @@ from benchmarks.row import Config, Row, Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from burnish.datasets.batches import Batch
     from burnish.datasets.examples import PreferenceExample
     from burnish.nn.decoder import Decoder
 
@@ -46,23 +44,14 @@ ROWS = (
 
 def ours(config: Config) -> Config:
     decoder, _ = our_training.load(config)
-    from burnish.datasets.batches import preference_batches
     from burnish.datasets.examples import PreferenceExample
-    from burnish.objectives.dpo import DPO
+    from burnish.methods import dpo
 
     training = our_training.settings(config)
-    examples = [PreferenceExample(**pair) for pair in pairs.read(config)]
+    examples = our_training.in_order([PreferenceExample(**pair) for pair in pairs.read(config)])
     reference_logps = [_reference_logps(decoder, example) for example in examples]
-
-    def build(numbers: Sequence[int]) -> "list[Batch]":
-        return preference_batches(
-            [examples[n] for n in numbers],
-            micro_batch_tokens=training.micro_batch_tokens,
-            reference_logps=[reference_logps[n] for n in numbers],
-        )
-
-    steps = pairs.steps(config, build)
-    watch, history = our_training.train(config, decoder, DPO(beta=_BETA), steps, training)
+    settings = dpo.Settings(beta=_BETA, training=training)
+    watch, history = our_training.train(config, decoder, dpo.learn, decoder, examples, reference_logps, settings)
     return _answer(config, watch, history) | {"configuration": our_training.configuration(decoder, training)}
 
 
@@ -70,11 +59,9 @@ def _reference_logps(decoder: "Decoder", example: "PreferenceExample") -> "Tenso
     """The log-probabilities of the answers' tokens, the chosen answer's first."""
     import torch
 
-    from burnish.datasets.batches import Batch
+    from burnish.methods.sequences import answer_logps
 
-    batch = Batch.from_rows(example.sequences, example.masks)
-    with torch.inference_mode():
-        return decoder.logps(batch.forest, batch.scored)[batch.entries].clone()
+    return torch.cat(answer_logps(decoder, [example.prompt] * 2, [example.chosen, example.rejected]))
 
 
 def peer(config: Config) -> Config:

@@ -7,18 +7,11 @@ A step is all of it: the completions of its prompts are sampled by the policy as
 sides, scores their tokens; one update of all weights follows. The first steps are not timed.
 """
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import material, our_rollouts, our_training, worker
 from benchmarks.row import Config, Row, Target
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from burnish.datasets.batches import Batch
-    from burnish.methods.rollout import Rollout
 
 _COMMON: dict[str, Any] = {
     "module": "benchmarks.grpo",
@@ -81,32 +74,23 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     decoder, tokenizer = our_training.load(config)
-    from burnish.methods.rollouts import RolloutSteps, sample_batches
-    from burnish.nn.actor_critic import Reference
-    from burnish.objectives.grpo import GRPO, group_advantages
+    from burnish.methods import grpo
 
-    training = our_training.settings(config)
-    reference = Reference(decoder)
-
-    def columns(batch: "Batch") -> "dict[str, Tensor]":
-        found = {}
-        if config["updates"] > 1:
-            found["old_logps"] = decoder.logps(batch.forest, batch.scored)
-        with reference.decoder() as frozen:
-            return found | {"reference_logps": frozen.logps(batch.forest, batch.scored)}
-
-    def updates(rollout: "Rollout", _: int) -> "list[Batch]":
-        # The loss is the mean over the tokens of the step (`dapo`), TRL's default.
-        rows = {"advantages": group_advantages(rollout.totals).flatten()}
-        numbers = range(len(rollout.answers))
-        found = sample_batches(rollout, numbers, micro_batch_tokens=training.micro_batch_tokens, rows=rows)
-        return [batch for _, batch in found]
-
-    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
-        rollouts = our_rollouts.rollouts(config, decoder, tokenizer, *_work(config), training, columns, Path(folder))
-        steps = RolloutSteps(rollouts, our_training.n_steps(config), config["updates"], updates)
+    training = our_training.settings(config, batch_size=config["prompts"])
+    # The loss is the mean over the tokens of the step (`dapo`), TRL's default.
+    settings = grpo.Settings(
+        beta=_BETA,
+        num_generations=config["samples"],
+        num_iterations=config["updates"],
+        rollouts=our_training.n_steps(config),
+        max_new_tokens=config["new_tokens"],
+        training=training,
+    )
+    prompts, fixed = _work(config)
+    work = our_rollouts.sampled_work(tokenizer, prompts, fixed=bool(fixed))
+    with our_rollouts.given(prompts, fixed):
         watch, history = our_training.train(
-            config, decoder, GRPO(beta=_BETA), steps, training, step_metrics=steps.metrics
+            config, decoder, grpo.learn, decoder, *work, settings, updates=config["updates"]
         )
     return _answer(config, watch, history) | {"configuration": our_training.configuration(decoder, training)}
 

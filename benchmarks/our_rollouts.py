@@ -1,81 +1,66 @@
-"""Our side of the rows that sample: Burnish's rollouts over prompts in a given order, of exactly so many tokens."""
+"""Our side of the rows that sample: prompts in a given order, answered by exactly so many tokens or as it is given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.our_training import in_order
 from benchmarks.row import Config
 
 if TYPE_CHECKING:
-    from burnish.generation.answer import Answer
-    from burnish.methods.rollouts import Columns, Rollouts
-    from burnish.nn.decoder import Decoder
-    from burnish.text.tokenizer import Tokenizer
-    from burnish.training.config import TrainingConfig
-
-
-def rollouts(
-    config: Config,
-    policy: "Decoder",
-    tokenizer: "Tokenizer",
-    prompts: Sequence[Sequence[int]],
-    fixed: Sequence[Sequence[list[int]]],
-    training: "TrainingConfig",
-    columns: "Columns",
-    folder: Path,
-) -> "Rollouts":
-    """Rollout r takes the prompts `r * config["prompts"]` and following, `config["samples"]` completions of each.
-
-    fixed: the completions of each prompt where they are given instead of sampled.
-    """
-    import torch
-
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
-    from burnish.generation.sampling import Sampling
-    from burnish.methods.rollout import Rollout
-    from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
+    from burnish.generation.answer import Answer
+    from burnish.generation.engine import Completion
+    from burnish.nn.decoder import Decoder
+    from burnish.rewards.judgement import WeightedJudge
+    from burnish.text.tokenizer import Tokenizer
+
+Prompts = Sequence[Sequence[int]]
+
+
+def sampled_work(
+    tokenizer: "Tokenizer", prompts: Prompts, *, fixed: bool
+) -> "tuple[Tokenizer, list[Task], list[Prompt], list[WeightedJudge]]":
+    """What a method is given: rollout r takes the prompts `r * n` to `(r + 1) * n - 1`, and no answer ends early.
+
+    fixed: whether the completions will be given, and so rewarded by `odd_share`, as the peer's are.
+    """
+    from burnish.datasets.examples import Prompt
+    from burnish.datasets.rows import Task
     from burnish.rewards.judgement import WeightedJudge
 
-    seed = 0
-    order = chosen_tasks(len(prompts), 0, len(prompts), seed)
-    tasks = [Prompt(list(prompts[order.index(task)]), {}) for task in range(len(prompts))]
-
-    class Given(Rollouts):
-        def _sample(self, tasks: Sequence[int], seeds: Sequence[int]) -> Rollout:
-            if not fixed:
-                return super()._sample(tasks, seeds)
-            places = [order.index(task) for task in tasks]
-            answers = [answer for place in places for answer in fixed[place]]
-            return Rollout(
-                list(tasks),
-                [list(prompts[place]) for place in places],
-                answers,
-                torch.zeros(len(answers), dtype=torch.bool),
-                torch.tensor([odd_share(answers)]),
-                {"odd": 1.0},
-                n_sampled=len(tasks),
-            )
-
-    return Given(
-        policy,
+    reward = WeightedJudge("odd", _odd_tokens) if fixed else WeightedJudge("distinct", _distinct_characters)
+    return (
         replace(tokenizer, stop_ids=frozenset()),
         [Task([], {})] * len(prompts),
-        tasks,
-        [WeightedJudge("distinct", _distinct_characters)],
-        RolloutConfig(
-            sampling=Sampling(temperature=1.0, max_new_tokens=config["new_tokens"]),
-            prompts=config["prompts"],
-            num_generations=config["samples"],
-            micro_batch_tokens=training.micro_batch_tokens,
-        ),
-        columns=columns,
-        folder=folder / "rollouts",
-        store=folder / "store",
-        seed=seed,
-        identity="benchmark",
+        [Prompt(list(prompt), {}) for prompt in in_order(prompts)],
+        [reward],
     )
+
+
+@contextmanager
+def given(prompts: Prompts, fixed: Sequence[Sequence[list[int]]]) -> Iterator[None]:
+    """Let rollouts take the `fixed` completions of each of the prompts instead of sampling; none leaves it as it is."""
+    from burnish.generation.engine import Completion
+    from burnish.methods import rollouts
+
+    generate = rollouts.generate
+    by_prompt = {tuple(prompt): group for prompt, group in zip(prompts, fixed, strict=False)}
+
+    def found(_policy: object, asked: Prompts, *_args: Any, **_options: Any) -> "list[list[Completion]]":
+        return [
+            [Completion(tokens, 0.0, "length", logps=[0.0] * len(tokens)) for tokens in by_prompt[tuple(prompt)]]
+            for prompt in asked
+        ]
+
+    if fixed:
+        rollouts.generate = found
+    try:
+        yield
+    finally:
+        rollouts.generate = generate
 
 
 def completions(
@@ -93,6 +78,10 @@ def completions(
 def odd_share(completions: Sequence[Sequence[int]]) -> list[float]:
     """A reward that costs nothing and varies: the share of a completion's tokens whose number is odd."""
     return [sum(token % 2 for token in tokens) / len(tokens) for tokens in completions]
+
+
+def _odd_tokens(answers: "Sequence[Answer]") -> list[float]:
+    return odd_share([answer.tokens for answer in answers])
 
 
 def _distinct_characters(answers: "Sequence[Answer]") -> list[float]:

@@ -1,10 +1,11 @@
-"""Our side of the rows that train: Burnish's own loop, each optimizer step timed as a whole."""
+"""Our side of the rows that train: the methods of Burnish, each optimizer step timed as a whole."""
 
 import json
 import math
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks import worker
 from benchmarks.row import Config
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.config import TrainingConfig
-    from burnish.training.loop import Objective, Progress, StepsLike
+    from burnish.training.loop import Progress
 
 LEARNING_RATE = 2e-5
 BETAS = (0.9, 0.95)
+_SEED = 0
+T = TypeVar("T")
 
 
 def warm_up_steps(config: Config) -> int:
@@ -39,7 +42,7 @@ def load(config: Config) -> "tuple[Decoder, Tokenizer]":
     return burnish.load(config["models"]["float32"], compute_dtype=config.get("compute_dtype", "auto"), device="cpu")
 
 
-def settings(config: Config, *, max_grad_norm: float = 1.0) -> "TrainingConfig":
+def settings(config: Config, *, batch_size: int | None = None, max_grad_norm: float = 1.0) -> "TrainingConfig":
     """AdamW at a constant rate, no state saved meanwhile; everything else as a recipe has it by default."""
     from burnish.training.config import TrainingConfig
 
@@ -48,30 +51,37 @@ def settings(config: Config, *, max_grad_norm: float = 1.0) -> "TrainingConfig":
         schedule="constant",
         warmup_fraction=0.0,
         betas=BETAS,
-        batch_size=config.get("batch_size", 1),
+        batch_size=batch_size or config["batch_size"],
         max_grad_norm=max_grad_norm,
         checkpoint_seconds=math.inf,
     )
 
 
+def in_order(items: Sequence[T]) -> list[T]:
+    """The items, so placed that the first pass of a training with the seed 0 takes them in the given order."""
+    import numpy as np
+
+    order = np.random.default_rng([_SEED, 0]).permutation(len(items))
+    placed = dict(zip(order.tolist(), items, strict=True))
+    return [placed[place] for place in range(len(items))]
+
+
 def train(
     config: Config,
     model: "nn.Module",
-    objective: "Objective",
-    steps: "StepsLike",
-    training: "TrainingConfig",
-    *,
+    learn: Callable[..., object],
+    *given: object,
     updates: int = 1,
-    **options: Any,
+    **options: object,
 ) -> tuple[worker.Stopwatch, list[dict[str, float]]]:
-    """Train; the watch ran from the end of the warm-up to that of the last step. Also returns each update's metrics.
+    """Call `learn(*given, run, on_progress=..., **options)`, a method of `burnish.methods` that trains `model`.
 
-    updates: of the loop in each step of the row. options: the loop's own, such as `outputs`. With the path of a file as
-    `profile` in the configuration, what the watch measures is recorded operation by operation and summed up there
-    (`benchmarks.profile`).
+    The watch ran from the end of the warm-up to that of the last step. Also returns each update's metrics.
+    updates: of the loop in each step of the row. With the path of a file as `profile` in the configuration, what the
+    watch measures is recorded operation by operation and summed up there (`benchmarks.profile`).
     """
     from benchmarks.profile_steps import Recorder, marked_generation
-    from burnish.training import loop
+    from burnish.runs.run import Run
 
     watch = worker.Stopwatch()
     history: list[dict[str, float]] = []
@@ -90,17 +100,7 @@ def train(
 
     watch.start()  # for a run of one step, which is a check and not timed
     with tempfile.TemporaryDirectory(dir=config["folder"]) as folder, marked_generation():
-        loop.train(
-            model,
-            objective,
-            steps,
-            training,
-            folder=Path(folder),
-            seed=0,
-            identity="benchmark",
-            on_progress=after_step,
-            **options,
-        )
+        learn(*given, Run(Path(folder), _SEED), on_progress=after_step, **options)
     return watch, history
 
 

@@ -4,7 +4,6 @@ Both sides get the same pairs in the same order, `batch_size` an optimizer step,
 answers. A pair counts as one, however long it is.
 """
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from benchmarks import material, our_training, worker
 from benchmarks.row import BenchmarkError, Config
 
 if TYPE_CHECKING:
-    from burnish.datasets.batches import Batch, Steps
     from burnish.text.tokenizer import Tokenizer
 
 COMMON: dict[str, Any] = {
@@ -59,14 +57,6 @@ def read(config: Config) -> list[dict[str, list[int]]]:
     if len(pairs) < n:
         raise BenchmarkError(f"the sample data has {len(pairs)} such pairs, fewer than {n}")
     return pairs[:n]
-
-
-def steps(config: Config, build: "Callable[[Sequence[int]], list[Batch]]") -> "Steps":
-    """Our side's steps over `read`'s pairs; build: makes the micro-batches of some of them, given by number."""
-    from burnish.datasets.batches import Steps
-
-    size = config["batch_size"]
-    return Steps([range(start, start + size) for start in range(0, _needed(config), size)], build)
 
 
 def micro_batch_sizes(config: Config) -> dict[str, int]:

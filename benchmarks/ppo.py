@@ -10,7 +10,6 @@ one, which `make bench` keeps beside the environment.
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 from benchmarks import material, our_rollouts, our_training, worker
@@ -53,30 +52,23 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     actor, tokenizer = our_training.load(config)
-    from burnish.methods.ppo import PPOSteps, rollout_columns
-    from burnish.methods.ppo_settings import PPOSettings
-    from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
-    from burnish.objectives.ppo import PPO
+    from burnish.methods import ppo
 
     # TRL's PPOTrainer clips no gradient.
-    training = our_training.settings(config, max_grad_norm=1e9)
-    settings = PPOSettings(num_ppo_epochs=config["epochs"])
-    model = ActorCritic(actor, make_critic(actor, "network"), kl_coef=settings.kl_coef)
-    columns = rollout_columns(model, Reference(actor))
-    with tempfile.TemporaryDirectory(dir=config["folder"]) as folder:
-        rollouts = our_rollouts.rollouts(config, actor, tokenizer, *_work(config), training, columns, Path(folder))
-        steps = PPOSteps(model, rollouts, settings, n_rollouts=our_training.n_steps(config), seed=0)
-        n = steps.per_rollout
-        watch, history = our_training.train(
-            config,
-            model,
-            PPO(),
-            steps,
-            training,
-            updates=n,
-            outputs=lambda batch: model(batch.forest, batch.scored),
-            step_metrics=steps.metrics,
-        )
+    training = our_training.settings(config, batch_size=config["prompts"], max_grad_norm=1e9)
+    settings = ppo.Settings(
+        num_ppo_epochs=config["epochs"],
+        critic=ppo.CriticSettings(type="network"),
+        num_generations=config["samples"],
+        rollouts=our_training.n_steps(config),
+        max_new_tokens=config["new_tokens"],
+        training=training,
+    )
+    prompts, fixed = _work(config)
+    work = our_rollouts.sampled_work(tokenizer, prompts, fixed=bool(fixed))
+    n = config["epochs"]
+    with our_rollouts.given(prompts, fixed):
+        watch, history = our_training.train(config, actor, ppo.learn, actor, *work, settings, updates=n)
     return _answer(config, watch, [mean_losses(history[i : i + n]) for i in range(0, len(history), n)]) | {
         "configuration": our_training.configuration(actor, training)
     }

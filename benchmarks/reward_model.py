@@ -6,15 +6,10 @@ Both sides train all weights and a scalar head, which begins with the same numbe
 A step is an optimizer step with everything in it; the first ones are not timed.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks import material, our_training, pairs, worker
 from benchmarks.row import Config, Row, Target
-
-if TYPE_CHECKING:
-    from burnish.datasets.batches import Batch
 
 ROWS = (
     Row(
@@ -44,25 +39,17 @@ def prepare(config: Config) -> Config:
 def ours(config: Config) -> Config:
     worker.use_processor(config["threads"], keep_freed_memory=True)
     from burnish.checkpoints import load_reward_model
-    from burnish.datasets.rankings import RankedExample, ranked_batches
-    from burnish.objectives.reward_model import RewardModelling
+    from burnish.datasets.rankings import RankedExample
+    from burnish.methods import reward_model
 
     model, _ = load_reward_model(
         config["models"]["float32"], compute_dtype=config.get("compute_dtype", "auto"), device="cpu"
     )
     training = our_training.settings(config)
     examples = [RankedExample(one["prompt"], [one["chosen"], one["rejected"]]) for one in pairs.read(config)]
-
-    def build(numbers: Sequence[int]) -> "list[Batch]":
-        return ranked_batches([examples[n] for n in numbers], micro_batch_tokens=training.micro_batch_tokens)
-
+    settings = reward_model.Settings(training=training)
     watch, history = our_training.train(
-        config,
-        model,
-        RewardModelling(),
-        pairs.steps(config, build),
-        training,
-        outputs=lambda batch: model(batch.forest, batch.scored),
+        config, model, reward_model.learn, model, our_training.in_order(examples), settings
     )
     return _answer(config, watch, history) | {"configuration": our_training.configuration(model.decoder, training)}
 

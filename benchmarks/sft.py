@@ -7,15 +7,11 @@ optimizer step with everything in it: batches, forward, backward, clipping, upda
 is counted is tokens of whole examples: padding counts for nothing, and a prompt that examples share counts for each.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import material, our_training, worker
 from benchmarks.row import BenchmarkError, Config, Row, Target
-
-if TYPE_CHECKING:
-    from burnish.datasets.batches import Batch
 
 _AS_IT_COMES = {
     "precision": ("float32", "bfloat16"),
@@ -104,20 +100,15 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     decoder, _ = our_training.load(config)
-    from burnish.datasets.batches import Steps, supervised_batches
     from burnish.datasets.examples import Example
-    from burnish.objectives.language_model import language_model
+    from burnish.methods import sft
 
     examples = [Example(one["tokens"], one["mask"]) for one in _examples(config)]
     training = our_training.settings(config)
-
-    def build(numbers: Sequence[int]) -> "list[Batch]":
-        return supervised_batches([examples[n] for n in numbers], micro_batch_tokens=training.micro_batch_tokens)
-
-    size = config["batch_size"]
-    steps = Steps([range(start, start + size) for start in range(0, len(examples), size)], build)
-    watch, history = our_training.train(config, decoder, language_model, steps, training)
-    timed = examples[size:]
+    watch, history = our_training.train(
+        config, decoder, sft.learn, decoder, our_training.in_order(examples), sft.Settings(training=training)
+    )
+    timed = examples[config["batch_size"] :]
     done = {"examples": len(timed), "tokens": sum(len(example.tokens) for example in timed)}
     return _answer(config, watch, done, history) | {"configuration": our_training.configuration(decoder, training)}
 

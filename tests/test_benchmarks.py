@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks import curves, harness, material, our_rollouts, pairs, ppo, profile
+from benchmarks import curves, harness, material, our_rollouts, our_training, pairs, ppo, profile
 from benchmarks.__main__ import ROWS
 from benchmarks.process import call
 from benchmarks.profile_steps import Recorder
@@ -16,9 +16,12 @@ from benchmarks.row import BenchmarkError, Config, Row, Target
 from benchmarks.table import ratio_table
 from benchmarks.worker import Stopwatch
 
+from burnish.datasets.batches import shuffled_steps
 from burnish.forest import Forest
+from burnish.generation.sampling import Sampling
 from burnish.lab.attention.roofline import matrix_parameters
-from burnish.training.config import TrainingConfig
+from burnish.methods.rollouts import RolloutConfig, Rollouts
+from burnish.runs.run import Run
 from tiny_models import tiny_decoder
 
 GIB = 2**30
@@ -232,8 +235,9 @@ def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> N
     assert (found["value"], found["losses"]) == (4 / 8, [0.7, 0.6, 0.5])
     assert found["tokens"] == 4 * 2 * 5 + (3 + 4 + 5 + 6) + 4
     assert pairs.micro_batch_sizes(config) == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
-    steps = pairs.steps(config, lambda numbers: list(numbers))  # type: ignore[arg-type]
-    assert [steps[step] for step in range(len(steps))] == [[0, 1], [2, 3], [4, 5]]
+    placed = our_training.in_order(range(6))
+    plan = shuffled_steps(6, batch_size=2, epochs=1, seed=0)
+    assert [[placed[number] for number in step] for step in plan] == [[0, 1], [2, 3], [4, 5]]
     found = pairs.answer(config | {"warm_up_steps": 2, "timed_steps": 1}, watch, [{"loss": 0.7}], {})
     assert (found["value"], found["tokens"]) == (2 / 8, 2 * 2 * 5 + (5 + 6) + 2)
     with pytest.raises(BenchmarkError, match="the sample data has 8 such pairs, fewer than 18"):
@@ -287,16 +291,21 @@ def test_rollouts_take_the_prompts_in_order(tmp_path: Path) -> None:
     prompts = [[number] * 20 for number in range(6)]
     fixed = [[[number, 7], [number, 8, 7]] for number in range(6)]
     decoder = tiny_decoder(0)
-    taken = our_rollouts.rollouts(
-        {"prompts": 2, "samples": 2, "new_tokens": 3},
+    tokenizer, *work = our_rollouts.sampled_work(Words(), prompts, fixed=True)
+    assert not tokenizer.stop_ids
+    config = RolloutConfig(sampling=Sampling(max_new_tokens=3), prompts=2, num_generations=2)
+    taken = Rollouts(
         decoder,
-        Words(),
-        prompts,
-        fixed,
-        TrainingConfig.model_validate({}),
-        lambda batch: {"reference_logps": decoder.logps(batch.forest, batch.scored)},
-        tmp_path,
+        tokenizer,
+        *work,
+        config,
+        Run(tmp_path),
+        columns=lambda batch: {"reference_logps": decoder.logps(batch.forest, batch.scored)},
     )
+    with our_rollouts.given(prompts, fixed):
+        assert [taken[number].answers for number in range(3)] == [
+            [answer for group in fixed[place : place + 2] for answer in group] for place in (0, 2, 4)
+        ]
     assert [taken[number].prompts for number in range(3)] == [prompts[:2], prompts[2:4], prompts[4:]]
     assert taken[1].answers == [*fixed[2], *fixed[3]]
     assert taken[1].totals.tolist() == [[0.5, pytest.approx(1 / 3)], [1.0, pytest.approx(2 / 3)]]

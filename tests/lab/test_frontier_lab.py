@@ -22,13 +22,14 @@ from burnish.errors import BurnishError, DataError
 from burnish.lab.frontier import experiment as frontier
 from burnish.lab.frontier import setting as frontier_setting
 from burnish.lab.frontier.experiment import FULL, QUICK, Scale, make_setting
-from burnish.lab.frontier.methods import Learning, Run, Trainer
+from burnish.lab.frontier.methods import Learning, Trainer, Training
 from burnish.lab.frontier.plan import Costs, Plan, Shares
 from burnish.lab.frontier.results import BEST_OF, Comparison, Results, best_of, findings
 from burnish.lab.frontier.results import frontier as frontier_of
 from burnish.lab.frontier.setting import Outcome, Samples, Sentiment, Setting, load_openings
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 from conducting import conducted
 
@@ -229,7 +230,7 @@ def outcome(kl: float, reward: float, error: float = 0.01) -> Outcome:
 def test_the_error_of_a_difference_is_that_of_its_points() -> None:
     """Between two lines from one reference the mean difference is half of that at the end."""
     ends = {"DPO": outcome(2.0, 1.0, 0.03), "PPO, true reward": outcome(2.0, 0.9, 0.04)}
-    outcomes = {Run(method, 0.1, seed): [end] for method, end in ends.items() for seed in (0, 1)}
+    outcomes = {Training(method, 0.1, seed): [end] for method, end in ends.items() for seed in (0, 1)}
     results = Results(outcomes, best_of(Samples([], [], [[0.1] * 2] * 2), (1, 2)), (0, 1))
     expected = math.hypot(0.03, 0.04) / 2 / 2**0.5
     assert results.comparison("PPO, true reward").error == pytest.approx(expected, rel=0.15)
@@ -238,7 +239,7 @@ def test_the_error_of_a_difference_is_that_of_its_points() -> None:
 @pytest.mark.parametrize(("lift", "held"), [(0.2, "holds here"), (-0.2, "is reversed here")])
 def test_what_is_said_follows_from_the_numbers(lift: float, held: str) -> None:
     outcomes = {
-        Run(method, 0.1, seed): [outcome(kl, 0.1 + slope * kl) for kl in (1.0, 2.0)]
+        Training(method, 0.1, seed): [outcome(kl, 0.1 + slope * kl) for kl in (1.0, 2.0)]
         for method, slope in (("DPO", 0.3 + lift), ("PPO, true reward", 0.3))
         for seed in (0, 1)
     }
@@ -317,17 +318,17 @@ def test_policies_leave_the_reference_and_only_by_what_trains(whole: dict[str, A
 def test_an_interrupted_experiment_goes_on(
     tmp_path: Path, folder: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit, calls = Trainer._fit, list[str]()
+    begin, calls = Trainer._run, list[str]()
 
-    def counted(self: Trainer, name: str, *args: Any, **options: Any) -> None:
+    def counted(self: Trainer, name: str, seed: int) -> Run:
         calls.append(name)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        fit(self, name, *args, **options)
+        return begin(self, name, seed)
 
     # The sizes are measured, so both runs are given the same.
     monkeypatch.setattr(frontier, "planned", lambda *_: Plan(**whole["settings"]["plan"]))
-    monkeypatch.setattr(Trainer, "_fit", counted)
+    monkeypatch.setattr(Trainer, "_run", counted)
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path)
     found = run(folder, tmp_path)

@@ -12,25 +12,26 @@ from torch import Tensor
 
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
-from burnish.methods.ppo import PPOSteps, rollout_columns
-from burnish.methods.ppo_settings import PPOSettings
+from burnish.methods.ppo import Settings
+from burnish.methods.ppo_steps import PPOSteps, rollout_columns
 from burnish.methods.rollouts import RolloutConfig, Rollouts
 from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import PPO
 from burnish.rewards.judgement import WeightedJudge
+from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 from burnish.training.interrupt import Interrupted
 from burnish.training.loop import Progress, train
 from tiny_models import tiny_decoder
 
-ADAPTIVE = PPOSettings(num_ppo_epochs=2, num_mini_batches=3, target_kl=0.01, kl_gain=1, use_score_scaling=True)
+ADAPTIVE = Settings(num_ppo_epochs=2, num_mini_batches=3, target_kl=0.01, kl_gain=1, use_score_scaling=True)
 
 
 def make(
-    folder: Path, settings: PPOSettings = ADAPTIVE, *, kind: CriticKind = "network", lora: bool = False
+    folder: Path, settings: Settings = ADAPTIVE, *, kind: CriticKind = "network", lora: bool = False
 ) -> tuple[ActorCritic, PPOSteps]:
     actor = tiny_decoder(scale=3)
     if lora:
@@ -120,7 +121,7 @@ def _first(folder: Path, **changes: object) -> tuple[ActorCritic, PPOSteps, Tens
     actor, other = tiny_decoder(scale=3), tiny_decoder(1, scale=3)
     model = ActorCritic(actor, make_critic(actor, "head"), kl_coef=0.2)
     sampled = rollouts(folder, actor, columns=rollout_columns(model, Reference(other)))
-    steps = PPOSteps(model, sampled, PPOSettings(num_ppo_epochs=1, **changes), n_rollouts=2, seed=5)
+    steps = PPOSteps(model, sampled, Settings(num_ppo_epochs=1, **changes), n_rollouts=2, seed=5)
     steps[0]
     return model, steps, sampled[0].totals.flatten()
 
@@ -188,9 +189,9 @@ def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora:
     sampled = Rollouts(
         actor, Words(), TASKS, PROMPTS, [WeightedJudge("share", Share())],
         RolloutConfig(sampling=Sampling(max_new_tokens=6), prompts=4, num_generations=8),
-        columns=rollout_columns(model, Reference(actor)), folder=tmp_path, store=tmp_path, seed=1, identity="run",
+        Run(tmp_path, 1, "run"), columns=rollout_columns(model, Reference(actor)),
     )  # fmt: skip
-    steps = PPOSteps(model, sampled, PPOSettings(num_ppo_epochs=4, num_mini_batches=1), n_rollouts=12, seed=1)
+    steps = PPOSteps(model, sampled, Settings(num_ppo_epochs=4, num_mini_batches=1), n_rollouts=12, seed=1)
     config = TrainingConfig(learning_rate=1e-2, schedule="constant")
     train(
         model, PPO(), steps, config, folder=tmp_path, seed=1, identity="run", step_metrics=steps.metrics,

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from burnish.datasets.batches import Batch
 from burnish.datasets.examples import Prompt
+from burnish.datasets.rollout import Rollout, rollout_batches
 from burnish.datasets.rows import Task
 from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
-from burnish.methods.rollout import Rollout
-from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks, sample_batches
+from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
 from burnish.nn.decoder import Decoder
 from burnish.rewards.judgement import WeightedJudge
+from burnish.runs.run import Run
 from tiny_models import tiny_decoder
 
 TASKS = [Task([{"role": "user", "content": f"question {n}"}], {"n": n}) for n in range(10)]
@@ -58,11 +59,8 @@ def rollouts(folder: Path, decoder: Decoder, **changes: object) -> Rollouts:
         PROMPTS,
         [WeightedJudge("parity", function, 2.0), WeightedJudge("length", lambda s: [len(x.text) for x in s], 0.5)],
         config,
+        Run(folder, 5, identity),
         columns=columns,
-        folder=folder / "rollouts",
-        store=folder / "partial",
-        seed=5,
-        identity=identity,
     )
 
 
@@ -141,7 +139,7 @@ def test_columns_belong_to_the_tokens_of_each_completion(tmp_path: Path, micro_b
     numbers = [11, 2, 5, 6, 7]
     seen = []
     with torch.no_grad():
-        for rows, batch in sample_batches(
+        for rows, batch in rollout_batches(
             rollout,
             numbers,
             micro_batch_tokens=micro_batch_tokens,
@@ -179,7 +177,7 @@ def test_dynamic_sampling_replaces_groups_that_teach_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("returned", "message"),
-    [([1.0], r"reward 'parity': 1 numbers for 12 samples"), ([float("nan")] * 12, "'parity': nan for the completion")],
+    [([1.0], r"judge 'parity': 1 judgements of 12 answers"), ([float("nan")] * 12, "'parity': nan for the answer")],
 )
 def test_a_reward_that_is_not_a_number_each_is_refused(tmp_path: Path, returned: list[float], message: str) -> None:
     with pytest.raises(BurnishError, match=message):
@@ -188,7 +186,7 @@ def test_a_reward_that_is_not_a_number_each_is_refused(tmp_path: Path, returned:
 
 def test_a_damaged_rollout_is_a_clear_error(tmp_path: Path) -> None:
     rollouts(tmp_path, tiny_decoder())[0]
-    file = tmp_path / "partial" / "00000.safetensors"
+    file = tmp_path / "partial" / "rollouts" / "00000.safetensors"
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(BurnishError, match=r"00000.safetensors: the saved rollout cannot be read .*delete it"):
         rollouts(tmp_path, tiny_decoder())[0]
@@ -196,7 +194,7 @@ def test_a_damaged_rollout_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_flipped_bit_of_a_rollout_is_noticed(tmp_path: Path) -> None:
     rollouts(tmp_path, tiny_decoder())[0]
-    file = tmp_path / "partial" / "00000.safetensors"
+    file = tmp_path / "partial" / "rollouts" / "00000.safetensors"
     data = bytearray(file.read_bytes())
     data[-5] ^= 1
     file.write_bytes(bytes(data))

@@ -371,7 +371,7 @@ def test_loss_and_metrics_equal_trl(
 
 
 def test_everything_logged_has_the_name_that_trl_gives_it(trl_trainer: tuple[Case, Any], tmp_path: Path) -> None:
-    from burnish.methods.rollout import Rollout
+    from burnish.datasets.rollout import Rollout
 
     case, trainer = trl_trainer
     trainer._metrics["train"].clear()

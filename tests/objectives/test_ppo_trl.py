@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from burnish.methods.ppo import PPOSteps, rollout_columns
-from burnish.methods.ppo_settings import PPOSettings
-from burnish.methods.rollout import Rollout
-from burnish.methods.rollouts import sample_batches
+from burnish.datasets.rollout import Rollout, rollout_batches
+from burnish.methods.ppo import Settings
+from burnish.methods.ppo_steps import PPOSteps, rollout_columns
 from burnish.nn.actor_critic import ActorCritic, Reference
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.ppo import PPO
@@ -58,7 +57,7 @@ def trl_rollout(model: ActorCritic) -> Rollout:
     columns = rollout_columns(model, Reference(tiny_decoder(1, 5)))
     found: dict[str, list[Tensor]] = {}
     with torch.no_grad():
-        for numbers, batch in sample_batches(rollout, range(len(answers)), micro_batch_tokens=60, stored=False):
+        for numbers, batch in rollout_batches(rollout, range(len(answers)), micro_batch_tokens=60, stored=False):
             for name, values in columns(batch).items():
                 parts = values[batch.entries].split([len(answers[number]) for number in numbers])
                 for number, part in zip(numbers, parts, strict=True):
@@ -72,8 +71,8 @@ def model() -> ActorCritic:
 
 
 def steps(model: ActorCritic) -> PPOSteps:
-    names = PPOSettings.model_fields.keys() & SETTINGS.keys()
-    settings = PPOSettings(**{name: SETTINGS[name] for name in names})
+    names = Settings.model_fields.keys() & SETTINGS.keys()
+    settings = Settings(**{name: SETTINGS[name] for name in names})
     return PPOSteps(model, OneRollout(trl_rollout(model)), settings, n_rollouts=1, seed=0)
 
 
@@ -114,7 +113,7 @@ def test_three_updates_equal_trl(model: ActorCritic, tmp_path: Path) -> None:
     for name, value in found.items():
         assert value == pytest.approx(TRL["metrics"][name], rel=2e-4, abs=1e-5), name
     rollout = updates._rollouts[0]
-    (batch,) = (batch for _, batch in sample_batches(rollout, range(6), micro_batch_tokens=1000, stored=False))
+    (batch,) = (batch for _, batch in rollout_batches(rollout, range(6), micro_batch_tokens=1000, stored=False))
     with torch.no_grad():
         after = model(batch.forest, batch.scored).logps[batch.entries].view(-1, 7)
     answers = batch.forest.tokens[batch.scored][batch.entries].view(-1, 7).tolist()

@@ -6,7 +6,7 @@ same way: each is encoded once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class Completion:
 
     `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
     `stop` is the token that ended it, None where a stop string or the length did. `text` is there where stop strings
-    are: the completion's, cut before the first of them, while the tokens are all that were drawn.
+    are: the completion's, cut before the first of them, while the tokens are all that were drawn. `logps`: the terms of
+    `logp`, token by token.
     """
 
     tokens: list[int]
@@ -44,6 +45,7 @@ class Completion:
     finish_reason: str
     stop: int | None = None
     text: str | None = None
+    logps: list[float] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,7 @@ def _run_wave(wave: _Wave, report: Callable[[int, int], None], stops: Stops | No
             so_far = completions[row]
             if so_far.finish_reason == "stop":
                 continue
+            so_far.logps.append(logps[place])
             if tokens[place] in sampling.stop:
                 logp = so_far.logp + logps[place]
                 completions[row] = replace(so_far, logp=logp, finish_reason="stop", stop=tokens[place])

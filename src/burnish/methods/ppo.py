@@ -1,131 +1,154 @@
-"""The updates of PPO: what a rollout's tokens are worth, and the minibatches of several epochs over them.
+"""Proximal policy optimization (PPO; Schulman 2017, arXiv:1707.06347) against rewards of sampled answers.
 
-Notable choices:
-- β and the moments of the scores change with the first update of a rollout and are buffers of the model, so that a run
-  which goes on between two updates of a rollout finds them as they were;
-- advantages are not stored: they are a function of the stored rollout and these buffers;
-- the minibatches are a function of (seed, rollout, epoch).
+As in Ouyang 2022 (arXiv:2203.02155): a rollout is answers to some prompts, sampled from the policy as it is now and
+scored. A critic says before each token what is still to be earned, a reference what leaving it costs. Several passes
+over the tokens follow, each clipped to stay near the policy that sampled. Then the next rollout is sampled.
 """
 
-import numpy as np
-import torch
-from torch import Tensor
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from burnish.datasets.batches import Batch
-from burnish.methods.ppo_settings import PPOSettings
-from burnish.methods.rollout import Rollout
-from burnish.methods.rollouts import Columns, Rollouts, sample_batches
-from burnish.nn.actor_critic import ActorCritic, Reference
-from burnish.objectives.advantages import generalized_advantages, whitened
-from burnish.objectives.kl import kl_estimate
-from burnish.objectives.ppo import adapted_kl_coef, penalized_rewards, scaled_scores, updated_moments
+from pydantic import Field
 
+from burnish.methods.measuring import Metrics
+from burnish.methods.settings import RolloutSettings, Strict, source
+from burnish.methods.training import begin, fit, make_trainable, save
 
-def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
-    """What is kept of each sampled token: its log-probability under policy and reference, the value before it."""
-
-    def columns(batch: Batch) -> dict[str, Tensor]:
-        model.eval()
-        of_policy = model(batch.forest, batch.scored)
-        with reference.decoder() as decoder:
-            reference_logps = decoder.logps(batch.forest, batch.scored, temperature=model.temperature)
-        return {"old_logps": of_policy.logps, "old_values": of_policy.values, "reference_logps": reference_logps}
-
-    return columns
+if TYPE_CHECKING:
+    from burnish.datasets.examples import Prompt
+    from burnish.datasets.rows import Task
+    from burnish.nn.decoder import Decoder
+    from burnish.nn.scalar import ScalarModel
+    from burnish.rewards.judgement import WeightedJudge
+    from burnish.runs.run import Run
+    from burnish.text.tokenizer import Tokenizer
+    from burnish.training.loop import Progress
 
 
-class PPOSteps:
-    """The optimizer steps of a run: `num_ppo_epochs` times `num_mini_batches` on each of `n_rollouts` rollouts.
+class CriticSettings(Strict):
+    """The critic, which says what is still to be earned after each token."""
 
-    The batches have the columns that `PPO` reads; `rollouts` have those of `rollout_columns`.
-    """
+    type: Literal["head", "network"] = Field(
+        "head",
+        description="head: on the policy's own hidden states; network: a model of its own, which starts as the policy",
+    )
 
-    def __init__(
-        self, model: ActorCritic, rollouts: Rollouts, settings: PPOSettings, *, n_rollouts: int, seed: int
-    ) -> None:
-        self._model, self._rollouts, self._settings = model, rollouts, settings
-        self._n_rollouts, self._seed = n_rollouts, seed
-        self._targets: dict[str, list[Tensor]] = {}
-        self._metrics: dict[str, float] = {}
-        self._prepared = -1
+
+class Settings(RolloutSettings):
+    """What the scores of a rollout become, how often it is learned from, and the loss; names are TRL's."""
+
+    critic: CriticSettings = Field(CriticSettings.model_validate({}), description="the critic")
+    num_ppo_epochs: int = Field(4, ge=1, description="passes over each rollout")
+    num_mini_batches: int = Field(1, ge=1, description="optimizer steps of each pass")
+    gamma: float = Field(1.0, ge=0, le=1, description="γ, what a reward one token later counts")
+    lam: float = Field(0.95, ge=0, le=1, description="λ of the advantages: 1 trusts rewards, 0 the critic")
+    kl_coef: float = Field(0.05, ge=0, description="β, the price of a nat of departure from the reference")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field("k1", description="how a token's departure is estimated")
+    target_kl: float | None = Field(
+        None, gt=0, description="nats an answer that β adapts to (Ziegler 2019); β stays if left out"
+    )
+    kl_gain: float = Field(0.1, gt=0, le=1, description="how fast β adapts: by up to a fifth of this each rollout")
+    missing_eos_penalty: float | None = Field(None, gt=0, description="taken off the score of a cut answer")
+    score_clip: float | None = Field(None, gt=0, description="scores beyond ± this count as this")
+    use_score_scaling: bool = Field(False, description="divide scores by the deviation of all so far")
+    use_score_norm: bool = Field(False, description="with use_score_scaling: take off their mean too")
+    whiten_rewards: bool = Field(False, description="scale a rollout's rewards to deviation 1")
+    whiten_advantages: bool = Field(True, description="shift and scale a rollout's advantages to mean 0, deviation 1")
+
+    cliprange: float = Field(0.2, gt=0, lt=1, description="ε, how far the ratio to the sampling policy is followed")
+    cliprange_value: float | None = Field(
+        0.2, gt=0, description="how far values may move from those of the rollout; null: any distance"
+    )
+    vf_coef: float = Field(0.1, ge=0, description="weight of the critic's loss")
+    entropy_coef: float = Field(0.0, ge=0, description="weight of the entropy bonus")
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        yield from super().contradictions()
+        if self.use_score_norm and not self.use_score_scaling:
+            yield "use_score_norm", "got true without use_score_scaling: set that too, or remove it"
 
     @property
-    def per_rollout(self) -> int:
-        return self._settings.num_ppo_epochs * self._settings.num_mini_batches
+    def prompts_per_rollout(self) -> int:
+        return self.training.batch_size * self.num_mini_batches
 
-    def __len__(self) -> int:
-        return self._n_rollouts * self.per_rollout
+    @property
+    def passes(self) -> int:
+        return self.num_ppo_epochs
 
-    def __getitem__(self, step: int) -> list[Batch]:
-        number, update = divmod(step, self.per_rollout)
-        rollout = self._rollouts[number]
-        if update == 0:
-            self._begin(rollout)
-        if number != self._prepared or update == 0:
-            self._prepare(rollout)
-            self._prepared = number
-        epoch, part = divmod(update, self._settings.num_mini_batches)
-        order = np.random.default_rng([self._seed, number, epoch]).permutation(len(rollout.answers))
-        numbers = sorted(np.array_split(order, self._settings.num_mini_batches)[part].tolist())
-        batches = sample_batches(
-            rollout, numbers, micro_batch_tokens=self._rollouts.config.micro_batch_tokens, tokens=self._targets
-        )
-        return [batch for _, batch in batches]
 
-    def resume(self, step: int) -> None:
-        """Raise BurnishError where the rollout that was being learned from is gone."""
-        self._rollouts.resume(*divmod(step, self.per_rollout))
+def train(
+    model: "Decoder",
+    tokenizer: "Tokenizer",
+    tasks: "Sequence[Task]",
+    rewards: "Sequence[WeightedJudge]",
+    settings: Settings,
+    run: "Run",
+    *,
+    base: Path | None = None,
+    critic: "ScalarModel | None" = None,
+) -> Metrics:
+    """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
-    def metrics(self, step: int) -> dict[str, float]:
-        """What the step's rollout earned and cost: `step_metrics` of the training loop, with TRL's names."""
-        return self._metrics
+    base: as for `burnish.methods.training.save`. critic: a model of the same vocabulary to begin with, such as a reward
+    model; one that begins as the policy if left out. `rollouts/` in the run's folder has all that was sampled, with the
+    rewards, one file for each rollout. An interrupted training is gone on with, to the same bits. Returns the
+    measurements.
+    Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
+    """
+    from burnish.methods.rollouts import prompts_with_room
 
-    def _begin(self, rollout: Rollout) -> None:
-        """Bring the model's buffers to the rollout that is now learned from."""
-        model, settings = self._model, self._settings
-        model.kl_coef.copy_(model.next_kl_coef)
-        model.score_moments.copy_(updated_moments(model.score_moments, rollout.totals.flatten()))
-        if settings.target_kl is not None:
-            kl = self._token_kl(rollout).sum().item() / len(rollout.answers)
-            adapted = adapted_kl_coef(model.kl_coef.item(), kl, target=settings.target_kl, gain=settings.kl_gain)
-            model.next_kl_coef.fill_(adapted)
+    run = begin(model, tasks, settings, run)
+    tasks, prompts, n_dropped = prompts_with_room(tasks, tokenizer, model, settings, run)
+    make_trainable(model, settings, run)
+    if critic is not None:
+        make_trainable(critic.decoder, settings, run)
+    metrics = learn(model, tokenizer, tasks, prompts, rewards, settings, run, critic=critic)
+    save(model, tokenizer, settings, run, base=base)
+    return {"dropped": n_dropped, **metrics}
 
-    def _prepare(self, rollout: Rollout) -> None:
-        """Compute the advantages and returns of the rollout's tokens, and its metrics."""
-        settings, lengths = self._settings, rollout.lengths
-        rows = torch.repeat_interleave(lengths)
-        kl, kl_coef, scores = self._token_kl(rollout), self._model.kl_coef.item(), self._scores(rollout)
-        rewards = penalized_rewards(scores, kl, rows, kl_coef=kl_coef)
-        if settings.whiten_rewards:
-            rewards = whitened(rewards, shift_mean=False)
-        values = torch.cat(list(rollout.columns["old_values"]))
-        advantages, returns = generalized_advantages(rewards, values, rows, gamma=settings.gamma, lam=settings.lam)
-        if settings.whiten_advantages:
-            advantages = whitened(advantages)
-        sizes, n = lengths.tolist(), len(lengths)
-        self._targets = {"advantages": list(advantages.split(sizes)), "returns": list(returns.split(sizes))}
-        kl_per_answer = kl.sum().item() / n
-        self._metrics = rollout.metrics() | {
-            "objective/kl": kl_per_answer,
-            "objective/entropy": -torch.cat(list(rollout.columns["old_logps"])).sum().item() / n,
-            "objective/non_score_reward": -kl_coef * kl_per_answer,
-            "objective/rlhf_reward": scores.mean().item() - kl_coef * kl_per_answer,
-            "objective/scores": scores.mean().item(),
-            "objective/kl_coef": kl_coef,
-            "val/num_eos_tokens": rollout.finished.sum().item(),
-        }
 
-    def _token_kl(self, rollout: Rollout) -> Tensor:
-        logps, reference_logps = (torch.cat(list(rollout.columns[name])) for name in ("old_logps", "reference_logps"))
-        return kl_estimate(logps, reference_logps, self._settings.kl_estimator)
+def learn(
+    model: "Decoder",
+    tokenizer: "Tokenizer",
+    tasks: "Sequence[Task]",
+    prompts: "Sequence[Prompt]",
+    rewards: "Sequence[WeightedJudge]",
+    settings: Settings,
+    run: "Run",
+    *,
+    critic: "ScalarModel | None" = None,
+    on_progress: "Callable[[Progress], None]" = lambda _: None,
+) -> Metrics:
+    """Train those parameters of `model` and critic that are trainable, on prompts given as tokens."""
+    from burnish.generation.sampling import Sampling
+    from burnish.methods.ppo_steps import PPOSteps, rollout_columns
+    from burnish.methods.rollouts import RolloutConfig, Rollouts
+    from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
+    from burnish.objectives.ppo import PPO
 
-    def _scores(self, rollout: Rollout) -> Tensor:
-        """The completions' rewards, scaled, clipped and, where cut, penalized: `[n]`."""
-        settings, scores = self._settings, rollout.totals.flatten()
-        if settings.use_score_scaling:
-            scores = scaled_scores(scores, self._model.score_moments, shift_mean=settings.use_score_norm)
-        if settings.score_clip is not None:
-            scores = scores.clamp(-settings.score_clip, settings.score_clip)
-        if settings.missing_eos_penalty is not None:
-            scores = torch.where(rollout.finished, scores, scores - settings.missing_eos_penalty)
-        return scores
+    n_rollouts = settings.n_rollouts(len(tasks), source(tasks))
+    reference = Reference(model)
+    critic = critic or make_critic(model, settings.critic.type)
+    actor_critic = ActorCritic(model, critic, kl_coef=settings.kl_coef, temperature=settings.temperature)
+    config = RolloutConfig(
+        sampling=Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens),
+        prompts=settings.prompts_per_rollout,
+        num_generations=settings.num_generations,
+        micro_batch_tokens=settings.training.micro_batch_tokens,
+    )
+    columns = rollout_columns(actor_critic, reference)
+    rollouts = Rollouts(model, tokenizer, tasks, prompts, rewards, config, run, columns=columns)
+    steps = PPOSteps(actor_critic, rollouts, settings, n_rollouts=n_rollouts, seed=run.seed)
+    report = fit(
+        actor_critic,
+        PPO(settings.cliprange, settings.cliprange_value, settings.vf_coef, settings.entropy_coef),
+        steps,
+        settings,
+        run,
+        outputs=lambda batch: actor_critic(batch.forest, batch.scored, entropies=settings.entropy_coef > 0),
+        step_metrics=steps.metrics,
+        shown=("objective/scores", "objective/kl"),
+        on_progress=on_progress,
+    )
+    return {"steps": report.steps, "rollouts": n_rollouts, "tasks": len(tasks), **report.metrics}

@@ -18,17 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.datasets.batches import Batch, micro_batches
-from burnish.datasets.examples import Prompt
-from burnish.datasets.rows import Task
-from burnish.errors import BurnishError
+from burnish.datasets.batches import Batch
+from burnish.datasets.examples import Prompt, task_prompts
+from burnish.datasets.rollout import Rollout, load_rollout, rollout_batches, save_rollout
+from burnish.datasets.rows import MEMORY, Place, Task
+from burnish.errors import BurnishError, DataError
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
-from burnish.methods.rollout import Rollout, load_rollout, save_rollout
+from burnish.methods.settings import RolloutSettings, source
 from burnish.nn.decoder import Decoder
-from burnish.rewards.judgement import WeightedJudge, judge_answers, scores
+from burnish.rewards.judgement import Judgement, WeightedJudge, judge_answers, scores
+from burnish.runs.names import ROLLOUTS_FOLDER
+from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 
 Columns = Callable[[Batch], Mapping[str, Tensor]]
@@ -57,8 +60,8 @@ class Rollouts:
     """The rollouts of a run, by number; asked for in order, with the policy as the updates before left it.
 
     tasks and prompts: what may be asked, and the same as tokens. columns: computed once for each rollout, without
-    gradients and with the policy in evaluation mode. folder: receives the readable files and, under `store`, the exact
-    ones, which only belong to a run of the same `identity`.
+    gradients and with the policy in evaluation mode. run: its folder receives the readable files and, in `partial/`,
+    the exact ones, which only belong to a run of the same key.
     """
 
     def __init__(
@@ -69,16 +72,14 @@ class Rollouts:
         prompts: Sequence[Prompt],
         rewards: Sequence[WeightedJudge],
         config: RolloutConfig,
+        run: Run,
         *,
         columns: Columns | None = None,
-        folder: Path,
-        store: Path,
-        seed: int,
-        identity: str,
     ) -> None:
         self._policy, self._tokenizer, self._tasks, self._prompts = policy, tokenizer, tasks, prompts
         self._rewards, self._columns = rewards, columns
-        self._folder, self._store, self._seed, self._identity = folder, store, seed, identity
+        self._folder, self._store = run.folder / ROLLOUTS_FOLDER, run.partial / ROLLOUTS_FOLDER
+        self._seed, self._identity = run.seed, run.key
         self.config = replace(config, sampling=replace(config.sampling, stop=tokenizer.stop_ids))
         self._last: tuple[int, Rollout] | None = None
 
@@ -110,7 +111,7 @@ class Rollouts:
             rollout = self._sample_groups(number)
             # Training mode frees the weights that generation has packed.
             self._policy.train().eval()
-            rollout = replace(rollout, columns=self._compute_columns(rollout))
+            rollout = replace(rollout, columns={**rollout.columns, **self._compute_columns(rollout)})
         self._write_readable(number, rollout)
         save_rollout(self._file(number), rollout, identity=self._identity)
         return rollout
@@ -160,14 +161,20 @@ class Rollouts:
             )
             for task, completion, answer in zip(asked, completions, tokens, strict=True)
         ]
+        judged = judge_answers(self._rewards, answers)
+        columns, by_token = token_scores(self._rewards, judged, list(map(len, tokens)))
+        if self.config.sampling.temperature == 1:  # those of the engine are of the model itself
+            columns["sampling_logps"] = [torch.tensor(completion.logps) for completion in completions]
         return Rollout(
             tasks=list(tasks),
             prompts=prompts,
             answers=tokens,
             finished=torch.tensor([completion.stop is not None for completion in completions]),
-            rewards=torch.tensor(scores(judge_answers(self._rewards, answers)), dtype=torch.float32),
+            rewards=torch.tensor(scores(judged), dtype=torch.float32),
             weights={reward.name: reward.weight for reward in self._rewards},
+            columns=columns,
             n_sampled=len(tasks),
+            by_token=by_token,
         )
 
     def _compute_columns(self, rollout: Rollout) -> dict[str, list[Tensor]]:
@@ -175,7 +182,7 @@ class Rollouts:
         if self._columns is None:
             return found
         everything = range(len(rollout.answers))
-        for numbers, batch in sample_batches(
+        for numbers, batch in rollout_batches(
             rollout, everything, micro_batch_tokens=self.config.micro_batch_tokens, stored=False
         ):
             sizes = [len(rollout.answers[number]) for number in numbers]
@@ -235,6 +242,51 @@ class RolloutSteps:
         return self.rollouts[step // self.steps_per_rollout].metrics()
 
 
+def token_scores(
+    rewards: Sequence[WeightedJudge], judged: Sequence[Sequence[Judgement | None]], lengths: Sequence[int]
+) -> tuple[dict[str, list[Tensor]], Tensor | None]:
+    """The column `token_scores` of answers of so many tokens, and which rewards are in it; nothing where none is.
+
+    An answer without token scores, of a judge that scores the tokens of others, has its score at its last token.
+    """
+    by_token = [any(one is not None and one.token_scores is not None for one in of_all) for of_all in judged]
+    if not any(by_token):
+        return {}, None
+    sums = [torch.full((length,), torch.nan) for length in lengths]
+    for reward, of_all in (
+        (reward, of_all) for reward, of_all, yes in zip(rewards, judged, by_token, strict=True) if yes
+    ):
+        for place, one in enumerate(of_all):
+            if one is None:
+                continue
+            found = [*[None] * (lengths[place] - 1), one.score] if one.token_scores is None else one.token_scores
+            scored = torch.tensor([math.nan if score is None else reward.weight * score for score in found])
+            sums[place] = torch.where(scored.isnan(), sums[place], sums[place].nan_to_num() + scored)
+    return {"token_scores": sums}, torch.tensor(by_token)[:, None].expand(-1, len(lengths))
+
+
+def prompts_with_room(
+    tasks: Sequence[Task], tokenizer: Tokenizer, policy: Decoder, settings: RolloutSettings, run: Run
+) -> tuple[list[Task], list[Prompt], int]:
+    """The tasks whose prompts leave room for an answer, these prompts, and how many tasks were dropped.
+
+    Says and writes down what became of each. Raises DataError where none is left.
+    """
+    # Those of a list in memory are told apart by their number in it.
+    tasks = [replace(t, place=Place(t.place.file, n)) if t.place is MEMORY else t for n, t in enumerate(tasks, 1)]
+    room = (tokenizer.context_length or policy.config.max_positions) - settings.max_new_tokens
+    prompts, report = task_prompts(tasks, tokenizer, max_length=room)
+    run.report(report)
+    if not prompts:
+        raise DataError(
+            f"{source(tasks)}: no prompt leaves room for {settings.max_new_tokens} new tokens in the model's context; "
+            f"lower max_new_tokens ({settings.max_new_tokens})"
+        )
+    dropped = {(file, line) for file, line, _ in report.dropped}
+    kept = [task for task in tasks if (task.place.file, task.place.line) not in dropped]
+    return kept, prompts, len(dropped)
+
+
 def chosen_tasks(n_tasks: int, number: int, prompts: int, seed: int) -> list[int]:
     """The tasks of rollout `number`: runs through a new permutation of all tasks in every epoch."""
     places = range(number * prompts, (number + 1) * prompts)
@@ -243,52 +295,6 @@ def chosen_tasks(n_tasks: int, number: int, prompts: int, seed: int) -> list[int
         for epoch in range(places[0] // n_tasks, places[-1] // n_tasks + 1)
     }
     return [int(orders[place // n_tasks][place % n_tasks]) for place in places]
-
-
-def sample_batches(
-    rollout: Rollout,
-    numbers: Sequence[int],
-    *,
-    micro_batch_tokens: int,
-    rows: Mapping[str, Tensor] | None = None,
-    tokens: Mapping[str, Sequence[Tensor]] | None = None,
-    stored: bool = True,
-) -> list[tuple[list[int], Batch]]:
-    """Micro-batches of the completions `numbers`, each with the numbers of its rows.
-
-    rows: further columns with one value, tokens: with one tensor `[len(answer)]` for each completion of the whole
-    rollout; they become `[n_rows]` and `[n_entries]`. stored: whether the rollout's own columns are taken along.
-    """
-    token_columns = {**(rollout.columns if stored else {}), **(tokens or {})}
-    units = _units(rollout, numbers, micro_batch_tokens)
-    sequences = [[rollout.sequence(number) for number in unit] for unit in units]
-    batches = []
-    for chosen in micro_batches(sequences, micro_batch_tokens):
-        members = [number for unit in chosen for number in units[unit]]
-        columns = {name: values[members] for name, values in (rows or {}).items()}
-        columns |= {name: torch.cat([values[i] for i in members]) for name, values in token_columns.items()}
-        batch = Batch.from_rows(
-            [sequence for unit in chosen for sequence in sequences[unit]],
-            [rollout.mask(number) for number in members],
-            columns=columns,
-        )
-        batches.append((members, batch))
-    return batches
-
-
-def _units(rollout: Rollout, numbers: Sequence[int], micro_batch_tokens: int) -> list[list[int]]:
-    """The completions of each group together, in parts where a group is more than a micro-batch."""
-    units: list[list[int]] = []
-    group, room = -1, 0
-    for number in numbers:
-        size = len(rollout.answers[number])
-        if number // rollout.group_size != group or size > room:
-            group = number // rollout.group_size
-            units.append([])
-            room = micro_batch_tokens - len(rollout.prompts[group])
-        units[-1].append(number)
-        room -= size
-    return units
 
 
 def _by_variation(rollout: Rollout) -> tuple[Rollout, Rollout]:

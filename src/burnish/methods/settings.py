@@ -3,6 +3,7 @@
 Nothing here imports PyTorch: recipes read the settings of every method.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -94,6 +95,41 @@ class JudgedSettings(TrainingSettings):
                 f"{source(rows)}: heldout is {self.heldout}, but there are only {len(rows)} rows: lower it or add rows"
             )
         return list(rows[: len(rows) - self.heldout]), list(rows[len(rows) - self.heldout :])
+
+
+class RolloutSettings(TrainingSettings):
+    """Settings of the methods that learn from samples of their own."""
+
+    rollouts: int | None = Field(
+        None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
+    )
+    num_generations: int = Field(1, ge=1, description="answers to each prompt of a rollout")
+    temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
+    max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
+
+    @property
+    @abstractmethod
+    def prompts_per_rollout(self) -> int:
+        """Prompts that a rollout samples answers to."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """How often a rollout is learned from."""
+
+    def n_rollouts(self, n_tasks: int, source: str) -> int:
+        """How often to sample. Raises DataError where that is not once."""
+        if self.rollouts is not None:
+            return self.rollouts
+        prompts = self.prompts_per_rollout
+        share = self.training.epochs * n_tasks / prompts
+        if round(share) == 0:
+            raise DataError(
+                f"{source}: there would be 0 rollouts, and nothing learned: training.epochs "
+                f"{self.training.epochs:g} of {n_tasks} tasks are {share:.2g} rollouts of {prompts} prompts; set "
+                f"rollouts, raise training.epochs to {prompts / n_tasks:.2g}, or lower training.batch_size"
+            )
+        return round(share)
 
 
 def source(rows: Sequence[Any]) -> str:

@@ -6,6 +6,7 @@ Notable choices:
 - at the first update after sampling the ratio is 1, so the sampling policy need not have been asked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,9 @@ from burnish.objectives.kl import Estimator, kl_estimate
 from burnish.objectives.objective import Mean, Measured, Number
 
 ADVANTAGES = Column("advantages", "row")
+TOKEN_ADVANTAGES = Column("token_advantages", "entry")
 OLD_LOGPS = Column("old_logps", "entry")
+SAMPLING_LOGPS = Column("sampling_logps", "entry")
 LOSS_COUNT = Column("loss_count", "batch")
 COUNTED = Column("counted", "row")
 """Whether a completion teaches anything, bool; one that does not may stand in a step where all others are left out."""
@@ -51,6 +54,39 @@ def group_advantages(rewards: Tensor, scale: Scale = "group", *, baseline: Basel
     if scale == "batch":
         return advantages / (rewards.std() + _STD_EPSILON)
     return advantages
+
+
+def step_advantages(
+    scores: Sequence[Tensor], group_size: int, scale: Scale = "group", *, baseline: Baseline = "mean"
+) -> list[Tensor]:
+    """Advantages of tokens by the scores of steps (process supervision, section 4.1.3), of each completion `[tokens]`.
+
+    A step is compared with all steps of its group, `(r_j - mean(r)) / std(r)`, and what it is above or below them
+    counts for its token and those before: `A_t` is the sum over the steps that end at t or later. Exactly 0 in a group
+    whose steps all scored the same.
+
+    scores: of each completion, group by group, float `[tokens]`, NaN at tokens that end no step. scale and baseline as
+    for `group_advantages`, steps in the place of completions.
+    """
+    of_all = _known(scores)
+    advantages = []
+    for start in range(0, len(scores), group_size):
+        group = scores[start : start + group_size]
+        steps = _known(group)
+        varies = len(steps.unique()) > 1
+        for of_tokens in group:
+            found = (of_tokens - steps.mean()).nan_to_num() if varies else torch.zeros_like(of_tokens)
+            if varies and baseline == "leave_one_out":
+                found = found * (len(steps) / (len(steps) - 1))
+            if varies and scale != "none":
+                found = found / ((steps if scale == "group" else of_all).std() + _STD_EPSILON)
+            advantages.append(found.flip(0).cumsum(0).flip(0))
+    return advantages
+
+
+def _known(scores: Sequence[Tensor]) -> Tensor:
+    flat = torch.cat(list(scores))
+    return flat[~flat.isnan()]
 
 
 def loss_count(loss_type: LossType, *, n_rows: int, n_tokens: float, max_completion_length: int | None) -> float:
@@ -98,7 +134,8 @@ def clipped_policy_loss(
 class GRPO:
     """The objective over batches whose rows are completions.
 
-    Columns that a batch may have: `old_logps` under the policy that sampled, the current ones where left out;
+    Columns that a batch may have: `token_advantages`, added to those of the completion; `old_logps` under the policy
+    that sampled, the current ones where left out; `sampling_logps`, the same as the engine saw them, for a metric;
     `reference_logps`, needed where `beta` is not 0; `loss_count`, this batch's part of what the step's loss is divided
     by (`loss_count`), that of its own rows where left out; `counted`, all rows where left out.
 
@@ -132,18 +169,23 @@ class GRPO:
 
     def __call__(self, outputs: Tensor | Scores, batch: Batch) -> Measured:
         logps = (outputs.logps if isinstance(outputs, Scores) else outputs)[batch.entries]
-        log_ratio = logps - (batch.column(OLD_LOGPS) if batch.has(OLD_LOGPS) else logps.detach())
+        old_logps = batch.column(OLD_LOGPS) if batch.has(OLD_LOGPS) else logps.detach()
+        log_ratio = logps - old_logps
         if self.importance_sampling_level == "sequence":
             log_ratio = (batch.row_sums(log_ratio) / batch.row_lengths)[batch.rows]
-        terms = clipped_policy_loss(
-            log_ratio, batch.column(ADVANTAGES)[batch.rows], epsilon=self.epsilon, epsilon_high=self.epsilon_high
-        )
+        advantages = batch.column(ADVANTAGES)[batch.rows]
+        if batch.has(TOKEN_ADVANTAGES):
+            advantages = advantages + batch.column(TOKEN_ADVANTAGES)
+        terms = clipped_policy_loss(log_ratio, advantages, epsilon=self.epsilon, epsilon_high=self.epsilon_high)
         losses = terms.losses
         sums = {
             "clip_ratio/low_mean": terms.low_clipped.float().sum(),
             "clip_ratio/high_mean": terms.high_clipped.float().sum(),
             "clip_ratio/region_mean": (terms.low_clipped | terms.high_clipped).float().sum(),
         }
+        if batch.has(SAMPLING_LOGPS):
+            difference = (old_logps - batch.column(SAMPLING_LOGPS)).abs()
+            sums["sampling/sampling_logp_difference/mean"] = difference.sum()
         if self.beta or batch.has(REFERENCE_LOGPS):
             kl = kl_estimate(logps, batch.column(REFERENCE_LOGPS), self.kl_estimator)
             if self.use_bias_correction_kl:

@@ -21,14 +21,15 @@ class Judgement:
 
     score: more is better. correct: whether it is right, of judges that tell right from wrong; None of all others.
     reason: one of a judge's few fixed words, fit for counting. detail: for a person to read.
-    token_scores: one for each of the answer's tokens, such as the rewards of steps; None where the score is all.
+    token_scores: one for each of the answer's tokens, None at those that have none, such as all but the last of a step
+        of a process reward model; the score only sums them up. None where the score is all.
     """
 
     score: float
     correct: bool | None = None
     reason: str = ""
     detail: str = ""
-    token_scores: Sequence[float] | None = None
+    token_scores: Sequence[float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _judge(judge: WeightedJudge, answers: Sequence[Answer]) -> list[Judgement | 
     if len(found) != len(asked):
         raise BurnishError(f"judge '{judge.name}': {len(found)} judgements of {len(asked)} answers; return one each")
     for answer, one in zip(asked, found, strict=True):
-        scores = [] if one is None else [one.score, *(one.token_scores or ())]
+        scores = [] if one is None else [one.score, *(each for each in one.token_scores or () if each is not None)]
         wrong = next((score for score in scores if not math.isfinite(score)), None)
         if wrong is not None:
             raise BurnishError(
@@ -150,11 +151,21 @@ def together(judges: Sequence[WeightedJudge], judgements: Sequence[Judgement | N
     told = [one for _, one in said if one.correct is not None]
     wrong = [one for one in told if not one.correct]
     shown = next((one for one in [*wrong, *told, *(one for _, one in said)] if one.reason), None)
-    by_token = [[weight * score for score in one.token_scores] for weight, one in said if one.token_scores is not None]
+    by_token = [
+        [None if score is None else weight * score for score in one.token_scores]
+        for weight, one in said
+        if one.token_scores is not None
+    ]
     return Judgement(
         score=sum(weight * one.score for weight, one in said),
         correct=not wrong if told else None,
         reason=shown.reason if shown else "",
         detail=shown.detail if shown else "",
-        token_scores=[sum(scores) for scores in zip(*by_token, strict=True)] if by_token else None,
+        token_scores=[_sum(scores) for scores in zip(*by_token, strict=True)] if by_token else None,
     )
+
+
+def _sum(scores: Sequence[float | None]) -> float | None:
+    """What a token has scored; None where nobody has scored it."""
+    found = [score for score in scores if score is not None]
+    return sum(found) if found else None

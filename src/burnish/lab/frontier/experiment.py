@@ -15,7 +15,7 @@ from burnish.generation.sampling import Sampling
 from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.lab.checkpoint import installed_checkpoint
 from burnish.lab.experiment import Findings
-from burnish.lab.frontier.methods import PPO_METHODS, Learning, Method, Run, Trainer
+from burnish.lab.frontier.methods import PPO_METHODS, Learning, Method, Trainer, Training
 from burnish.lab.frontier.plan import Plan, Shares, measure_costs
 from burnish.lab.frontier.results import Results, best_of
 from burnish.lab.frontier.setting import Samples, Sentiment, Setting, load_openings, require_sentiment
@@ -46,8 +46,10 @@ class Scale:
     learning: Learning
     shares: Shares
 
-    def runs(self, seeds: Sequence[int]) -> list[Run]:
-        return [Run(method, value, seed) for seed in seeds for method in self.values for value in self.values[method]]
+    def runs(self, seeds: Sequence[int]) -> list[Training]:
+        return [
+            Training(method, value, seed) for seed in seeds for method in self.values for value in self.values[method]
+        ]
 
 
 FULL = Scale(
@@ -220,7 +222,7 @@ def experiment(
     return Results(outcomes, best, list(seeds)), plan, evaluated
 
 
-def planned(setting: Setting, scale: Scale, runs: Sequence[Run], seconds: float) -> Plan:
+def planned(setting: Setting, scale: Scale, runs: Sequence[Training], seconds: float) -> Plan:
     """Sizes for which all runs take about so many seconds."""
     ppo = sum(each.method in PPO_METHODS for each in runs)
     reward_models = scale.seeds if "PPO, learned reward" in scale.values else 0

@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from burnish.lab.frontier.methods import Method, Run
+from burnish.lab.frontier.methods import Method, Training
 from burnish.lab.frontier.setting import Outcome, Samples
 from burnish.lab.pretraining import mean_and_deviation
 from burnish.report.formatting import percent, signed
@@ -136,7 +136,7 @@ class Comparison:
 class Results:
     """The outcomes of all runs by run, of the reference (its reward and that one's error), and of best-of-N."""
 
-    outcomes: Mapping[Run, Sequence[Outcome]]
+    outcomes: Mapping[Training, Sequence[Outcome]]
     best: Sequence[BestOf]
     seeds: Sequence[int]
 

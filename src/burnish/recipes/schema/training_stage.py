@@ -5,26 +5,19 @@ The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from burnish.errors import RecipeError
 from burnish.methods.settings import TrainingSettings
-from burnish.methods.training import fit, make_trainable, save
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.stage import LatestModel, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from burnish import Decoder
     from burnish.checkpoints.facts import ModelShape
-    from burnish.objectives.objective import Objective
     from burnish.recipes.plan.work import Work
-    from burnish.text.tokenizer import Tokenizer
-    from burnish.training.loop import StepsLike, TrainingReport
 
 
 class TrainingStage(TrainingSettings, StageConfig):
@@ -82,20 +75,3 @@ class TrainingStage(TrainingSettings, StageConfig):
         n_layers = context.model_shape.n_layers if context.model_shape is not None else 0
         share = 1 - self.freeze_layers / n_layers if self.freeze_layers and n_layers else 1.0
         return share, share
-
-    # What follows serves the stages whose method is not in a file of its own yet.
-
-    def make_trainable(self, context: StageContext, decoder: "Decoder") -> None:
-        """Add the adapters or freeze the layers that the stage asks for."""
-        self.check_model(decoder.config)
-        make_trainable(decoder, self, context)
-
-    def fit(
-        self, context: StageContext, model: "nn.Module", objective: "Objective[Any]", steps: "StepsLike", **options: Any
-    ) -> "TrainingReport":
-        """Train in place; options as for `burnish.methods.training.fit`."""
-        return fit(model, objective, steps, self, context, **options)
-
-    def save(self, context: StageContext, decoder: "Decoder", tokenizer: "Tokenizer") -> Path:
-        """Write `model/`, with LoRA also `adapter/`."""
-        return save(decoder, tokenizer, self, context, base=context.path(self.model))
