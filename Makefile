@@ -19,7 +19,7 @@ help:
 	@echo "make test       ruff, mypy and the tests"
 	@echo "make test-slow  the tests marked slow, the others in either number format; compiles llama.cpp (needs a C++ compiler)"
 	@echo "make bench      Burnish beside transformers, TRL and llama.cpp; writes runs/bench/"
-	@echo "make lint       ruff and mypy alone"
+	@echo "make lint       ruff, mypy, and how much one reads to understand a method"
 	@echo "make docs       build the site into site/, failing on any broken link"
 	@echo "make clean      remove the environment, caches and site; runs/ stays"
 
@@ -40,6 +40,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/reading_count.py
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python scripts/recipe_reference.py

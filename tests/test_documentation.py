@@ -75,6 +75,12 @@ def test_python_examples_run(code: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("call", "most"), [("dpo.train(", 15), ("grpo.train(", 20)])
+def test_a_method_is_shown_in_few_lines(call: str, most: int) -> None:
+    (code,) = (content for name, content in blocks("python") if name.startswith("methods.md") and call in content)
+    assert len([line for line in code.splitlines() if line.strip()]) <= most
+
+
 def test_rows_are_read_as_what_their_section_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "data-files.md").read_text(encoding="utf-8")
     seen = set()
