@@ -1,6 +1,7 @@
 """Every method trains from Python: rows and settings in, a model that loads and its measurements out."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from burnish.corpus.token_corpus import TokenCorpus, pack, tokenize
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking
 from burnish.errors import BurnishError, DataError
 from burnish.methods import cpt, dpo, kto, reward_model, sft
-from burnish.methods.settings import TrainingSettings
+from burnish.methods.settings import LoraSettings, TrainingSettings
 from burnish.nn.decoder import Decoder
+from burnish.nn.lora import lora_config
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
+from burnish.training.events import read_events
 from workshop import make_workshop
 
 TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 4, "micro_batch_tokens": 200}
@@ -73,15 +76,53 @@ def test_a_method_learns_and_leaves_a_model(name: str, folder: Path, tmp_path: P
     assert load(run.folder / "model", compute_dtype="float32", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "lora"), [(name, False) for name in METHODS] + [("sft", True), ("reward_model", True)]
+)
+def test_a_method_looks_at_what_is_held_out_and_keeps_models_on_the_way(
+    name: str, lora: bool, folder: Path, tmp_path: Path
+) -> None:
+    train, settings, key = METHODS[name]
+    on_the_way = {"eval_steps": 2, "keep_best": True, "snapshot_steps": 3, "residual_dropout": 0.1, "epochs": 2}
+    changes: dict[str, Any] = {"training": settings.training.model_copy(update=on_the_way)}
+    if lora:
+        changes["lora"] = LoraSettings.model_validate({"rank": 2})
+    run = Run(tmp_path / "run" / name)
+    measured = train(*loaded(folder), ROWS[name], settings.model_copy(update=changes), run)
+    steps = measured["steps"]
+    looked = {event["step"] + 1: event["eval_loss"] for event in read_events(run.folder) if "eval_loss" in event}
+    assert list(looked) == sorted({*range(2, steps + 1, 2), steps})
+    assert measured["best_eval_loss"] == min(looked.values()) == looked[measured["best_step"]]
+    assert loss(measured[key]["after"]) == pytest.approx(measured["best_eval_loss"], rel=1e-4)
+    load = burnish.load_reward_model if name == "reward_model" else burnish.load
+    for step in range(3, steps + 1, 3):
+        kept, _ = load(run.folder / "snapshots" / str(step), compute_dtype="float32", device="cpu")
+        assert lora_config(kept.decoder if name == "reward_model" else kept) is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_looking_needs_something_held_out(name: str, folder: Path, tmp_path: Path) -> None:
+    train, settings, _ = METHODS[name]
+    training = settings.training.model_copy(update={"eval_steps": 2})
+    with pytest.raises(BurnishError, match=r"training\.eval_steps: got 2, but nothing is held out"):
+        train(
+            *loaded(folder),
+            ROWS[name],
+            settings.model_copy(update={"heldout": 0, "training": training}),
+            Run(tmp_path / "run" / name),
+        )
+
+
 def test_a_corpus_is_learned(folder: Path, tmp_path: Path) -> None:
     model, tokenizer = loaded(folder)
     words = [Document(f"{i}", f"SELECT {i} " * 12, "words") for i in range(8)]
     train, heldout = (pack(tokenize(part, tokenizer), 64) for part in (words[2:], words[:2]))
     corpus = TokenCorpus(64, tokenizer.vocab_size, {"domain": train}, {"domain": heldout})
-    settings = cpt.Settings.model_validate({"replay": 0.0, "training": TRAINING})
+    settings = cpt.Settings.model_validate({"replay": 0.0, "training": TRAINING | {"eval_steps": 2}})
     measured = cpt.train(model, tokenizer, corpus, settings, Run(tmp_path / "run" / "cpt"))
     perplexity = measured["perplexity"]["domain"]
     assert perplexity["after"] < perplexity["before"]
+    assert math.exp(measured["eval_loss"]) == pytest.approx(perplexity["after"], rel=1e-4)
 
 
 def test_the_same_call_gives_the_same_model_and_another_is_not_gone_on_from(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ Notable choices:
 - what is measured is the perplexity of text that the corpus holds out, for each of its groups, before and after.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +16,14 @@ from pydantic import Field
 from burnish.methods.measuring import Metrics
 from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import begin, fit, make_trainable, save
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.corpus.token_corpus import TokenCorpus, Windows
     from burnish.datasets.batches import Steps
+    from burnish.evaluation.perplexity import Surprise
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
 
@@ -78,7 +81,8 @@ def train(
     numbers = range(len(windows))
     shown = ShownAnswers(run, model, tokenizer, numbers, lambda number: beginning(windows[number]), heldout=heldout)
     make_trainable(model, settings, run)
-    trained = fit(model, language_model, steps, settings, run)
+    on_the_way = OnTheWay(heldout_loss(measure) if heldout else None, snapshot_of(model, tokenizer))
+    trained = fit(model, language_model, steps, settings, run, on_the_way=on_the_way)
     save(model, tokenizer, settings, run, base=base)
     shown.write()
     after = measure()
@@ -91,6 +95,19 @@ def train(
         "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
         "perplexity_interval": change_intervals(before, after, run.seed),
     }
+
+
+def heldout_loss(measure: "Callable[[], Mapping[str, list[Surprise]]]") -> Callable[[], dict[str, float]]:
+    """What `eval_steps` measures: the loss of a token of each group's held-out text, the domain's as `loss`."""
+
+    def evaluate() -> dict[str, float]:
+        from burnish.corpus.mix import DOMAIN
+        from burnish.evaluation.heldout_text import perplexities
+
+        found = {group: math.log(perplexity) for group, perplexity in perplexities(measure()).items()}
+        return {"loss": found.pop(DOMAIN), **{f"loss/{group}": loss for group, loss in found.items()}}
+
+    return evaluate
 
 
 def planned(corpus: "TokenCorpus", settings: Settings, run: Run) -> "tuple[Steps, dict[str, float]]":

@@ -17,7 +17,7 @@ from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference
 from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers, say_limit
-from burnish.methods.training import begin, fit, make_trainable, save, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
@@ -135,7 +135,8 @@ def train(
     asked = partial(ShownAnswers, run, model, tokenizer, heldout=bool(heldout))
     answers = asked(heldout or examples, lambda pair: Asked(pair.prompt, pair.chosen))
     make_trainable(model, settings, run)
-    trained = learn(model, examples, logps, settings, run)
+    on_the_way = OnTheWay(measure if heldout else None, snapshot_of(model, tokenizer))
+    trained = learn(model, examples, logps, settings, run, on_the_way=on_the_way)
     save(model, tokenizer, settings, run, base=base)
     answers.write()
     return {
@@ -155,6 +156,7 @@ def learn(
     settings: Settings,
     run: Run,
     *,
+    on_the_way: OnTheWay = NOTHING,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Take the optimizer steps on pairs that are tokens already.
@@ -168,7 +170,9 @@ def learn(
     plan = shuffled_steps(len(pairs), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
     steps = Steps(plan, partial(batches, pairs, reference_logps, settings))
     shown = ("loss", "rewards/accuracies", "tokens_per_second")
-    return fit(model, objective(settings), steps, settings, run, shown=shown, on_progress=on_progress)
+    return fit(
+        model, objective(settings), steps, settings, run, shown=shown, on_the_way=on_the_way, on_progress=on_progress
+    )
 
 
 def objective(settings: Settings) -> "Objective[Tensor]":

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from burnish.methods.measuring import Metrics
 from burnish.methods.settings import RolloutSettings, source
-from burnish.methods.training import begin, fit, make_trainable, save
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,6 +181,7 @@ def learn(
         outputs=outputs,
         step_metrics=steps.metrics,
         shown=("reward", "kl", "tokens_per_second"),
+        on_the_way=OnTheWay(snapshot=snapshot_of(model, tokenizer)),
         on_progress=on_progress,
     )
     events = read_events(run.folder)

@@ -17,7 +17,7 @@ from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers
-from burnish.methods.training import begin, fit, make_trainable, save, usable
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
@@ -86,7 +86,9 @@ def train(
         run, model, tokenizer, desired, lambda one: Asked(one.prompt, one.answer), heldout=bool(heldout)
     )
     make_trainable(model, settings, run)
-    trained = fit(model, objective, steps, settings, run, shown=("loss", "rewards/margins", "tokens_per_second"))
+    on_the_way = OnTheWay(measure if heldout else None, snapshot_of(model, tokenizer))
+    progress = ("loss", "rewards/margins", "tokens_per_second")
+    trained = fit(model, objective, steps, settings, run, shown=progress, on_the_way=on_the_way)
     save(model, tokenizer, settings, run, base=base)
     shown.write()
     return {

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from burnish.methods.measuring import Metrics
 from burnish.methods.settings import RolloutSettings, Strict, source
-from burnish.methods.training import begin, fit, make_trainable, save
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
 
 if TYPE_CHECKING:
     from burnish.datasets.examples import Prompt
@@ -149,6 +149,7 @@ def learn(
         outputs=lambda batch: actor_critic(batch.forest, batch.scored, entropies=settings.entropy_coef > 0),
         step_metrics=steps.metrics,
         shown=("objective/scores", "objective/kl"),
+        on_the_way=OnTheWay(snapshot=snapshot_of(actor_critic, tokenizer)),
         on_progress=on_progress,
     )
     return {"steps": report.steps, "rollouts": n_rollouts, "tasks": len(tasks), **report.metrics}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from burnish.methods.architecture import Architecture
+from burnish.methods.cpt import heldout_loss
 from burnish.methods.measuring import Metrics
 from burnish.methods.settings import Strict, Trains
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import fit, save_model
+from burnish.methods.training import NOTHING, OnTheWay, fit, save_model, snapshot_of
 from burnish.nn.config import DecoderConfig
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run
@@ -110,7 +111,8 @@ def train(
     heldout = bool(len(corpus.heldout[DOMAIN]))
     numbers = range(len(windows))
     shown = ShownAnswers(run, model, tokenizer, numbers, lambda number: beginning(windows[number]), heldout=heldout)
-    trained = learn(model, steps, settings, run)
+    on_the_way = OnTheWay(heldout_loss(measure) if heldout else None, snapshot_of(model, tokenizer))
+    trained = learn(model, steps, settings, run, on_the_way=on_the_way)
     save_model(model, tokenizer, run)
     shown.write()
     after = measure()
@@ -133,12 +135,13 @@ def learn(
     settings: Trains,
     run: Run,
     *,
+    on_the_way: OnTheWay = NOTHING,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Take the optimizer steps on documents that are batches already; on_progress: told of each."""
     from burnish.objectives.language_model import language_model
 
-    return fit(model, language_model, steps, settings, run, on_progress=on_progress)
+    return fit(model, language_model, steps, settings, run, on_the_way=on_the_way, on_progress=on_progress)
 
 
 def planned(corpus: "TokenCorpus", training: TrainingConfig, *, seed: int) -> "tuple[Steps, int]":

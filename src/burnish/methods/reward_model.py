@@ -15,7 +15,7 @@ from pydantic import Field
 from burnish.errors import DataError
 from burnish.methods.measuring import Metrics, comparison
 from burnish.methods.settings import JudgedSettings, own_format_reason
-from burnish.methods.training import begin, fit, make_trainable, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, snapshot_of, usable
 from burnish.nn.config import DecoderConfig
 from burnish.runs.names import HELDOUT_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run
@@ -102,7 +102,8 @@ def train(
 
     before = run.remembered("heldout-before", measured)
     make_trainable(decoder, settings, run)
-    trained = learn(model, examples, settings, run)
+    on_the_way = OnTheWay(measured if heldout else None, snapshot_of(model, tokenizer))
+    trained = learn(model, examples, settings, run, on_the_way=on_the_way)
     if settings.lora is not None:
         merge_lora(decoder)
     burnish.save_reward_model(model, tokenizer, run.folder / MODEL_FOLDER)
@@ -122,6 +123,7 @@ def learn(
     settings: Settings,
     run: Run,
     *,
+    on_the_way: OnTheWay = NOTHING,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Take the optimizer steps on rankings that are tokens already."""
@@ -138,6 +140,7 @@ def learn(
         run,
         outputs=lambda batch: model(batch.forest, batch.scored),
         shown=("loss", "accuracy", "tokens_per_second"),
+        on_the_way=on_the_way,
         on_progress=on_progress,
     )
 

@@ -1,7 +1,8 @@
 """Supervised fine-tuning: imitate the assistant of conversations; only its tokens are learned.
 
 Notable choices:
-- the loss is the mean over all learned tokens of a step, so a long answer weighs more than a short one;
+- the loss is the mean over all learned tokens of a step, so a long answer weighs more than a short one, unless
+  `mean_over` says otherwise;
 - conversations are held out whole: what one of its answers says is in the prompt of the next.
 """
 
@@ -15,15 +16,18 @@ from pydantic import Field
 from burnish.methods.measuring import Metrics, objective_metrics
 from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, last_turn, say_limit
-from burnish.methods.training import begin, fit, make_trainable, save, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from burnish.datasets.batches import Batch
     from burnish.datasets.examples import Example
     from burnish.datasets.report import Report
     from burnish.datasets.rows import Conversation
     from burnish.nn.decoder import Decoder
+    from burnish.objectives.objective import Objective
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Progress, TrainingReport
 
@@ -34,6 +38,9 @@ class Settings(TrainingSettings):
     max_length: int = Field(2048, ge=2, description="longest example, in tokens")
     on_long: Literal["drop", "cut"] = Field("drop", description="what happens to longer examples")
     heldout: float = Field(0.02, ge=0, lt=0.5, description="share of the conversations kept for measuring the loss")
+    mean_over: Literal["tokens", "examples"] = Field(
+        "tokens", description="what the loss is a mean over: tokens weigh alike, or examples, however long they are"
+    )
 
 
 def train(
@@ -63,7 +70,12 @@ def train(
     say_limit(run, of_conversations(len(examples)))
     answers = ShownAnswers(run, model, tokenizer, heldout or examples, last_turn, heldout=bool(heldout))
     make_trainable(model, settings, run)
-    trained = learn(model, examples, settings, run)
+
+    def measure() -> dict[str, float | None]:
+        return {"loss": loss(model, heldout, settings)}
+
+    on_the_way = OnTheWay(measure if heldout else None, snapshot_of(model, tokenizer))
+    trained = learn(model, examples, settings, run, on_the_way=on_the_way)
     save(model, tokenizer, settings, run, base=base)
     answers.write()
     return {
@@ -82,24 +94,29 @@ def learn(
     settings: Settings,
     run: Run,
     *,
+    on_the_way: OnTheWay = NOTHING,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Take the optimizer steps on conversations that are tokens already."""
     from burnish.datasets.batches import Steps, shuffled_steps
-    from burnish.objectives.language_model import language_model
 
     training = settings.training
     plan = shuffled_steps(len(examples), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
     steps = Steps(plan, partial(batches, examples, settings))
-    return fit(model, language_model, steps, settings, run, on_progress=on_progress)
+    return fit(model, objective(settings), steps, settings, run, on_the_way=on_the_way, on_progress=on_progress)
+
+
+def objective(settings: Settings) -> "Objective[Tensor]":
+    """The loss, averaged as the settings say."""
+    from burnish.objectives.language_model import LanguageModel
+
+    return LanguageModel(settings.mean_over)
 
 
 def loss(model: "Decoder", examples: "Sequence[Example]", settings: Settings) -> float | None:
-    """Mean loss of an answer's token in nats; None without examples."""
-    from burnish.objectives.language_model import language_model
-
+    """Loss of an answer's tokens in nats, averaged as in training; None without examples."""
     heldout = batches(examples, settings, range(len(examples))) if examples else []
-    return objective_metrics(model, language_model, heldout)["loss"] if heldout else None
+    return objective_metrics(model, objective(settings), heldout)["loss"] if heldout else None
 
 
 def batches(examples: "Sequence[Example]", settings: Settings, numbers: Sequence[int]) -> "list[Batch]":

@@ -8,7 +8,7 @@ Nothing here imports PyTorch before something trains.
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -94,6 +94,43 @@ def make_trainable(decoder: "Decoder", settings: TrainingSettings, run: Run) -> 
         decoder.freeze_layers(settings.freeze_layers)
 
 
+@dataclass(frozen=True)
+class OnTheWay:
+    """What a training looks at and keeps before it ends, where its settings ask for it.
+
+    evaluate: what the model as it is says of held-out data, `loss` at least; None where nothing is held out.
+    snapshot: writes the model as it is into a folder.
+    """
+
+    evaluate: Callable[[], Mapping[str, Any]] | None = None
+    snapshot: Callable[[Path], None] | None = None
+
+
+NOTHING = OnTheWay()
+
+
+def snapshot_of(model: "nn.Module", tokenizer: "Tokenizer") -> Callable[[Path], None]:
+    """Writes the model as it is by then into a folder, adapters merged into a copy."""
+
+    def write(folder: Path) -> None:
+        import copy
+
+        import burnish
+        from burnish.nn.actor_critic import ActorCritic
+        from burnish.nn.lora import lora_config, merge_lora
+        from burnish.nn.scalar import ScalarModel
+
+        kept: Any = model.actor if isinstance(model, ActorCritic) else model
+        if lora_config(kept.decoder if isinstance(kept, ScalarModel) else kept) is not None:
+            kept = copy.deepcopy(kept)
+            merge_lora(kept.decoder if isinstance(kept, ScalarModel) else kept)
+        if folder.exists():
+            shutil.rmtree(folder)
+        (burnish.save_reward_model if isinstance(kept, ScalarModel) else burnish.save)(kept, tokenizer, folder)
+
+    return write
+
+
 def fit(
     model: "nn.Module",
     objective: "Objective[Outputs]",
@@ -104,6 +141,7 @@ def fit(
     outputs: "Callable[[Batch], Outputs] | None" = None,
     step_metrics: Callable[[int], Mapping[str, float]] = lambda _: {},
     shown: tuple[str, ...] = ("loss", "tokens_per_second"),
+    on_the_way: OnTheWay = NOTHING,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Train in place, with a progress bar; an interrupted training goes on from its saved state.
@@ -133,6 +171,8 @@ def fit(
             identity=run.key,
             outputs=outputs,
             step_metrics=step_metrics,
+            evaluate=on_the_way.evaluate,
+            snapshot=on_the_way.snapshot,
             on_progress=show,
             on_notice=run.notice,
             on_stop=lambda: run.display.urgent(STOPPING),

@@ -17,8 +17,9 @@ from burnish.errors import BurnishError
 from burnish.training.config import TrainingConfig
 from burnish.training.state import load_best, save_best
 
-Evaluate = Callable[[], Mapping[str, float]]
-"""What the model as it is now says of held-out data: at least `loss`, in nats, smaller is better."""
+Evaluate = Callable[[], Mapping[str, Any]]
+"""What the model as it is now says of held-out data: at least `loss`, smaller is better; what is no number is not
+logged."""
 
 
 class HeldOut:
@@ -60,7 +61,7 @@ class HeldOut:
         if step % self._config.eval_steps and not last:
             return {}
         self._model.eval()
-        found = dict(self._evaluate())
+        found = {name: value for name, value in self._evaluate().items() if isinstance(value, int | float)}
         if not math.isfinite(found["loss"]):
             raise BurnishError(f"step {step}: the held-out loss is {found['loss']}; lower the learning rate")
         if found["loss"] < self.best_loss:
