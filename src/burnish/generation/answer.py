@@ -10,8 +10,8 @@ class Answer:
     """An answer to a prompt.
 
     prompt: the messages that were answered. row: the task's row as it stands in its file, with what judges read.
-    tokens: of the answer, with the one that ended it. logp: log-probability of the whole answer under the model itself,
-    in nats. finished: whether the model ended it, rather than the limit on its length.
+    tokens: all that were drawn, with the one or the stop string that ended it. logp: log-probability of the whole
+    answer under the model itself, in nats. finished: whether the model ended it, rather than the limit on its length.
     """
 
     prompt: Sequence[Mapping[str, Any]]

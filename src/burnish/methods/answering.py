@@ -53,6 +53,7 @@ def sample(
     files = _files(run, label, len(tasks), per_chunk)
     if missing := {start: file for start, file in files.items() if not _is_kept(run, file)}:
         from burnish.generation.engine import generate
+        from burnish.generation.texts import completion_text
 
         decoder, tokenizer = load()
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
@@ -70,14 +71,15 @@ def sample(
                     n=n,
                     seed=int(np.random.SeedSequence([run.seed, start]).generate_state(1)[0]),
                     batch_size=CHUNK_COMPLETIONS,
+                    tokenizer=tokenizer,
                     on_progress=show,
                 )
                 rows = [
                     {
-                        "text": tokenizer.decode(one.tokens),
+                        "text": completion_text(one, tokenizer),
                         "tokens": one.tokens if one.stop is None else [*one.tokens, one.stop],
                         "logp": one.logp,
-                        "finished": one.stop is not None,
+                        "finished": one.finish_reason == "stop",
                     }
                     for group in completions
                     for one in group

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, Load, choose, judge, sample
+from burnish.methods.settings import StopString
 from burnish.rewards.judgement import JudgedAnswer
 from burnish.rewards.votes import VOTE_TEMPERATURE
 from burnish.runs.names import ANSWERS_PREFIX
@@ -29,6 +30,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
+    repetition_penalty: float = Field(1.0, gt=0, description="above 1, what was said is less likely")
+    stop: list[StopString] = Field([], description="strings that end an answer, which is cut before them")
     votes: int = Field(
         1,
         ge=1,
@@ -97,7 +100,12 @@ def answer_all(
 
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
     temperature = 0.0 if settings.votes == 1 else settings.temperature
-    sampling = Sampling(temperature=temperature, max_new_tokens=settings.max_new_tokens)
+    sampling = Sampling(
+        temperature=temperature,
+        max_new_tokens=settings.max_new_tokens,
+        repetition_penalty=settings.repetition_penalty,
+        stop_strings=tuple(settings.stop),
+    )
     written = [task for task, kind in zip(tasks, kinds, strict=True) if kind is None]
     groups: dict[Choices | None, Iterator[list[Answer]]] = {
         None: iter(sample(run, label, load, written, sampling, n=settings.votes))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, Load, judge, sample
+from burnish.methods.settings import StopString
 from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.names import PAIRS_FILE, SAMPLES_FILE
 from burnish.runs.run import Run
@@ -34,6 +35,8 @@ class Settings(BaseModel):
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
     top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
+    repetition_penalty: float = Field(1.0, gt=0, description="above 1, what was said is less likely")
+    stop: list[StopString] = Field([], description="strings that end an answer, which is cut before them")
     max_pairs_per_prompt: int = Field(1, ge=1, description="most pairs that one prompt gives")
 
 
@@ -51,6 +54,8 @@ def sample_preferences(
         top_k=settings.top_k,
         top_p=settings.top_p,
         max_new_tokens=settings.max_new_tokens,
+        repetition_penalty=settings.repetition_penalty,
+        stop_strings=tuple(settings.stop),
     )
     answers = sample(run, "samples", load, tasks, sampling, n=settings.samples)
     limit = settings.max_pairs_per_prompt

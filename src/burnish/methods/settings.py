@@ -5,7 +5,7 @@ Nothing here imports PyTorch: recipes read the settings of every method.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from burnish.nn.lora import LoraConfig
 
 Row = TypeVar("Row")
+StopString = Annotated[str, Field(min_length=1)]
+"""What ends an answer, which is cut before it."""
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
 ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
 

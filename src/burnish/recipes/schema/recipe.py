@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from burnish.methods.settings import StopString
 from burnish.recipes.schema.judges import JudgeConfig
-from burnish.recipes.schema.stage import ModelReference, Name, StopString, StrictModel, SystemPrompt
+from burnish.recipes.schema.stage import ModelReference, Name, StrictModel, SystemPrompt
 from burnish.recipes.stages import Stage
 
 

@@ -42,8 +42,6 @@ Metrics = dict[str, Any]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
-StopString = Annotated[str, Field(min_length=1)]
-"""What ends an answer, which is cut before it."""
 
 
 def exists(path: Path) -> bool:
