@@ -130,3 +130,41 @@ def test_judges_may_have_nothing_to_say_and_are_added_up_by_weight() -> None:
 def test_what_a_judge_returns_is_checked(judge: Judge, problem: str) -> None:
     with pytest.raises(BurnishError, match=problem):
         judge_answers([WeightedJudge("mine", judge)], [Answer([], "said", tokens=[1, 2])])
+
+
+def test_the_implicit_reward_is_the_log_ratio_of_the_answer_times_beta() -> None:
+    from burnish.forest import Forest
+    from burnish.nn.config import DecoderConfig
+    from burnish.nn.decoder import Decoder
+    from burnish.rewards.learned import by_implicit_reward
+    from burnish.text.chat import encode_conversation
+    from workshop import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer()
+    config = DecoderConfig(
+        vocab_size=tokenizer.vocab_size, d_model=24, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=8, d_ff=32
+    )
+    torch.manual_seed(3)
+    model, reference = Decoder(config), Decoder(config)
+    with torch.no_grad():
+        for parameter in [*model.parameters(), *reference.parameters()]:
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+    prompt = [{"role": "user", "content": "2 mod 3?"}]
+    end = next(iter(tokenizer.stop_ids))
+    answers = [Answer(prompt, text, tokens=[*tokenizer.encode(text), end]) for text in ("SELECT 2", "prose")]
+    answers.append(Answer(prompt, "prose", tokens=[7]))
+    found = by_implicit_reward(model, reference, tokenizer, beta=0.5, micro_batch_tokens=40)(answers)
+    for one, judgement in zip(answers, found, strict=True):
+        assert isinstance(judgement, Judgement)
+        tokens, mask = encode_conversation(tokenizer, [*prompt, {"role": "assistant", "content": one.text}])  # type: ignore[list-item]
+        scored = torch.tensor(mask).nonzero().squeeze(1)
+        sequence = Forest(torch.tensor(tokens), (len(tokens),), (-1,))
+        with torch.no_grad():
+            ratios = 0.5 * (model.logps(sequence, scored) - reference.logps(sequence, scored))
+        assert judgement.score == pytest.approx(ratios.sum().item(), abs=1e-4)
+        if list(one.tokens) == [token for token, own in zip(tokens, mask, strict=True) if own]:
+            assert judgement.token_scores == pytest.approx(ratios.tolist(), abs=1e-4)
+        else:
+            assert judgement.token_scores is None
+    assert [one.token_scores is None for one in found if isinstance(one, Judgement)] == [False, False, True]
