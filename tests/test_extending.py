@@ -56,7 +56,8 @@ METHOD = '''"""A toy: imitate whole conversations, the questions too."""
 from pydantic import Field
 
 from burnish.methods.settings import TrainingSettings
-from burnish.methods.training import begin, fit, make_trainable, save
+from burnish.methods.saving import save
+from burnish.methods.training import begin, fit, make_trainable
 
 
 class Settings(TrainingSettings):

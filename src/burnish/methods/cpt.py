@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from burnish.methods.measuring import Metrics
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run
 
@@ -55,7 +56,7 @@ def train(
 ) -> Metrics:
     """Train the model in place on the corpus's windows; returns what it measured.
 
-    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where the corpus was made
+    base: as for `burnish.methods.saving.save`, which leaves the model. Raises DataError where the corpus was made
     with another tokenizer's tokens.
     """
     from burnish.corpus.mix import DOMAIN

@@ -15,9 +15,10 @@ from pydantic import Field
 
 from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers, say_limit
-from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
@@ -109,7 +110,7 @@ def train(
 ) -> Metrics:
     """Train the model in place to prefer the chosen answers; returns what it measured.
 
-    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where the pairs are too few,
+    base: as for `burnish.methods.saving.save`, which leaves the model. Raises DataError where the pairs are too few,
     or the room for them.
     """
     from burnish.evaluation.limits import of_pairs

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.methods.measuring import Metrics
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import RolloutSettings, source
-from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +98,7 @@ def train(
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
     `rollouts/` there has all that was sampled, with the rewards, one file for each rollout. An interrupted training is
-    gone on with, to the same bits. Returns the measurements. base: as for `burnish.methods.training.save`.
+    gone on with, to the same bits. Returns the measurements. base: as for `burnish.methods.saving.save`.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
     from burnish.methods.rollouts import prompts_with_room

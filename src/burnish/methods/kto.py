@@ -15,9 +15,10 @@ from pydantic import Field
 
 from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference, scored_logps
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers
-from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 
@@ -54,7 +55,7 @@ def train(
 ) -> Metrics:
     """Train the model in place to make desired answers likelier and the others less likely; returns what it measured.
 
-    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where fewer than two answers
+    base: as for `burnish.methods.saving.save`, which leaves the model. Raises DataError where fewer than two answers
     can be used.
     """
     from burnish.datasets.batches import shuffled_steps

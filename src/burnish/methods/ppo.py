@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.methods.measuring import Metrics
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import RolloutSettings, Strict, source
-from burnish.methods.training import OnTheWay, begin, fit, make_trainable, save, snapshot_of
+from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 
 if TYPE_CHECKING:
     from burnish.datasets.examples import Prompt
@@ -90,7 +91,7 @@ def train(
 ) -> Metrics:
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
-    base: as for `burnish.methods.training.save`. critic: a model of the same vocabulary to begin with, such as a reward
+    base: as for `burnish.methods.saving.save`. critic: a model of the same vocabulary to begin with, such as a reward
     model; one that begins as the policy if left out. `rollouts/` in the run's folder has all that was sampled, with the
     rewards, one file for each rollout. An interrupted training is gone on with, to the same bits. Returns the
     measurements.

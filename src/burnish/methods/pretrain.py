@@ -16,9 +16,10 @@ from pydantic import Field
 from burnish.methods.architecture import Architecture
 from burnish.methods.cpt import heldout_loss
 from burnish.methods.measuring import Metrics
+from burnish.methods.saving import save_model, snapshot_of
 from burnish.methods.settings import Strict, Trains
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
-from burnish.methods.training import NOTHING, OnTheWay, fit, save_model, snapshot_of
+from burnish.methods.training import NOTHING, OnTheWay, fit
 from burnish.nn.config import DecoderConfig
 from burnish.runs.hashes import digest
 from burnish.runs.run import Run

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.methods.measuring import Metrics, comparison
+from burnish.methods.saving import snapshot_of
 from burnish.methods.settings import JudgedSettings, own_format_reason
-from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, snapshot_of, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, usable
 from burnish.nn.config import DecoderConfig
 from burnish.runs.names import HELDOUT_REPORT_FILE, MODEL_FOLDER
 from burnish.runs.run import Run

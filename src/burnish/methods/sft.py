@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from burnish.methods.measuring import Metrics, objective_metrics
+from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, last_turn, say_limit
-from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, save, snapshot_of, usable
+from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, usable
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def train(
 ) -> Metrics:
     """Train the model in place to answer as the assistant does; returns what it measured.
 
-    base: as for `burnish.methods.training.save`, which leaves the model. Raises DataError where fewer than two examples
+    base: as for `burnish.methods.saving.save`, which leaves the model. Raises DataError where fewer than two examples
     can be used.
     """
     from burnish.datasets.examples import hold_out

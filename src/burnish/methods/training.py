@@ -1,4 +1,4 @@
-"""What the methods that train share: checks, adapters and frozen layers, the loop with its progress, the saved model.
+"""What the methods that train share: checks, adapters and frozen layers, and the loop with its progress.
 
 A method is given rows, settings and a `Run`, and leaves in the run's folder `model/`, a Hugging Face folder, with LoRA
 also `adapter/`, a PEFT folder.
@@ -6,15 +6,14 @@ also `adapter/`, a PEFT folder.
 Nothing here imports PyTorch before something trains.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from burnish.errors import BurnishError, DataError
-from burnish.methods.settings import Bounded, TrainingSettings, Trains, own_format_reason, source
-from burnish.runs.names import ADAPTER_FOLDER, DATA_REPORT_FILE, MODEL_FOLDER
+from burnish.methods.settings import Bounded, TrainingSettings, Trains, source
+from burnish.runs.names import DATA_REPORT_FILE
 from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from burnish.datasets.report import Report
     from burnish.nn.decoder import Decoder
     from burnish.objectives.objective import Objective
-    from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Progress, StepsLike, TrainingReport
 
 Example = TypeVar("Example")
@@ -109,28 +107,6 @@ class OnTheWay:
 NOTHING = OnTheWay()
 
 
-def snapshot_of(model: "nn.Module", tokenizer: "Tokenizer") -> Callable[[Path], None]:
-    """Writes the model as it is by then into a folder, adapters merged into a copy."""
-
-    def write(folder: Path) -> None:
-        import copy
-
-        import burnish
-        from burnish.nn.actor_critic import ActorCritic
-        from burnish.nn.lora import lora_config, merge_lora
-        from burnish.nn.scalar import ScalarModel
-
-        kept: Any = model.actor if isinstance(model, ActorCritic) else model
-        if lora_config(kept.decoder if isinstance(kept, ScalarModel) else kept) is not None:
-            kept = copy.deepcopy(kept)
-            merge_lora(kept.decoder if isinstance(kept, ScalarModel) else kept)
-        if folder.exists():
-            shutil.rmtree(folder)
-        (burnish.save_reward_model if isinstance(kept, ScalarModel) else burnish.save)(kept, tokenizer, folder)
-
-    return write
-
-
 def fit(
     model: "nn.Module",
     objective: "Objective[Outputs]",
@@ -177,34 +153,3 @@ def fit(
             on_notice=run.notice,
             on_stop=lambda: run.display.urgent(STOPPING),
         )
-
-
-def save(
-    decoder: "Decoder", tokenizer: "Tokenizer", settings: TrainingSettings, run: Run, *, base: Path | None = None
-) -> Path:
-    """Write `model/`, with LoRA also `adapter/`; the decoder has its adapters merged in afterwards.
-
-    base: where the decoder was loaded from, which the adapter names; where its tokenizer was, if left out.
-    """
-    from burnish.checkpoints.peft import save_adapter
-    from burnish.nn.lora import merge_lora
-
-    if settings.lora is not None:
-        source = Path(tokenizer.source)
-        base = base or (source.parent if source.name == "tokenizer.json" else source)
-        save_adapter(decoder, run.folder / ADAPTER_FOLDER, base=str(base.resolve()))
-        merge_lora(decoder)
-    return save_model(decoder, tokenizer, run)
-
-
-def save_model(decoder: "Decoder", tokenizer: "Tokenizer", run: Run) -> Path:
-    """Write `model/`, and say where it is a folder that no other program reads."""
-    import burnish
-
-    folder = run.folder / MODEL_FOLDER
-    if folder.exists():
-        shutil.rmtree(folder)
-    burnish.save(decoder, tokenizer, folder)
-    if (reason := own_format_reason(decoder.config)) is not None:
-        run.display.say(f"  {folder} is a folder of Burnish's own, which no other program reads: {reason}", style="dim")
-    return folder
