@@ -66,8 +66,10 @@ def load_state(
             for name, parameter in model.named_parameters():
                 if parameter.requires_grad:
                     moments = {moment: kept[f"{moment}.{name}"] for moment in _MOMENTS}
+                    # A fused optimizer reads its count on the device of the parameter.
+                    device = parameter.device if optimizer.defaults["fused"] else torch.device("cpu")
                     optimizer.state[parameter] = {
-                        "step": torch.tensor(updates),
+                        "step": torch.tensor(updates, device=device),
                         **{moment: value.to(parameter.device) for moment, value in moments.items()},
                     }
     except DamagedError as error:

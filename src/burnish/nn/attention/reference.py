@@ -1,5 +1,6 @@
 """Attention over a forest by a dense mask and plain operations: the definition. Quadratic in the whole forest."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,8 +69,8 @@ def masked_attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: Attent
 
 
 def _by_token(forest: Forest, values: "range | tuple[int, ...]") -> Tensor:
-    lengths = torch.tensor(forest.lengths)
-    return torch.tensor(list(values)).repeat_interleave(lengths).to(forest.tokens.device)
+    by_token = np.repeat(np.asarray(values, dtype=np.int64), forest.lengths)
+    return torch.from_numpy(by_token).to(forest.tokens.device)
 
 
 def _tree_of(forest: Forest) -> Tensor:
