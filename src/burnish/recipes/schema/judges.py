@@ -241,7 +241,7 @@ class RegexJudge(_TextJudge):
         try:
             compiled(pattern)
         except DataError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(str(error).partition("; ")[2]) from error  # what was got is said before
         return pattern
 
     def row_problem(self, row: Mapping[str, Any]) -> str | None:
