@@ -92,9 +92,9 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert names == ["init", "init", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
 
     summary = json.loads(Path("runs/assistant/summary.json").read_text())
-    assert [stage["name"] for stage in summary["stages"]] == ["corpus", "cpt", "sft", "perplexity", "compare", "export"]
+    assert [stage["name"] for stage in summary["stages"]] == ["corpus", "cpt", "sft", "perplexity", "compare", "evaluate", "export"]
     report = Path("runs/assistant/report.html").read_text()
     assert "What this run cannot do" in report
     assert report.index("What this run cannot do") < report.index("perplexity"), "said before any figure"
-    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/06-export/model")):
+    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/07-export/model")):
         assert burnish.load(model)[0].config.n_layers == 1

@@ -107,13 +107,13 @@ def test_batches_score_the_last_token_of_each_answer() -> None:
     ]
     (batch,) = ranked_batches(examples, micro_batch_tokens=1000, margin_weight=0.5)
     assert batch.forest.n_tokens < sum(len(sequence) for example in examples for sequence in example.sequences) - 80
-    assert batch.weight == len(examples)
+    assert len(batch.columns["margins"]) == len(examples)
     last = batch.forest.tokens[batch.scored[batch.entries]].split(batch.columns["list_sizes"].tolist())
     found = {tuple(tokens.tolist()): margin for tokens, margin in zip(last, batch.columns["margins"], strict=True)}
     assert found == {(32, 34): 1.0, (35, 37, 38, 39): 0.0, (41, 43): 0.0}
     assert batch.rows.tolist() == list(range(8))
     small = ranked_batches(examples, micro_batch_tokens=30)
-    assert sum(batch.weight for batch in small) == 3
+    assert sum(len(batch.columns["margins"]) for batch in small) == 3
     assert all(batch.columns["margins"].abs().sum() == 0 for batch in small)
 
 

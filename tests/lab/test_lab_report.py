@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.lab import report
 from burnish.lab.report import Panel, Table, require_plots, shown, write
@@ -21,10 +22,10 @@ PANEL = Panel("Loss", "step", "nats", {"a": [(1, 2.0), (2, math.inf), (4, 1.0)]}
 
 
 def written(folder: Path) -> tuple[list[Path], str]:
-    console = Console(file=io.StringIO(), width=100)
+    written = io.StringIO()
+    console = Display(Console(file=written, width=100))
     files = write(folder, "toy", [TABLE], [PANEL], console, seed=3, settings={"command": "burnish lab toy"})
-    assert isinstance(console.file, io.StringIO)
-    return files, console.file.getvalue()
+    return files, written.getvalue()
 
 
 def test_every_number_is_in_the_json_and_what_is_not_finite_is_null(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_the_plot_is_svg_and_a_function_of_the_numbers(tmp_path: Path) -> None:
 
 
 def test_error_bars_are_drawn_and_kept(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO())
+    console = Display(Console(file=io.StringIO()))
     bars = [(0.1, 0.2), (0.0, 0.3)]
     sizes = []
     for errors in ({}, {"a": bars}):

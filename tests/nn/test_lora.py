@@ -130,7 +130,9 @@ def test_cross_attention_uses_the_adapters_of_its_rows() -> None:
     )
 
     def attended() -> Tensor:
-        return decoder.blocks[0].attention(x, None, lambda q, k, v: cross_attention(q, k, v, FOREST, context), y)
+        attention = decoder.blocks[0].attention
+        k, v = attention.keys_and_values(y)
+        return attention.across(x, lambda q: cross_attention(q, k, v, FOREST, context))
 
     found = attended()
     merge_lora(decoder)

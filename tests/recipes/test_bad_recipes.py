@@ -170,7 +170,7 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
     "unknown choice": (
         "learning_rate: 1e-4",
         "schedule: cosin",
-        ["recipe.yaml:14", "got 'cosin'; expected one of: cosine, linear, constant; did you mean 'cosine'?"],
+        ["recipe.yaml:14", "got 'cosin'; expected one of: cosine, linear, constant, wsd; did you mean 'cosine'?"],
     ),
     "unknown choice in a list": (
         "gguf: [F16]",

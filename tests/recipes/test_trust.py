@@ -22,7 +22,7 @@ GRPO = """
   - type: sample
     name: judged
     tasks: "@prepare/train.jsonl"
-    judge: {type: chat, address: 'https://judge.example/v1', model: m, api_key_env: JUDGE_KEY}
+    judges: [{type: chat, address: 'https://judge.example/v1', model: m, api_key_env: JUDGE_KEY}]
 """
 
 
@@ -78,8 +78,8 @@ def test_what_is_agreed_to_is_asked_once(recipe: Path) -> None:
         (("reward.py", "# beside the script too\n"), [], ["runs", "imports"]),
         (None, ["prepare.arguments=[--fast]"], ["runs"]),
         (None, ["grpo.rewards.0.function=other"], ["imports"]),
-        (None, ["judged.judge.address=https://elsewhere.example/v1"], ["sends"]),
-        (None, ["judged.judge.api_key_env=OTHER_KEY"], ["sends"]),
+        (None, ["judged.judges.0.address=https://elsewhere.example/v1"], ["sends"]),
+        (None, ["judged.judges.0.api_key_env=OTHER_KEY"], ["sends"]),
     ],
 )
 def test_what_changed_is_asked_again(
@@ -206,13 +206,13 @@ def test_a_link_out_of_a_package_is_refused(tmp_path: Path, monkeypatch: pytest.
 )
 def test_no_key_over_plain_http_except_to_this_machine(tmp_path: Path, address: str, fine: bool) -> None:
     judge = f"{{type: chat, address: '{address}', model: m, api_key_env: KEY}}"
-    stage = f"{{type: sample, tasks: tasks.jsonl, judge: {judge}}}"
+    stage = f"{{type: sample, tasks: tasks.jsonl, judges: [{judge}]}}"
     (tmp_path / "tasks.jsonl").write_text("{}")
     (tmp_path / "recipe.yaml").write_text(f"name: x\nmodel: tasks.jsonl\nstages:\n- {stage}\n")
     if fine:
         make_plan(tmp_path / "recipe.yaml")
     else:
-        with pytest.raises(RecipeError, match=r"stages\[0\]\.judge\.(api_key_env|address)"):
+        with pytest.raises(RecipeError, match=r"stages\[0\]\.judges\[0\]\.(api_key_env|address)"):
             make_plan(tmp_path / "recipe.yaml")
 
 
