@@ -24,8 +24,8 @@ from jinja2.utils import Namespace
 
 MAX_SOURCE = 2**18
 """Characters of a template; the largest published ones have a tenth."""
-MAX_SECONDS = 2.0
-"""Processor time of one rendering, which takes a thousandth of that."""
+MAX_SECONDS = 10.0
+"""Processor time of one rendering, which takes a thousandth of that; slow processors take three times as long."""
 MAX_TEXT = 2**22
 """Characters of any value, and entries of a list times their size."""
 MAX_TOTAL = 2**27
