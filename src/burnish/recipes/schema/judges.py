@@ -6,6 +6,7 @@ are kept in the run's `cache/judge`, so that a run that is resumed or repeated a
 """
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import groupby
@@ -80,9 +81,9 @@ class JudgeBase(StrictModel):
     def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
         """Raise BurnishError where the judge could not judge the tasks, which have all that it reads."""
 
+    @abstractmethod
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         """The judge, ready; what it needs, such as a sandbox, is closed afterwards."""
-        raise NotImplementedError
 
 
 def _problem_of(read: Any, *arguments: Any) -> str | None:
