@@ -16,7 +16,7 @@ def politeness(word: str) -> Judge:
     return each(lambda _prompt, text, _row: Judgement(float(word in text), reason="polite" if word in text else "rude"))
 
 
-# ... and its class in recipes/schema/judges.py, which would join the union there.
+# ... and its class in a file of recipes/schema/judges/, which would join the union there.
 class PolitenessJudge(JudgeBase):
     """How polite an answer is."""
 

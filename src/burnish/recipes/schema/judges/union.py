@@ -1,0 +1,29 @@
+"""The union of all judges: a new one has its class in a file of this folder, and joins the others here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from burnish.recipes.schema.judges.asked import ChatJudge
+from burnish.recipes.schema.judges.learned import ImplicitRewardJudge, RewardModelJudge
+from burnish.recipes.schema.judges.numbers import NumbersJudge
+from burnish.recipes.schema.judges.python import PythonJudge
+from burnish.recipes.schema.judges.shape import FormatJudge, LengthJudge
+from burnish.recipes.schema.judges.sql import SqlJudge
+from burnish.recipes.schema.judges.texts import ChoiceJudge, ContainsJudge, ExactJudge, RegexJudge
+
+JudgeConfig = Annotated[
+    SqlJudge
+    | NumbersJudge
+    | ExactJudge
+    | ContainsJudge
+    | RegexJudge
+    | ChoiceJudge
+    | FormatJudge
+    | LengthJudge
+    | RewardModelJudge
+    | ImplicitRewardJudge
+    | PythonJudge
+    | ChatJudge,
+    Field(discriminator="type"),
+]
