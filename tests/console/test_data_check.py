@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from burnish.cli import ReadingStage
+from burnish.cli.data import ReadingStage
 from burnish.console.data_check import STAGES, describe, describe_for
 from burnish.errors import DataError
 

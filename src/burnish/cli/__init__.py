@@ -1,0 +1,63 @@
+"""The command line: parse, call, print. A file is a group of commands.
+
+torch and everything that needs it is imported inside the commands, so that `burnish --help` answers at once.
+"""
+
+import io
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from burnish import __version__
+from burnish.cli import chat, data, doctor, lab, models, recipes, starting
+from burnish.errors import BurnishError
+from burnish.terminal import printable
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="burnish",
+    help="From open language-model weights and your own documents to an aligned, domain-specific model.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+# In the order of `burnish --help`.
+for group in (starting, recipes, chat, models, doctor):
+    app.add_typer(group.commands)
+app.add_typer(data.data_commands, name="data")
+app.add_typer(lab.lab_commands, name="lab")
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        print(f"burnish {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend is one message and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file that knows fewer letters gets escapes
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except BurnishError as error:
+        message = printable(f"error: {error}")
+        Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except Exception:
+        print(printable(traceback.format_exc()), file=sys.stderr)
+        print(
+            f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines "
+            "above and the output of `burnish doctor`.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

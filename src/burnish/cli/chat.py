@@ -1,0 +1,89 @@
+"""`burnish chat`: questions to a model."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from burnish.cli.saying import INTERRUPTED
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: burnish chat runs/flights --ask 'How many flights left JFK in May?'")
+def chat(
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, a model folder or a .gguf file.")
+    ],
+    ask: Annotated[list[str] | None, typer.Option(help="Answer this question and stop; may be repeated.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt, instead of the recipe's.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0.0, help="0 always takes the most probable token; 0, or 0.7 with --votes.")
+    ] = None,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw from the fewest tokens that hold this.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from so many tokens; 0 from all.")] = 0,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(min=0.01, help="Above 1, what was said is less likely; the recipe's if left out.")
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="End an answer before this string; may be repeated; the recipe's if left out."),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, in tokens; the recipe's, or 256, if left out.")
+    ] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Whether a question sees the turns before it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Where sampling starts; another one each time.")] = None,
+    votes: Annotated[
+        int, typer.Option(min=1, help="For SQL: sample so many answers, and give the one whose result most have.")
+    ] = 1,
+) -> None:
+    """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
+
+    Questions come from --ask, from a pipe (one a line), or from the keyboard, where /help lists the commands.
+    """
+    from burnish.console.chat import ChatOptions, find_target, hold_chat
+
+    console = Console(highlight=False)
+    try:
+        options = ChatOptions(
+            system=system,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            stop=tuple(stop) if stop else None,
+            max_new_tokens=max_new_tokens,
+            memory=memory,
+            seed=seed,
+            votes=votes,
+            keyboard=not ask and sys.stdin.isatty(),
+        )
+        hold_chat(find_target(target), ask if ask else _questions(console), console, options)
+    except KeyboardInterrupt:
+        console.print()
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _questions(console: Console) -> Iterator[str]:
+    """Lines of standard input, with a prompt where that is a keyboard."""
+    if not sys.stdin.isatty():
+        yield from (line.strip() for line in sys.stdin if line.strip())
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401 (its import gives input() a history and line editing)
+    console.print("Ask a question; /help lists commands, Ctrl-D ends.", style="dim")
+    while True:
+        try:
+            question = console.input("[bold cyan]> [/]").strip()
+        except EOFError:
+            console.print()
+            return
+        if question:
+            yield question

@@ -1,0 +1,73 @@
+"""`burnish data`: a look at data files."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from burnish.cli.saying import say
+from burnish.errors import BurnishError
+
+data_commands = typer.Typer(help="Look at data files.", no_args_is_help=True)
+
+
+class ReadingStage(StrEnum):
+    """Stages that read data files."""
+
+    corpus = "corpus"
+    cpt = "cpt"
+    sft = "sft"
+    dpo = "dpo"
+    reward_model = "reward_model"
+    kto = "kto"
+    sample = "sample"
+    grpo = "grpo"
+    ppo = "ppo"
+    evaluate = "evaluate"
+
+
+class TaskJudge(StrEnum):
+    """What can judge the answers to tasks by the rows alone."""
+
+    sql = "sql"
+    numbers = "numbers"
+    exact = "exact"
+    contains = "contains"
+    choice = "choice"
+
+
+@data_commands.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")
+def data_check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSONL, JSON or Parquet files.")],
+    stage: Annotated[
+        ReadingStage | None, typer.Option("--for", help="Say whether this stage can use the files.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=COLUMN", help="A column's name, as in the stage's columns; may be repeated."),
+    ] = None,
+    judge: Annotated[
+        TaskJudge | None, typer.Option(help="What will judge the answers to tasks.", show_default=False)
+    ] = None,
+) -> None:
+    """Validate data files: the format is recognised, and every bad row named with its line and the reason.
+
+    Keys that nothing reads are counted and named. With --for it is checked that a stage can use the files.
+    """
+    from burnish.console.data_check import describe, describe_for
+
+    renamed = dict(column.partition("=")[::2] for column in columns or ())
+    if not all(renamed.values()) or (stage is None and (renamed or judge)):
+        raise BurnishError("--columns is KEY=COLUMN, such as prompt=question, and like --judge needs --for STAGE")
+    failures = []
+    for file in files:
+        try:
+            if stage is None:
+                say(f"{file}: {describe(file)}")
+            else:
+                say(f"{file}: {describe_for(file, stage.value, columns=renamed, judge=judge)}")
+        except BurnishError as error:
+            failures.append(str(error))
+    if failures:
+        raise BurnishError("\n".join(failures))
