@@ -1,11 +1,18 @@
-"""The bootstrap: coverage, reproducibility and the gain of pairing."""
+"""The bootstrap and the permutation test: coverage, reproducibility and the gain of pairing."""
+
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.evaluation import bootstrap_interval, paired_bootstrap_interval, perplexity_change_interval
+from burnish.evaluation import (
+    bootstrap_interval,
+    paired_bootstrap_interval,
+    paired_permutation_test,
+    perplexity_change_interval,
+)
 
 
 def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
@@ -111,3 +118,33 @@ def test_of_few_texts_or_other_texts_there_is_no_interval() -> None:
     assert perplexity_change_interval(texts, texts, seed=1) is None
     with pytest.raises(ValueError, match="did not score the same texts"):
         perplexity_change_interval([(1.0, 2)], [(1.0, 3)], seed=1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=8))
+def test_the_permutation_test_counts_swaps_of_the_two_models(scores: list[tuple[int, int]]) -> None:
+    before, after = zip(*scores, strict=True)
+    observed = abs(sum(after) - sum(before))
+    swapped = [abs(sum(d if keep else -d for d, keep in zip(np.subtract(after, before), keeps, strict=True)))
+               for keeps in product([True, False], repeat=len(scores))]  # fmt: skip
+    exact = sum(one >= observed for one in swapped) / len(swapped)
+    assert paired_permutation_test(before, after, seed=0) == pytest.approx(exact)
+    assert paired_permutation_test(after, before, seed=0) == pytest.approx(exact)
+
+
+def test_drawn_permutations_come_near_to_all_of_them_and_repeat_with_their_seed() -> None:
+    generator = np.random.default_rng(2)
+    before, after = generator.random(12), generator.random(12) + 0.15
+    exact = paired_permutation_test(before, after, seed=0)
+    drawn = paired_permutation_test(before, after, permutations=4_000, seed=1)
+    assert drawn == paired_permutation_test(before, after, permutations=4_000, seed=1)
+    assert drawn == pytest.approx(exact, abs=0.03)
+
+
+def test_of_equal_models_a_twentieth_of_the_differences_is_significant() -> None:
+    generator = np.random.default_rng(5)
+    found = [
+        paired_permutation_test(generator.random(60) < 0.5, generator.random(60) < 0.5, permutations=200, seed=seed)
+        for seed in range(200)
+    ]
+    assert 0.005 <= np.mean(np.array(found) <= 0.05) <= 0.11
+    assert paired_permutation_test([0.0, 1.0], [0.0, 1.0], seed=0) == 1.0

@@ -1,4 +1,5 @@
-"""Confidence intervals by the percentile bootstrap (Efron 1979; Efron & Tibshirani 1993, section 13.3).
+"""Confidence intervals by the percentile bootstrap (Efron 1979; Efron & Tibshirani 1993, section 13.3), and the paired
+permutation test: how probable a difference is by chance alone.
 
 Nothing is assumed about the distribution of the scores except that the tasks were drawn independently. One
 limit to know: scores that are all equal resample to themselves, so 0 right of 300 gives the interval [0, 0].
@@ -77,6 +78,41 @@ def perplexity_change_interval(
     )
     low, high = np.expm1(np.quantile(logs, [(1 - level) / 2, (1 + level) / 2]))
     return float(low), float(high)
+
+
+def paired_permutation_test(before: Scores, after: Scores, *, permutations: int = 10_000, seed: int) -> float:
+    """How probable a difference of means at least as large is, either way, if both models were equally good.
+
+    Then it is chance which of two scores of a task `[n]` is whose: each difference may as well have the other sign
+    (Fisher 1935; Dror 2018, https://aclanthology.org/P18-1128). Where the differing tasks have at most `permutations`
+    such signs all of them are tried and the result is exact; else that many are drawn, and the observed ones count as
+    one more, so that no p-value is 0 (Phipson & Smyth 2010, arXiv:1603.05766). The same seed gives the same result.
+    """
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError(
+            f"paired scores must be flat, of one length and at least one, got {first.shape}, {second.shape}"
+        )
+    differences = second - first
+    if not np.isfinite(differences).all():
+        raise ValueError("scores must be finite")
+    differences = differences[differences != 0]
+    n = len(differences)
+    if not n:
+        return 1.0
+    observed = abs(differences.sum())
+    # Equal sums, added up in another order, differ in their last bits.
+    limit = observed - 1e-9 * np.abs(differences).sum()
+    if 2**n <= permutations:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+        return float((np.abs(signs @ differences) >= limit).mean())
+    generator = np.random.default_rng(seed)
+    rows = max(1, DRAWS_AT_ONCE // n)
+    as_large = 0
+    for start in range(0, permutations, rows):
+        signs = 1 - 2 * generator.integers(2, size=(min(rows, permutations - start), n))
+        as_large += int((np.abs(signs @ differences) >= limit).sum())
+    return (as_large + 1) / (permutations + 1)
 
 
 def _draws(count: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
