@@ -44,11 +44,12 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with an id that does not depend on what else is in the corpus, and where it comes from."""
+    """A text with an id that does not depend on what else is in the corpus, where it comes from, and its licence."""
 
     id: str
     text: str
     source: str
+    licence: str | None = None
 
 
 def read_documents(
@@ -73,7 +74,7 @@ def read_documents(
     documents: list[Document] = []
     problems, of_skipped = Problems(), Problems()
     skipped = [] if skipped is None else skipped
-    for file, name, in_folder in _files(paths, skipped):
+    for file, name, in_folder in files_of(paths, skipped):
         found: list[Document] = []
         bad_rows = Problems()
         why_not: tuple[str, str] | None = None
@@ -107,6 +108,39 @@ def read_documents(
             f"{named}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files{passed_over}"
         )
     return documents
+
+
+def read_file(
+    file: Path, name: str, *, text_key: str = "text", id_key: str = "id", skipped: list[Skipped] | None = None
+) -> Iterator[Document]:
+    """Yield a file's documents one by one, so that a file of any size can be read.
+
+    skipped: if given, receives the file's bad rows and, where the rest of it cannot be read, the file, with the reason.
+
+    Raises:
+        DataError: without `skipped`, naming what cannot be read.
+    """
+    problems = Problems()
+    found = False
+    try:
+        for document in _documents_of(file, name, text_key, id_key, problems):
+            if skipped is None or document.text.strip() or suffix_of(file) in ROW_SUFFIXES:
+                found = True
+                yield document
+    except DataError as error:
+        if skipped is None:
+            raise
+        kind = error.kind if isinstance(error, _UnreadableError) else f"{suffix_of(file)} file that cannot be read"
+        advice = error.advice if isinstance(error, _UnreadableError) else _reason(error, file)
+        skipped.append(Skipped(file, name, f"rest of a {kind}" if found else kind, advice))
+        return
+    if skipped is None:
+        problems.raise_if_any()
+    elif problems.count:
+        kind = "rows without text" if found else f'file without text in "{text_key}"'
+        skipped.append(Skipped(file, name, kind, f"{problems.count:,} of its rows, the first {problems.first()}"))
+    elif not found:
+        skipped.append(Skipped(file, name, "empty file"))
 
 
 def read_text(path: Path) -> str:
@@ -174,11 +208,15 @@ def _documents_of(file: Path, name: str, text_key: str, id_key: str, problems: P
             content_id(text) if given is None else str(given),
             text,
             f"{name}:{row.line}" if source is None else str(source),
+            None if (licence := row.value.get("license", row.value.get("licence"))) is None else str(licence),
         )
 
 
-def _files(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
-    """Yield each file once: its path, its name in the folder it was found in, and whether nothing else names it."""
+def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
+    """Yield each file once: its path, its name in the folder it was found in, and whether nothing else names it.
+
+    skipped: receives the files of folders that are not read, each with its reason.
+    """
     seen: set[Path] = set()
     named = {Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)}
     expanded = expand(paths)

@@ -1,0 +1,135 @@
+"""Where documents come from: named groups of files, cut into shards that are read apart.
+
+Notable choices:
+- a shard is a run of files in their fixed order; it ends where a hash of a file's name says so, or when it is full, so
+  that a file more or less changes its own shard and hardly ever another;
+- a shard's key is made of its files' names and contents: what has not changed is not prepared again.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from burnish.corpus.documents import files_of, read_file
+from burnish.corpus.folders import Skipped
+from burnish.errors import DataError
+from burnish.files import sha256
+
+SHARD_BYTES = 64 << 20
+_CUT_ONE_IN = 16
+
+
+class DocumentSource(BaseModel):
+    """A group of documents, as settings name it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = Field("documents", min_length=1, description="name of the group, in statistics and in every document")
+    paths: list[str] = Field(min_length=1, description="files, folders or patterns")
+    licence: str | None = Field(None, description="licence of the documents, where they do not say themselves")
+    text_key: str = Field("text", description="key of the text in rows of data files")
+    id_key: str = Field("id", description="key of the document's name in rows of data files")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of documents. in_folder: nobody named it itself, so where it cannot be read it is skipped and counted."""
+
+    path: Path
+    name: str
+    in_folder: bool
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A run of files of one source."""
+
+    number: int
+    source_number: int
+    source: DocumentSource
+    files: tuple[SourceFile, ...]
+
+    def key(self) -> str:
+        """Names and contents of the files and how they are read, as a hash.
+
+        Raises DataError where a file has vanished.
+        """
+        digest = hashlib.sha256(self.source.model_dump_json(exclude={"paths"}).encode())
+        for file in self.files:
+            try:
+                content = sha256(file.path)
+            except OSError as error:
+                content = str(error.strerror)
+            digest.update(f"\0{file.name}\0{content}".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def documents(self, skipped: list[Skipped]) -> Iterator[dict[str, str | None]]:
+        """The rows of the table of documents. skipped: receives the files, and the rows, that are not read."""
+        for file in self.files:
+            found = read_file(
+                file.path,
+                file.name,
+                text_key=self.source.text_key,
+                id_key=self.source.id_key,
+                skipped=skipped if file.in_folder else None,
+            )
+            for document in found:
+                yield {
+                    "id": document.id,
+                    "text": document.text,
+                    "source": self.source.name,
+                    "origin": document.source,
+                    "licence": document.licence or self.source.licence,
+                    "hash": _hash(document.text),
+                }
+
+
+def shards_of(
+    sources: Sequence[DocumentSource], folder: Path, skipped: list[Skipped], *, max_bytes: int = SHARD_BYTES
+) -> list[Shard]:
+    """All files of all sources, in shards of about `max_bytes` at most.
+
+    folder: what paths are relative to. Raises DataError for a path that names nothing.
+    """
+    names = [source.name for source in sources]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"two sources are called {min(twice)!r}; give each a `name` of its own")
+    shards: list[Shard] = []
+    for source_number, source in enumerate(sources):
+        run: list[SourceFile] = []
+        size = 0
+
+        def close() -> None:
+            nonlocal run, size
+            if run:
+                shards.append(Shard(len(shards), source_number, source, tuple(run)))  # noqa: B023
+            run, size = [], 0
+
+        paths = [folder / path for path in source.paths]
+        for path, name, in_folder in files_of(paths, skipped):
+            n_bytes = path.stat().st_size if path.exists() else 0
+            if run and size + n_bytes > max_bytes:
+                close()
+            run.append(SourceFile(path, name, in_folder))
+            size += n_bytes
+            if size > max_bytes / 4 and _place(name) % _CUT_ONE_IN == 0:
+                close()
+        close()
+    return shards
+
+
+def _place(name: str) -> int:
+    return hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=2).digest()[0]
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+def settings_of(sources: Sequence[DocumentSource]) -> list[dict[str, Any]]:
+    """The sources as JSON has them."""
+    return [source.model_dump(mode="json") for source in sources]

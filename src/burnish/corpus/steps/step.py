@@ -1,0 +1,67 @@
+"""What a step of preparation is: settings with a name, and a function of a batch of documents.
+
+Two kinds. A `BatchStep` looks at a batch alone. A `CorpusStep` must see all documents, such as deduplication: it makes
+a small signature of each (in parallel, batch by batch), decides once over all signatures, and the decision is carried
+out batch by batch again. So neither holds the texts of a whole corpus in memory.
+
+Notable choices:
+- what a step does depends on its settings and on the documents, never on how they are cut into batches and shards, on
+  their order of arrival, or on the number of processes;
+- a step counts nothing itself: the pipeline compares what went in with what came out.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from burnish.corpus.table import Outcome, remove
+
+
+class PreparationStep(BaseModel):
+    """Base of the steps: their settings as one writes them. A subclass adds `step: Literal[name]` and its keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    adds: ClassVar[Mapping[str, Any]] = {}
+    """Columns that it adds, with their types in Polars."""
+
+    @property
+    def name(self) -> str:
+        """What statistics and files call it."""
+        return str(getattr(self, "step"))  # noqa: B009
+
+    def inputs(self) -> list[str]:
+        """Files that its result depends on, such as a list of words."""
+        return []
+
+
+class BatchStep(PreparationStep):
+    """A step that looks at each batch alone."""
+
+    @abstractmethod
+    def __call__(self, batch: pl.DataFrame) -> Outcome:
+        """The documents that stay, possibly changed or cut into several, and those that go, with the reason."""
+
+
+class CorpusStep(PreparationStep):
+    """A step that must see all documents."""
+
+    @abstractmethod
+    def sign(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """What the decision needs of each document, in the batch's order: a few numbers, never the text."""
+
+    @abstractmethod
+    def decide(self, signatures: pl.LazyFrame) -> pl.DataFrame:
+        """What is to be done: `shard` and `row` of each document concerned, with whatever `carry_out` reads.
+
+        signatures: what `sign` made of all documents, with `shard` and `row` (UInt32), which name a document, and its
+        `id` and `source`, in no order. A document to remove has a `reason` and a `detail`.
+        """
+
+    def carry_out(self, batch: pl.DataFrame, decisions: pl.DataFrame) -> Outcome:
+        """Apply the decisions on a batch. batch: with `row`; decisions: those of its shard, by `row`."""
+        marked = batch.join(decisions, on="row", how="left", maintain_order="left")
+        return remove(batch, marked["reason"], marked["detail"])
