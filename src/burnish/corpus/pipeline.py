@@ -151,7 +151,9 @@ def prepare(
     record.n_reused = len(shards)
     carried: CorpusStep | None = None
     decided: dict[int, pl.DataFrame] = {}
-    place, passed, tasks = 0, (), list[_Task]()
+    place = 0
+    passed: tuple[str, ...] = ()
+    tasks: list[_Task] = []
     phases: list[list[_Task]] = []
     for phase, (batch_steps, signs) in enumerate(_phases(steps)):
         work = output / WORK_FOLDER / f"phase-{phase}"
@@ -353,11 +355,11 @@ def _publish(output: Path, phases: Sequence[Sequence[_Task]]) -> None:
             except OSError:
                 shutil.copyfile(path, target)
     known = {path.name for task in phases[0] for path in task.folder.glob(f"{task.shard.number:05d}.*")}
-    for phase in (output / WORK_FOLDER).glob("phase-*"):
-        if int(phase.name.removeprefix("phase-")) >= len(phases):
-            shutil.rmtree(phase)
+    for work in (output / WORK_FOLDER).glob("phase-*"):
+        if int(work.name.removeprefix("phase-")) >= len(phases):
+            shutil.rmtree(work)
             continue
-        for path in phase.iterdir():
+        for path in work.iterdir():
             if path.name.partition(".")[0] not in {name.partition(".")[0] for name in known}:
                 path.unlink()
 
