@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from burnish.corpus.table import Outcome, remove
+from burnish.corpus.preparation.table import Outcome, remove
 
 
 class PreparationStep(BaseModel):

@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from burnish.corpus import pipeline
-from burnish.corpus.engines import InProcess, Processes
-from burnish.corpus.pipeline import prepare
-from burnish.corpus.sources import DocumentSource, shards_of
-from burnish.corpus.steps.basic import ExactDuplicates, MinCharacters, Normalize
-from burnish.corpus.steps.step import PreparationStep
+from burnish.corpus.preparation import pipeline
+from burnish.corpus.preparation.engines import InProcess, Processes
+from burnish.corpus.preparation.pipeline import prepare
+from burnish.corpus.preparation.sources import DocumentSource, shards_of
+from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
+from burnish.corpus.preparation.steps.step import PreparationStep
 from burnish.errors import DataError
 
 STEPS: list[PreparationStep] = [Normalize(), ExactDuplicates(), MinCharacters(characters=10)]

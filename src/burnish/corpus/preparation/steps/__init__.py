@@ -4,6 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from burnish.corpus.steps.basic import ExactDuplicates, MinCharacters, Normalize
+from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
 
 Step = Annotated[Normalize | MinCharacters | ExactDuplicates, Field(discriminator="step")]

@@ -34,12 +34,12 @@ import polars as pl
 from pyarrow import parquet
 
 import burnish
-from burnish.corpus.engines import Engine, InProcess
 from burnish.corpus.folders import Skipped
 from burnish.corpus.folders import rows as skipped_rows
-from burnish.corpus.sources import DocumentSource, Shard, settings_of, shards_of
-from burnish.corpus.steps.step import BatchStep, CorpusStep, PreparationStep
-from burnish.corpus.table import REASONS, SCHEMA, Outcome, batches
+from burnish.corpus.preparation.engines import Engine, InProcess
+from burnish.corpus.preparation.sources import DocumentSource, Shard, settings_of, shards_of
+from burnish.corpus.preparation.steps.step import BatchStep, CorpusStep, PreparationStep
+from burnish.corpus.preparation.table import REASONS, SCHEMA, Outcome, batches
 from burnish.errors import DataError
 from burnish.files import atomic_file, atomic_write_text, sha256
 

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from burnish.corpus.clean import normalize_unicode, normalize_whitespace
 from burnish.corpus.deduplicate import content_hash
-from burnish.corpus.steps.step import BatchStep, CorpusStep
-from burnish.corpus.table import Outcome, remove
+from burnish.corpus.preparation.steps.step import BatchStep, CorpusStep
+from burnish.corpus.preparation.table import Outcome, remove
 
 
 class Normalize(BatchStep):
