@@ -19,9 +19,6 @@ from typing import Any
 from benchmarks.process import ROOT, call
 from benchmarks.row import BenchmarkError, Config, Row
 
-LOSS_TOLERANCE = 0.01
-"""How far apart two numbers of evidence may be, in their own unit (nats)."""
-
 NOISE = 0.1
 """A run is called noisy where other processes used more than so many cores meanwhile."""
 
@@ -53,7 +50,9 @@ def measure(
         say(f"{row.name}: {row.peer} with {_shown(chosen)}")
         check = config | row.check
         evidence = agreed(
-            call(row.module, "ours", check)["evidence"], _peer(row, config, chosen, row.check)["evidence"]
+            call(row.module, "ours", check)["evidence"],
+            _peer(row, config, chosen, row.check)["evidence"],
+            row.tolerance,
         )
         runs: dict[str, list[Config]] = {"ours": [], "peer": []}
         for number in range(1, repetitions + 1):
@@ -108,13 +107,13 @@ def search(row: Row, config: Config, say: Say) -> list[Config]:
     return tried
 
 
-def agreed(ours: Mapping[str, Any], peer: Mapping[str, Any]) -> Config:
+def agreed(ours: Mapping[str, Any], peer: Mapping[str, Any], tolerance: float) -> Config:
     """Both sides' evidence side by side. Raises BenchmarkError where they did not compute the same thing."""
     if ours.keys() != peer.keys() or not ours:
         raise BenchmarkError(f"the sides give different evidence: {sorted(ours)} and {sorted(peer)}")
     for name in ours:
         a, b = ours[name], peer[name]
-        same = abs(a - b) <= LOSS_TOLERANCE if isinstance(a, float) and isinstance(b, float) else a == b
+        same = abs(a - b) <= tolerance if isinstance(a, float) and isinstance(b, float) else a == b
         if not same:
             raise BenchmarkError(f"the sides do not compute the same thing: {name} is {a} here and {b} for the peer")
     return {name: {"ours": ours[name], "peer": peer[name]} for name in ours}

@@ -35,6 +35,7 @@ class Row:
     axes: the peer's settings and the values to try. The search goes through the axes in order, from the first value of
         each, until no change of a single setting is faster.
     check: settings for one untimed run of each side, in float32, whose `evidence` must agree.
+    tolerance: how far apart two numbers of evidence may be, in their own unit (nats).
     """
 
     name: str
@@ -48,5 +49,6 @@ class Row:
     check: Mapping[str, Any]
     quick: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 0.01
     packages: Sequence[str] = ()
     """Distributions of the peer, whose versions are recorded."""

@@ -48,6 +48,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
         "reward_model",
         "dpo",
         "kto",
+        "distill",
         "ppo",
         "grpo",
         "evaluate",

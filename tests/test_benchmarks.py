@@ -208,11 +208,11 @@ def test_a_peer_that_never_works_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_sides_that_compute_different_things_are_not_compared(ours: Config, peer: Config) -> None:
     with pytest.raises(BenchmarkError):
-        harness.agreed(ours, peer)
+        harness.agreed(ours, peer, 0.01)
 
 
 def test_sides_that_agree_are_recorded() -> None:
-    found = harness.agreed({"loss_first_step": 2.0, "tokens": [1]}, {"loss_first_step": 2.005, "tokens": [1]})
+    found = harness.agreed({"loss_first_step": 2.0, "tokens": [1]}, {"loss_first_step": 2.005, "tokens": [1]}, 0.01)
     assert found["loss_first_step"] == {"ours": 2.0, "peer": 2.005}
 
 

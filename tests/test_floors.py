@@ -180,7 +180,7 @@ def test_recipes_leave_algorithms_to_methods() -> None:
 def test_a_stage_of_a_method_is_keys_checks_and_one_call() -> None:
     methods = {file.stem for file in FILES if file.parent == SOURCE / "methods"}
     stages = [file for file in FILES if file.parent == SOURCE / "recipes" / "stages" and file.stem in methods]
-    assert {"cpt", "dpo", "grpo", "kto", "ppo", "reward_model", "sft"} <= {file.stem for file in stages}
+    assert {"cpt", "distill", "dpo", "grpo", "kto", "ppo", "reward_model", "sft"} <= {file.stem for file in stages}
     lengths = {name_of(file): len(file.read_text(encoding="utf-8").splitlines()) for file in stages}
     assert {name: length for name, length in lengths.items() if length > LONGEST_STAGE} == {}
 

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from burnish.datasets.batches import Batch
 from burnish.nn.actor_critic import Evaluation
+from burnish.nn.divergence import Divergences
 from burnish.nn.log_probabilities import Scores
 from burnish.objectives.cpo import CPO
+from burnish.objectives.distillation import Distillation
 from burnish.objectives.dpo import DPO
 from burnish.objectives.grpo import GRPO
 from burnish.objectives.kto import KTO
@@ -55,6 +57,10 @@ class Table(torch.nn.Module):
 
     def scores(self, batch: Batch) -> Scores:
         return Scores(self.logps(batch), self.weight[2, batch.forest.tokens[batch.scored]].square())
+
+    def divergences(self, batch: Batch) -> Divergences:
+        scores = self.scores(batch)
+        return Divergences(-scores.logps[batch.entries], scores.entropies[batch.entries])
 
     def evaluation(self, batch: Batch) -> Evaluation:
         return Evaluation(self.logps(batch), self.scalars(batch), self.scores(batch).entropies)
@@ -99,6 +105,7 @@ CASES: dict[str, Case] = {
     "dpo, robust": (DPO(0.3, "robust", 0.2, rpo_alpha=0.5), PAIRS, Table.logps),
     "dpo, length normalized": (DPO(0.3, length_normalized=True, rpo_alpha=0.5), PAIRS, Table.logps),
     "kto": (KTO(0.3, 0.8, 1.7), SINGLES, Table.logps),
+    "distillation": (Distillation(2.0), SINGLES, Table.divergences),
     "orpo": (ORPO(0.4), PAIRS, Table.logps),
     "simpo": (SimPO(2.0, 0.8), PAIRS, Table.logps),
     "cpo": (CPO(0.3, 0.6, 0.2), PAIRS, Table.logps),

@@ -164,7 +164,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5),
     max_leaves=20,
 )
-TYPES = ["prepare", "corpus", "cpt", "sft", "sample", "reward_model", "dpo", "ppo", "grpo", "kto", "convert"]
+TYPES = ["prepare", "corpus", "cpt", "sft", "sample", "reward_model", "dpo", "ppo", "grpo", "kto", "distill", "convert"]
 TYPES += ["evaluate", "compare", "perplexity", "export"]
 stages = st.builds(
     lambda kind, rest: {"type": kind, **rest},

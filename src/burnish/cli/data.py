@@ -21,6 +21,7 @@ class ReadingStage(StrEnum):
     dpo = "dpo"
     reward_model = "reward_model"
     kto = "kto"
+    distill = "distill"
     sample = "sample"
     grpo = "grpo"
     ppo = "ppo"

@@ -45,6 +45,7 @@ READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
     "dpo": ("preference", read_preferences, 1),
     "reward_model": ("ranked list", read_rankings, 1),
     "kto": ("labelled answer", read_labelled, 2),
+    "distill": ("conversation", read_conversations, 1),
     "sample": ("task", read_tasks, 1),
     "grpo": ("task", read_tasks, 1),
     "ppo": ("task", read_tasks, 1),

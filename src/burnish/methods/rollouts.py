@@ -170,7 +170,7 @@ class Rollouts:
             prompts=prompts,
             answers=tokens,
             finished=torch.tensor([completion.stop is not None for completion in completions]),
-            rewards=torch.tensor(scores(judged), dtype=torch.float32),
+            rewards=torch.tensor(scores(judged), dtype=torch.float32).reshape(len(self._rewards), len(tokens)),
             weights={reward.name: reward.weight for reward in self._rewards},
             columns=columns,
             n_sampled=len(tasks),

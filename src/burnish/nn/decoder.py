@@ -25,6 +25,7 @@ from burnish.nn.initialization import initialize
 from burnish.nn.linear import Embedding, Linear, OutputProjection
 from burnish.nn.log_probabilities import Scores, log_probabilities, log_probabilities_and_entropies, soft_capped
 from burnish.nn.norm import make_norm
+from burnish.nn.predictions import Predictions
 from burnish.nn.rotary import Angles, rotary_angles
 
 Across = Callable[[int], AttendAcross]
@@ -246,6 +247,14 @@ class Decoder(nn.Module):
         """log p(token | its path) in nats for the token indices `scored` `[n]`: float32 `[n]`; see `forward`."""
         scores: Scores = self(forest, scored=scored, temperature=temperature, backend=backend)
         return scores.logps
+
+    def predictions(self, forest: Forest, scored: Tensor, *, backend: Backend | None = None) -> Predictions:
+        """The distributions that the tokens `scored` `[n]` are drawn from, before any logit is computed; see `forward`.
+
+        For what reads whole distributions, such as `burnish.nn.divergence`.
+        """
+        hidden = _predicting(self._hidden_of(forest, backend, None), forest, scored)
+        return Predictions(*self._predictions(hidden), self.config.logits_softcap)
 
     def _predictions(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden states and the output layer's weight, as it is and cast, whose products are the logits."""

@@ -48,7 +48,7 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
     for stage, work in works:
         parameters = sizes[of_stage[stage.name]]
         if work is not None:
-            least = parameters * 4 * (1 + 3 * (work.weights if work.trained else 0))
+            least = parameters * 4 * (1 + 3 * (work.weights if work.trained else 0)) + work.beside * 4
             if least > total:
                 raise BurnishError(
                     f"stage {stage.name}: the weights{', gradients and moments' if work.trained else ''} of "
@@ -61,7 +61,7 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
     for stage, work in works:
         model = of_stage[stage.name]
         parameters = sizes[model]
-        disk = stage.config.disk_bytes(parameters)
+        disk = stage.config.disk_bytes(parameters) + (work.disk if work is not None else 0)
         if work is None:
             found.append(Estimate(stage.name, None, None, None, disk))
             continue
@@ -98,4 +98,4 @@ def memory_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> f
     if work.decoded:
         cache = work.rows * work.longest * model.n_layers * 2 * model.n_kv_heads * model.head_dim * 4
         decoding = weights + cache  # the weights once more, packed for the machine's products
-    return PROGRAM_BYTES + weights + max(training, decoding)
+    return PROGRAM_BYTES + weights + work.beside * 4.0 + max(training, decoding)

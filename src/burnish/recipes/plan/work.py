@@ -1,7 +1,7 @@
 """What a stage has to compute, counted before it does: the unit in which `estimate` prices it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 COUNTED_STEPS = 8
 """Steps whose micro-batches are built to count their tokens; the others are taken to be like them."""
@@ -14,6 +14,7 @@ class Work:
     trained: forward and backward. scored: forward only. decoded: sampled, at most; `rows` side by side, with a prompt
     of at most `longest` tokens each. layers: share of the layers that the backward pass goes through.
     weights: share of the weights that have gradients and moments. micro_batch: tokens in one forward pass.
+    beside: parameters of another model in memory, which is only asked. disk: bytes that are kept of what it said.
     """
 
     steps: int = 0
@@ -25,6 +26,8 @@ class Work:
     layers: float = 1.0
     weights: float = 1.0
     micro_batch: int = 0
+    beside: int = 0
+    disk: int = 0
 
 
 def step_tokens(
@@ -48,3 +51,36 @@ def step_tokens(
             forest, _ = Forest.from_sequences([sequence for unit in group for sequence in of_step[unit]])
             tokens += forest.n_tokens
     return round(tokens / max(1, rows) * sum(map(len, steps)))
+
+
+def taught(
+    given: Work,
+    sampled: Work,
+    *,
+    written: Sequence[int],
+    share: float,
+    rows: int,
+    longest: int,
+    teacher: tuple[int, float],
+    stored: int | None,
+) -> Work:
+    """The work of learning from a teacher.
+
+    given, sampled: if all answers were given, with a single pass over them as `scored`, and if all were sampled.
+    written: tokens that the student and the teacher sample. share: of the steps that sample. teacher: its parameters,
+    and how many times the student's they are: a token of it is priced as so many of the student's. stored: bytes of
+    what it says of given answers, where that is kept.
+    """
+    parameters, times = teacher
+    trained = round(share * sampled.trained + (1 - share) * given.trained)
+    asked = trained if stored is None else given.scored
+    return replace(
+        given,
+        trained=trained,
+        scored=round(asked * times),
+        decoded=round(written[0] + written[1] * times),
+        rows=rows if any(written) else 0,
+        longest=longest if any(written) else 0,
+        beside=parameters,
+        disk=stored or 0,
+    )

@@ -246,6 +246,19 @@ class StageContext(Run):
         path = self.origins.get(reference)
         return replace(load_tokenizer(path), today=self.today) if path is not None else None
 
+    def size_beside(self, reference: str | None) -> tuple[int, float]:
+        """Parameters of a further model, and how many times those of the stage's they are; (0, 1) where there is none.
+
+        One that an earlier stage has still to make is as large as what that begins with.
+        """
+        from burnish.checkpoints.facts import count_parameters, read_config
+
+        path = None if reference is None else self.origins.get(reference)
+        if path is None or self.model_shape is None:
+            return 0, 1.0
+        parameters = count_parameters(read_config(path))
+        return parameters, parameters / count_parameters(self.model_shape)
+
     def probe(self, encode: "Callable[[Sequence[Any], Tokenizer], object]", rows: Sequence[Any], *models: str) -> None:
         """Encode the first rows as the stage will, for each of the models: what it would refuse is refused now."""
         for model in {self.origins.get(model): model for model in models}.values():

@@ -8,6 +8,7 @@ from burnish.recipes.stages.compare import CompareStage
 from burnish.recipes.stages.convert import ConvertStage
 from burnish.recipes.stages.corpus import CorpusStage
 from burnish.recipes.stages.cpt import CptStage
+from burnish.recipes.stages.distill import DistillStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
@@ -32,6 +33,7 @@ Stage = Annotated[
     | PpoStage
     | GrpoStage
     | KtoStage
+    | DistillStage
     | ConvertStage
     | PretrainStage
     | EvaluateStage

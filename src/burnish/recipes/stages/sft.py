@@ -18,7 +18,10 @@ class SftStage(sft.Settings, RowsStage):
     """Imitates the assistant of the conversations; what they all begin with is computed once a batch."""
 
     type: Literal["sft"] = Field("sft", description="sft")
-    data: FileReference = Field(description="conversations: OpenAI messages, ShareGPT, Alpaca or prompt and completion")
+    data: FileReference | list[FileReference] = Field(
+        description="conversations: OpenAI messages, ShareGPT, Alpaca or prompt and completion; a file, or several "
+        "whose rows are mixed"
+    )
 
     def rows(self, context: StageContext) -> "list[Conversation]":
         from burnish.datasets.rows import read_conversations
