@@ -1,4 +1,4 @@
-"""`burnish data`: a look at data files."""
+"""`burnish data`: a look at data files, and documents prepared."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from burnish.cli.saying import say
 from burnish.errors import BurnishError
 
-data_commands = typer.Typer(help="Look at data files.", no_args_is_help=True)
+data_commands = typer.Typer(help="Look at data files; prepare documents.", no_args_is_help=True)
 
 
 class ReadingStage(StrEnum):
@@ -72,3 +72,24 @@ def data_check(
             failures.append(str(error))
     if failures:
         raise BurnishError("\n".join(failures))
+
+
+@data_commands.command("prepare", epilog="Example: burnish data prepare our-docs --output runs/our-docs")
+def data_prepare(
+    named: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SETTINGS.yaml | DOCUMENTS...",
+            help="A file of sources and steps, or files and folders of documents.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the documents and what became of them.")],
+    processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 1,
+) -> None:
+    """Read, clean and deduplicate documents into Parquet, and say what each step did and removed.
+
+    An interrupted call goes on where it was, and a second one redoes only what has changed.
+    """
+    from burnish.console.preparation import prepare
+
+    prepare(named, output, processes=processes)

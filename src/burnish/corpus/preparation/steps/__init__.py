@@ -6,4 +6,4 @@ from pydantic import Field
 
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
 
-Step = Annotated[Normalize | MinCharacters | ExactDuplicates, Field(discriminator="step")]
+Step = Annotated[Normalize | MinCharacters | ExactDuplicates, Field(discriminator="type")]

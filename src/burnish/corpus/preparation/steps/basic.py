@@ -14,7 +14,7 @@ from burnish.corpus.preparation.table import Outcome, remove
 class Normalize(BatchStep):
     """Unicode in NFC without what is no text, newlines for line ends, plain spaces, one blank line at most."""
 
-    step: Literal["normalize"] = Field("normalize", description="normalize")
+    type: Literal["normalize"] = Field("normalize", description="normalize")
 
     def __call__(self, batch: pl.DataFrame) -> Outcome:
         texts = [normalize_whitespace(normalize_unicode(text)) for text in batch["text"]]
@@ -24,7 +24,7 @@ class Normalize(BatchStep):
 class MinCharacters(BatchStep):
     """Remove documents that are too short to learn from."""
 
-    step: Literal["min_characters"] = Field("min_characters", description="min_characters")
+    type: Literal["min_characters"] = Field("min_characters", description="min_characters")
     characters: int = Field(50, ge=1, description="shorter documents are removed")
 
     def __call__(self, batch: pl.DataFrame) -> Outcome:
@@ -39,7 +39,7 @@ class ExactDuplicates(CorpusStep):
     A document of an earlier source stays before one of a later.
     """
 
-    step: Literal["exact_duplicates"] = Field("exact_duplicates", description="exact_duplicates")
+    type: Literal["exact_duplicates"] = Field("exact_duplicates", description="exact_duplicates")
 
     def sign(self, batch: pl.DataFrame) -> pl.DataFrame:
         hashes = [content_hash(text) for text in batch["text"]]

@@ -21,7 +21,7 @@ from burnish.corpus.preparation.table import Outcome, remove
 
 
 class PreparationStep(BaseModel):
-    """Base of the steps: their settings as one writes them. A subclass adds `step: Literal[name]` and its keys."""
+    """Base of the steps: their settings as one writes them. A subclass adds `type: Literal[name]` and its keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -31,7 +31,7 @@ class PreparationStep(BaseModel):
     @property
     def name(self) -> str:
         """What statistics and files call it."""
-        return str(getattr(self, "step"))  # noqa: B009
+        return str(getattr(self, "type"))  # noqa: B009
 
     def inputs(self) -> list[str]:
         """Files that its result depends on, such as a list of words."""
