@@ -38,7 +38,8 @@ def test_documents_named_on_the_command_line(documents: Path, tmp_path: Path) ->
 def test_settings_in_a_file_name_paths_beside_it(documents: Path, tmp_path: Path) -> None:
     settings = tmp_path / "preparation.yaml"
     settings.write_text(
-        "sources: [{name: notes, paths: [docs/*.md], licence: MIT}]\nsteps: [{type: min_characters, characters: 105}]\n",
+        "sources: [{name: notes, paths: [docs/*.md], licence: MIT}]\n"
+        "steps: [{type: min_characters, characters: 105}]\n",
         encoding="utf-8",
     )
     code, output = run(str(settings), "--output", str(tmp_path / "out"))
