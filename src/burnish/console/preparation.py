@@ -9,7 +9,6 @@ from burnish.corpus.preparation.engines import Engine, InProcess, Processes
 from burnish.corpus.preparation.pipeline import DOCUMENTS_FOLDER, RECORD_FILE, PreparationRecord, StepRecord
 from burnish.corpus.preparation.pipeline import prepare as prepare_documents
 from burnish.corpus.preparation.settings import Preparation
-from burnish.corpus.preparation.sources import DocumentSource
 from burnish.errors import BurnishError
 from burnish.recipes.language.validation import validate
 from burnish.recipes.language.yaml_source import read_recipe
@@ -21,7 +20,7 @@ def read_settings(named: list[Path]) -> tuple[Preparation, Path]:
     """The settings in a YAML file, or the default ones for the documents named; and what paths are relative to."""
     files = [path for path in named if path.suffix in SETTINGS_SUFFIXES]
     if not files:
-        return Preparation(sources=[DocumentSource(paths=[str(path) for path in named])]), Path()
+        return Preparation.model_validate({"sources": [{"paths": [str(path) for path in named]}]}), Path()
     if len(named) > 1:
         raise BurnishError(f"{files[0]} says what is prepared: name it alone, or documents")
     return validate(Preparation, read_recipe(files[0])), files[0].parent

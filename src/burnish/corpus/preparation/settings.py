@@ -6,7 +6,7 @@ from burnish.corpus.preparation.sources import DocumentSource
 from burnish.corpus.preparation.steps import Step
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
 
-DEFAULT_STEPS: tuple[Step, ...] = (Normalize(), ExactDuplicates(), MinCharacters())
+DEFAULT_STEPS: tuple[Step, ...] = tuple(kind.model_validate({}) for kind in (Normalize, ExactDuplicates, MinCharacters))
 
 
 class Preparation(BaseModel):
