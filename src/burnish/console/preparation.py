@@ -1,23 +1,26 @@
 """`burnish data prepare`: documents through the steps of preparation, and a table of what each did."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from burnish.console.display import Display
-from burnish.corpus.preparation.engines import Engine, InProcess, Processes
-from burnish.corpus.preparation.pipeline import DOCUMENTS_FOLDER, RECORD_FILE, PreparationRecord, StepRecord
-from burnish.corpus.preparation.pipeline import prepare as prepare_documents
-from burnish.corpus.preparation.settings import Preparation
 from burnish.errors import BurnishError
 from burnish.recipes.language.validation import validate
 from burnish.recipes.language.yaml_source import read_recipe
 
+if TYPE_CHECKING:
+    from burnish.corpus.preparation.pipeline import PreparationRecord, StepRecord
+    from burnish.corpus.preparation.settings import Preparation
+
 SETTINGS_SUFFIXES = (".yaml", ".yml")
 
 
-def read_settings(named: list[Path]) -> tuple[Preparation, Path]:
+def read_settings(named: list[Path]) -> "tuple[Preparation, Path]":
     """The settings in a YAML file, or the default ones for the documents named; and what paths are relative to."""
+    from burnish.corpus.preparation.settings import Preparation
+
     files = [path for path in named if path.suffix in SETTINGS_SUFFIXES]
     if not files:
         return Preparation.model_validate({"sources": [{"paths": [str(path) for path in named]}]}), Path()
@@ -26,8 +29,12 @@ def read_settings(named: list[Path]) -> tuple[Preparation, Path]:
     return validate(Preparation, read_recipe(files[0])), files[0].parent
 
 
-def prepare(named: list[Path], output: Path, *, processes: int) -> PreparationRecord:
+def prepare(named: list[Path], output: Path, *, processes: int) -> "PreparationRecord":
     """Prepare what `named` says into `output`, with progress and a table."""
+    from burnish.corpus.preparation.engines import Engine, InProcess, Processes
+    from burnish.corpus.preparation.pipeline import DOCUMENTS_FOLDER, RECORD_FILE
+    from burnish.corpus.preparation.pipeline import prepare as prepare_documents
+
     settings, folder = read_settings(named)
     display = Display()
     engine: Engine = InProcess() if processes == 1 else Processes(processes)
@@ -45,7 +52,7 @@ def prepare(named: list[Path], output: Path, *, processes: int) -> PreparationRe
     return record
 
 
-def table(record: PreparationRecord) -> Table:
+def table(record: "PreparationRecord") -> Table:
     """One row a step."""
     shown = Table("step", title="what each step did")
     for name in ("documents", "characters", "changed", "removed", "seconds"):
@@ -62,7 +69,7 @@ def table(record: PreparationRecord) -> Table:
     return shown
 
 
-def skipped_lines(record: PreparationRecord) -> list[str]:
+def skipped_lines(record: "PreparationRecord") -> list[str]:
     """How many files were not read for each reason, with the first of them."""
     by_reason: dict[str, list[str]] = {}
     for one in record.skipped:
@@ -73,5 +80,5 @@ def skipped_lines(record: PreparationRecord) -> list[str]:
     ]
 
 
-def _removed(step: StepRecord) -> str:
+def _removed(step: "StepRecord") -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in step.reasons.items())
