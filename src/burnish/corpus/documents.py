@@ -51,6 +51,11 @@ class Document:
     source: str
     licence: str | None = None
 
+    def row(self) -> dict[str, str]:
+        """As a row of a data file has it."""
+        row = {"id": self.id, "text": self.text, "source": self.source}
+        return row if self.licence is None else {**row, "licence": self.licence}
+
 
 def read_documents(
     paths: str | Path | Sequence[str | Path],

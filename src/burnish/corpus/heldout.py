@@ -10,6 +10,7 @@ Notable choices:
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ def split_heldout(documents: Sequence[Document], *, fraction: float, size: Calla
             if len(runs) == 1:
                 (heldout if held else train).append(document)
             elif text.strip():
-                (heldout if held else train).append(Document(f"{document.id}#{part}", text, document.source))
+                (heldout if held else train).append(replace(document, id=f"{document.id}#{part}", text=text))
     return Split(train, heldout, cut)
 
 

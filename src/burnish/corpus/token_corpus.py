@@ -209,7 +209,7 @@ class TokenCorpus:
             _write_lines(
                 temporary / REMOVED_FILE,
                 (
-                    {"group": group, "step": item.step, "reason": item.reason, **asdict(item.document)}
+                    {"group": group, "step": item.step, "reason": item.reason, **item.document.row()}
                     for group, removed in report.removed.items()
                     for item in removed
                 ),
