@@ -79,6 +79,15 @@ from burnish.rewards.numbers import NumberVerifier, answer_number, last_number
         (r"1\frac{1}{2}", "3/2"),
         (r"-\frac{3}{4}", "-3/4"),
         (r"\frac34", "3/4"),
+        (r"\dfrac { 3 } { 4 }", "3/4"),
+        # A fraction of other things than whole numbers is no number, and neither are its parts.
+        (r"\frac{\sqrt{2}}{2}", None),
+        (r"x = \frac{\sqrt{2}}2", None),
+        (r"1\frac{\pi}{2}", None),
+        (r"\frac{1.5}{\frac{2}{3}}", None),
+        (r"3, not \frac{\frac{x}{2}}{3}", None),
+        (r"\frac{\sqrt{4}}{2} = 1", "1"),
+        (r"7 \frac{1", "1"),
         ("3⁄4", "3/4"),
         # Signs.
         ("– 5 °C", "-5"),

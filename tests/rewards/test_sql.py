@@ -146,6 +146,34 @@ class TestReading:
         ordered = sandbox.execute("from range(3) t(i) select make_timestamp_ns(i) order by i desc")
         assert [getattr(row[0], "nanoseconds", 0) for row in ordered.rows] == [2, 1, 0]
 
+    def test_infinite_days_are_no_days(self, sandbox: SqlSandbox) -> None:
+        """DuckDB gives Python the first and the last day that it knows in their place."""
+        last, first = datetime.date.max, datetime.date.min
+        expressions: dict[str, Any] = {
+            "'infinity'::date": "infinity",
+            "'-infinity'::date": "-infinity",
+            "date '9999-12-31'": last,
+            "date '0001-01-01'": first,
+            "'infinity'::timestamp": "infinity",
+            "'infinity'::timestamp_s": "infinity",
+            "'-infinity'::timestamptz": "-infinity",
+            "timestamp '9999-12-31 23:59:59.999999'": datetime.datetime.max,
+            "timestamp '2013-07-04 05:06:07.000008'": datetime.datetime(2013, 7, 4, 5, 6, 7, 8),
+            "['infinity'::date, date '2013-07-04', null]": ["infinity", datetime.date(2013, 7, 4), None],
+            "{'a': date '9999-12-31', 'b': '-infinity'::timestamp}": {"a": last, "b": "-infinity"},
+            "map {'infinity'::date: 1}": {"infinity": 1},
+            "'infinity'::timestamp_ns": "infinity",
+            "1.5": Decimal("1.5"),
+        }
+        result = sandbox.execute("select " + ", ".join(expressions))
+        assert result.error is None
+        assert result.types[:3] == ("DATE", "DATE", "DATE")
+        for expression, value, expected in zip(expressions, result.rows[0], expressions.values(), strict=True):
+            assert value == expected, expression
+            assert type(value) is type(expected), expression
+        gold = sandbox.execute("select date '9999-12-31'")
+        assert not results_equal(sandbox.execute("select 'infinity'::date"), gold, ordered=False)
+
     def test_a_nanosecond_is_a_difference(self, sandbox: SqlSandbox) -> None:
         query = "select '2013-07-04 05:06:07.00000800{}'::{}"
         gold = sandbox.execute(query.format(9, "timestamp_ns"))

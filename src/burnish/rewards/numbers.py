@@ -57,7 +57,9 @@ _NUMBER = re.compile(
                      |√\s?(?:\[\d\])?\s?[{{(]?[\d.,]*+))?""",
     re.VERBOSE,
 )
-_FRACTION = re.compile(r"\\[dt]?frac(?:\{(-?\d++)\}\{(\d++)\}|(\d)(\d))")
+_FRACTION = re.compile(r"\\[dt]?frac\s*+(?:\{\s*+(-?\d++)\s*+\}\s*+\{\s*+(\d++)\s*+\}|(\d)\s*+(\d))")
+_OTHER_FRACTION = re.compile(r"\\[dt]?frac\s*+(?=\{)")
+_NO_NUMBER = " 1/0 "
 _VULGAR = {
     character: f" {numerator}/{denominator}"
     for character, numerator, denominator in zip("½⅓⅔¼¾⅕⅛⅜⅝⅞", "1121311357", "2334458888", strict=True)
@@ -160,10 +162,32 @@ def _exact(value: object) -> Number | None:
 def _plain(text: str) -> str:
     """The text with what TeX and typography write of a number as plain characters."""
     text = _FRACTION.sub(lambda found: f" {found[1] or found[3]}/{found[2] or found[4]}", text)
+    text = _without_other_fractions(text)
     text = _RAISED_POWER.sub(lambda found: "^" + found[0].translate(_RAISED), text)
     for written, plain in (("{,}", ","), ("\\,", "\u2009"), ("\\pi", "π"), ("\\sqrt", "√"), *_VULGAR.items()):
         text = text.replace(written, plain)
     return text
+
+
+def _without_other_fractions(text: str) -> str:
+    """The text with fractions of something else than whole numbers as no number: neither of their parts is one."""
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for brace in re.finditer(r"[{}]", text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            ends[opened.pop()] = brace.end()
+    parts, done = [], 0
+    for fraction in _OTHER_FRACTION.finditer(text):
+        end = ends.get(fraction.end())
+        if fraction.start() < done or end is None:
+            continue  # inside another one, or cut off
+        parts += [text[done : fraction.start()], _NO_NUMBER]
+        while text[end : end + 1].isspace():
+            end += 1
+        done = ends.get(end, end + 1)  # the divisor may be a single character
+    return "".join([*parts, text[done:]])
 
 
 def _read(match: re.Match[str]) -> Number | None:

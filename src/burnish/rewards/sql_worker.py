@@ -11,7 +11,8 @@ Started by `SqlSandbox` as a script of its own, never imported into the parent f
 - A statement passes only if the parser finds exactly one and calls it a SELECT (which WITH, VALUES, FROM, TABLE,
   UNPIVOT, DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression. A PIVOT that has to look up
   its columns is several statements to DuckDB; it passes if it can stand in a FROM clause, where only a query can.
-- Nanoseconds, which DuckDB cuts off for Python, come as text: a query whose result has any runs once more, with casts.
+- Nanoseconds, which DuckDB cuts off for Python, come as text, and so do dates where one of them may be infinite, for
+  which Python has the first and the last day: a query whose result has any runs once more, with casts.
 - Time is the processor's: a machine that is busy with other work makes no query fail. The clock on the wall is the
   parent's backstop for a worker that hangs.
 """
@@ -40,7 +41,9 @@ _GRACE_SECONDS = 0.25  # processor time for an interrupt to take effect before t
 _BASE_ADDRESS_SPACE = 1536 * 2**20
 
 
-_NANOSECOND_TYPES = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS")
+_NANOSECOND_TYPES = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"})
+_INFINITE_TYPES = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"})
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MOMENT = re.compile(r"(?P<day>\d{4}-\d\d-\d\d )?(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>[+-].*)?")
 
 
@@ -301,21 +304,37 @@ def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[str], li
         raise _RefusedError(f"only a statement that reads is allowed, not {str(kind).rsplit('.', 1)[-1]}")
     cursor.execute(statements[0])
     columns, types = [column[0] for column in cursor.description], [column[1] for column in cursor.description]
-    if any(map(_has_nanoseconds, types)):
-        cursor.execute(_with_text(cursor, sql, types))
+    texts = _NANOSECOND_TYPES
+    if any(_holds(kind, texts) for kind in types):
+        cursor.execute(_with_text(cursor, sql, types, texts))
     rows = cursor.fetchmany(max_rows + 1)
     if len(rows) > max_rows:
         raise _RefusedError(f"the result has more than {max_rows} rows")
-    encoded: list[object] = [[_encode_as(kind, value) for kind, value in zip(types, row, strict=True)] for row in rows]
+    if any(_may_be_infinite(value) for row in rows for value in row):
+        texts |= _INFINITE_TYPES
+        cursor.execute(_with_text(cursor, sql, types, texts))
+        rows = cursor.fetchmany(max_rows)
+    encoded: list[object] = [
+        [_encode_as(kind, value, texts) for kind, value in zip(types, row, strict=True)] for row in rows
+    ]
     return columns, [str(kind) for kind in types], encoded
 
 
-def _has_nanoseconds(kind: Any) -> bool:
-    """Whether values of a DuckDB type hold nanoseconds that its Python values lack.
+def _may_be_infinite(value: Any) -> bool:
+    """Whether a value is, or holds, the first or last day that Python knows."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_may_be_infinite, value))
+    if isinstance(value, dict):
+        return any(map(_may_be_infinite, (*value, *value.values())))
+    return isinstance(value, datetime.date) and value.year in (datetime.MINYEAR, datetime.MAXYEAR)
+
+
+def _holds(kind: Any, texts: frozenset[str]) -> bool:
+    """Whether values of a DuckDB type are or hold what its Python values lack, which is of the types `texts`.
 
     Unions, and maps whose keys are nested, are left as they are.
     """
-    return str(kind) in _NANOSECOND_TYPES or any(map(_has_nanoseconds, _parts(kind).values()))
+    return str(kind) in texts or any(_holds(part, texts) for part in _parts(kind).values())
 
 
 def _parts(kind: Any) -> dict[str, Any]:
@@ -329,11 +348,11 @@ def _parts(kind: Any) -> dict[str, Any]:
     return {}
 
 
-def _as_text(kind: Any) -> str:
-    """The name of a type with VARCHAR in place of what holds nanoseconds."""
-    if not _has_nanoseconds(kind):
+def _as_text(kind: Any, texts: frozenset[str]) -> str:
+    """The name of a type with VARCHAR in place of the types `texts`."""
+    if not _holds(kind, texts):
         return str(kind)
-    parts = {name: _as_text(part) for name, part in _parts(kind).items()}
+    parts = {name: _as_text(part, texts) for name, part in _parts(kind).items()}
     if kind.id == "list":
         return f"{parts['0']}[]"
     if kind.id == "array":
@@ -344,13 +363,14 @@ def _as_text(kind: Any) -> str:
     return f"{kind.id}({', '.join(parts.values())})" if parts else "VARCHAR"
 
 
-def _with_text(cursor: Any, sql: str, types: list[Any]) -> str:
-    """The query with all that holds nanoseconds cast to text."""
+def _with_text(cursor: Any, sql: str, types: list[Any], texts: frozenset[str]) -> str:
+    """The query with all of the types `texts` cast to text."""
     import duckdb
 
     names = [f"c{place}" for place in range(len(types))]
     casts = [
-        f"{name}::{_as_text(kind)}" if _has_nanoseconds(kind) else name for name, kind in zip(names, types, strict=True)
+        f"{name}::{_as_text(kind, texts)}" if _holds(kind, texts) else name
+        for name, kind in zip(names, types, strict=True)
     ]
     while True:
         query = f"select {', '.join(casts)} from (\n{sql}\n) as query({', '.join(names)})"
@@ -364,28 +384,33 @@ def _with_text(cursor: Any, sql: str, types: list[Any]) -> str:
             return query
 
 
-def _encode_as(kind: Any, value: Any, depth: int = 0) -> object:
-    """`encode` for a value in which nanoseconds have become text."""
-    if value is None or depth > _MAX_DEPTH or not _has_nanoseconds(kind):
+def _encode_as(kind: Any, value: Any, texts: frozenset[str], depth: int = 0) -> object:
+    """`encode` for a value in which all of the types `texts` has become text."""
+    if value is None or depth > _MAX_DEPTH or not _holds(kind, texts):
         return encode(value, depth)
     parts = _parts(kind)
     if kind.id in ("list", "array"):
-        return [_encode_as(parts["0"], item, depth + 1) for item in value]
+        return [_encode_as(parts["0"], item, texts, depth + 1) for item in value]
     if kind.id == "tuple":
-        return [_encode_as(part, item, depth + 1) for part, item in zip(parts.values(), value, strict=True)]
+        return [_encode_as(part, item, texts, depth + 1) for part, item in zip(parts.values(), value, strict=True)]
     if kind.id == "struct":
-        return {"map": [[name, _encode_as(part, value[name], depth + 1)] for name, part in parts.items()]}
+        return {"map": [[name, _encode_as(part, value[name], texts, depth + 1)] for name, part in parts.items()]}
     if kind.id == "map":
         of_key, of_item = parts.values()
         entries = value.items()
         return {
-            "map": [[_encode_as(of_key, key, depth + 1), _encode_as(of_item, item, depth + 1)] for key, item in entries]
+            "map": [
+                [_encode_as(of_key, key, texts, depth + 1), _encode_as(of_item, item, texts, depth + 1)]
+                for key, item in entries
+            ]
         }
     return _encode_moment(value)
 
 
 def _encode_moment(text: str) -> object:
     """A moment as DuckDB writes it; one that Python has no value for, such as infinity or 24:00:00, stays text."""
+    if _DAY.fullmatch(text):
+        return {"date": text}
     found = _MOMENT.fullmatch(text)
     if found is None:
         return text
