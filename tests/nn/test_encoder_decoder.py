@@ -17,6 +17,7 @@ from burnish.forest import Forest
 from burnish.nn.attention import reference
 from burnish.nn.config import DecoderConfig, DeepNorm, EncoderDecoderConfig
 from burnish.nn.encoder_decoder import EncoderDecoder
+from burnish.nn.linear import Linear
 from forests import forests
 from tiny_models import TINY
 
@@ -261,7 +262,7 @@ def test_deepnorm_scales_as_its_paper_says_for_two_sides() -> None:
         ({"encoder": replace(SMALL.encoder, vocab_size=9)}, "one embedding has one vocab_size, got 9 .* and 50"),
         ({"encoder": replace(SMALL.encoder, sliding_window=3)}, "an encoder looks both ways"),
         ({"decoder": replace(SMALL.decoder, parallel=True)}, "parallel sublayers leave no place"),
-        ({"cross_kv_heads": 3}, r"n_heads \(4\) must be a multiple of cross_kv_heads \(3\)"),
+        ({"cross_kv_heads": 3}, r"cross_kv_heads \(3\) must divide n_heads \(4\)"),
         ({"start_id": 50}, r"start_id must be a token below vocab_size \(50\), got 50"),
         ({"forced_id": -1}, "forced_id must be a token"),
     ],
@@ -289,3 +290,13 @@ def test_both_sides_of_a_configuration_are_alike_but_for_what_is_asked() -> None
     assert isinstance(config.encoder, DecoderConfig)
     assert config.prefix == [3, 4]
     assert config.n_cross_kv_heads == TINY.n_kv_heads
+
+
+def test_what_is_read_in_parts_is_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, packed = _model(SMALL), []
+    monkeypatch.setattr(Linear, "pack", lambda linear, rows: packed.append(linear))
+    model.pack(8)
+    across = model.decoder.blocks[0].get_submodule("cross_attention")
+    assert across.get_submodule("o") in packed
+    assert across.get_submodule("qkv") not in packed
+    assert model.decoder.blocks[0].get_submodule("attention.qkv") in packed

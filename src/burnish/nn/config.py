@@ -250,9 +250,7 @@ class EncoderDecoderConfig:
         if self.encoder.sliding_window is not None:
             raise ValueError("a sliding_window only bounds what comes before a token; an encoder looks both ways")
         if self.n_cross_kv_heads < 1 or self.decoder.n_heads % self.n_cross_kv_heads:
-            raise ValueError(
-                f"n_heads ({self.decoder.n_heads}) must be a multiple of cross_kv_heads ({self.n_cross_kv_heads})"
-            )
+            raise ValueError(f"cross_kv_heads ({self.n_cross_kv_heads}) must divide n_heads ({self.decoder.n_heads})")
         for name, token in (("start_id", self.start_id), ("forced_id", self.forced_id)):
             if token is not None and not 0 <= token < self.decoder.vocab_size:
                 raise ValueError(f"{name} must be a token below vocab_size ({self.decoder.vocab_size}), got {token}")

@@ -127,8 +127,11 @@ class Decoder(nn.Module):
 
     def pack(self, rows: int) -> None:
         """Prepare the weights for products of up to `rows` rows, as decoding needs them: a copy of the weights."""
+        # Positions are looked up, and of cross-attention's projection each product takes a part of the rows.
+        across = [block.cross_attention.qkv for block in self.blocks if hasattr(block, "cross_attention")]
+        apart = {self.position_embedding, *across}
         for module in self.modules():
-            if isinstance(module, Linear) and module is not self.position_embedding:
+            if isinstance(module, Linear) and module not in apart:
                 module.pack(rows)
 
     @overload
