@@ -10,7 +10,8 @@ import pytest
 
 from burnish.corpus.documents import read_documents
 from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_rankings, read_tasks
-from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.plan.plan import Plan
+from burnish.recipes.plan.planned import make_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

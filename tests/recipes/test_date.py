@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from burnish.recipes.plan import planned as plan
-from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.plan.plan import Plan
+from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
 from burnish.recipes.stages.sft import SftStage
 from burnish.runs.names import RUN_FILE

@@ -15,8 +15,8 @@ from burnish.console.chat import find_target
 from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.runner import execution as runner
 from burnish.recipes.runner import intermediate
-from burnish.recipes.runner import running as runner
 from burnish.recipes.runner.clean import clean
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.running import preview, run

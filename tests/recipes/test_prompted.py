@@ -9,7 +9,8 @@ import pytest
 from burnish.console.chat import find_target
 from burnish.console.display import Display
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Task
-from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.plan.plan import Plan
+from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.schema.prompted import _with_system
 from workshop import SAME_BITS, make_workshop

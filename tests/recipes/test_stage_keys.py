@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.plan.plan import Plan
+from burnish.recipes.plan.planned import make_plan
 
 RECIPE = """\
 name: keys

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import BurnishError, RecipeError
-from burnish.recipes.plan.planned import Plan, make_plan
+from burnish.recipes.plan.plan import Plan
+from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.runner.trust import ask_once, requests, state_folder
 from burnish.recipes.schema.python_files import check_function, imported_packages

@@ -18,9 +18,9 @@ from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.status import status_of
-from burnish.recipes.runner import running as runner
 from burnish.recipes.runner.clean import clean
 from burnish.recipes.runner.running import preview, run
+from burnish.runs.hashes import FileHashes
 from burnish.runs.memory import Sampler
 from workshop import SAME_BITS, make_workshop
 
@@ -103,7 +103,7 @@ def test_a_changed_product_is_noticed_and_named(finished: Path) -> None:
 def test_a_bit_that_flips_without_a_trace_is_noticed_before_the_product_is_read(finished: Path) -> None:
     """Of a disk that forgets: size, times and number of the file are those that the hash was remembered for."""
     stage = make_plan(finished, runs=finished.parent / "runs").stages[1]
-    hashes = runner.FileHashes(finished.parent / "none")
+    hashes = FileHashes(finished.parent / "none")
     assert status_of(stage, hashes).cached
     model = stage.folder / "model" / "model.safetensors"
     known = hashes.of(model)

@@ -27,7 +27,7 @@ from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import completion_text
 from burnish.nn.decoder import Decoder
-from burnish.recipes.plan.planned import removal
+from burnish.recipes.plan.outside import removal
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from burnish.checkpoints.facts import count_parameters
-from burnish.recipes.plan.planned import Plan
+from burnish.recipes.plan.plan import Plan
 from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.running import check, preview, works

@@ -12,7 +12,7 @@ from burnish.checkpoints.facts import ModelShape, count_parameters
 from burnish.errors import BurnishError
 from burnish.evaluation.rates import Rates, measured
 from burnish.hardware import choose_device, device_name, memory_bytes
-from burnish.recipes.plan.planned import Plan, PlannedStage
+from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.plan.work import Work
 from burnish.runs.environment import GIB

@@ -1,172 +1,29 @@
 """From a recipe to what will be done: references resolved, inputs hashed, a cache key for every stage.
 
-A stage's key is a hash of its configuration, of the content of the files it reads, of the keys of the stages it reads
-from, of the seed, and of Burnish's version. Keys are known before anything runs, so a change in one stage shows at
-once in all that depend on it, and in no other.
+Keys are known before anything runs, so a change in one stage shows at once in all that depend on it, and in no other.
 """
 
-import glob
 import hashlib
-import importlib.util
 import json
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from burnish import __version__
-from burnish.errors import BurnishError, DataError
+from burnish.errors import BurnishError
 from burnish.files import open_regular
 from burnish.recipes.language.overrides import apply_override
 from burnish.recipes.language.places import KeyPath, Problem, Source, did_you_mean, raise_problems
 from burnish.recipes.language.validation import validate
 from burnish.recipes.language.yaml_source import PYTHON_RECIPE, from_values, read_recipe
+from burnish.recipes.plan.outside import NotFoundError, found_outside
+from burnish.recipes.plan.plan import Input, Plan, PlannedStage
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.recipe import Recipe
-from burnish.recipes.schema.stage import (
-    BASE_MODEL,
-    FoundReference,
-    Reference,
-    ReferenceKind,
-    StageConfig,
-    exists,
-    references,
-)
+from burnish.recipes.schema.stage import BASE_MODEL, FoundReference, Reference, StageConfig, references
 from burnish.runs.hashes import FileHashes, digest
-from burnish.runs.names import RUN_FILE, STAGE_FILE
-from burnish.runs.record import require_object
-
-PACKAGE = "package:"
-ADAPTER_FILE = "adapter_config.json"
-"""What tells a PEFT adapter, which has no tokenizer of its own."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """One thing that a stage reads.
-
-    field: dotted key inside the stage. kind: what it is. written: as the recipe says it.
-    paths: where it is, or will be. producer: name of the earlier stage that makes it, or None for what exists already.
-    key: content hash, or the producer's key.
-    """
-
-    field: str
-    kind: ReferenceKind
-    written: str
-    paths: tuple[Path, ...]
-    producer: str | None
-    key: str
-
-
-@dataclass(frozen=True)
-class PlannedStage:
-    """A stage with everything known about it before it runs.
-
-    references: where the configuration names something to read, as paths of keys.
-    """
-
-    name: str
-    config: StageConfig
-    folder: Path
-    inputs: tuple[Input, ...]
-    identity: Mapping[str, Any]
-    seed: int
-    references: tuple[KeyPath, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Hash of all that the result depends on: of a reference what it leads to, not how it is written."""
-        return digest({**self.identity, "configuration": self.without_references(self.identity["configuration"])})
-
-    def without_references(self, configuration: Any) -> Any:
-        """A configuration as JSON values, with null where it names something to read."""
-
-        def copied(value: Any, path: KeyPath) -> Any:
-            if path in self.references:
-                return None
-            if isinstance(value, dict):
-                return {key: copied(item, (*path, key)) for key, item in value.items()}
-            if isinstance(value, list):
-                return [copied(item, (*path, index)) for index, item in enumerate(value)]
-            return value
-
-        return copied(configuration, ())
-
-    @property
-    def type(self) -> str:
-        return self.config.type_name()
-
-    @property
-    def model(self) -> Path | None:
-        """Where the model is, or will be, that the stage makes; None for a stage that makes none."""
-        inner = self.config.produces.get("model")
-        return None if inner is None else self.folder / inner
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A validated recipe, ready to run."""
-
-    file: Path
-    recipe: Recipe
-    folder: Path
-    stages: tuple[PlannedStage, ...]
-    model: Path | None
-    chat_inputs: tuple[Input, ...]
-    today: date
-
-    @property
-    def recipe_folder(self) -> Path:
-        return self.file.parent
-
-    @property
-    def configs(self) -> dict[str, StageConfig]:
-        """The stages' configurations by name."""
-        return {stage.name: stage.config for stage in self.stages}
-
-    @property
-    def notes(self) -> list[str]:
-        """What to know before it runs, one line each: the stage and what it will do otherwise than one may expect."""
-        configs = self.configs
-        return [f"{stage.name}: {note}" for stage in self.stages for note in stage.config.notes(configs)]
-
-    def stage(self, name: str) -> PlannedStage:
-        """The stage of this name."""
-        return next(stage for stage in self.stages if stage.name == name)
-
-    def origins(self, stage: PlannedStage) -> dict[str, Path]:
-        """For each model that the stage reads, the one outside of the run that it goes back to, where there is one.
-
-        Its tokenizer is the same: that of a model made from nothing is its corpus's.
-        """
-        found: dict[str, Path] = {}
-        for item in stage.inputs:
-            if item.kind not in ("model", "reward_model") or not item.paths:
-                continue
-            source: Input | None = item
-            while source is not None and source.producer is not None:
-                inputs = {read.field: read for read in self.stage(source.producer).inputs}
-                source = next((inputs[field] for field in ("model", "corpus", "tokenizer") if field in inputs), None)
-            if source is not None and source.kind == "corpus":
-                from burnish.corpus.token_corpus import TOKENIZER_FOLDER
-
-                found[item.written] = source.paths[0] / TOKENIZER_FOLDER
-            elif source is not None and not (source.paths[0] / ADAPTER_FILE).exists():
-                found[item.written] = source.paths[0]
-        return found
-
-    def ancestors(self, stage: PlannedStage) -> list[PlannedStage]:
-        """The stages that `stage` builds on, directly or not, in order."""
-        wanted = {item.producer for item in stage.inputs}
-        found = []
-        for earlier in reversed(self.stages[: self.stages.index(stage)]):
-            if earlier.name in wanted:
-                found.append(earlier)
-                wanted |= {item.producer for item in earlier.inputs}
-        return found[::-1]
+from burnish.runs.names import RUN_FILE
 
 
 def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (), runs: Path = Path("runs")) -> Plan:
@@ -395,113 +252,9 @@ class _Planner:
 
     def _outside(self, written: str, kind: str, path: KeyPath) -> tuple[tuple[Path, ...], str]:
         """A file, folder or pattern that exists already: its paths and content hash."""
-        if not written.strip():
-            self._problem(path, "got an empty text; expected a path")
-            return (), ""
-        paths: tuple[Path, ...] = ()
-        if written.startswith(PACKAGE):
-            file = self._in_package(written, path)
-            paths = () if file is None else (file,)
-        else:
-            location = self._location(written)
-            if exists(location):
-                paths = (location,)
-            elif kind in ("file", "documents") and glob.has_magic(written):
-                paths = tuple(map(Path, sorted(glob.glob(str(location), recursive=True))))  # noqa: PTH207 (may be absolute)
-                if not paths:
-                    self._problem(path, f"got '{written}'; no file matches in {self.recipe_folder}")
-            else:
-                hint = removal(location) or _nearest_file(location) + _hint(written, kind)
-                self._problem(path, f"got '{written}'; no such file{hint}")
-                paths = ()
-        strange = next((file for file in paths if not (file.is_file() or file.is_dir())), None)
-        if strange is not None:
-            self._problem(path, f"got '{written}'; {strange} is neither a regular file nor a folder")
-            paths = ()
-        if kind == "file" and len(paths) == 1 and paths[0].is_dir():
-            self._problem(
-                path, f"got '{written}', which is a folder; name files in it, for example '{written}/*.jsonl'"
-            )
+        try:
+            paths = found_outside(written, kind, self.recipe_folder)
+        except NotFoundError as error:
+            self._problem(path, str(error))
             paths = ()
         return paths, digest([[file.name, self.hashes.of(file)] for file in paths])
-
-    def _location(self, written: str) -> Path:
-        try:
-            location = self.recipe_folder / Path(written).expanduser()
-        except (RuntimeError, ValueError):  # `~name` of nobody
-            location = self.recipe_folder / written
-        if ".." not in location.parts:
-            return location
-        # As a person would write it in a message, unless `..` behind a link leads elsewhere.
-        short = Path(os.path.normpath(location))
-        try:
-            return short if short.resolve() == location.resolve() else location
-        except (OSError, RuntimeError, ValueError):  # a loop of links, a null character
-            return location
-
-    def _in_package(self, written: str, path: KeyPath) -> Path | None:
-        """The file of `package:NAME/FILE`, found without importing the package."""
-        package, _, inner = written.removeprefix(PACKAGE).partition("/")
-        if not package or not inner:
-            self._problem(path, f"got '{written}'; expected package:NAME/FILE")
-            return None
-        if not package.isidentifier():
-            # The spec of `a.b` is found by importing `a`.
-            self._problem(path, f"got '{written}'; '{package}' is not the name of a package, which has no dots")
-            return None
-        if not inner.isprintable() or any(part in ("", ".", "..") for part in re.split(r"[/\\]", inner)):
-            self._problem(path, f"got '{written}'; '{inner}' is not a file inside the package '{package}'")
-            return None
-        try:
-            spec = importlib.util.find_spec(package)
-        except (ImportError, ValueError, OSError):
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            distribution = package.replace("_", "-")
-            self._problem(
-                path, f"got '{written}'; package '{package}' is not installed: pip install --no-deps {distribution}"
-            )
-            return None
-        for folder in map(Path, spec.submodule_search_locations):
-            if exists(folder / inner):
-                if not (folder / inner).resolve().is_relative_to(folder.resolve()):
-                    self._problem(path, f"got '{written}', a link that leads out of the package's folder {folder}")
-                    return None
-                return folder / inner
-        folder = Path(spec.submodule_search_locations[0])
-        self._problem(path, f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
-        return None
-
-
-def removal(location: Path) -> str:
-    """What to say of a path that is gone since a run has removed the model there; empty where none has."""
-    for product in (location, *location.parents):
-        file = product.parent / STAGE_FILE
-        if product.name and not exists(product) and exists(file):
-            try:
-                record = require_object(file)
-            except DataError:
-                return ""
-            removed = record.get("removed")
-            if isinstance(removed, list) and product.name in removed:
-                again = "put `keep: all` into its recipe and run that with --from"
-                return f"; stage {record.get('name')} of that run no longer keeps it: {again} {record.get('name')}"
-    return ""
-
-
-def _nearest_file(location: Path) -> str:
-    if not exists(location.parent):
-        return f" (folder {location.parent} does not exist)"
-    try:
-        there = [file.name for file in location.parent.iterdir()]
-    except OSError:  # not a folder, or not readable
-        return ""
-    return did_you_mean(location.name, there)
-
-
-def _hint(written: str, kind: str) -> str:
-    if kind == "model":
-        return "; expected a model folder, a .gguf file, package:NAME/FILE, or in a stage `base` or @STAGE"
-    if kind == "reward_model":
-        return "; expected @STAGE of a reward_model stage, or the folder of a reward model"
-    return ""

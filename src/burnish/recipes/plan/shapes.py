@@ -5,7 +5,7 @@ from pathlib import Path
 from burnish.checkpoints.facts import ModelShape, load_tokenizer, read_config
 from burnish.corpus import token_corpus
 from burnish.errors import BurnishError
-from burnish.recipes.plan.planned import Plan, PlannedStage
+from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.stages.corpus import CorpusStage, NewTokenizer
 from burnish.recipes.stages.pretrain import PretrainStage
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from burnish.errors import RecipeError
 from burnish.files import reported
-from burnish.recipes.plan.planned import Input, PlannedStage
+from burnish.recipes.language.places import did_you_mean
+from burnish.recipes.plan.plan import Input, Plan, PlannedStage
 from burnish.runs.folder import is_record, lost_products, read_object
 from burnish.runs.hashes import FileHashes
 from burnish.runs.names import HASHES_FILE, RUNNING_FILE, STAGE_FILE
@@ -131,3 +133,22 @@ def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value
+
+
+def preview(plan: Plan, start: str | None = None) -> list[tuple[PlannedStage, Status]]:
+    """What `run` would do with each stage; changes nothing."""
+    start_index(plan, start)
+    found = statuses(plan.stages, start=start)
+    return [(stage, found[stage.name]) for stage in plan.stages]
+
+
+def start_index(plan: Plan, start: str | None) -> int:
+    """The number of the stage from which all run again; that of the stages where none is named."""
+    names = [stage.name for stage in plan.stages]
+    if start is None:
+        return len(names)
+    if start not in names:
+        raise RecipeError(
+            f"--from {start}: no such stage{did_you_mean(start, names) or '.'} Expected one of: {', '.join(names)}"
+        )
+    return names.index(start)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.files import reported
-from burnish.recipes.plan.planned import Plan, PlannedStage
+from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.plan.status import reads
 from burnish.recipes.schema.training_stage import TrainingStage
 from burnish.runs.folder import changed_products, foreign_files, read_object, write_object

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from burnish.errors import BurnishError
 from burnish.files import atomic_write_text, open_regular
-from burnish.recipes.plan.planned import Plan, PlannedStage
+from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.schema.python_files import imported_packages
 from burnish.recipes.schema.stage import Action, parts
 from burnish.runs.hashes import digest
