@@ -20,15 +20,17 @@ from burnish.datasets.batches import Batch, Steps, document_batches
 from burnish.datasets.examples import Example, LabelledExample, PreferenceExample, Prompt
 from burnish.datasets.rankings import RankedExample
 from burnish.datasets.rows import Conversation, Task
+from burnish.datasets.taught import TaughtExample
 from burnish.datasets.text_pairs import PairExample
 from burnish.evaluation.perplexity import perplexity
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.generation.engine import Completion, generate, generate_from
 from burnish.generation.sampling import Sampling
-from burnish.methods import cpt, dpo, grpo, kto, ppo, pretrain, reward_model, seq2seq, sft
+from burnish.methods import cpt, distill, dpo, grpo, kto, ppo, pretrain, reward_model, seq2seq, sft
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.sequences import answer_logps, answer_rewards
+from burnish.methods.teachers import Teacher
 from burnish.methods.training import fit
 from burnish.nn.attention import cpu, flex, reference
 from burnish.nn.config import AttentionRule
@@ -44,7 +46,7 @@ from burnish.training.config import TrainingConfig
 from burnish.training.loop import train
 from pretended_cuda import CPU, CUDA, MixedDevicesError, PretendedCuda, pretended_cuda
 from tiny_models import encoder_decoder, tiny_decoder
-from workshop import make_workshop
+from workshop import make_workshop, tiny_tokenizer
 
 PROMPTS = [[1, 2, 3, 4, 5], [1, 2, 3, 9], [7, 8]]
 ANSWERS = [[6, 7], [8], [9, 10, 11]]
@@ -133,6 +135,14 @@ def _by_sampling(learn: Callable[..., Any], settings: type[Any], model: Decoder,
     return learn(model, Words(), tasks, prompts, judges, settings.model_validate({**SAMPLED, **changes}), run)
 
 
+def _distill(model: Decoder, run: Run, **changes: Any) -> Any:
+    settings = distill.Settings.model_validate({"training": TRAINING, "max_new_tokens": 3, **changes})
+    task = Task([{"role": "user", "content": "question"}], {})
+    examples = [TaughtExample(task, p, a) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
+    teacher = Teacher(model, tiny_decoder(1, scale=3, n_layers=1).to(model.device.type))
+    return distill.learn(model, tiny_tokenizer(), teacher, examples, settings, run)
+
+
 def _seq2seq(model: EncoderDecoder, run: Run) -> Any:
     settings = seq2seq.Settings.model_validate({"training": TRAINING})
     pairs = [PairExample(p, a) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
@@ -156,6 +166,8 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], Callable[..., Any]]] = {
         partial(decoder, lora=True),
         partial(_ppo, num_ppo_epochs=1, critic={"type": "network"}, entropy_coef=0.1),
     ),
+    "distill": (decoder, partial(_distill, lmbda=0.0)),
+    "distill of its own answers": (decoder, partial(_distill, lmbda=1.0)),
     "seq2seq": (lambda: encoder_decoder(scale=3), _seq2seq),
     **{
         f"dpo {kind}": (decoder, partial(_dpo, loss_type=kind))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import burnish
-from burnish.datasets.text_pairs import PairExample, TextPair
+from burnish.datasets.text_pairs import TextPair
 from burnish.errors import BurnishError, DataError
 from burnish.methods import seq2seq
 from burnish.nn.config import DecoderConfig, EncoderDecoderConfig
@@ -72,12 +72,12 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_sources_are_held_out_whole() -> None:
-    examples = [PairExample([number // 2], [number]) for number in range(20)]
-    learned, heldout = seq2seq.hold_out(examples, 0.3, seed=[0])
+    pairs = [TextPair(f"{number // 2}", f"{number}") for number in range(20)]
+    learned, heldout = seq2seq.hold_out(pairs, 0.3, seed=[0])
     assert len(learned) + len(heldout) == 20
     assert len(heldout) == 6
-    assert {e.source[0] for e in learned}.isdisjoint(e.source[0] for e in heldout)
-    assert seq2seq.hold_out(examples[:1], 0.4, seed=[0]) == (examples[:1], [])
+    assert {pair.source for pair in learned}.isdisjoint(pair.source for pair in heldout)
+    assert seq2seq.hold_out(pairs[:1], 0.4, seed=[0]) == (pairs[:1], [])
 
 
 def test_what_cannot_be_learned_from_is_said(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from burnish import cli
 from burnish.checkpoints.facts import read_config
@@ -18,13 +19,17 @@ from burnish.errors import BurnishError
 from burnish.evaluation import rates
 from burnish.evaluation.rates import Rates
 from burnish.kept import read_json, write_json
+from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
+from burnish.nn.lora import LoraConfig, add_lora
 from burnish.recipes.plan import estimate
 from burnish.recipes.plan.dry_run import estimated
 from burnish.recipes.plan.estimate import memory_of, seconds_of
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.work import Work
 from burnish.recipes.runner.running import run, works
+from burnish.recipes.stages.ppo import PpoStage
 from burnish.training.events import read_events
+from tiny_models import tiny_decoder
 from workshop import SAME_BITS, make_workshop
 
 TRAINING = "training: {epochs: 1.5, batch_size: 4, micro_batch_tokens: 256}"
@@ -72,6 +77,67 @@ def test_the_work_is_what_a_run_computes(recipe: Path) -> None:
     assert grpo.decoded == 2 * 2 * 4 * 6, "rollouts, prompts, answers, tokens at most"
     assert compare.decoded == 2 * 10 * 8, "models, prompts, tokens at most"
     assert works(make_plan(recipe, runs=runs)) == [], "what is done takes nothing"
+
+
+OTHERS = f"""name: small{SAME_BITS}stages:
+  - {{type: corpus, documents: [documents.jsonl], window: 32, heldout: 0.2}}
+  - {{type: cpt, corpus: "@corpus", replay: 0, {TRAINING}}}
+  - {{type: kto, data: judged.jsonl, heldout: 2, {TRAINING}}}
+  - {{type: reward_model, pairs: pairs.jsonl, heldout: 3, {TRAINING}}}
+  - {{type: ppo, model: base, tasks: tasks.jsonl, rewards: [{{type: format}}], critic: {{type: network}}, rollouts: 2,
+      max_new_tokens: 6, num_mini_batches: 2, num_ppo_epochs: 2, training: {{batch_size: 3}}}}
+"""
+
+
+def test_the_work_of_the_other_methods_is_what_a_run_computes(recipe: Path) -> None:
+    rows: dict[str, list[dict[str, Any]]] = {
+        "documents": [{"id": f"{i}", "text": f"SELECT {i} " * 12} for i in range(12)],
+        "judged": [{"prompt": f"{i} mod 3?", "completion": "SELECT 1", "label": i % 2 == 0} for i in range(12)],
+    }
+    for name, of_file in rows.items():
+        (recipe.parent / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in of_file))
+    recipe.write_text(OTHERS)
+    runs = recipe.parent / "runs"
+    before = {stage.name: work for stage, work in works(make_plan(recipe, runs=runs))}
+    assert before["cpt"] is None, "its corpus is still to be made"
+    run(recipe, runs=runs, display=Display(quiet=True))
+    again = works(make_plan(recipe, overrides=["cpt.training.eps=1e-7"], runs=runs))
+    counted = {**before, **{stage.name: work for stage, work in again if stage.name == "cpt"}}
+    for number, name in enumerate(("cpt", "kto", "reward_model", "ppo"), start=2):
+        work, events = counted[name], read_events(runs / "small" / f"{number:02}-{name}")
+        assert work is not None
+        assert work.steps == len(events), name
+        read = sum(event["tokens"] for event in events)
+        # Answers of the policy may end before they are as long as the plan takes them to be.
+        assert 0.9 * work.trained <= read <= 1.02 * work.trained, name
+    ppo = counted["ppo"]
+    assert ppo is not None
+    assert (ppo.networks, ppo.copies, ppo.weights) == (2, 2.0, 1.0), "a critic, and a reference"
+
+
+@pytest.mark.parametrize(("kind", "lora"), [("head", False), ("network", False), ("network", True)])
+def test_the_memory_of_ppo_is_that_of_its_tensors(kind: CriticKind, lora: bool) -> None:
+    actor = tiny_decoder(d_model=64, d_ff=256, vocab_size=300)
+    n = sum(parameter.numel() for parameter in actor.parameters())
+    settings: dict[str, Any] = {"tasks": "t", "rewards": [{"type": "format"}], "critic": {"type": kind}}
+    if lora:
+        settings["lora"] = {"rank": 1}
+        add_lora(actor, LoraConfig(rank=1), seed=0)
+    stage = PpoStage.model_validate(settings)
+    model, reference = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.1), Reference(actor)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = torch.optim.AdamW(trained)
+    optimizer.step()
+    with reference.decoder() as frozen:
+        held = [*model.parameters(), *frozen.parameters(), *(p.grad for p in trained if p.grad is not None)]
+    held += [state[moment] for state in optimizer.state.values() for moment in ("exp_avg", "exp_avg_sq")]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in held}
+    share = sum(parameter.numel() for parameter in trained) / n / stage.networks
+    work = Work(trained=1, weights=share, networks=stage.networks, copies=stage.held_beside(share))
+    planned = memory_of(work, RATES, actor.config, n) - estimate.PROGRAM_BYTES
+    assert planned == pytest.approx(sum(storages.values()), rel=0.03)
 
 
 def test_prices_follow_the_work(recipe: Path) -> None:

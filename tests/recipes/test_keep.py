@@ -276,6 +276,24 @@ def test_the_disk_that_a_run_needs_is_its_peak(tmp_path: Path) -> None:
         assert peak_bytes(plan, {stage.name for stage in plan.stages}, n) == (held + training) * n, keep
 
 
+def test_snapshots_are_counted_and_stay(tmp_path: Path) -> None:
+    recipe = make(tmp_path)
+    plan = make_plan(recipe, overrides=["first.training.snapshot_steps=3"], runs=tmp_path / "runs")
+    model, training, n = 4, 7 * 4, 1000
+    assert peak_bytes(plan, {"first"}, n, {"first": 8}) == (training + 2 * model) * n
+    both = {"first", "second"}
+    without, found = peak_bytes(plan, both, n), peak_bytes(plan, both, n, {"first": 8, "second": 8})
+    assert found - without == 2 * model * n, "those of the first alone, while the second is made"
+
+
+def test_who_goes_on_from_a_snapshot_leaves_the_model_that_came_of_it(tmp_path: Path) -> None:
+    recipe = make(tmp_path)
+    keys = ["first.training.snapshot_steps=1", "second.model=@first/snapshots/1"]
+    plan = make_plan(recipe, overrides=keys, runs=tmp_path / "runs")
+    assert "first" not in intermediate.planned(plan)
+    assert "first" in intermediate.planned(make_plan(recipe, overrides=keys[:1], runs=tmp_path / "runs"))
+
+
 def test_a_removed_model_that_another_recipe_names_says_how_to_have_it(finished: Path) -> None:
     other = finished.parent / "other.yaml"
     other.write_text("name: other\nmodel: runs/chain/01-first/model\nstages: [{type: export}]\n")

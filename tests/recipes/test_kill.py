@@ -19,6 +19,14 @@ ON_THE_WAY = ("03-cpt/model/model.safetensors", "04-sft/model/model.safetensors"
 """What a run that keeps only what is needed has removed at its end."""
 
 
+PRACTICE = RECIPE.partition("  - type: sample")[0].replace(
+    "{<<: *training, batch_size: 8, epochs: 10}",
+    "{<<: *training, batch_size: 8, epochs: 8, eval_steps: 2, patience: 6, keep_best: true, snapshot_steps: 7, "
+    "attention_dropout: 0.1, residual_dropout: 0.1, embedding_dropout: 0.1, schedule: wsd}",
+)
+"""Training that looks at held-out text on the way, stops in time, ends with its best weights, and drops at random."""
+
+
 def run_quietly(recipe: Path) -> None:
     run(recipe, runs=recipe.parent / "runs", display=Display(quiet=True))
 
@@ -109,6 +117,22 @@ def test_a_killed_run_ends_with_the_same_bits(
     kill_often(recipe, server, n_steps, seed=seed, kills=4)
     run_to_the_end(recipe, server)
     assert products(recipe) == left
+
+
+@pytest.mark.slow
+def test_a_killed_run_with_all_that_training_can_do_on_the_way_ends_with_the_same_bits(
+    tmp_path: Path, server: ForkServerContext
+) -> None:
+    undisturbed = make_workshop(tmp_path / "undisturbed", PRACTICE)
+    run_to_the_end(undisturbed, server)
+    expected, n_steps = products(undisturbed), steps_done(undisturbed)
+    assert [name for name in expected if "snapshots" in name]
+    for seed in range(4):
+        recipe = make_workshop(tmp_path / str(seed), PRACTICE)
+        kill_often(recipe, server, n_steps, seed=seed, kills=8)
+        run_to_the_end(recipe, server)
+        assert products(recipe) == expected, seed
+        assert steps_done(recipe) == n_steps, seed
 
 
 @pytest.mark.slow

@@ -8,16 +8,19 @@ import torch
 from burnish.checkpoints import read_config
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.errors import BurnishError
-from burnish.nn.config import DecoderConfig
+from burnish.nn.config import DecoderConfig, EncoderDecoderConfig
 from burnish.nn.decoder import Decoder
+from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.text import templates, tokenizer_folder
 from burnish.text.tokenizer import Tokenizer, gguf_templates
 from burnish.text.tokenizer_folder import read_templates
 
-__all__ = ["ModelShape", "count_parameters", "load_tokenizer", "prints_date", "read_config"]
+__all__ = ["ModelShape", "PairShape", "count_parameters", "load_tokenizer", "prints_date", "read_config"]
 
 ModelShape: TypeAlias = DecoderConfig
 """What a model's files say of its network, for those who know no networks."""
+PairShape: TypeAlias = EncoderDecoderConfig
+"""The same of an encoder-decoder."""
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -37,8 +40,8 @@ def prints_date(path: Path) -> bool:
         return False
 
 
-def count_parameters(config: ModelShape) -> int:
+def count_parameters(config: ModelShape | PairShape) -> int:
     """How many parameters a model of this shape has."""
     with torch.device("meta"):
-        decoder = Decoder(config)
-    return sum(parameter.numel() for parameter in decoder.parameters())
+        model = Decoder(config) if isinstance(config, ModelShape) else EncoderDecoder(config)
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from burnish.nn.config import Activation, DecoderConfig, NormKind, Placement, RopeScaling
+from burnish.nn.config import Activation, DecoderConfig, EncoderDecoderConfig, NormKind, Placement, RopeScaling
 
 Preset = Literal["llama", "qwen3", "olmo2", "gpt2", "transformer", "deepnorm"]
 
@@ -64,6 +64,18 @@ class Architecture(_Strict):
     )
     max_positions: int | None = Field(
         None, ge=2, le=2**24, description="longest text in tokens; the corpus's window if left out"
+    )
+    encoder_layers: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="of an encoder-decoder, which learns from `pairs`: blocks of the encoder; `n_layers` if left out",
+    )
+    cross_kv_heads: int | None = Field(
+        None,
+        ge=1,
+        description="the same: heads of the keys and values that the decoder reads of the source; `n_kv_heads` if "
+        "left out; 1 is MQA, `n_heads` MHA",
     )
     tie_embeddings: bool = Field(True, description="whether the output layer is the embedding")
     embedding_scale: float = Field(1.0, gt=0, description="multiplies the embedding")
@@ -130,13 +142,37 @@ class Architecture(_Strict):
             rope_scaling=None if scaling is None else RopeScaling(**scaling.model_dump()),
         )
 
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """What no single key shows to be wrong: the key at fault, and why."""
+    def encoder_decoder(self, vocab_size: int, *, window: int, start_id: int) -> EncoderDecoderConfig:
+        """An encoder-decoder of this shape, for a vocabulary and the longest of its sources and targets.
+
+        Both sides are alike but for `encoder_layers`; a sliding window is the decoder's alone. start_id: what every
+        target begins with. Raises ValueError as `config`.
+        """
+        side, layers = self.config(vocab_size, window=window), self.encoder_layers or self.n_layers
+        encoder = {
+            "n_layers": layers,
+            "sliding_window": None,
+            "full_attention_layers": (),
+            "unrotated_layers": tuple(layer for layer in side.unrotated_layers if layer < layers),
+        }
+        return EncoderDecoderConfig.alike(side, start_id=start_id, encoder=encoder, cross_kv_heads=self.cross_kv_heads)
+
+    def contradictions(self, *, pairs: bool = False) -> Iterator[tuple[str, str]]:
+        """What no single key shows to be wrong: the key at fault, and why. pairs: of an encoder-decoder."""
+        for name in () if pairs else ("encoder_layers", "cross_kv_heads"):
+            if (value := getattr(self, name)) is not None:
+                yield name, f"got {value}; only an encoder-decoder has it, which learns from `pairs` of texts"
         try:
-            self.config(1, window=2)
+            if pairs:
+                self.encoder_decoder(1, window=2, start_id=0)
+            else:
+                self.config(1, window=2)
         except ValueError as error:
             keys = sorted(type(self).model_fields, key=len, reverse=True)
             yield next((key for key in keys if str(error).startswith(key)), "rope_scaling"), str(error)
 
 
-_CONVERTED = ("n_kv_heads", "head_dim", "d_ff", "max_positions", "rope_scaling")
+_CONVERTED = (
+    *("n_kv_heads", "head_dim", "d_ff", "max_positions", "rope_scaling"),
+    *("encoder_layers", "cross_kv_heads"),
+)

@@ -128,7 +128,8 @@ class Decoder(nn.Module):
     def pack(self, rows: int) -> None:
         """Prepare the weights for products of up to `rows` rows, as decoding needs them: a copy of the weights."""
         # Positions are looked up, and of cross-attention's projection each product takes a part of the rows.
-        across = [block.cross_attention.qkv for block in self.blocks if hasattr(block, "cross_attention")]
+        blocks = (block for block in self.blocks if hasattr(block, "cross_attention"))
+        across = (block.get_submodule("cross_attention.qkv") for block in blocks)
         apart = {self.position_embedding, *across}
         for module in self.modules():
             if isinstance(module, Linear) and module not in apart:

@@ -60,11 +60,12 @@ def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
                 "disk_gib": round(one.disk / GIB, 2),
             }
     ones = list(by_name.values())
+    steps = {one.name: one.work.steps for one in ones if one.work is not None}
     largest = max(map(count_parameters, {*shapes(plan).values()}))
     found["total"] = {
         "seconds": round(sum(one.seconds or 0.0 for one in ones), 1),
         "memory_gib": round(max((one.memory or 0.0 for one in ones), default=0.0) / GIB, 2),
-        "disk_gib": round(peak_bytes(plan, pending, largest) / GIB, 2),
+        "disk_gib": round(peak_bytes(plan, pending, largest, steps) / GIB, 2),
         "unknown": [one.name for one in ones if one.work is None],
     }
     return found

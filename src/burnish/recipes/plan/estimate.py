@@ -56,14 +56,16 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
                     f"{total / GIB:.1f} GiB; train with `lora`, freeze layers, or take a smaller model"
                 )
     recipe = plan.recipe
-    shown = {of_stage[stage.name] for stage, work in works if work is not None}
+    worked = [of_stage[stage.name] for stage, work in works if work is not None]
+    shown = {model for model in worked if isinstance(model, ModelShape)}
     rates = {model: measured(model, recipe.device, recipe.compute_dtype, recipe.threads) for model in shown}
     for stage, work in works:
         model = of_stage[stage.name]
         parameters = sizes[model]
-        disk = stage.config.disk_bytes(parameters) + (work.disk if work is not None else 0)
-        if work is None:
-            found.append(Estimate(stage.name, None, None, None, disk))
+        steps, kept = (work.steps, work.disk) if work is not None else (0, 0)
+        disk = stage.config.disk_bytes(parameters, steps) + kept
+        if work is None or not isinstance(model, ModelShape):
+            found.append(Estimate(stage.name, work, None, None, disk))
             continue
         found.append(
             Estimate(
@@ -83,8 +85,8 @@ def seconds_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> 
     score = rates.score_layer * layers + rates.score_head
     backward = (rates.train_layer - rates.score_layer) * layers * work.layers + rates.train_head - rates.score_head
     decode = rates.decode_layer * layers + rates.decode_head
-    update = rates.update * parameters * work.weights * work.steps
-    return work.trained * (score + backward) + work.scored * score + work.decoded * decode + update
+    update = rates.update * parameters * work.weights * work.networks * work.steps
+    return work.trained * work.networks * (score + backward) + work.scored * score + work.decoded * decode + update
 
 
 def memory_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> float:
@@ -93,9 +95,9 @@ def memory_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> f
     training = 0.0
     if work.trained:
         kept = rates.kept_layer * model.n_layers * work.layers + rates.kept_head
-        training = 3 * weights * work.weights + kept * work.micro_batch
+        training = (3 * weights * work.weights + kept * work.micro_batch) * work.networks
     decoding = 0.0
     if work.decoded:
         cache = work.rows * work.longest * model.n_layers * 2 * model.n_kv_heads * model.head_dim * 4
         decoding = weights + cache  # the weights once more, packed for the machine's products
-    return PROGRAM_BYTES + weights + work.beside * 4.0 + max(training, decoding)
+    return PROGRAM_BYTES + weights * (1 + work.copies) + work.beside * 4.0 + max(training, decoding)

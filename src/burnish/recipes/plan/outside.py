@@ -104,8 +104,6 @@ def _in_package(written: str) -> Path:
     folder = Path(spec.submodule_search_locations[0])
     raise NotFoundError(f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
 
-    """What to say of a path that is gone since a run has removed the model there; empty where none has."""
-
 
 def _nearest_file(location: Path) -> str:
     if not exists(location.parent):

@@ -77,7 +77,7 @@ class PlannedStage:
     @property
     def model(self) -> Path | None:
         """Where the model is, or will be, that the stage makes; None for a stage that makes none."""
-        inner = self.config.produces.get("model")
+        inner = self.config.makes.get("model")
         return None if inner is None else self.folder / inner
 
 

@@ -178,7 +178,7 @@ class _Planner:
             if found.written is None and len(found.path) == 1:
                 kind = found.marker.kind
                 makers = [
-                    stage.name for stage in self.planned if kind in stage.config.produces and not stage.config.copies
+                    stage.name for stage in self.planned if kind in stage.config.makes and not stage.config.copies
                 ]
                 filled[str(found.path[0])] = f"@{makers[-1]}" if makers else BASE_MODEL if kind == "model" else None
         return config.model_copy(update=filled)
@@ -210,7 +210,7 @@ class _Planner:
 
     def _no_base(self, found: FoundReference) -> str:
         """What to write where a stage reads the recipe's model, and the recipe has none."""
-        makers = [stage.name for stage in self.planned if "model" in stage.config.produces]
+        makers = [stage.name for stage in self.planned if "model" in stage.config.makes]
         named = ", ".join(f"'@{name}'" for name in makers) or "a model's path"
         if found.path[-1] == "tokenizer":
             named = "the settings of a new one, such as {vocab_size: 8192}, or the path of a model or tokenizer"
@@ -236,15 +236,20 @@ class _Planner:
             return None
         stage = self.planned[earlier.index(name)]
         if not inner:
-            if marker.kind not in stage.config.produces:
-                makers = [known.name for known in self.planned if marker.kind in known.config.produces]
-                if marker.kind in ("file", "documents"):
+            if marker.kind not in stage.config.makes:
+                makers = [known.name for known in self.planned if marker.kind in known.config.makes]
+                if "encoder_decoder" in stage.config.makes:
+                    hint = "it makes an encoder-decoder, which `burnish.load_encoder_decoder` loads"
+                elif marker.kind in ("file", "documents"):
                     hint = f"name a file of the stage, as in '@{name}/FILE'"
                 else:
                     hint = f"stages that make one: {', '.join(makers) or 'none'}"
                 self._problem(path, f"'{written}': stage '{name}' ({stage.type}) makes no {marker.kind}; {hint}")
                 return None
-            inner = stage.config.produces[marker.kind]
+            inner = stage.config.makes[marker.kind]
+        if (reason := stage.config.why_without(inner)) is not None:
+            self._problem(path, f"got '{written}', which stage '{name}' will not have; {reason}")
+            return None
         if ".." in Path(inner).parts or Path(inner).is_absolute():
             self._problem(path, f"'{written}' leads out of the folder of stage '{name}'")
             return None

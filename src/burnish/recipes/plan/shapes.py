@@ -2,23 +2,24 @@
 
 from pathlib import Path
 
-from burnish.checkpoints.facts import ModelShape, load_tokenizer, read_config
+from burnish.checkpoints.facts import ModelShape, PairShape, load_tokenizer, read_config
 from burnish.corpus import token_corpus
 from burnish.errors import BurnishError
 from burnish.recipes.plan.plan import Plan, PlannedStage
-from burnish.recipes.stages.corpus import CorpusStage, NewTokenizer
+from burnish.recipes.schema.new_tokenizer import NewTokenizer
+from burnish.recipes.stages.corpus import CorpusStage
 from burnish.recipes.stages.pretrain import PretrainStage
 
 UNKNOWN_VOCABULARY, UNKNOWN_WINDOW = 32_768, 2048
 """Of a corpus that a script of the recipe has still to make."""
 
 
-def main_shape(plan: Plan) -> ModelShape:
+def main_shape(plan: Plan) -> ModelShape | PairShape:
     """The shape of the model that the recipe starts from, else of the first that it makes from nothing."""
     return _Shapes(plan).main()
 
 
-def shapes(plan: Plan) -> dict[str, ModelShape]:
+def shapes(plan: Plan) -> dict[str, ModelShape | PairShape]:
     """By stage, the shape of the model that it makes from nothing, trains, or looks at first.
 
     What a file outside of the run cannot tell, such as an adapter, is taken to be the recipe's. A converted model is
@@ -35,12 +36,15 @@ class _Shapes:
         self.plan = plan
         self.files: dict[Path, ModelShape | None] = {}
 
-    def main(self) -> ModelShape:
+    def main(self) -> ModelShape | PairShape:
         if self.plan.model is not None and (shape := self._read(self.plan.model)) is not None:
             return shape
         return self.of(next(stage for stage in self.plan.stages if stage.config.begins))
 
-    def of(self, stage: PlannedStage) -> ModelShape:
+    def of(self, stage: PlannedStage) -> ModelShape | PairShape:
+        if isinstance(stage.config, PretrainStage) and stage.config.pairs is not None:
+            vocabulary = self._of_tokenizer(stage, stage.config.tokenizer)
+            return stage.config.shape(stage.config.architecture, vocabulary)
         if isinstance(stage.config, PretrainStage):
             window = stage.config.window(self.plan.configs) or UNKNOWN_WINDOW
             return stage.config.architecture.config(self._vocabulary(stage), window=window)
@@ -70,9 +74,14 @@ class _Shapes:
         maker = self.plan.stage(corpus.producer)
         if not isinstance(maker.config, CorpusStage):
             return UNKNOWN_VOCABULARY
-        if isinstance(maker.config.tokenizer, NewTokenizer):
-            return maker.config.tokenizer.vocab_size
-        (tokenizer,) = (item for item in maker.inputs if item.field == "tokenizer")
-        if tokenizer.producer is not None:
-            return self.of(self.plan.stage(tokenizer.producer)).vocab_size
-        return load_tokenizer(tokenizer.paths[0]).vocab_size
+        return self._of_tokenizer(maker, maker.config.tokenizer)
+
+    def _of_tokenizer(self, stage: PlannedStage, tokenizer: str | NewTokenizer) -> int:
+        """Tokens of the tokenizer that a stage names, or those that a new one may have."""
+        if isinstance(tokenizer, NewTokenizer):
+            return tokenizer.vocab_size
+        (found,) = (item for item in stage.inputs if item.field == "tokenizer")
+        if found.producer is None:
+            return load_tokenizer(found.paths[0]).vocab_size
+        shape = self.of(self.plan.stage(found.producer))
+        return shape.vocab_size if isinstance(shape, ModelShape) else shape.decoder.vocab_size

@@ -15,6 +15,8 @@ class Work:
     of at most `longest` tokens each. layers: share of the layers that the backward pass goes through.
     weights: share of the weights that have gradients and moments. micro_batch: tokens in one forward pass.
     beside: parameters of another model in memory, which is only asked. disk: bytes that are kept of what it said.
+    networks: how many of the model's size read what is trained on, with a critic two. copies: weights held beside the
+    model's own, in models: a reference, a critic.
     """
 
     steps: int = 0
@@ -28,6 +30,8 @@ class Work:
     micro_batch: int = 0
     beside: int = 0
     disk: int = 0
+    networks: int = 1
+    copies: float = 0.0
 
 
 def step_tokens(

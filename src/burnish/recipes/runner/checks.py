@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from burnish.checkpoints.facts import count_parameters
+from burnish.checkpoints.facts import ModelShape, count_parameters
 from burnish.errors import BurnishError, DataError
 from burnish.evaluation.limits import of_model
 from burnish.recipes.language.places import did_you_mean
@@ -64,7 +64,9 @@ def check_model_and_disk(state: RunState) -> None:
         return
     of_stage = shapes(state.plan)
     for stage in pending:
-        stage.config.check_model(of_stage[stage.name])
+        shape = of_stage[stage.name]
+        if isinstance(shape, ModelShape):
+            stage.config.check_model(shape)
     n_parameters = count_parameters(main_shape(state.plan))
     limit = of_model(n_parameters) if state.plan.model is not None else None
     if limit is not None:

@@ -5,7 +5,7 @@ the adapter is of no use without. What another stage only looks at, such as `eva
 """
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def intermediate(stages: Collection[Trained]) -> set[str]:
 def planned(plan: Plan) -> dict[str, Path]:
     """The folders of a plan's intermediate models, by the name of the stage that makes them."""
     makers = {stage.name: stage.model for stage in plan.stages if stage.model is not None and not stage.config.copies}
-    found = intermediate([_trained(stage) for stage in plan.stages if stage.name in makers])
+    found = intermediate([_trained(stage, makers) for stage in plan.stages if stage.name in makers])
     return {
         name: folder
         for name, folder in makers.items()
@@ -45,8 +45,10 @@ def planned(plan: Plan) -> dict[str, Path]:
     }
 
 
-def _trained(stage: PlannedStage) -> Trained:
-    begins = next((item.producer for item in stage.inputs if item.field == "model" and item.kind == "model"), None)
+def _trained(stage: PlannedStage, makers: Mapping[str, Path]) -> Trained:
+    model = next((item for item in stage.inputs if item.field == "model" and item.kind == "model"), None)
+    # Who goes on from a snapshot leaves the model that came of it.
+    begins = model.producer if model is not None and model.paths[:1] == (makers.get(model.producer or ""),) else None
     return Trained(stage.name, begins, isinstance(stage.config, TrainingStage) and stage.config.lora is not None)
 
 
@@ -92,24 +94,28 @@ def touched(folder: Path, hashes: FileHashes) -> list[Path]:
     return [file for file in found if folder in file.parents]
 
 
-def peak_bytes(plan: Plan, pending: Collection[str], n_parameters: int) -> int:
+def peak_bytes(plan: Plan, pending: Collection[str], n_parameters: int, steps: Mapping[str, int] | None = None) -> int:
     """The most that the stages to run have on the disk at one time, beside what is there already.
 
-    Bounds each stage by what it writes while it runs, and then by what it keeps.
+    Bounds each stage by what it writes while it runs, and then by what it keeps. steps: of the trainings, by stage, as
+    far as they are counted.
     """
     folders = planned(plan) if plan.recipe.keep == "needed" else {}
     left = set(pending)
     held: dict[str, int] = {}
+    snapshots: dict[str, int] = {}
     peak = 0
     for stage in plan.stages:
         if stage.name not in pending:
             continue
-        peak = max(peak, sum(held.values()) + stage.config.disk_bytes(n_parameters))
-        held[stage.name] = stage.config.kept_bytes(n_parameters)
+        on_the_way = (steps or {}).get(stage.name, 0)
+        peak = max(peak, sum(held.values()) + stage.config.disk_bytes(n_parameters, on_the_way))
+        kept = stage.config.kept_bytes(n_parameters, on_the_way)
+        held[stage.name], snapshots[stage.name] = kept, kept - stage.config.kept_bytes(n_parameters)
         left.discard(stage.name)
         for name, folder in folders.items():
             if name in held and not _is_read(plan.stages, left, folder):
-                held[name] = 0
+                held[name] = snapshots[name]
     return max(peak, sum(held.values()))
 
 

@@ -44,8 +44,9 @@ def stage_record(state: RunState, stage: PlannedStage, clock: Clock, metrics: Me
 def description(plan: Plan) -> dict[str, Any]:
     """`run.json`: what `burnish chat` needs to know about a run folder; paths are relative to it."""
     models = [stage.model for stage in plan.stages if stage.model is not None]
-    model = models[-1] if models else plan.model
-    assert model is not None  # a recipe without a model has a stage that makes one
+    pairs = [stage.folder / inner for stage in plan.stages if (inner := stage.config.makes.get("encoder_decoder"))]
+    # A recipe without a model has a stage that makes one, or an encoder-decoder: that cannot chat, and says so.
+    model = [*pairs, *([plan.model] if plan.model is not None else []), *models][-1]
     return {
         "recipe": str(plan.file.resolve()),
         **plan.recipe.header(),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.checkpoints.facts import ModelShape
 from burnish.hardware import choose_device
 from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.plan.planned import make_plan
@@ -106,6 +107,7 @@ def works(plan: Plan, start: str | None = None) -> "list[tuple[PlannedStage, Wor
             continue
         data = [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")]
         there = all(state.is_there(item) for item in data)
-        context = replace(state.context(stage), model_shape=of_stage[stage.name])
+        shape = of_stage[stage.name]
+        context = replace(state.context(stage), model_shape=shape if isinstance(shape, ModelShape) else None)
         found.append((stage, stage.config.work(context) if there else None))
     return found

@@ -44,6 +44,26 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
         self.n_rollouts(len(tasks), self.tasks)
         probe_prompts(context, tasks, str(self.model))
 
+    @property
+    def scorings(self) -> int:
+        """How often each rollout is scored before it is learned from."""
+        return 2  # by the policy that sampled, and by the reference
+
+    @property
+    def networks(self) -> int:
+        """How many networks of the model's size are trained."""
+        return 1
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether the model that training starts from is asked again."""
+        return True
+
+    def held_beside(self, share: float) -> float:
+        """Weights that are held beside the policy's, in models. share: of the weights that train, which are copied."""
+        # Without its adapters the policy is the reference.
+        return share * (self.networks - 1 + (self.has_reference and self.lora is None))
+
     def work(self, context: StageContext) -> "Work | None":
         tasks, new = self.read_tasks(context), self.max_new_tokens
         once = decoding_work(context, tasks, [str(self.model)], n=self.num_generations, max_new_tokens=new)
@@ -58,10 +78,12 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
             once,
             steps=rollouts * self.passes * (self.prompts_per_rollout // self.training.batch_size),
             trained=self.passes * (decoded + rollouts * prompts),
-            scored=2 * (decoded + rollouts * prompts),  # by the policy that sampled, and by the reference
+            scored=self.scorings * (decoded + rollouts * prompts),
             decoded=decoded,
             rows=answers,
             layers=layers,
             weights=weights,
             micro_batch=self.training.micro_batch_tokens,
+            networks=self.networks,
+            copies=self.held_beside(weights),
         )

@@ -33,9 +33,13 @@ class RowsStage(Prompted, TrainingStage):
     def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
         """Rows as tokens, and what became of them, as the method does it."""
 
+    def trained_on(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """The rows that are not held out, as far as that is known of rows."""
+        return rows
+
     def learned_from(self, rows: Sequence[Any]) -> int:
         """How many examples at most the rows that are trained on become."""
-        return len(rows)
+        return len(self.trained_on(rows))
 
     def sequences(self, example: Any) -> list[list[int]]:
         """The token sequences of an encoded row."""
@@ -55,7 +59,7 @@ class RowsStage(Prompted, TrainingStage):
         tokenizer = context.tokenizer(str(self.model))
         if tokenizer is None:
             return None
-        examples, _ = self.encode(self.rows(context), tokenizer)
+        examples, _ = self.encode(self.trained_on(self.rows(context)), tokenizer)
         units = [self.sequences(example) for example in examples]
         return self.training_work(context, units, passes_before=self.passes_before())
 
@@ -63,8 +67,8 @@ class RowsStage(Prompted, TrainingStage):
 class JudgedRowsStage(JudgedSettings, RowsStage):
     """Base of the stages that learn from judged answers: pairs, ranked lists, single answers."""
 
-    def learned_from(self, rows: Sequence[Any]) -> int:
-        return len(self.split(rows)[0])
+    def trained_on(self, rows: Sequence[Any]) -> Sequence[Any]:
+        return self.split(rows)[0]
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         """The figures of the held-out rows; a table, such as that of calibration, stays in `stage.json`."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
-ReferenceKind = Literal["file", "documents", "model", "reward_model", "corpus", "preferences", "evaluation"]
+ReferenceKind = Literal[
+    "file", "documents", "model", "encoder_decoder", "reward_model", "corpus", "preferences", "evaluation"
+]
 DATA_KINDS: tuple[ReferenceKind, ...] = ("file", "documents", "preferences")
 """What can be checked row by row before the stage runs."""
 
@@ -138,6 +140,11 @@ class StageConfig(StrictModel):
     resumable: ClassVar[bool] = False
     """Whether what an interrupted run left in the folder is of use to the next one."""
 
+    @property
+    def makes(self) -> Mapping[ReferenceKind, str]:
+        """What of `produces` this stage makes, as it is configured."""
+        return self.produces
+
     @classmethod
     def type_name(cls) -> str:
         """The stage's `type` in a recipe."""
@@ -159,6 +166,10 @@ class StageConfig(StrictModel):
         """What is not wrong, but to be known before it runs. producers: the earlier stages by name."""
         yield from ()
 
+    def why_without(self, inner: str) -> str | None:
+        """Why the stage's folder will not have `inner`, a path in it; None where it may."""
+        return None
+
     def check(self, context: "StageContext") -> None:
         """Raise BurnishError if an input of `DATA_KINDS` is unusable.
 
@@ -175,13 +186,16 @@ class StageConfig(StrictModel):
         """
         return None
 
-    def disk_bytes(self, n_parameters: int) -> int:
-        """Upper bound of what the stage has on the disk while it runs, for a model of so many parameters."""
+    def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
+        """Upper bound of what the stage has on the disk while it runs, for a model of so many parameters.
+
+        steps: of its training, as far as they are counted, for what is kept on the way.
+        """
         return 0
 
-    def kept_bytes(self, n_parameters: int) -> int:
+    def kept_bytes(self, n_parameters: int, steps: int = 0) -> int:
         """The part of `disk_bytes` that is there when the stage is done."""
-        return self.disk_bytes(n_parameters)
+        return self.disk_bytes(n_parameters, steps)
 
     @abstractmethod
     def run(self, context: "StageContext") -> Metrics:

@@ -14,13 +14,63 @@ from burnish.methods.settings import TrainingSettings
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.stage import LatestModel, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER
+from burnish.training.config import TrainingConfig
+from burnish.training.names import SNAPSHOTS_FOLDER
 
 if TYPE_CHECKING:
     from burnish.checkpoints.facts import ModelShape
     from burnish.recipes.plan.work import Work
 
 
-class TrainingStage(TrainingSettings, StageConfig):
+def while_training(training: TrainingConfig, steps: int) -> int:
+    """Bytes on the disk for each parameter: what stays, and what a new file replaces, twice.
+
+    That is the state, of weights and two moments, and the best weights where they are kept.
+    """
+    return after_training(training, steps) + 4 * 2 * (3 + training.keep_best)
+
+
+def after_training(training: TrainingConfig, steps: int) -> int:
+    """Bytes on the disk for each parameter: the model and its snapshots, in float32."""
+    return 4 * (1 + (steps // training.snapshot_steps if training.snapshot_steps else 0))
+
+
+def why_no_snapshot(training: TrainingConfig, inner: str) -> str | None:
+    """Why a training leaves no snapshot `inner`, a path in its folder; None where it may, and where it is none."""
+    folder, _, within = inner.partition("/")
+    if folder != SNAPSHOTS_FOLDER:
+        return None
+    if training.snapshot_steps is None:
+        return "it keeps no snapshots: set its training.snapshot_steps"
+    step = within.partition("/")[0]
+    if step.isdecimal() and int(step) and int(step) % training.snapshot_steps == 0:
+        return None
+    every = training.snapshot_steps
+    return f"it keeps snapshots of steps {every}, {2 * every}, ...: expected one of these"
+
+
+class LeavesModels(StageConfig):
+    """Base of the stages that train a model: what that has on the disk meanwhile and afterwards."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def training(self) -> TrainingConfig: ...
+
+    resumable: ClassVar[bool] = True
+
+    def why_without(self, inner: str) -> str | None:
+        return why_no_snapshot(self.training, inner)
+
+    def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
+        return n_parameters * while_training(self.training, steps)
+
+    def kept_bytes(self, n_parameters: int, steps: int = 0) -> int:
+        """The models in float32; adapters are small beside them."""
+        return n_parameters * after_training(self.training, steps)
+
+
+class TrainingStage(TrainingSettings, LeavesModels):
     """Base of the stages that train a policy."""
 
     model: LatestModel = Field(
@@ -28,7 +78,6 @@ class TrainingStage(TrainingSettings, StageConfig):
     )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
-    resumable: ClassVar[bool] = True
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         for key, problem in self.contradictions():
@@ -37,14 +86,6 @@ class TrainingStage(TrainingSettings, StageConfig):
     def check_model(self, model: "ModelShape") -> None:
         if (misfit := self.misfit(model)) is not None:
             raise RecipeError(f"{self.name or self.type_name()}.{misfit}")
-
-    def disk_bytes(self, n_parameters: int) -> int:
-        """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
-        return n_parameters * 4 * (1 + 2 * 3)
-
-    def kept_bytes(self, n_parameters: int) -> int:
-        """The model in float32; adapters are small beside it."""
-        return n_parameters * 4
 
     def training_work(
         self, context: StageContext, units: Sequence[Sequence[Sequence[int]]], *, passes_before: float = 0.0

@@ -38,7 +38,7 @@ class ConvertStage(StageConfig):
                 "key/value heads: expected a divisor of that"
             )
 
-    def disk_bytes(self, n_parameters: int) -> int:
+    def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         return n_parameters * 4
 
     def work(self, context: StageContext) -> Work:

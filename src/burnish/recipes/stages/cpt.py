@@ -32,11 +32,13 @@ class CptStage(cpt.Settings, TrainingStage):
         from burnish.recipes.plan.work import Work
 
         corpus = TokenCorpus.load(context.path(self.corpus))
-        steps, _ = cpt.planned(corpus, self, context)
+        steps, passes = cpt.planned(corpus, self, context)
+        read = sum(passes[group] * len(windows.tokens) for group, windows in corpus.train.items())
         layers, weights = self.trained_share(context)
         return Work(
             steps=len(steps),
-            trained=len(steps) * self.training.batch_size * corpus.window,
+            trained=round(read),
+            scored=2 * sum(len(windows.tokens) for windows in corpus.heldout.values()),
             layers=layers,
             weights=weights,
             micro_batch=self.training.micro_batch_tokens,

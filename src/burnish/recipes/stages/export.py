@@ -59,7 +59,7 @@ class ExportStage(StageConfig):
     copies: ClassVar[bool] = True
     shows: ClassVar[tuple[str, ...]] = ("system", "chat")
 
-    def disk_bytes(self, n_parameters: int) -> int:
+    def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         # The output layer of the smallest formats is larger, at most half the model.
         sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in self.gguf]
         return round(n_parameters * (4 + sum(sizes)))

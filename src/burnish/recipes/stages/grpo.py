@@ -19,6 +19,15 @@ class GrpoStage(grpo.Settings, RolloutStage):
 
     type: Literal["grpo"] = Field("grpo", description="grpo")
 
+    @property
+    def scorings(self) -> int:
+        changes = self.steps_per_generation * self.num_iterations > 1 or self.kl_in == "reward"
+        return int(changes) + int(self.has_reference)
+
+    @property
+    def has_reference(self) -> bool:
+        return self.beta > 0
+
     def run(self, context: StageContext) -> Metrics:
         decoder, tokenizer = context.load(self.model)
         tasks, base = self.read_tasks(context), context.path(self.model)

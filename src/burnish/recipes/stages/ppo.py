@@ -43,9 +43,23 @@ class PpoStage(ppo.Settings, RolloutStage):
                 f"got '{self.critic.model}'; a head has no model of its own to start: set type: network, or remove it",
             )
 
-    def disk_bytes(self, n_parameters: int) -> int:
+    @property
+    def scorings(self) -> int:
+        return super().scorings + self.networks - 1
+
+    @property
+    def networks(self) -> int:
+        return 2 if self.critic.type == "network" else 1
+
+    def held_beside(self, share: float) -> float:
+        # A critic that comes from elsewhere shares nothing with the policy.
+        return super().held_beside(share) + (1 - share if self.critic.model is not None else 0.0)
+
+    def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         """As every training, and once more the state of a critic that is a network of its own."""
-        return super().disk_bytes(n_parameters) + (2 * 3 * 4 * n_parameters if self.critic.type == "network" else 0)
+        return super().disk_bytes(n_parameters, steps) + (
+            2 * 3 * 4 * n_parameters if self.critic.type == "network" else 0
+        )
 
     def run(self, context: StageContext) -> Metrics:
         decoder, tokenizer = context.load(self.model)

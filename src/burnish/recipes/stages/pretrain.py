@@ -2,37 +2,43 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.evaluation.heldout_text import NOTHING_HELD_OUT
 from burnish.methods import pretrain
 from burnish.recipes.language.places import KeyPath
+from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import CorpusReference, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.text_pairs import TextPairs, of_pairs
+from burnish.recipes.schema.training_stage import LeavesModels
 from burnish.runs.names import MODEL_FOLDER
 
-if TYPE_CHECKING:
-    from burnish.recipes.plan.work import Work
 
-
-class PretrainStage(pretrain.Settings, StageConfig):
-    """Trains a new model on the corpus, whose tokenizer it has. A recipe with this stage needs no `model`.
+class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
+    """Trains a new model on a corpus, whose tokenizer it has, or on pairs. A recipe with this stage needs no `model`.
 
     The product is `model/`: a Hugging Face folder where a model family can hold the architecture, else a folder of
-    Burnish's own, which the stages behind it read, and no other program.
+    Burnish's own, which the stages behind it read, and no other program. On `pairs` of texts an encoder-decoder is
+    trained, which `burnish.load_encoder_decoder` loads; no stage goes on from it.
     """
 
     type: Literal["pretrain"] = Field("pretrain", description="pretrain")
-    corpus: CorpusReference = Field(description="corpus to train on: @STAGE")
+    corpus: CorpusReference | None = Field(None, description="corpus to train on: @STAGE; or set `pairs`")
 
-    produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
-    resumable: ClassVar[bool] = True
+    produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER, "encoder_decoder": MODEL_FOLDER}
     begins: ClassVar[bool] = True
 
+    @property
+    def makes(self) -> Mapping[ReferenceKind, str]:
+        return {"model" if self.pairs is None else "encoder_decoder": MODEL_FOLDER}
+
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
-        for key, problem in self.architecture.contradictions():
-            yield ("architecture", key), problem
+        yield from self.pair_problems(self.architecture)
+        if (self.corpus is None) == (self.pairs is None):
+            found = "neither corpus nor pairs" if self.pairs is None else "corpus and pairs"
+            yield ("type",), f"got {found}; expected one of them: a `corpus` to read, or `pairs` of texts to learn from"
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
         window, most = self.window(producers), self.architecture.max_positions
@@ -52,23 +58,26 @@ class PretrainStage(pretrain.Settings, StageConfig):
         return getattr(self._maker(producers), "window", None)
 
     def _maker(self, producers: Mapping[str, StageConfig]) -> StageConfig | None:
-        return producers.get(self.corpus[1:].partition("/")[0]) if self.corpus.startswith("@") else None
+        name = (self.corpus or "").partition("/")[0]
+        return producers.get(name[1:]) if name.startswith("@") else None
 
-    def disk_bytes(self, n_parameters: int) -> int:
-        """The model in float32, and the state twice while a new one replaces it: weights and two moments."""
-        return n_parameters * 4 * (1 + 2 * 3)
+    def check(self, context: StageContext) -> None:
+        if self.pairs is not None:
+            self.check_pairs(context, self.training)
 
-    def kept_bytes(self, n_parameters: int) -> int:
-        return n_parameters * 4
-
-    def work(self, context: StageContext) -> "Work":
+    def work(self, context: StageContext) -> Work | None:
+        if self.pairs is not None:
+            return None
         from burnish.corpus.token_corpus import TokenCorpus
-        from burnish.recipes.plan.work import Work
 
-        steps, read = pretrain.planned(TokenCorpus.load(context.path(self.corpus)), self.training, seed=context.seed)
-        return Work(steps=len(steps), trained=read, micro_batch=self.training.micro_batch_tokens)
+        corpus, size = TokenCorpus.load(context.path(self.corpus)), self.training.micro_batch_tokens
+        steps, read = pretrain.planned(corpus, self.training, seed=context.seed)
+        heldout = sum(len(windows.tokens) for windows in corpus.heldout.values())
+        return Work(steps=len(steps), trained=read, scored=2 * heldout, micro_batch=size)
 
     def run(self, context: StageContext) -> Metrics:
+        if self.pairs is not None:
+            return self.train_on_pairs(context, self.architecture, self)
         from burnish.corpus.token_corpus import TokenCorpus, load_tokenizer
 
         folder = context.path(self.corpus)
@@ -83,5 +92,7 @@ class PretrainStage(pretrain.Settings, StageConfig):
         return metrics
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
+        if self.pairs is not None:
+            return {"n_parameters": metrics["parameters"], "heldout": {self.name or "pretrain": of_pairs(metrics)}}
         measured = ("perplexity", "perplexity_interval") if metrics["perplexity"] else ()
         return {"n_parameters": metrics["parameters"], **{name: metrics[name] for name in measured}}
