@@ -1,7 +1,6 @@
 """Our side of the rows that train: the methods of Burnish, each optimizer step timed as a whole."""
 
 import json
-import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 LEARNING_RATE = 2e-5
 BETAS = (0.9, 0.95)
+NEVER = 1e9
+"""Seconds, which no row takes; a configuration holds finite numbers only."""
 _SEED = 0
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def settings(config: Config, *, batch_size: int | None = None, max_grad_norm: fl
         betas=BETAS,
         batch_size=batch_size or config["batch_size"],
         max_grad_norm=max_grad_norm,
-        checkpoint_seconds=math.inf,
+        checkpoint_seconds=NEVER,
     )
 
 

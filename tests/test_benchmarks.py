@@ -235,6 +235,7 @@ def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> N
     assert (found["value"], found["losses"]) == (4 / 8, [0.7, 0.6, 0.5])
     assert found["tokens"] == 4 * 2 * 5 + (3 + 4 + 5 + 6) + 4
     assert pairs.micro_batch_sizes(config) == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    assert our_training.settings({"batch_size": 2}).batch_size == 2
     placed = our_training.in_order(range(6))
     plan = shuffled_steps(6, batch_size=2, epochs=1, seed=0)
     assert [[placed[number] for number in step] for step in plan] == [[0, 1], [2, 3], [4, 5]]
