@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from burnish.console.preparation import read_settings
 from burnish.corpus.documents import read_documents
 from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_rankings, read_tasks
 from burnish.recipes.plan.plan import Plan
@@ -116,7 +117,11 @@ def plan_of(recipe: str, folder: Path, overrides: Iterable[str] = ()) -> Plan:
 @pytest.mark.parametrize("recipe", parameters("yaml"))
 @pytest.mark.usefixtures("smollm2_path")
 def test_recipes_are_accepted(recipe: str, tmp_path: Path) -> None:
-    assert plan_of(recipe, tmp_path).stages
+    if recipe.startswith("sources:"):  # the settings of `burnish data prepare`
+        (tmp_path / "settings.yaml").write_text(recipe, encoding="utf-8")
+        assert read_settings([tmp_path / "settings.yaml"])[0].steps
+    else:
+        assert plan_of(recipe, tmp_path).stages
 
 
 @pytest.mark.usefixtures("smollm2_path")
