@@ -12,7 +12,7 @@ PPO_PEER := trl-1.12.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow bench lint docs clean
+.PHONY: help demo test fast-tests test-slow bench lint docs clean
 
 help:
 	@echo "make demo       teach SmolLM2-135M to answer questions about a real database; writes runs/flights/"
@@ -26,7 +26,11 @@ help:
 demo: $(VENV)/.installed-demo
 	$(BIN)/burnish run --yes examples/flights/recipe.yaml
 
-test: lint
+# Side by side: mypy has one core for a minute or two, and the tests wait for their child processes.
+test: $(VENV)/.installed-dev
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast-tests
+
+fast-tests: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.installed-slow

@@ -259,7 +259,7 @@ def test_doctor_says_what_is_here_and_what_is_missing_for_what(
     assert "Parquet" not in out
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_run_says_how_to_go_on_and_does(sent: signal.Signals, tmp_path: Path) -> None:
     recipe = make_workshop(tmp_path)
     runs = tmp_path / "runs"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from workshop import SAME_BITS, make_workshop
 
 WITHOUT_POSIX = """
@@ -55,6 +57,7 @@ def _burnish(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_recipe_without_sql_and_chat_need_no_posix(tmp_path: Path) -> None:
     make_workshop(tmp_path, RECIPE)
     rows = [{"prompt": f"{i} mod 3?", "completion": str(i % 3)} for i in range(20)]

@@ -27,6 +27,7 @@ def known(folder: Path) -> list[Row]:
     return of(folder, "train", "composed") + of(folder, "tasks", "composed")
 
 
+@pytest.mark.slow
 def test_numbers_of_questions(prepared: Path) -> None:
     assert len(of(prepared, "train", "composed")) == 700
     assert len(of(prepared, "tasks", "composed")) == 100
@@ -73,6 +74,7 @@ def test_nothing_asked_is_nothing_filtered(prepared: Path, asked: str, sql: str)
             assert row["sql"] == sql
 
 
+@pytest.mark.slow
 def test_gold_queries_return_rows(prepared: Path) -> None:
     rows = of(prepared, "test", "composed") + known(prepared)[::4]
     with SqlSandbox(prepared / "flights.duckdb") as sandbox:

@@ -155,6 +155,7 @@ def test_documents(prepared: Path) -> None:
     assert not any(asked in text for asked in questions for text in texts.values())
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     few = ("--composed", "80", "10", "20", "--intents", "73", "0", "--test", "73", "14")
     runs = [

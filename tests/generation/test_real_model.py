@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 import burnish
@@ -15,6 +16,7 @@ from in_transformers import in_transformers
 QUESTIONS = ["What is the capital of France?", "Name three colours, in one line.", "一 plus 2 = 三?"]
 
 
+@pytest.mark.slow
 def test_cached_logits_and_greedy_tokens_equal_transformers(smollm2_path: Path) -> None:
     decoder, tokenizer = burnish.load(smollm2_path, compute_dtype=torch.float32, device="cpu")
     model = in_transformers(decoder)

@@ -140,6 +140,7 @@ def test_the_whole_experiment(tmp_path: Path) -> None:
     assert all(f"### {title}" in page for title in tables)
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, stop_after = Notebook.piece, 12
     done: list[str] = []
@@ -168,6 +169,7 @@ def test_an_interrupted_experiment_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert done == []
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_converted_too(tmp_path: Path, smollm2_path: Path) -> None:
     """With a small model of the same kind in place of the real one, which would take minutes."""
     tokenizer = burnish.load(smollm2_path)[1]

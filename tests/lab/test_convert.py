@@ -132,6 +132,7 @@ def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "no such file or folder" in err
 
 
+@pytest.mark.slow
 def test_a_recipe_converts_and_trains_on(tmp_path: Path) -> None:
     recipe = make_workshop(tmp_path, RECIPE)
     summary = run(recipe, runs=tmp_path / "runs", display=Display(quiet=True))

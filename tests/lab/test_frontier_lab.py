@@ -315,6 +315,7 @@ def test_policies_leave_the_reference_and_only_by_what_trains(whole: dict[str, A
     assert all(name.startswith(("blocks.1.", "norm.")) for name in trains)
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_goes_on(
     tmp_path: Path, folder: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

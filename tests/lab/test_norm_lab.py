@@ -220,6 +220,7 @@ def test_everything_is_in_the_tables(whole: dict[str, Any]) -> None:
     assert len(whole["panels"]) == 3 + 2 + 1 + 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_experiment_goes_on(
     tmp_path: Path, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def test_equals_the_padded_computation(backend: Backend, forest: Forest, heads: 
     assert_agree(backend(*inputs, forest), padded_attention(*inputs, forest), inputs)
 
 
+@pytest.mark.slow
 @given(forest=forests(), heads=HEADS, rules=st.lists(RULES, min_size=1, max_size=2), seed=st.integers(0, 99))
 @settings(max_examples=20)
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

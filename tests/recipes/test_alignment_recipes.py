@@ -117,6 +117,7 @@ def test_both_recipes_start_from_the_same_model(tmp_path: Path) -> None:
         assert one.seed == other.seed
 
 
+@pytest.mark.slow
 def test_from_one_file_of_pairs_to_one_report(tmp_path: Path) -> None:
     """The recipes as they are, but for a tiny model and short answers; the third reads what the first two left."""
     shutil.copytree(RECIPES, tmp_path / "recipes", ignore=shutil.ignore_patterns("__pycache__"))

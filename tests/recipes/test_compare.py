@@ -106,6 +106,7 @@ def test_everything_is_measured(recipe: Path) -> None:
     assert "Models on 6 held-out prompts" in (folder.parent / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_rewards_and_ratios_are_those_of_the_models(recipe: Path) -> None:
     """Against each answer computed alone, from what the stage wrote down."""
     metrics, folder = compared(recipe, "compare.samples=1")
@@ -138,6 +139,7 @@ def test_tasks_have_no_pairs_to_rank(recipe: Path) -> None:
     assert "pairs_ranked_right" not in metrics
 
 
+@pytest.mark.slow
 def test_a_stopped_stage_goes_on_to_the_same(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected, folder = compared(recipe)
     before = [(folder / f"samples-{label}.jsonl").read_text() for label in ("base", "sft")]
@@ -176,6 +178,7 @@ def test_what_cannot_be_compared_is_said(recipe: Path, override: str, message: s
         compared(recipe, override)
 
 
+@pytest.mark.slow
 def test_the_lineage_is_found_in_another_run(recipe: Path) -> None:
     compared(recipe)
     run_folder = recipe.parent / "runs" / "compared"

@@ -104,6 +104,7 @@ def test_one_document_is_enough(recipe: Path) -> None:
     assert counts["heldout"]["tokens"] > 0
 
 
+@pytest.mark.slow
 def test_general_text_of_the_standard_library(recipe: Path) -> None:
     done(recipe, "corpus.general=[stdlib]", "corpus.window=256", "cpt.training.epochs=0.2")
     made = metrics(recipe, "01-corpus")["counts"]
@@ -114,6 +115,7 @@ def test_general_text_of_the_standard_library(recipe: Path) -> None:
         make_plan(recipe, overrides=["corpus.general=[stdlibb]"])
 
 
+@pytest.mark.slow
 def test_a_fraction_of_a_pass_is_a_fraction_of_its_text(recipe: Path) -> None:
     done(recipe, "cpt.training.epochs=0.5", "cpt.training.batch_size=32")
     assert metrics(recipe, "02-cpt")["passes"]["domain"] == pytest.approx(0.5, abs=0.1)

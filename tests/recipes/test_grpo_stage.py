@@ -127,8 +127,14 @@ def test_the_reward_rises_and_everything_is_kept(tmp_path: Path) -> None:
     "options",
     [
         {"num_iterations": 2, "steps_per_generation": 2, "beta": 0.1},
-        {"num_iterations": 3, "lora": {"rank": 2, "dropout": 0.2}, "beta": 0.1, "kl_in": "reward"},
-        {"num_iterations": 2, "dynamic_sampling": 2, "temperature": 0.7, "freeze_layers": 1},
+        pytest.param(
+            {"num_iterations": 3, "lora": {"rank": 2, "dropout": 0.2}, "beta": 0.1, "kl_in": "reward"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"num_iterations": 2, "dynamic_sampling": 2, "temperature": 0.7, "freeze_layers": 1},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["full", "lora", "dynamic"],
 )

@@ -113,10 +113,10 @@ def test_options_too(tmp_path: Path, override: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        HEAD + "\n".join(f"- {{type: sft, data: no-{i}.jsonl, name: s{i}}}" for i in range(2000)),
-        HEAD + "\n".join("- {type: nonsense}" for _ in range(20000)),
-        HEAD + "- {type: sft, data: data.jsonl, " + ", ".join(f"lerning_rat{i}: 1" for i in range(20000)) + "}",
-        "\n".join("a: 1" for _ in range(50000)),
+        HEAD + "\n".join(f"- {{type: sft, data: no-{i}.jsonl, name: s{i}}}" for i in range(500)),
+        HEAD + "\n".join("- {type: nonsense}" for _ in range(4000)),
+        HEAD + "- {type: sft, data: data.jsonl, " + ", ".join(f"lerning_rat{i}: 1" for i in range(8000)) + "}",
+        "\n".join("a: 1" for _ in range(10000)),
     ],
     ids=["files", "types", "keys", "duplicates"],
 )

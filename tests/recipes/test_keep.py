@@ -100,10 +100,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     [
         ([], ["third", "export"]),
         (["third.lora.rank=2"], ["second", "third", "export"]),
-        (["second.lora.rank=2"], ["first", "third", "export"]),
-        (["third.model=@first"], ["second", "third", "export"]),
-        (["third.model=base"], ["second", "third", "export"]),
-        (["export.model=@second"], ["third", "export"]),
+        pytest.param(["second.lora.rank=2"], ["first", "third", "export"], marks=pytest.mark.slow),
+        pytest.param(["third.model=@first"], ["second", "third", "export"], marks=pytest.mark.slow),
+        pytest.param(["third.model=base"], ["second", "third", "export"], marks=pytest.mark.slow),
+        pytest.param(["export.model=@second"], ["third", "export"], marks=pytest.mark.slow),
     ],
 )
 def test_what_is_left_is_what_nothing_went_on_from(tmp_path: Path, overrides: list[str], left: list[str]) -> None:

@@ -108,7 +108,7 @@ def workshop(folder: Path, expected: dict[str, str], *, keeps_all: bool) -> tupl
     return make_workshop(folder, RECIPE.replace("keep: all\n", "")), left
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_with_the_same_bits(
     seed: int, tmp_path: Path, server: ForkServerContext, undisturbed: tuple[dict[str, str], int]
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_stage_leaves_a_policy_and_what_it_sampled(tmp_path: Path, overrides
     assert events[-1]["objective/kl_coef"] != events[0]["objective/kl_coef"] == 0.05
 
 
+@pytest.mark.slow
 def test_a_stage_killed_within_a_rollout_ends_with_the_same_bits(tmp_path: Path, server: ForkServerContext) -> None:
     whole, cut = workshop(tmp_path / "whole"), workshop(tmp_path / "cut")
     for recipe in (whole, cut):

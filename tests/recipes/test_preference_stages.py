@@ -211,6 +211,7 @@ KILLED = "".join(
 )
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, server: ForkServerContext) -> None:  # noqa: F811
     undisturbed = make(tmp_path / "undisturbed", KILLED)
     run_to_the_end(undisturbed, server)

@@ -218,7 +218,9 @@ def test_settings_that_contradict_each_other(overrides: list[str], message: str,
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("options", ["", "    lora: {rank: 2}\n"], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "options", ["", pytest.param("    lora: {rank: 2}\n", marks=pytest.mark.slow)], ids=["full", "lora"]
+)
 def test_a_killed_run_ends_with_the_same_bits(
     options: str,
     tmp_path: Path,

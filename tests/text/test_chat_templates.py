@@ -284,6 +284,7 @@ def spelled(tokenizer: Tokenizer, ids: list[int]) -> str:
     )
 
 
+@pytest.mark.slow
 @given(st.booleans(), st.sampled_from([name for name in TEMPLATES if name not in MARKED]), conversations)
 def test_conversations_of_a_sentencepiece_vocabulary(
     sentencepiece: dict[bool, Tokenizer], prefix: bool, template: str, messages: list[Message]
