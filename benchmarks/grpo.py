@@ -90,7 +90,7 @@ def ours(config: Config) -> Config:
     work = our_rollouts.sampled_work(tokenizer, prompts, fixed=bool(fixed))
     with our_rollouts.given(prompts, fixed):
         watch, history = our_training.train(
-            config, decoder, grpo.learn, decoder, *work, settings, updates=config["updates"]
+            config, decoder, grpo.learn, decoder, work, settings, updates=config["updates"]
         )
     return _answer(config, watch, history) | {"configuration": our_training.configuration(decoder, training)}
 

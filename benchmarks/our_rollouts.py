@@ -9,30 +9,27 @@ from benchmarks.our_training import in_order
 from benchmarks.row import Config
 
 if TYPE_CHECKING:
-    from burnish.datasets.examples import Prompt
-    from burnish.datasets.rows import Task
     from burnish.generation.answer import Answer
     from burnish.generation.engine import Completion
+    from burnish.methods.environment import Environment
     from burnish.nn.decoder import Decoder
-    from burnish.rewards.judgement import WeightedJudge
     from burnish.text.tokenizer import Tokenizer
 
 Prompts = Sequence[Sequence[int]]
 
 
-def sampled_work(
-    tokenizer: "Tokenizer", prompts: Prompts, *, fixed: bool
-) -> "tuple[Tokenizer, list[Task], list[Prompt], list[WeightedJudge]]":
+def sampled_work(tokenizer: "Tokenizer", prompts: Prompts, *, fixed: bool) -> "Environment":
     """What a method is given: rollout r takes the prompts `r * n` to `(r + 1) * n - 1`, and no answer ends early.
 
     fixed: whether the completions will be given, and so rewarded by `odd_share`, as the peer's are.
     """
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
+    from burnish.methods.environment import Environment
     from burnish.rewards.judgement import WeightedJudge
 
     reward = WeightedJudge("odd", _odd_tokens) if fixed else WeightedJudge("distinct", _distinct_characters)
-    return (
+    return Environment(
         replace(tokenizer, stop_ids=frozenset()),
         [Task([], {})] * len(prompts),
         [Prompt(list(prompt), {}) for prompt in in_order(prompts)],
@@ -49,11 +46,12 @@ def given(prompts: Prompts, fixed: Sequence[Sequence[list[int]]]) -> Iterator[No
     generate = rollouts.generate
     by_prompt = {tuple(prompt): group for prompt, group in zip(prompts, fixed, strict=False)}
 
+    def complete(tokens: list[int]) -> "Completion":
+        logps = [0.0] * len(tokens)
+        return Completion(tokens, 0.0, "length", logps=logps, sampling_logps=logps)
+
     def found(_policy: object, asked: Prompts, *_args: Any, **_options: Any) -> "list[list[Completion]]":
-        return [
-            [Completion(tokens, 0.0, "length", logps=[0.0] * len(tokens)) for tokens in by_prompt[tuple(prompt)]]
-            for prompt in asked
-        ]
+        return [[complete(tokens) for tokens in by_prompt[tuple(prompt)]] for prompt in asked]
 
     if fixed:
         rollouts.generate = found

@@ -68,7 +68,7 @@ def ours(config: Config) -> Config:
     work = our_rollouts.sampled_work(tokenizer, prompts, fixed=bool(fixed))
     n = config["epochs"]
     with our_rollouts.given(prompts, fixed):
-        watch, history = our_training.train(config, actor, ppo.learn, actor, *work, settings, updates=n)
+        watch, history = our_training.train(config, actor, ppo.learn, actor, work, settings, updates=n)
     return _answer(config, watch, [mean_losses(history[i : i + n]) for i in range(0, len(history), n)]) | {
         "configuration": our_training.configuration(actor, training)
     }

@@ -292,13 +292,12 @@ def test_rollouts_take_the_prompts_in_order(tmp_path: Path) -> None:
     prompts = [[number] * 20 for number in range(6)]
     fixed = [[[number, 7], [number, 8, 7]] for number in range(6)]
     decoder = tiny_decoder(0)
-    tokenizer, *work = our_rollouts.sampled_work(Words(), prompts, fixed=True)
-    assert not tokenizer.stop_ids
+    work = our_rollouts.sampled_work(Words(), prompts, fixed=True)
+    assert not work.tokenizer.stop_ids
     config = RolloutConfig(sampling=Sampling(max_new_tokens=3), prompts=2, num_generations=2)
     taken = Rollouts(
         decoder,
-        tokenizer,
-        *work,
+        work,
         config,
         Run(tmp_path),
         columns=lambda batch: {"reference_logps": decoder.logps(batch.forest, batch.scored)},

@@ -248,6 +248,10 @@ def test_log_probabilities_are_those_of_the_model_itself(options: dict[str, Any]
     choice = choose(logits, Sampling(**options), torch.rand(4, generator=generator), history=history)
     expected = logits.log_softmax(-1).gather(1, choice.tokens[:, None]).squeeze(1)
     torch.testing.assert_close(choice.logps, expected, rtol=1e-5, atol=1e-5)
+    tempered = penalize_repetition(logits, history, options.get("repetition_penalty", 1.0))
+    tempered = (tempered / (options.get("temperature") or 1.0)).log_softmax(-1)
+    expected = tempered.gather(1, choice.tokens[:, None]).squeeze(1)
+    torch.testing.assert_close(choice.sampling_logps, expected, rtol=1e-5, atol=1e-5)
 
 
 @given(st.integers(0, 50), st.sampled_from([0, 1, 5, 20]), st.sampled_from([1.0, 0.9, 0.3, 0.001]))

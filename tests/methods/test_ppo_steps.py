@@ -12,6 +12,7 @@ from torch import Tensor
 
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
+from burnish.methods.environment import Environment
 from burnish.methods.ppo import Settings
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
 from burnish.methods.rollouts import RolloutConfig, Rollouts
@@ -187,7 +188,7 @@ def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora:
         add_lora(actor, LoraConfig(rank=4), seed=0)
     model = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.01)
     sampled = Rollouts(
-        actor, Words(), TASKS, PROMPTS, [WeightedJudge("share", Share())],
+        actor, Environment(Words(), TASKS, PROMPTS, [WeightedJudge("share", Share())]),
         RolloutConfig(sampling=Sampling(max_new_tokens=6), prompts=4, num_generations=8),
         Run(tmp_path, 1, "run"), columns=rollout_columns(model, Reference(actor)),
     )  # fmt: skip

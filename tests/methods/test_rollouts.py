@@ -18,9 +18,10 @@ from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
+from burnish.methods.environment import Environment
 from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
 from burnish.nn.decoder import Decoder
-from burnish.rewards.judgement import WeightedJudge
+from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
 from burnish.runs.run import Run
 from tiny_models import tiny_decoder
 
@@ -50,17 +51,18 @@ def rollouts(folder: Path, decoder: Decoder, **changes: object) -> Rollouts:
     options = {"prompts": 3, "num_generations": 4, "batch_size": 5} | changes
     function = options.pop("function", parity)
     columns = options.pop("columns", None)
-    identity = options.pop("identity", "run")
-    config = RolloutConfig(sampling=Sampling(max_new_tokens=6), **options)
+    marks, identity = options.pop("marks", None), options.pop("identity", "run")
+    of_sampling = {name: options.pop(name) for name in ("temperature", "top_k", "top_p") if name in options}
+    n_rewards = options.pop("n_rewards", 2)
+    config = RolloutConfig(sampling=Sampling(max_new_tokens=6, **of_sampling), **options)
+    rewards = [WeightedJudge("parity", function, 2.0), WeightedJudge("length", lambda s: [len(x.text) for x in s], 0.5)]
     return Rollouts(
         decoder,
-        Words(),
-        TASKS,
-        PROMPTS,
-        [WeightedJudge("parity", function, 2.0), WeightedJudge("length", lambda s: [len(x.text) for x in s], 0.5)],
+        Environment(Words(), TASKS, PROMPTS, rewards[:n_rewards]),
         config,
         Run(folder, 5, identity),
         columns=columns,
+        marks=marks,
     )
 
 
@@ -160,9 +162,8 @@ def test_dynamic_sampling_replaces_groups_that_teach_nothing(tmp_path: Path) -> 
         return [float(place % 2) * (answer.row["n"] % 2) for place, answer in enumerate(answers)]
 
     def one_reward(folder: Path, tries: int) -> Rollout:
-        found = rollouts(folder, tiny_decoder(), function=only_odd_tasks_vary, dynamic_sampling=tries, prompts=4)
-        found._rewards = found._rewards[:1]
-        return found[0]
+        options = {"function": only_odd_tasks_vary, "dynamic_sampling": tries, "prompts": 4, "n_rewards": 1}
+        return rollouts(folder, tiny_decoder(), **options)[0]
 
     plain, bounded, replaced = (one_reward(tmp_path / str(tries), tries) for tries in (0, 1, 20))
     assert plain.n_sampled == 4
@@ -181,7 +182,58 @@ def test_dynamic_sampling_replaces_groups_that_teach_nothing(tmp_path: Path) -> 
 )
 def test_a_reward_that_is_not_a_number_each_is_refused(tmp_path: Path, returned: list[float], message: str) -> None:
     with pytest.raises(BurnishError, match=message):
-        rollouts(tmp_path, tiny_decoder(), function=lambda _: returned)[0]
+        rollouts(tmp_path, tiny_decoder(), function=lambda _: returned, batch_size=12)[0]
+
+
+def test_a_rollout_of_several_waves_goes_on_with_those_that_are_there(tmp_path: Path) -> None:
+    decoder, judged = tiny_decoder(scale=3), []
+    whole = rollouts(tmp_path / "whole", decoder)[2]
+
+    def failing(answers: Sequence[Answer]) -> list[float]:
+        judged.append(answers[0].row["n"])
+        if len(judged) == 3:
+            raise RuntimeError("the power failed")
+        return parity(answers)
+
+    with pytest.raises(RuntimeError, match="power"):
+        rollouts(tmp_path / "cut", decoder, function=failing)[2]
+    assert equal(rollouts(tmp_path / "cut", decoder, function=failing)[2], whole)
+    assert judged == [*whole.tasks, whole.tasks[2]]
+    assert [file.name for file in (tmp_path / "cut" / "partial" / "rollouts").iterdir()] == ["00002.safetensors"]
+
+
+def test_marks_stay_with_their_answers(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def marks(_judges: object, groups: Sequence[Sequence[JudgedAnswer]]) -> dict[str, list[bool]]:
+        seen.extend(one.answer.text for group in groups for one in group)
+        return {"long": [len(one.answer.text) > 9 for group in groups for one in group]}
+
+    rollout = rollouts(tmp_path, tiny_decoder(scale=3), marks=marks)[0]
+    expected = [len(text) > 9 for text in seen]
+    assert rollout.marks["long"].tolist() == expected
+    assert len(set(expected)) == 2
+    again = rollouts(tmp_path, tiny_decoder(1), function=never)[0]
+    assert torch.equal(again.marks["long"], rollout.marks["long"])
+    assert torch.equal(again.take([2]).marks["long"], rollout.marks["long"][8:])
+    lines = (tmp_path / "rollouts" / "00000.jsonl").read_text().splitlines()
+    assert [json.loads(line)["long"] for line in lines] == expected
+
+
+@pytest.mark.parametrize("tempered", [True, False])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.6}, {"temperature": 1.7, "top_k": 5}, {"top_p": 0.8}])
+def test_the_sampler_s_log_probabilities_are_those_of_the_loss(
+    tmp_path: Path, sampling: dict[str, float], tempered: bool
+) -> None:
+    decoder = tiny_decoder(scale=3)
+    rollout = rollouts(tmp_path, decoder, tempered=tempered, prompts=1, **sampling)[0]
+    temperature = sampling.get("temperature", 1.0) if tempered else 1.0
+    for number, answer in enumerate(rollout.answers):
+        sequence = torch.tensor(rollout.prompts[0] + answer)
+        places = torch.arange(len(sequence) - len(answer), len(sequence))
+        with torch.no_grad():
+            expected = decoder.logps(Forest(sequence, (len(sequence),), (-1,)), places, temperature=temperature)
+        torch.testing.assert_close(rollout.columns["sampling_logps"][number], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_damaged_rollout_is_a_clear_error(tmp_path: Path) -> None:

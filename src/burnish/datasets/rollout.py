@@ -29,6 +29,7 @@ class Rollout:
         reward scores single tokens, is the weighted sum of what they earned, NaN at tokens that none has scored.
     by_token: bool `[n_rewards, n]`, rewards that are in `token_scores`: their number in `rewards` only sums it up.
     n_sampled: groups that were sampled to get these.
+    marks: bool `[n]` by name, what is so of some completions, such as `accepted`.
     """
 
     tasks: list[int]
@@ -40,6 +41,7 @@ class Rollout:
     columns: Mapping[str, list[Tensor]] = field(default_factory=dict)
     n_sampled: int = 0
     by_token: Tensor | None = None
+    marks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def group_size(self) -> int:
@@ -105,6 +107,7 @@ class Rollout:
             self.weights,
             {name: [values[number] for number in numbers] for name, values in self.columns.items()},
             by_token=None if self.by_token is None else self.by_token[:, numbers],
+            marks={name: values[numbers] for name, values in self.marks.items()},
         )
 
     def __add__(self, other: "Rollout") -> "Rollout":
@@ -132,6 +135,7 @@ class Rollout:
             self.weights,
             columns,
             by_token=torch.cat(by_token, dim=1) if names else None,
+            marks={name: torch.cat([part.marks[name] for part in parts]) for name in self.marks},
         )
 
     def metrics(self) -> dict[str, float]:
@@ -169,6 +173,7 @@ def save_rollout(file: Path, rollout: Rollout, *, identity: str) -> None:
         "rewards": rollout.rewards.contiguous(),
         **({} if rollout.by_token is None else {"by_token": rollout.by_token.contiguous()}),
         **{f"column.{name}": torch.cat(values) for name, values in rollout.columns.items()},
+        **{f"mark.{name}": values for name, values in rollout.marks.items()},
     }
     facts = {"identity": identity, "n_sampled": rollout.n_sampled, "rewards": list(rollout.weights)}
     write_tensors(file, tensors, facts)
@@ -201,6 +206,9 @@ def load_rollout(
                 },
                 n_sampled=kept.facts["n_sampled"],
                 by_token=tensors.get("by_token"),
+                marks={
+                    name.removeprefix("mark."): values for name, values in tensors.items() if name.startswith("mark.")
+                },
             )
     except DamagedError as error:
         reason = str(error).removeprefix(f"{file}: ")

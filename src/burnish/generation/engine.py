@@ -37,7 +37,7 @@ class Completion:
     `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
     `stop` is the token that ended it, None where a stop string or the length did. `text` is there where stop strings
     are: the completion's, cut before the first of them, while the tokens are all that were drawn. `logps`: the terms of
-    `logp`, token by token.
+    `logp`, token by token; `sampling_logps`: the same at the temperature that they were drawn at.
     """
 
     tokens: list[int]
@@ -46,6 +46,12 @@ class Completion:
     stop: int | None = None
     text: str | None = None
     logps: list[float] = field(default_factory=list, compare=False)
+    sampling_logps: list[float] = field(default_factory=list, compare=False)
+
+    @property
+    def drawn(self) -> list[int]:
+        """All tokens that were drawn, with the one that ended it."""
+        return self.tokens if self.stop is None else [*self.tokens, self.stop]
 
 
 @dataclass(frozen=True)
@@ -212,14 +218,14 @@ class _Wave:
             padded = [[*prompt, *[prompt[-1]] * (longest - len(prompt))] for prompt in prompts]
             self._history = torch.tensor(padded, device=decoder.device)
         self.tokens = torch.empty(0, dtype=torch.int64)
-        self.logps = torch.empty(0)
+        self.logps = self.sampling_logps = torch.empty(0)
 
     def choose(self) -> Tensor:
-        """Choose the next token of each row; `tokens` and `logps` `[rows]` hold them."""
+        """Choose the next token of each row; `tokens`, `logps` and `sampling_logps` `[rows]` hold them."""
         logits = self._decoder.logits(self._hidden)
         uniform = torch.rand(len(logits), generator=self._generator).to(logits.device)
         choice = choose(logits, self.sampling, uniform, history=self._history)
-        self.tokens, self.logps = choice.tokens, choice.logps
+        self.tokens, self.logps, self.sampling_logps = choice.tokens, choice.logps, choice.sampling_logps
         return self.tokens
 
     def advance(self, kept: Tensor | None = None) -> None:
@@ -268,12 +274,14 @@ def _run_wave(wave: _Wave, report: Callable[[int, int], None], stops: Stops | No
     for step in range(sampling.max_new_tokens):
         tokens = wave.choose().tolist()
         logps = wave.logps.tolist()
+        sampling_logps = logps if wave.sampling_logps is wave.logps else wave.sampling_logps.tolist()
         going_on = []
         for place, row in enumerate(in_batch):
             so_far = completions[row]
             if so_far.finish_reason == "stop":
                 continue
             so_far.logps.append(logps[place])
+            so_far.sampling_logps.append(sampling_logps[place])
             if tokens[place] in sampling.stop:
                 logp = so_far.logp + logps[place]
                 completions[row] = replace(so_far, logp=logp, finish_reason="stop", stop=tokens[place])

@@ -71,10 +71,14 @@ def truncate(logits: Tensor, *, top_k: int, top_p: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Choice:
-    """The next token of each row, int64 `[rows]`, and its log-probability under the model itself, float32 `[rows]`."""
+    """The next token of each row, int64 `[rows]`, and its log-probability under the model itself, float32 `[rows]`.
+
+    sampling_logps: the same at the temperature, with repetition penalized; of a greedy choice, `logps`.
+    """
 
     tokens: Tensor
     logps: Tensor
+    sampling_logps: Tensor
 
 
 def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tensor | None = None) -> Choice:
@@ -82,24 +86,26 @@ def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tens
 
     logits `[rows, vocab]` float32. One number in [0, 1) a row, `uniform` `[rows]`, picks the token by inverting the
     cumulative distribution: a fiftieth of the random numbers that a draw for each vocabulary entry would need.
-    history: as for `penalize_repetition`; without it no token is penalized. The log-probability is in nats, at
-    temperature 1 with nothing truncated or penalized.
+    history: as for `penalize_repetition`; without it no token is penalized. Log-probabilities are in nats and of the
+    whole vocabulary: truncation is a choice among tokens, not another policy.
     """
     scores = logits
     if history is not None and sampling.repetition_penalty != 1:
         scores = penalize_repetition(logits, history, sampling.repetition_penalty)
     if sampling.temperature == 0:
         tokens = scores.argmax(-1)
-        return Choice(tokens, _picked(logits, tokens) - logits.logsumexp(-1))
+        logps = _picked(logits, tokens) - logits.logsumexp(-1)
+        return Choice(tokens, logps, logps)
     if sampling.temperature != 1:
         scores = scores / sampling.temperature
-    scores = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p)
-    largest = scores.amax(-1, keepdim=True)
-    weights = torch.sub(scores, largest).exp_()
+    kept = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p)
+    largest = kept.amax(-1, keepdim=True)
+    weights = torch.sub(kept, largest).exp_()
     tokens, total = _draw(weights, uniform)
-    if scores is logits:
-        return Choice(tokens, _picked(logits, tokens) - largest.squeeze(1) - total.log())
-    return Choice(tokens, _picked(logits, tokens) - logits.logsumexp(-1))
+    whole = largest.squeeze(1) + total.log() if kept is scores else scores.logsumexp(-1)
+    sampling_logps = _picked(scores, tokens) - whole
+    logps = sampling_logps if scores is logits else _picked(logits, tokens) - logits.logsumexp(-1)
+    return Choice(tokens, logps, sampling_logps)
 
 
 def _picked(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """Questions in, answers out: generation for a user's own script, in text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from burnish.datasets.text_pairs import encode_source
 from burnish.errors import DataError
+from burnish.generation.answer import Answer
 from burnish.generation.engine import Completion
 from burnish.generation.engine import generate as generate_tokens
 from burnish.generation.engine import generate_from as write_tokens
@@ -74,6 +76,14 @@ def generate(
 def completion_text(completion: Completion, tokenizer: Tokenizer) -> str:
     """What a completion says, without the stop string that ended it."""
     return tokenizer.decode(completion.tokens) if completion.text is None else completion.text
+
+
+def answer_of(
+    completion: Completion, tokenizer: Tokenizer, prompt: Sequence[Mapping[str, Any]], row: Mapping[str, Any]
+) -> Answer:
+    """A completion as the answer to the messages of a prompt, which is what judges and files take."""
+    text, finished = completion_text(completion, tokenizer), completion.finish_reason == "stop"
+    return Answer(prompt, text, row, completion.drawn, completion.logp, finished)
 
 
 def generate_from(

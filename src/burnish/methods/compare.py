@@ -18,6 +18,7 @@ from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, judge, sample
 from burnish.methods.comparing import Given, Questions, Scorer, encode_held_out, judged_wins
+from burnish.methods.settings import StopString
 from burnish.runs.lineage import stages_behind
 from burnish.runs.names import COMPARISON_FILE, SAMPLES_PREFIX
 from burnish.runs.run import Run
@@ -46,6 +47,7 @@ class Settings(BaseModel):
 
     samples: int = Field(1, ge=1, description="answers of each model to each prompt")
     max_new_tokens: int = Field(256, ge=1, description="longest answer, in tokens")
+    stop: list[StopString] = Field([], description="strings that end an answer, which is judged cut before them")
     max_length: int = Field(
         2048, ge=2, description="longest prompt with its answer, in tokens: longer prompts are left out, pairs cut"
     )
@@ -147,7 +149,7 @@ def _answered(run: Run, compared: Compared, label: str, questions: Questions, se
         f"{SAMPLES_PREFIX}{label}",
         lambda: compared.load(compared.models[label]),
         questions.tasks,
-        Sampling(temperature=1.0, max_new_tokens=settings.max_new_tokens),
+        Sampling(temperature=1.0, max_new_tokens=settings.max_new_tokens, stop_strings=tuple(settings.stop)),
         n=settings.samples,
     )
     sampled = [one for group in groups for one in group]

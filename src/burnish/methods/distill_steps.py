@@ -11,6 +11,7 @@ from burnish.datasets.examples import Prompt
 from burnish.datasets.taught import TaughtBatch, TaughtExample
 from burnish.generation.sampling import Sampling
 from burnish.methods.distill import Settings
+from burnish.methods.environment import Environment
 from burnish.methods.rollouts import RolloutConfig, Rollouts
 from burnish.methods.teachers import IDS, LOGPS, StoredTeacher, Teacher
 from burnish.nn.decoder import Decoder
@@ -60,7 +61,7 @@ class DistillSteps:
 
         def written_by(policy: Decoder, prompts: Sequence[list[int]]) -> Rollouts:
             asked = [Prompt(prompt, task.row) for prompt, task in zip(prompts, tasks, strict=True)]
-            return Rollouts(policy, tokenizer, tasks, asked, [], config, run)
+            return Rollouts(policy, Environment(tokenizer, tasks, asked, []), config, run)
 
         own = written_by(model, [example.prompt for example in examples])
         writer = model if isinstance(teacher, StoredTeacher) or teacher.own is None else teacher.own

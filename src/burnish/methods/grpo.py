@@ -5,13 +5,12 @@ earned more than the others of its group becomes more probable, what earned less
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.methods.measuring import Metrics
+from burnish.methods.measuring import Metrics, by_time
 from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import RolloutSettings, source
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from burnish.datasets.batches import Batch
-    from burnish.datasets.examples import Prompt
     from burnish.datasets.rollout import Rollout
     from burnish.datasets.rows import Task
+    from burnish.methods.environment import Environment
     from burnish.nn.decoder import Decoder
     from burnish.nn.log_probabilities import Scores
     from burnish.rewards.judgement import WeightedJudge
@@ -71,8 +70,7 @@ class Settings(RolloutSettings):
         if self.kl_in == "reward" and self.use_bias_correction_kl:
             yield "use_bias_correction_kl", "is about the divergence in the loss; set `kl_in: loss` or remove it"
 
-    @property
-    def prompts_per_rollout(self) -> int:
+    def prompts_per_rollout(self, n_tasks: int) -> int:
         return self.training.batch_size * self.steps_per_generation
 
     @property
@@ -101,35 +99,31 @@ def train(
     gone on with, to the same bits. Returns the measurements. base: as for `burnish.methods.saving.save`.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
-    from burnish.methods.rollouts import prompts_with_room
+    from burnish.methods.environment import environment_of
 
     run = begin(model, tasks, settings, run)
-    tasks, prompts, n_dropped = prompts_with_room(tasks, tokenizer, model, settings, run)
+    environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
     make_trainable(model, settings, run)
-    metrics = learn(model, tokenizer, tasks, prompts, rewards, settings, run)
+    metrics = learn(model, environment, settings, run)
     save(model, tokenizer, settings, run, base=base)
     return {"dropped": n_dropped, **metrics}
 
 
 def learn(
     model: "Decoder",
-    tokenizer: "Tokenizer",
-    tasks: "Sequence[Task]",
-    prompts: "Sequence[Prompt]",
-    rewards: "Sequence[WeightedJudge]",
+    environment: "Environment",
     settings: Settings,
     run: "Run",
     *,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
     """Train those parameters of `model` that are trainable, on prompts given as tokens."""
-    from burnish.generation.sampling import Sampling
     from burnish.methods.rollouts import RolloutConfig, Rollouts, RolloutSteps
     from burnish.nn.actor_critic import Reference
     from burnish.objectives.grpo import GRPO
     from burnish.training.events import read_events
 
-    n_rollouts = settings.n_rollouts(len(tasks), source(tasks))
+    n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
     reference = Reference(model) if settings.beta else None
     # At the first update after sampling the policy is the one that sampled, and need not be asked.
     changes = settings.steps_per_generation * settings.num_iterations > 1 or settings.kl_in == "reward"
@@ -149,20 +143,17 @@ def learn(
         return model(batch.forest, scored=batch.scored, temperature=temperature, entropies=entropies)
 
     config = RolloutConfig(
-        sampling=Sampling(
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-            max_new_tokens=settings.max_new_tokens,
-        ),
-        prompts=settings.prompts_per_rollout,
+        sampling=settings.sampling(top_k=settings.top_k, top_p=settings.top_p),
+        prompts=settings.prompts_per_rollout(len(environment.tasks)),
         num_generations=settings.num_generations,
         dynamic_sampling=settings.dynamic_sampling,
         micro_batch_tokens=settings.training.micro_batch_tokens,
     )
-    rollouts = Rollouts(model, tokenizer, tasks, prompts, rewards, config, run, columns=columns)
+    rollouts = Rollouts(model, environment, config, run, columns=columns)
     updates_each = settings.steps_per_generation * settings.num_iterations
-    steps = RolloutSteps(rollouts, n_rollouts, updates_each, partial(updates, settings=settings))
+    steps = RolloutSteps(
+        rollouts, n_rollouts, updates_each, lambda rollout, _, update: updates(rollout, update, settings)
+    )
     objective = GRPO(
         settings.kl_in_loss,
         settings.epsilon,
@@ -182,7 +173,7 @@ def learn(
         outputs=outputs,
         step_metrics=steps.metrics,
         shown=("reward", "kl", "tokens_per_second"),
-        on_the_way=OnTheWay(snapshot=snapshot_of(model, tokenizer)),
+        on_the_way=OnTheWay(snapshot=snapshot_of(model, environment.tokenizer)),
         on_progress=on_progress,
     )
     events = read_events(run.folder)
@@ -191,13 +182,11 @@ def learn(
             "all completions of every group earned the same, so nothing was learned; raise `num_generations` or "
             "`temperature`, take easier tasks, or start from a model that is sometimes right"
         )
-    fifth = max(1, len(events) // 5)
-    first, last = (sum(event["reward"] for event in part) / fifth for part in (events[:fifth], events[-fifth:]))
     return {
         "steps": report.steps,
         "rollouts": n_rollouts,
-        "tasks": len(tasks),
-        "rewards_by_time": {"first": first, "last": last},
+        "tasks": len(environment.tasks),
+        "rewards_by_time": by_time(events, "reward"),
         **report.metrics,
     }
 

@@ -1,6 +1,6 @@
 """What a method says of the rows that it held out, before and after it has trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,3 +31,10 @@ def objective_metrics(
 def comparison(before: Metrics, after: Metrics, n_rows: int) -> Metrics:
     """A method's metrics of what it held out; nothing where it held out nothing."""
     return {"heldout": {"rows": n_rows, "before": before, "after": after}} if n_rows else {}
+
+
+def by_time(events: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
+    """A metric's mean over the first fifth of a training, and over the last."""
+    fifth = max(1, len(events) // 5)
+    parts = {"first": events[:fifth], "last": events[-fifth:]}
+    return {when: sum(event[name] for event in part) / fifth for when, part in parts.items()}

@@ -17,8 +17,8 @@ from burnish.methods.settings import RolloutSettings, Strict, source
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 
 if TYPE_CHECKING:
-    from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
+    from burnish.methods.environment import Environment
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
     from burnish.rewards.judgement import WeightedJudge
@@ -69,8 +69,7 @@ class Settings(RolloutSettings):
         if self.use_score_norm and not self.use_score_scaling:
             yield "use_score_norm", "got true without use_score_scaling: set that too, or remove it"
 
-    @property
-    def prompts_per_rollout(self) -> int:
+    def prompts_per_rollout(self, n_tasks: int) -> int:
         return self.training.batch_size * self.num_mini_batches
 
     @property
@@ -97,24 +96,21 @@ def train(
     measurements.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
-    from burnish.methods.rollouts import prompts_with_room
+    from burnish.methods.environment import environment_of
 
     run = begin(model, tasks, settings, run)
-    tasks, prompts, n_dropped = prompts_with_room(tasks, tokenizer, model, settings, run)
+    environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
     make_trainable(model, settings, run)
     if critic is not None:
         make_trainable(critic.decoder, settings, run)
-    metrics = learn(model, tokenizer, tasks, prompts, rewards, settings, run, critic=critic)
+    metrics = learn(model, environment, settings, run, critic=critic)
     save(model, tokenizer, settings, run, base=base)
     return {"dropped": n_dropped, **metrics}
 
 
 def learn(
     model: "Decoder",
-    tokenizer: "Tokenizer",
-    tasks: "Sequence[Task]",
-    prompts: "Sequence[Prompt]",
-    rewards: "Sequence[WeightedJudge]",
+    environment: "Environment",
     settings: Settings,
     run: "Run",
     *,
@@ -122,24 +118,23 @@ def learn(
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
     """Train those parameters of `model` and critic that are trainable, on prompts given as tokens."""
-    from burnish.generation.sampling import Sampling
     from burnish.methods.ppo_steps import PPOSteps, rollout_columns
     from burnish.methods.rollouts import RolloutConfig, Rollouts
     from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
     from burnish.objectives.ppo import PPO
 
-    n_rollouts = settings.n_rollouts(len(tasks), source(tasks))
+    n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
     reference = Reference(model)
     critic = critic or make_critic(model, settings.critic.type)
     actor_critic = ActorCritic(model, critic, kl_coef=settings.kl_coef, temperature=settings.temperature)
     config = RolloutConfig(
-        sampling=Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens),
-        prompts=settings.prompts_per_rollout,
+        sampling=settings.sampling(),
+        prompts=settings.prompts_per_rollout(len(environment.tasks)),
         num_generations=settings.num_generations,
         micro_batch_tokens=settings.training.micro_batch_tokens,
     )
     columns = rollout_columns(actor_critic, reference)
-    rollouts = Rollouts(model, tokenizer, tasks, prompts, rewards, config, run, columns=columns)
+    rollouts = Rollouts(model, environment, config, run, columns=columns)
     steps = PPOSteps(actor_critic, rollouts, settings, n_rollouts=n_rollouts, seed=run.seed)
     report = fit(
         actor_critic,
@@ -150,7 +145,7 @@ def learn(
         outputs=lambda batch: actor_critic(batch.forest, batch.scored, entropies=settings.entropy_coef > 0),
         step_metrics=steps.metrics,
         shown=("objective/scores", "objective/kl"),
-        on_the_way=OnTheWay(snapshot=snapshot_of(actor_critic, tokenizer)),
+        on_the_way=OnTheWay(snapshot=snapshot_of(actor_critic, environment.tokenizer)),
         on_progress=on_progress,
     )
-    return {"steps": report.steps, "rollouts": n_rollouts, "tasks": len(tasks), **report.metrics}
+    return {"steps": report.steps, "rollouts": n_rollouts, "tasks": len(environment.tasks), **report.metrics}

@@ -109,26 +109,21 @@ class PPOSteps:
         sizes, n = lengths.tolist(), len(lengths)
         self._targets = {"advantages": list(advantages.split(sizes)), "returns": list(returns.split(sizes))}
         kl_per_answer = kl.sum().item() / n
-        self._metrics = (
-            rollout.metrics()
-            | self._sampling_difference(rollout)
-            | {
-                "objective/kl": kl_per_answer,
-                "objective/entropy": -torch.cat(list(rollout.columns["old_logps"])).sum().item() / n,
-                "objective/non_score_reward": -kl_coef * kl_per_answer,
-                "objective/rlhf_reward": scores.mean().item() - kl_coef * kl_per_answer,
-                "objective/scores": scores.mean().item(),
-                "objective/kl_coef": kl_coef,
-                "val/num_eos_tokens": rollout.finished.sum().item(),
-            }
-        )
+        self._metrics = rollout.metrics() | {
+            "sampling/sampling_logp_difference/mean": self._sampling_difference(rollout),
+            "objective/kl": kl_per_answer,
+            "objective/entropy": -torch.cat(list(rollout.columns["old_logps"])).sum().item() / n,
+            "objective/non_score_reward": -kl_coef * kl_per_answer,
+            "objective/rlhf_reward": scores.mean().item() - kl_coef * kl_per_answer,
+            "objective/scores": scores.mean().item(),
+            "objective/kl_coef": kl_coef,
+            "val/num_eos_tokens": rollout.finished.sum().item(),
+        }
 
-    def _sampling_difference(self, rollout: Rollout) -> dict[str, float]:
-        """How far the policy's log-probabilities are from those that the engine sampled by, under TRL's name."""
-        if "sampling_logps" not in rollout.columns:
-            return {}
+    def _sampling_difference(self, rollout: Rollout) -> float:
+        """How far the policy's log-probabilities are from those that the engine sampled by, in nats a token."""
         logps, sampling = (torch.cat(list(rollout.columns[name])) for name in ("old_logps", "sampling_logps"))
-        return {"sampling/sampling_logp_difference/mean": (logps - sampling).abs().mean().item()}
+        return (logps - sampling).abs().mean().item()
 
     def _token_kl(self, rollout: Rollout) -> Tensor:
         logps, reference_logps = (torch.cat(list(rollout.columns[name])) for name in ("old_logps", "reference_logps"))

@@ -2,8 +2,8 @@
 
 Notable choices:
 - rollout r is a function of (seed, r) and the policy: which prompts, and every draw;
-- a rollout is on disk before its first update, so a run that is killed between two updates goes on with the same
-  completions, and a person can read them (`rollouts/00000.jsonl`);
+- a rollout is on disk before its first update, each wave of decoding before the next, so a run that is killed goes on
+  with the same completions, and a person can read them (`rollouts/00000.jsonl`);
 - what the policy and the reference said of the tokens is kept as one number a token, never as logits;
 - a group is a prompt and its completions: one segment with children in training as in generation.
 """
@@ -19,23 +19,22 @@ import torch
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
-from burnish.datasets.examples import Prompt, task_prompts
 from burnish.datasets.rollout import Rollout, load_rollout, rollout_batches, save_rollout
-from burnish.datasets.rows import MEMORY, Place, Task
-from burnish.errors import BurnishError, DataError
+from burnish.errors import BurnishError
 from burnish.files import atomic_write_text
-from burnish.generation.answer import Answer
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
-from burnish.methods.settings import RolloutSettings, source
+from burnish.generation.texts import answer_of
+from burnish.methods.environment import Environment
 from burnish.nn.decoder import Decoder
-from burnish.rewards.judgement import Judgement, WeightedJudge, judge_answers, scores
+from burnish.rewards.judgement import JudgedAnswer, Judgement, WeightedJudge, judge_answers, judged_answers, scores
 from burnish.runs.names import ROLLOUTS_FOLDER
 from burnish.runs.run import Run
-from burnish.text.tokenizer import Tokenizer
 
 Columns = Callable[[Batch], Mapping[str, Tensor]]
 """Numbers about a batch's scored tokens, `[n_scored]` each, such as `old_logps`, `reference_logps` and `values`."""
+Marks = Callable[[Sequence[WeightedJudge], Sequence[Sequence[JudgedAnswer]]], Mapping[str, Sequence[bool]]]
+"""What is so of some of the judged completions, group by group: by name, a value for each of them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,8 @@ class RolloutConfig:
     prompts: groups of a rollout. num_generations: completions of each prompt.
     dynamic_sampling: so many times, groups whose completions all earned the same are replaced by further prompts
         (DAPO, arXiv:2503.14476, section 3.2); what is still lacking then stays as it is.
+    tempered: whether the loss is that of the policy at the temperature of the sampling, and the log-probabilities which
+        it is compared with are; else they are the model's own.
     batch_size: completions decoded side by side.
     """
 
@@ -53,57 +54,58 @@ class RolloutConfig:
     num_generations: int
     dynamic_sampling: int = 0
     micro_batch_tokens: int = 2048
+    tempered: bool = True
     batch_size: int = 128
 
 
 class Rollouts:
     """The rollouts of a run, by number; asked for in order, with the policy as the updates before left it.
 
-    tasks and prompts: what may be asked, and the same as tokens. columns: computed once for each rollout, without
-    gradients and with the policy in evaluation mode. run: its folder receives the readable files and, in `partial/`,
-    the exact ones, which only belong to a run of the same key.
+    columns: computed once for each rollout, without gradients and with the policy in evaluation mode. marks: computed
+    of its answers as they are judged. run: its folder receives the readable files and, in `partial/`, the exact ones,
+    which only belong to a run of the same key. on_progress: told how many of a rollout's prompts are answered.
     """
 
     def __init__(
         self,
         policy: Decoder,
-        tokenizer: Tokenizer,
-        tasks: Sequence[Task],
-        prompts: Sequence[Prompt],
-        rewards: Sequence[WeightedJudge],
+        environment: Environment,
         config: RolloutConfig,
         run: Run,
         *,
         columns: Columns | None = None,
+        marks: Marks | None = None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._policy, self._tokenizer, self._tasks, self._prompts = policy, tokenizer, tasks, prompts
-        self._rewards, self._columns = rewards, columns
+        self._policy, self._environment = policy, environment
+        self._columns, self._marks, self._on_progress = columns, marks, on_progress
         self._folder, self._store = run.folder / ROLLOUTS_FOLDER, run.partial / ROLLOUTS_FOLDER
         self._seed, self._identity = run.seed, run.key
-        self.config = replace(config, sampling=replace(config.sampling, stop=tokenizer.stop_ids))
+        self.config = replace(config, sampling=replace(config.sampling, stop=environment.tokenizer.stop_ids))
         self._last: tuple[int, Rollout] | None = None
 
     def __getitem__(self, number: int) -> Rollout:
         if self._last is None or self._last[0] != number:
-            self._last = number, self._load(number) or self._collect(number)
+            self._last = number, self._load(self._file(number)) or self._collect(number)
         return self._last[1]
 
     def resume(self, number: int, update: int) -> None:
         """Go on with update `update` of a rollout. Raises BurnishError where it is gone after its first update."""
-        if update and self._load(number) is None:
+        if update and self._load(self._file(number)) is None:
             raise BurnishError(
                 f"{self._file(number)}: the rollout that the training was learning from when it was interrupted is "
                 "gone, and the policy of now would sample another; put the file back, or train the stage again with "
                 "--from"
             )
 
-    def _load(self, number: int) -> Rollout | None:
-        weights = {reward.name: reward.weight for reward in self._rewards}
-        prompts = [prompt.tokens for prompt in self._prompts]
-        return load_rollout(self._file(number), prompts=prompts, weights=weights, identity=self._identity)
+    def _load(self, file: Path) -> Rollout | None:
+        weights = {reward.name: reward.weight for reward in self._environment.rewards}
+        prompts = [prompt.tokens for prompt in self._environment.prompts]
+        return load_rollout(file, prompts=prompts, weights=weights, identity=self._identity)
 
-    def _file(self, number: int) -> Path:
-        return self._store / f"{number:05}.safetensors"
+    def _file(self, number: int, *part: int) -> Path:
+        """Where a rollout is kept; a part of it by attempt and place."""
+        return self._store / f"{'-'.join([f'{number:05}', *map(str, part)])}.safetensors"
 
     def _collect(self, number: int) -> Rollout:
         # A judge may draw random numbers; dropout must not notice whether a rollout was loaded or made.
@@ -114,12 +116,15 @@ class Rollouts:
             rollout = replace(rollout, columns={**rollout.columns, **self._compute_columns(rollout)})
         self._write_readable(number, rollout)
         save_rollout(self._file(number), rollout, identity=self._identity)
+        for part in self._store.glob(f"{number:05}-*.safetensors"):
+            part.unlink()
         return rollout
 
     def _sample_groups(self, number: int) -> Rollout:
         """The rollout's groups, those that vary first."""
         config = self.config
-        wanted = chosen_tasks(len(self._tasks), number, config.prompts, self._seed)
+        n_tasks = len(self._environment.tasks)
+        wanted = chosen_tasks(n_tasks, number, config.prompts, self._seed)
         sampled = self._sample(wanted, [number, 0])
         varied, level = _by_variation(sampled)
         n_sampled = len(sampled.tasks)
@@ -128,7 +133,7 @@ class Rollouts:
             if not missing:
                 break
             draw = np.random.default_rng([self._seed, number, attempt])
-            further = self._sample(draw.permutation(len(self._tasks))[:missing].tolist(), [number, attempt])
+            further = self._sample(draw.permutation(n_tasks)[:missing].tolist(), [number, attempt])
             n_sampled += len(further.tasks)
             more, flat = _by_variation(further)
             varied, level = varied + more, level + flat
@@ -137,44 +142,60 @@ class Rollouts:
         return replace(sampled, n_sampled=n_sampled)
 
     def _sample(self, tasks: Sequence[int], seeds: Sequence[int]) -> Rollout:
-        """A group for each of the tasks, rewarded."""
-        prompts = [self._prompts[task].tokens for task in tasks]
+        """A group for each of the tasks, rewarded; of several waves, each is on disk before the next."""
+        size = max(1, self.config.batch_size // self.config.num_generations)
+        if len(tasks) <= size:
+            return self._sample_wave(tasks, seeds)
+        sampled: Rollout | None = None
+        for start in range(0, len(tasks), size):
+            seeds_and_place = [*seeds, start // size]
+            file = self._file(*seeds_and_place)
+            if (wave := self._load(file)) is None:
+                wave = self._sample_wave(tasks[start : start + size], seeds_and_place)
+                save_rollout(file, wave, identity=self._identity)
+            sampled = wave if sampled is None else sampled + wave
+            self._on_progress(len(sampled.tasks))
+        assert sampled is not None
+        return sampled
+
+    def _sample_wave(self, tasks: Sequence[int], seeds: Sequence[int]) -> Rollout:
+        environment, rewards, n = self._environment, self._environment.rewards, self.config.num_generations
+        prompts = [environment.prompts[task].tokens for task in tasks]
         groups = generate(
             self._policy,
             prompts,
             self.config.sampling,
-            n=self.config.num_generations,
+            n=n,
             seed=int(np.random.SeedSequence([self._seed, *seeds]).generate_state(1)[0]),
             batch_size=self.config.batch_size,
+            tokenizer=environment.tokenizer,
         )
         completions = [completion for group in groups for completion in group]
-        tokens = [c.tokens if c.stop is None else [*c.tokens, c.stop] for c in completions]
-        asked = [self._tasks[task] for task in tasks for _ in range(self.config.num_generations)]
+        asked = [environment.tasks[task] for task in tasks for _ in range(n)]
         answers = [
-            Answer(
-                task.prompt,
-                self._tokenizer.decode(completion.tokens),
-                task.row,
-                answer,
-                completion.logp,
-                completion.stop is not None,
-            )
-            for task, completion, answer in zip(asked, completions, tokens, strict=True)
+            answer_of(completion, environment.tokenizer, task.prompt, task.row)
+            for task, completion in zip(asked, completions, strict=True)
         ]
-        judged = judge_answers(self._rewards, answers)
-        columns, by_token = token_scores(self._rewards, judged, list(map(len, tokens)))
-        if self.config.sampling.temperature == 1:  # those of the engine are of the model itself
-            columns["sampling_logps"] = [torch.tensor(completion.logps) for completion in completions]
+        judged = judge_answers(rewards, answers)
+        columns, by_token = token_scores(rewards, judged, [len(answer.tokens) for answer in answers])
+        columns["sampling_logps"] = [
+            torch.tensor(one.sampling_logps if self.config.tempered else one.logps) for one in completions
+        ]
+        marks: Mapping[str, Sequence[bool]] = {}
+        if self._marks is not None:
+            found = judged_answers(rewards, answers, judged)
+            marks = self._marks(rewards, [found[start : start + n] for start in range(0, len(found), n)])
         return Rollout(
             tasks=list(tasks),
             prompts=prompts,
-            answers=tokens,
-            finished=torch.tensor([completion.stop is not None for completion in completions]),
-            rewards=torch.tensor(scores(judged), dtype=torch.float32).reshape(len(self._rewards), len(tokens)),
-            weights={reward.name: reward.weight for reward in self._rewards},
+            answers=[list(answer.tokens) for answer in answers],
+            finished=torch.tensor([answer.finished for answer in answers]),
+            rewards=torch.tensor(scores(judged), dtype=torch.float32).reshape(len(rewards), len(answers)),
+            weights={reward.name: reward.weight for reward in rewards},
             columns=columns,
             n_sampled=len(tasks),
             by_token=by_token,
+            marks={name: torch.tensor(values) for name, values in marks.items()},
         )
 
     def _compute_columns(self, rollout: Rollout) -> dict[str, list[Tensor]]:
@@ -197,10 +218,10 @@ class Rollouts:
     def _write_readable(self, number: int, rollout: Rollout) -> None:
         lines = []
         for place, answer in enumerate(rollout.answers):
-            task = self._tasks[rollout.tasks[place // rollout.group_size]]
+            task = self._environment.tasks[rollout.tasks[place // rollout.group_size]]
             line = {
                 "prompt": task.prompt,
-                "completion": self._tokenizer.decode(answer),
+                "completion": self._environment.tokenizer.decode(answer),
                 "reward": round(rollout.totals.flatten()[place].item(), 6),
                 "rewards": {
                     name: round(value, 6)
@@ -209,6 +230,7 @@ class Rollouts:
                 },
                 "tokens": len(answer),
                 "finished": bool(rollout.finished[place]),
+                **{name: bool(values[place]) for name, values in rollout.marks.items()},
             }
             lines.append(json.dumps(line, ensure_ascii=False, default=str) + "\n")
         atomic_write_text(self._folder / f"{number:05}.jsonl", "".join(lines))
@@ -218,20 +240,20 @@ class Rollouts:
 class RolloutSteps:
     """The optimizer steps of a run: so many updates on each rollout.
 
-    updates: the micro-batches of the rollout's update number `u`, 0 to `steps_per_rollout - 1`.
+    updates: the micro-batches of a rollout, by its number, and of its update number `u`, 0 to `steps_per_rollout - 1`.
     """
 
     rollouts: Rollouts
     n_rollouts: int
     steps_per_rollout: int
-    updates: Callable[[Rollout, int], list[Batch]]
+    updates: Callable[[Rollout, int, int], list[Batch]]
 
     def __len__(self) -> int:
         return self.n_rollouts * self.steps_per_rollout
 
     def __getitem__(self, step: int) -> list[Batch]:
         number, update = divmod(step, self.steps_per_rollout)
-        return self.updates(self.rollouts[number], update)
+        return self.updates(self.rollouts[number], number, update)
 
     def resume(self, step: int) -> None:
         """Raise BurnishError where the rollout that was being learned from is gone."""
@@ -263,28 +285,6 @@ def token_scores(
             scored = torch.tensor([math.nan if score is None else reward.weight * score for score in found])
             sums[place] = torch.where(scored.isnan(), sums[place], sums[place].nan_to_num() + scored)
     return {"token_scores": sums}, torch.tensor(by_token)[:, None].expand(-1, len(lengths))
-
-
-def prompts_with_room(
-    tasks: Sequence[Task], tokenizer: Tokenizer, policy: Decoder, settings: RolloutSettings, run: Run
-) -> tuple[list[Task], list[Prompt], int]:
-    """The tasks whose prompts leave room for an answer, these prompts, and how many tasks were dropped.
-
-    Says and writes down what became of each. Raises DataError where none is left.
-    """
-    # Those of a list in memory are told apart by their number in it.
-    tasks = [replace(t, place=Place(t.place.file, n)) if t.place is MEMORY else t for n, t in enumerate(tasks, 1)]
-    room = (tokenizer.context_length or policy.config.max_positions) - settings.max_new_tokens
-    prompts, report = task_prompts(tasks, tokenizer, max_length=room)
-    run.report(report)
-    if not prompts:
-        raise DataError(
-            f"{source(tasks)}: no prompt leaves room for {settings.max_new_tokens} new tokens in the model's context; "
-            f"lower max_new_tokens ({settings.max_new_tokens})"
-        )
-    dropped = {(file, line) for file, line, _ in report.dropped}
-    kept = [task for task in tasks if (task.place.file, task.place.line) not in dropped]
-    return kept, prompts, len(dropped)
 
 
 def chosen_tasks(n_tasks: int, number: int, prompts: int, seed: int) -> list[int]:

@@ -14,6 +14,7 @@ from burnish.nn.config import DecoderConfig
 from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from burnish.generation.sampling import Sampling
     from burnish.nn.lora import LoraConfig
 
 Row = TypeVar("Row")
@@ -108,11 +109,22 @@ class RolloutSettings(TrainingSettings):
     num_generations: int = Field(1, ge=1, description="answers to each prompt of a rollout")
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
     max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
+    stop: list[StopString] = Field([], description="strings that end an answer, which is judged cut before them")
 
-    @property
+    def sampling(self, **choice: Any) -> "Sampling":
+        """How completions are drawn; `choice` is what a method truncates."""
+        from burnish.generation.sampling import Sampling
+
+        return Sampling(
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            stop_strings=tuple(self.stop),
+            **choice,
+        )
+
     @abstractmethod
-    def prompts_per_rollout(self) -> int:
-        """Prompts that a rollout samples answers to."""
+    def prompts_per_rollout(self, n_tasks: int) -> int:
+        """Prompts, of so many, that a rollout samples answers to."""
 
     @property
     @abstractmethod
@@ -123,7 +135,7 @@ class RolloutSettings(TrainingSettings):
         """How often to sample. Raises DataError where that is not once."""
         if self.rollouts is not None:
             return self.rollouts
-        prompts = self.prompts_per_rollout
+        prompts = self.prompts_per_rollout(n_tasks)
         share = self.training.epochs * n_tasks / prompts
         if round(share) == 0:
             raise DataError(

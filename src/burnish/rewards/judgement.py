@@ -69,13 +69,15 @@ class WeightedJudge:
     """One of several judges.
 
     name: in metrics and results. weight: what its scores are multiplied by before they are added to those of others.
-    applies: whether it judges answers to a row; None: to every row.
+    applies: whether it judges answers to a row; None: to every row. log_odds: whether its scores are log-odds, such as
+    those of a reward model, rather than shares.
     """
 
     name: str
     judge: Judge
     weight: float = 1.0
     applies: Callable[[Mapping[str, Any]], bool] | None = None
+    log_odds: bool = False
 
 
 def verdict(correct: bool, reason: str = "", detail: str = "") -> Judgement:
@@ -134,6 +136,17 @@ def _judge(judge: WeightedJudge, answers: Sequence[Answer]) -> list[Judgement | 
     for place, one in zip(places, found, strict=True):
         result[place] = one
     return result
+
+
+def judged_answers(
+    judges: Sequence[WeightedJudge], answers: Sequence[Answer], judged: Sequence[Sequence[Judgement | None]]
+) -> list[JudgedAnswer]:
+    """Each answer with what `judge_answers` found."""
+    found = []
+    for answer, said in zip(answers, zip(*judged, strict=True), strict=True):
+        by_name = {judge.name: one for judge, one in zip(judges, said, strict=True) if one is not None}
+        found.append(JudgedAnswer(answer, together(judges, said), by_name))
+    return found
 
 
 def scores(judged: Sequence[Sequence[Judgement | None]]) -> list[list[float]]:

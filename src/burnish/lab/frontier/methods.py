@@ -23,6 +23,7 @@ from burnish.files import atomic_file
 from burnish.lab.frontier.setting import Outcome, Setting
 from burnish.lab.notebook import Notebook
 from burnish.methods import dpo, ppo, reward_model, sft
+from burnish.methods.environment import Environment
 from burnish.methods.sequences import answer_rewards
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
@@ -150,7 +151,8 @@ class Trainer:
         )
         rewards = [WeightedJudge("sentiment", self._reward(training))]
         run = self._run(training.name, training.seed)
-        ppo.learn(policy, setting.tokenizer, tasks, prompts, rewards, settings, run, on_progress=look)
+        environment = Environment(setting.tokenizer, tasks, prompts, rewards)
+        ppo.learn(policy, environment, settings, run, on_progress=look)
 
     def _reward(self, training: Training) -> Judge:
         setting = self.setting

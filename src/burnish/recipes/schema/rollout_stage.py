@@ -69,14 +69,14 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
         once = decoding_work(context, tasks, [str(self.model)], n=self.num_generations, max_new_tokens=new)
         if once is None:
             return None
-        answers = self.prompts_per_rollout * self.num_generations
-        rollouts = self.rollouts or max(1, round(self.training.epochs * len(tasks) / self.prompts_per_rollout))
-        prompts = round(once.scored / max(1, len(tasks)) * self.prompts_per_rollout)
+        asked, rollouts = self.prompts_per_rollout(len(tasks)), self.n_rollouts(len(tasks), self.tasks)
+        answers = asked * self.num_generations
+        prompts = round(once.scored / max(1, len(tasks)) * asked)
         decoded = rollouts * answers * new
         layers, weights = self.trained_share(context)
         return replace(
             once,
-            steps=rollouts * self.passes * (self.prompts_per_rollout // self.training.batch_size),
+            steps=rollouts * self.passes * max(1, asked // self.training.batch_size),
             trained=self.passes * (decoded + rollouts * prompts),
             scored=self.scorings * (decoded + rollouts * prompts),
             decoded=decoded,
