@@ -124,6 +124,21 @@ def test_any_judge_that_compares_answers_lets_them_vote(tmp_path: Path) -> None:
     assert any(row["votes"] for row in rows)
 
 
+@pytest.mark.parametrize("choose", ["best", "weighted_votes"])
+def test_an_answer_is_chosen_by_scores_and_not_by_what_is_expected(tmp_path: Path, choose: str) -> None:
+    """Longer is better; which answer is the right one has no part in it."""
+    make = tmp_path / "length.py"
+    make.write_text("def length(prompt, completion, row):\n    return len(completion)\n")
+    judges = "[{type: numbers}, {type: python, file: length.py, function: length, weight: 0.5}]"
+    _, _, folder = evaluated(tmp_path, judges, SUMS, "evaluate.votes=5", f"evaluate.choose={choose}")
+    rows = answers(folder)
+    assert all((row.get("votes") is None) == (choose == "best") for row in rows)
+    assert all(row["scores"]["python"] == len(row["completion"]) for row in rows)
+    _, _, voted = evaluated(tmp_path, judges, SUMS, "evaluate.votes=5")
+    for one, other in zip(rows, answers(voted), strict=True):
+        assert choose != "best" or len(one["completion"]) >= len(other["completion"])
+
+
 def test_a_judge_model_rates_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -155,6 +170,8 @@ def test_a_judge_model_rates_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "evaluate.votes=3",
             r"tasks\.jsonl:1: no judge of this row can tell",
         ),
+        ("[{type: numbers}]", "evaluate.choose=best", r"choose.*got 'best' of one answer: set `votes`"),
+        ("[{type: numbers}]", "evaluate.choose=weighted_votes", r"every judge here tells right from wrong"),
         ("[{type: chat, address: 'http://localhost/v1', model: m}]", "", "compares answers.*set `ask: score`"),
         ("[{type: implicit_reward, model: nowhere, reference: base}]", "", "got 'nowhere'; no such file"),
     ],

@@ -1,6 +1,7 @@
 """Rewards by cases: the graded format, the price of length, functions of one sample, and a reward model's scores."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -154,7 +155,9 @@ def test_the_implicit_reward_is_the_log_ratio_of_the_answer_times_beta() -> None
     end = next(iter(tokenizer.stop_ids))
     answers = [Answer(prompt, text, tokens=[*tokenizer.encode(text), end]) for text in ("SELECT 2", "prose")]
     answers.append(Answer(prompt, "prose", tokens=[7]))
-    found = by_implicit_reward(model, reference, tokenizer, beta=0.5, micro_batch_tokens=40)(answers)
+    judge = partial(by_implicit_reward, model, reference, tokenizer, beta=0.5, micro_batch_tokens=40)
+    whole, found = judge()(answers), judge(per_token=True)(answers)
+    assert whole == [Judgement(one.score) for one in found if isinstance(one, Judgement)]
     for one, judgement in zip(answers, found, strict=True):
         assert isinstance(judgement, Judgement)
         tokens, mask = encode_conversation(tokenizer, [*prompt, {"role": "assistant", "content": one.text}])  # type: ignore[list-item]

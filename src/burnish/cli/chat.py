@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -41,8 +41,12 @@ def chat(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Where sampling starts; another one each time.")] = None,
     votes: Annotated[
-        int, typer.Option(min=1, help="For SQL: sample so many answers, and give the one whose result most have.")
+        int, typer.Option(min=1, help="Sample so many answers, and give the one whose result most have.")
     ] = 1,
+    choose: Annotated[
+        Literal["votes", "best", "weighted_votes"],
+        typer.Option(help="With --votes, which answer is given: what most come to, or by judges' scores."),
+    ] = "votes",
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -63,6 +67,7 @@ def chat(
             memory=memory,
             seed=seed,
             votes=votes,
+            choose=choose,
             keyboard=not ask and sys.stdin.isatty(),
         )
         hold_chat(find_target(target), ask if ask else _questions(console), console, options)

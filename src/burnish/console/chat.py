@@ -25,13 +25,15 @@ from burnish.errors import BurnishError, DataError
 from burnish.generation.answer import Answer
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
-from burnish.generation.texts import completion_text
+from burnish.generation.texts import answer_of
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.outside import removal
+from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
-from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, extract_sql
-from burnish.rewards.votes import VOTE_TEMPERATURE, Electing
+from burnish.rewards.judgement import WeightedJudge, judge_answers, judged_answers
+from burnish.rewards.sql import Result, SqlVerifier, extract_sql
+from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
 from burnish.runs.names import RUN_FILE
 from burnish.terminal import printable
 from burnish.text.chat import Message, encode_question
@@ -147,7 +149,7 @@ class Chat:
         turns, prompt, sampling, seed = self._prepare(question)
         (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
         ranked = sorted(completions, key=lambda completion: -completion.logp)
-        answers = [Answer(turns, completion_text(one, self._tokenizer), logp=one.logp) for one in ranked]
+        answers = [answer_of(one, self._tokenizer, turns, {}) for one in ranked]
         answer = answers[choose(answers)].text
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": answer}]
@@ -185,14 +187,15 @@ class Chat:
 class ChatOptions:
     """What the command line says beside the target; None leaves it to the recipe or the default.
 
-    temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which the one whose result most have is
-    given. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
-    Ctrl-C ends an answer and not the chat.
+    temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which `choose` says which is given: what
+    most come to, what scores highest, or what weighs most by both. seed None: another one every time. keyboard: whether
+    a person types the questions, so that a mistake or Ctrl-C ends an answer and not the chat.
     """
 
     system: str | None = None
     temperature: float | None = None
     votes: int = 1
+    choose: Choose = "votes"
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float | None = None
@@ -205,6 +208,8 @@ class ChatOptions:
     def __post_init__(self) -> None:
         if self.votes > 1 and self.temperature == 0:
             raise BurnishError("--votes: at --temperature 0 all answers are the same; expected one above 0")
+        if self.votes == 1 and self.choose != "votes":
+            raise BurnishError(f"--choose {self.choose}: of several answers; add --votes, for example --votes 8")
         if self._temperature == 0 and (self.top_k > 0 or self.top_p < 1):
             raise BurnishError(
                 "--top-k and --top-p choose among tokens that are drawn, and at --temperature 0 none is drawn; "
@@ -234,12 +239,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
 
     A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
     """
-    electing = next((judge for judge in target.config.judges if judge.elects and not judge.elects_by_row), None)
-    if options.votes > 1 and electing is None:
-        raise BurnishError(
-            "--votes: needs a judge that tells which answers come to the same, and this target's recipe "
-            "has none in `chat.judges`"
-        )
+    used = _needed_judges(target.config.judges, options)
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
@@ -250,12 +250,10 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         seed=secrets.randbits(32) if options.seed is None else options.seed,
     )
     with ExitStack() as stack:
-        voting: Electing | None = None
-        sandbox: SqlSandbox | None = None
-        if electing is not None and target.context is not None:
-            judge: object = stack.enter_context(electing.open(replace(target.context, display=Display(console))))
-            voting = judge if isinstance(judge, Electing) else None
-            sandbox = judge.sandbox if isinstance(judge, SqlVerifier) else None
+        judges: list[WeightedJudge] = []
+        if used and target.context is not None:
+            judges = stack.enter_context(open_judges(replace(target.context, display=Display(console)), used))
+        sandbox = next((one.judge.sandbox for one in judges if isinstance(one.judge, SqlVerifier)), None)
         for question in questions:
             command = _COMMAND.fullmatch(question)
             if command is not None:
@@ -266,8 +264,8 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 continue
             question = question.removeprefix("/") if question.startswith("//") else question
             try:
-                if options.votes > 1 and voting is not None:
-                    answer = _show(_elected(chat, question, options.votes, voting, console), console)
+                if options.votes > 1:
+                    answer = _show(_chosen(chat, question, options, judges, console), console)
                 else:
                     answer = _show(chat.ask(question), console)
                 if sandbox is not None:
@@ -307,15 +305,42 @@ def _obey(chat: Chat, name: str, rest: str) -> str | None:
     return f"no such command: /{name}. {HELP}"
 
 
-def _elected(chat: Chat, question: str, votes: int, judge: Electing, console: Console) -> Iterator[str]:
-    """The answer that most of `votes` answers come to; how many they are goes to the console."""
+def _needed_judges(judges: list[JudgeConfig], options: ChatOptions) -> list[JudgeConfig]:
+    """The judges that see what answers come to, or score them. Raises BurnishError where one is needed and missing."""
+    electing = next((judge for judge in judges if judge.elects and not judge.elects_by_row), None)
+    if options.votes > 1 and options.choose != "best" and electing is None:
+        raise BurnishError(
+            "--votes: needs a judge that tells which answers come to the same, and this target's recipe "
+            "has none in `chat.judges`"
+        )
+    scoring = [judge for judge in judges if not judge.tells_right] if options.choose != "votes" else []
+    if options.choose != "votes" and not scoring:
+        raise BurnishError(
+            f"--choose {options.choose}: needs a judge that scores answers, such as reward_model, and this target's "
+            "recipe has none in `chat.judges`"
+        )
+    return scoring if electing is None else [electing, *scoring]
+
+
+def _chosen(
+    chat: Chat, question: str, options: ChatOptions, judges: list[WeightedJudge], console: Console
+) -> Iterator[str]:
+    """The one of several answers that is given; what speaks for it goes to the console."""
 
     def choose(answers: list[Answer]) -> int:
-        election = judge.elect(answers)
-        console.print(f"{election.votes} of {votes} answers agree:", style="dim")
+        scores: list[float] = []
+        if options.choose != "votes":
+            scoring = [one for one in judges if not isinstance(one.judge, Electing)]
+            judged = judged_answers(scoring, answers, judge_answers(scoring, answers))
+            scores = [guidance(scoring, one, options.choose) for one in judged]
+        election = choose_answer(judges, answers, options.choose, scores)
+        said = f"{election.votes} of {options.votes} answers agree"
+        if options.choose != "votes":
+            said = f"score {scores[election.winner]:.3g}" + (f", {said}" if options.choose != "best" else "")
+        console.print(f"{said}:", style="dim")
         return election.winner
 
-    yield chat.elect(question, votes, choose)
+    yield chat.elect(question, options.votes, choose)
 
 
 def _result_table(result: Result) -> Table | Text:

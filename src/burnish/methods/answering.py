@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
 from burnish.kept import DamagedError, read_json, write_json
-from burnish.rewards.judgement import JudgedAnswer, Judgement, WeightedJudge, judge_answers, together
-from burnish.rewards.votes import elector
+from burnish.rewards.judgement import JudgedAnswer, Judgement, WeightedJudge, judge_answers, judged_answers
+from burnish.rewards.votes import Choose, choose_answer, guidance
 from burnish.runs.names import PARTIAL_FOLDER
 from burnish.runs.run import Run
 
@@ -53,7 +53,7 @@ def sample(
     files = _files(run, label, len(tasks), per_chunk)
     if missing := {start: file for start, file in files.items() if not _is_kept(run, file)}:
         from burnish.generation.engine import generate
-        from burnish.generation.texts import completion_text
+        from burnish.generation.texts import answer_of
 
         decoder, tokenizer = load()
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
@@ -74,16 +74,8 @@ def sample(
                     tokenizer=tokenizer,
                     on_progress=show,
                 )
-                rows = [
-                    {
-                        "text": completion_text(one, tokenizer),
-                        "tokens": one.tokens if one.stop is None else [*one.tokens, one.stop],
-                        "logp": one.logp,
-                        "finished": one.finish_reason == "stop",
-                    }
-                    for group in completions
-                    for one in group
-                ]
+                said = [answer_of(one, tokenizer, (), {}) for group in completions for one in group]
+                rows = [{key: getattr(one, key) for key in ("text", "tokens", "logp", "finished")} for one in said]
                 write_json(file, rows, owner=run.key)
     kept = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
     return [[Answer(task.prompt, row=task.row, **next(kept)) for _ in range(n)] for task in tasks]
@@ -128,12 +120,12 @@ def choose(
 
 
 def judge(
-    run: Run, label: str, judging: Judging, groups: Sequence[Sequence[Answer]], *, votes: bool = False
+    run: Run, label: str, judging: Judging, groups: Sequence[Sequence[Answer]], *, choose: Choose | None = None
 ) -> list[list[JudgedAnswer]]:
-    """Every answer of each group judged; with `votes` one of each group: the answer that most of it come to.
+    """Every answer of each group judged; with `choose` one of each group, as `choose_answer` has it.
 
-    A group are answers to one prompt. Of equally many votes those of the most probable answer win; the vote sees
-    nothing of what is expected. Judgements are kept chunk by chunk.
+    A group are answers to one prompt. Of equal ones the most probable answer wins; the choice sees nothing of what is
+    expected. Judgements are kept chunk by chunk.
     """
     per_chunk = max(1, CHUNK_COMPLETIONS // max((len(group) for group in groups), default=1))
     files = _files(run, f"{label}-judged", len(groups), per_chunk)
@@ -142,56 +134,47 @@ def judge(
         for start, file in files.items():
             if not _is_kept(run, file):
                 judges = stack.enter_context(judging()) if judges is None else judges
-                write_json(file, _judgements(judges, groups[start : start + per_chunk], votes), owner=run.key)
+                write_json(file, _judgements(judges, groups[start : start + per_chunk], choose), owner=run.key)
     rows = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
     judged = []
     for group in groups:
-        of_group = [next(rows)] if votes else [next(rows) for _ in group]
-        judged.append(
-            [_judged(answer, row) for answer, row in zip(_elected(group, of_group, votes), of_group, strict=True)]
-        )
+        of_group = [next(rows)] if choose else [next(rows) for _ in group]
+        answers = [group[row["place"]] for row in of_group] if choose else group
+        judged.append([_judged(answer, row) for answer, row in zip(answers, of_group, strict=True)])
     return judged
 
 
-@dataclass(frozen=True)
-class _Elected:
-    """The place of a group's elected answer, and how many come to the same."""
-
-    place: int
-    votes: int
-
-
 def _judgements(
-    judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]], votes: bool
+    judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]], choose: Choose | None
 ) -> list[dict[str, Any]]:
     """What is kept of a chunk's judgements, as JSON objects."""
-    elected = [_elect(judges, group) for group in groups] if votes else None
-    if elected is not None:
-        groups = [[group[one.place]] for group, one in zip(groups, elected, strict=True)]
-    answers = [answer for group in groups for answer in group]
+    if choose is None:
+        return [_row(one) for group in _judge_all(judges, groups) for one in group]
+    if choose == "votes":
+        # Only what is elected is worth a judge's time.
+        elected = [choose_answer(judges, group, choose) for group in groups]
+        judged = _judge_all(judges, [[group[one.winner]] for group, one in zip(groups, elected, strict=True)])
+        return [_row(one) | {"place": e.winner, "votes": e.votes} for (one,), e in zip(judged, elected, strict=True)]
     rows = []
-    for place, of_answer in enumerate(zip(*judge_answers(judges, answers), strict=True)):
-        row: dict[str, Any] = {
-            "verdict": asdict(together(judges, of_answer)),
-            "judgements": {
-                one.name: asdict(said) for one, said in zip(judges, of_answer, strict=True) if said is not None
-            },
-        }
-        rows.append(row if elected is None else row | asdict(elected[place]))
+    for group, of_group in zip(groups, _judge_all(judges, groups), strict=True):
+        if len(group) == 1:  # such as an option that was chosen by its likelihood
+            rows.append(_row(of_group[0]) | {"place": 0, "votes": None})
+            continue
+        election = choose_answer(judges, group, choose, [guidance(judges, one, choose) for one in of_group])
+        votes = election.votes if choose == "weighted_votes" else None
+        rows.append(_row(of_group[election.winner]) | {"place": election.winner, "votes": votes})
     return rows
 
 
-def _elect(judges: Sequence[WeightedJudge], group: Sequence[Answer]) -> _Elected:
-    order = sorted(range(len(group)), key=lambda place: -group[place].logp)
-    electing = elector(judges, group[0])
-    if electing is None:
-        raise DataError("no judge of these answers can tell which come to the same, so they cannot vote")
-    election = electing.elect([group[place] for place in order])
-    return _Elected(order[election.winner], election.votes)
+def _judge_all(judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]]) -> list[list[JudgedAnswer]]:
+    """Every answer judged, all at once."""
+    answers = [answer for group in groups for answer in group]
+    judged = iter(judged_answers(judges, answers, judge_answers(judges, answers)))
+    return [[next(judged) for _ in group] for group in groups]
 
 
-def _elected(group: Sequence[Answer], rows: Sequence[Mapping[str, Any]], votes: bool) -> Sequence[Answer]:
-    return [group[row["place"]] for row in rows] if votes else group
+def _row(one: JudgedAnswer) -> dict[str, Any]:
+    return {"verdict": asdict(one.verdict), "judgements": {name: asdict(said) for name, said in one.judgements.items()}}
 
 
 def _judged(answer: Answer, row: Mapping[str, Any]) -> JudgedAnswer:

@@ -12,7 +12,7 @@ from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, Load, choose, judge, sample
 from burnish.methods.settings import StopString
 from burnish.rewards.judgement import JudgedAnswer
-from burnish.rewards.votes import VOTE_TEMPERATURE
+from burnish.rewards.votes import VOTE_TEMPERATURE, Choose
 from burnish.runs.names import ANSWERS_PREFIX
 from burnish.runs.run import Run
 
@@ -35,7 +35,12 @@ class Settings(BaseModel):
     votes: int = Field(
         1,
         ge=1,
-        description="sampled answers a task, of which the one that most come to is the answer; 1 answers greedily",
+        description="sampled answers a task, of which one is the answer (`choose`); 1 answers greedily",
+    )
+    choose: Choose = Field(
+        "votes",
+        description="which of several sampled answers is the answer: `votes`, what most come to; `best`, what scores "
+        "highest with the judges that do not tell right from wrong; `weighted_votes`, votes that count what they score",
     )
     temperature: float = Field(VOTE_TEMPERATURE, gt=0, description="of the sampled answers, with votes above 1")
 
@@ -95,7 +100,7 @@ def answer_all(
     settings: Settings,
     choices: Sequence[Choices] = (),
 ) -> list[JudgedAnswer]:
-    """One judged answer to each task: written greedily, elected, or chosen among the task's options."""
+    """One judged answer to each task: written greedily, one of several, or chosen among the task's options."""
     from burnish.generation.sampling import Sampling
 
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
@@ -117,7 +122,8 @@ def answer_all(
         taken = choose(run, name, load, asked, options, by_label=one.by_label, length_normalized=one.length_normalized)
         groups[one] = iter([[answer] for answer in taken])
     answers = [next(groups[kind]) for kind in kinds]
-    return [judged for (judged,) in judge(run, label, judging, answers, votes=settings.votes > 1)]
+    chosen = settings.choose if settings.votes > 1 else None
+    return [judged for (judged,) in judge(run, label, judging, answers, choose=chosen)]
 
 
 def summarized(

@@ -38,12 +38,18 @@ def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tok
 
 
 def by_implicit_reward(
-    model: Decoder, reference: Decoder, tokenizer: Tokenizer, *, beta: float = 0.1, micro_batch_tokens: int = 4096
+    model: Decoder,
+    reference: Decoder,
+    tokenizer: Tokenizer,
+    *,
+    beta: float = 0.1,
+    per_token: bool = False,
+    micro_batch_tokens: int = 4096,
 ) -> Judge:
     """The implicit reward of a model that preferences have trained: β log π/π_ref (Rafailov 2023, arXiv:2305.18290).
 
-    Each token of the answer has its part of it as its score (Rafailov 2024, arXiv:2404.12358) where the answer is
-    tokenized as it was sampled. reference: what the model was trained from, with the same tokenizer.
+    reference: what the model was trained from, with the same tokenizer. per_token: each token of the answer has its
+    part of it as its score (Rafailov 2024, arXiv:2404.12358) where the answer is tokenized as it was sampled.
     """
 
     def judge(answers: Sequence[Answer], /) -> list[Judgement]:
@@ -60,7 +66,7 @@ def by_implicit_reward(
             for number, part in zip(members, parts, strict=True):
                 encoding, tokens = encoded[number], list(answers[number].tokens)
                 learned = [token for token, own in zip(encoding.tokens, encoding.mask, strict=True) if own]
-                by_token = part.tolist() if tokens and tokens == learned else None
+                by_token = part.tolist() if per_token and tokens and tokens == learned else None
                 judgements[number] = Judgement(part.sum().item(), token_scores=by_token)
         return judgements
 

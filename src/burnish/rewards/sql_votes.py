@@ -4,7 +4,7 @@ Shi 2022, arXiv:2204.11454, section 2)."""
 from collections.abc import Sequence
 
 from burnish.rewards.sql_results import Result, results_equal
-from burnish.rewards.votes import Election, largest_party
+from burnish.rewards.votes import Election, largest, parties_of
 
 
 def elect(results: Sequence[Result]) -> Election:
@@ -19,6 +19,7 @@ def elect(results: Sequence[Result]) -> Election:
     voters = [place for place, result in enumerate(results) if result.error is None]
     if not voters:
         return Election(0, 0, 0)
-    party = largest_party(voters, lambda a, b: results_equal(results[a], results[b], ordered=False))
-    winner = largest_party(party, lambda a, b: results_equal(results[a], results[b], ordered=True))[0]
-    return Election(winner, len(party), len(voters))
+    parties = parties_of(voters, lambda a, b: results_equal(results[a], results[b], ordered=False))
+    party = largest(parties)
+    winner = largest(parties_of(party, lambda a, b: results_equal(results[a], results[b], ordered=True)))[0]
+    return Election(winner, len(party), len(voters), parties)

@@ -59,7 +59,7 @@ class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from judging.judge_problems(self.judges)
-        yield from judging.alone_problems(self.judges, self.votes)
+        yield from judging.alone_problems(self.judges, self.votes, self.choose)
         yield from self.group_problems(self.models)
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
@@ -93,6 +93,6 @@ class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
 
     def _tasks(self, context: StageContext) -> "list[Task]":
         tasks = judging.read_judged_tasks(context, self.tasks, self.judges, columns=self.columns)
-        judging.check_votes(tasks, self.judges, self.votes)
+        judging.check_votes(tasks, self.judges, self.votes, self.choose)
         self.check_groups(tasks)
         return self.with_system(context, tasks)

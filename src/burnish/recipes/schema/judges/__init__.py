@@ -15,6 +15,7 @@ from burnish.recipes.schema.judges.several import (
     likelihood_choices,
     open_judges,
     read_judged_tasks,
+    tell_right,
 )
 from burnish.recipes.schema.judges.sql import SqlJudge
 from burnish.recipes.schema.judges.union import JudgeConfig
@@ -33,4 +34,5 @@ __all__ = [
     "likelihood_choices",
     "open_judges",
     "read_judged_tasks",
+    "tell_right",
 ]

@@ -32,6 +32,8 @@ class JudgeBase(StrictModel):
     """Whether it needs a task's row to tell that."""
     compares: ClassVar[bool] = False
     """Whether its scores are relative: of several answers to one prompt."""
+    log_odds: ClassVar[bool] = False
+    """Whether its scores are log-odds: a vote that one weighs counts as its probability."""
 
     @property
     def title(self) -> str:

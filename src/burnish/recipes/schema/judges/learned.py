@@ -1,7 +1,7 @@
 """Judges that were trained: a reward model, and the reward that is implicit in a model of preferences."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class RewardModelJudge(JudgeBase):
     type: Literal["reward_model"] = Field(description="kind of judge: reward_model")
     model: RewardModelReference = Field(description="@STAGE of a reward_model stage, or the folder of a reward model")
 
+    log_odds: ClassVar[bool] = True
+
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.learned import by_reward_model
 
@@ -30,6 +32,11 @@ class ImplicitRewardJudge(JudgeBase):
     model: ModelReference = Field(description="the model that learned from preferences, for example @dpo")
     reference: ModelReference = Field(description="the model that its training started from, for example @sft")
     beta: float = Field(0.1, gt=0, description="what the ratio is multiplied by: the beta of its training")
+    per_token: bool = Field(
+        False, description="each token scores its part of it, which PPO and GRPO then learn from at the tokens"
+    )
+
+    log_odds: ClassVar[bool] = True
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.learned import by_implicit_reward
@@ -40,4 +47,4 @@ class ImplicitRewardJudge(JudgeBase):
                 f"{self.reference} has a vocabulary of {its_own.vocab_size} tokens, {self.model} one of "
                 f"{tokenizer.vocab_size}; take the model that its training started from"
             )
-        return nullcontext(by_implicit_reward(model, reference, tokenizer, beta=self.beta))
+        return nullcontext(by_implicit_reward(model, reference, tokenizer, beta=self.beta, per_token=self.per_token))

@@ -8,10 +8,12 @@ from burnish.corpus.records import shown
 from burnish.errors import DataError
 from burnish.methods.evaluate import Choices
 from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.judges.python import PythonJudge
 from burnish.recipes.schema.judges.texts import ChoiceJudge
 from burnish.recipes.schema.judges.union import JudgeConfig
 from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.judgement import WeightedJudge
+from burnish.rewards.votes import Choose
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
@@ -27,6 +29,11 @@ def judge_problems(
     for index, name in enumerate(names):
         if name in (*taken, *names[:index]):
             yield (key, index), f"there is a {key.rstrip('s')} '{name}' already; give this one a `name` of its own"
+
+
+def tell_right(judges: "Sequence[JudgeConfig]") -> bool:
+    """Whether some of them may tell right from wrong; of a function of the user's it is not known before it runs."""
+    return any(judge.tells_right or isinstance(judge, PythonJudge) for judge in judges)
 
 
 def check_judges(context: StageContext, judges: "Sequence[JudgeConfig]", tasks: "Sequence[Task]") -> None:
@@ -45,6 +52,7 @@ def open_judges(context: StageContext, judges: "Sequence[JudgeConfig]") -> "Iter
                 stack.enter_context(config.open(context)),
                 config.weight,
                 config.applies if config.where else None,
+                config.log_odds,
             )
             for config in judges
         ]
@@ -81,20 +89,37 @@ def _row_problems(row: Mapping[str, Any], judges: "Sequence[JudgeConfig]") -> It
             yield problem
 
 
-def check_votes(tasks: "Sequence[Task]", judges: "Sequence[JudgeConfig]", votes: int) -> None:
-    """Raise DataError naming file and line of a task whose answers are to vote and cannot."""
+def check_votes(tasks: "Sequence[Task]", judges: "Sequence[JudgeConfig]", votes: int, choose: Choose = "votes") -> None:
+    """Raise DataError naming file and line of a task of whose answers none can be chosen."""
     for task in tasks if votes > 1 else ():
-        if not any(judge.elects and judge.applies(task.row) for judge in judges):
+        applying = [judge for judge in judges if judge.applies(task.row)]
+        if any(isinstance(judge, ChoiceJudge) and judge.likelihood is not None for judge in applying):
+            continue
+        if choose != "best" and not any(judge.elects for judge in applying):
             raise DataError(f"{task.place}: no judge of this row can tell which answers come to the same; set votes: 1")
+        if choose != "votes" and all(judge.tells_right for judge in applying):
+            raise DataError(f"{task.place}: choose is {choose}, and every judge of this row tells right from wrong")
 
 
-def alone_problems(judges: "Sequence[JudgeConfig]", votes: int) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong where each answer is judged alone, but for those that vote on which it is."""
+def alone_problems(
+    judges: "Sequence[JudgeConfig]", votes: int, choose: Choose = "votes"
+) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong where each answer is judged alone, but for the choice of one of several."""
     for index, judge in enumerate(judges):
         if judge.compares:
             yield ("judges", index, "ask"), "compares answers, and here each model gives one; set `ask: score`"
-    if votes > 1 and not any(judge.elects for judge in judges):
+    if votes > 1 and choose != "best" and not any(judge.elects for judge in judges):
         yield ("votes",), f"got {votes}; no judge here can tell which answers come to the same: expected 1"
+    if choose == "votes":
+        return
+    if votes == 1:
+        yield ("choose",), f"got '{choose}' of one answer: set `votes`, the number of answers that are sampled"
+    if all(judge.tells_right for judge in judges):
+        yield (
+            ("choose",),
+            f"got '{choose}'; every judge here tells right from wrong, so it knows what is expected and has no say in "
+            "the choice: add one that scores, such as reward_model",
+        )
 
 
 def likelihood_choices(judges: "Sequence[JudgeConfig]") -> list[Choices]:
