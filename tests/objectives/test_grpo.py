@@ -85,6 +85,9 @@ def _naive(
     ratio = torch.exp(logps - old)
     if level == "sequence":
         ratio = torch.exp((mask * (logps - old)).sum(1) / LENGTHS)[:, None].expand_as(mask)
+    if level == "whole_sequence":
+        ratio = torch.exp((mask * logps).sum(1) - (mask * old).sum(1))[:, None].expand_as(mask)
+        logps, reference = ((mask * values).sum(1)[:, None].expand_as(mask) for values in (logps, reference))
     advantages = advantages.flatten()[:, None]
     clipped = ratio.clip(1 - epsilon, 1 + (epsilon if epsilon_high is None else epsilon_high))
     gain = torch.minimum(ratio * advantages, clipped * advantages)
@@ -140,7 +143,7 @@ def _assert_same(decoder: Decoder, found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("rows", [[[0, 1, 2, 3, 4, 5]], [[0, 1, 2], [3, 4, 5]], [[4], [1, 2, 3], [0, 5]]])
 @pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dapo", "dr_grpo"])
-@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("level", ["token", "sequence", "whole_sequence"])
 def test_every_aggregation_and_ratio_equals_the_padded_version(level: str, loss_type: str, rows: list[Any]) -> None:
     case = Case.make()
     advantages = group_advantages(REWARDS)
@@ -148,6 +151,21 @@ def test_every_aggregation_and_ratio_equals_the_padded_version(level: str, loss_
     found, _ = _ours(case, objective, advantages, loss_type, rows=rows)
     expected = _naive(case, advantages=advantages, loss_type=loss_type, level=level, epsilon=0.1, beta=0.1)
     _assert_same(case.decoder, found, expected)
+
+
+def test_a_whole_sequence_is_what_deepseek_r1_writes() -> None:
+    """Equations 1 and 2, a completion at a time: no 1/|o| anywhere."""
+    case = Case.make()
+    advantages = group_advantages(REWARDS)
+    total = torch.zeros(())
+    for row in range(6):
+        own, advantage = _alone(case.decoder, row).sum(), advantages.flatten()[row]
+        ratio = (own - case.old[row].sum()).exp()
+        gain = torch.minimum(ratio * advantage, ratio.clamp(0.6, 1.4) * advantage)
+        r = (case.reference[row].sum() - own).exp()
+        total = total - (gain - 0.1 * (r - r.log() - 1)) / 6
+    found, _ = _ours(case, GRPO(0.1, 0.4, importance_sampling_level="whole_sequence"), advantages)
+    _assert_same(case.decoder, found, total)
 
 
 @pytest.mark.parametrize("kl", ["k1", "k2", "k3"])

@@ -54,8 +54,10 @@ class Settings(RolloutSettings):
     )
     epsilon: float = Field(0.2, gt=0, lt=1, description="the ratio is clipped at 1 - epsilon")
     epsilon_high: float | None = Field(None, gt=0, description="and at 1 + epsilon_high; the same if null (DAPO: 0.28)")
-    importance_sampling_level: Literal["token", "sequence"] = Field(
-        "token", description="one ratio for each token, or for each completion (GSPO)"
+    importance_sampling_level: Literal["token", "sequence", "whole_sequence"] = Field(
+        "token",
+        description="one ratio for each token, or for each completion: the geometric mean of its tokens' (GSPO), or "
+        "their product, without 1/|o| (DeepSeek-R1)",
     )
     beta: float = Field(0.0, ge=0, description="price of leaving the model that training starts from; 0: none")
     kl_estimator: Literal["k1", "k2", "k3"] = Field("k3", description="estimator of the divergence from that model")

@@ -29,7 +29,7 @@ COUNTED = Column("counted", "row")
 Scale = Literal["group", "batch", "none"]
 Baseline = Literal["mean", "leave_one_out"]
 LossType = Literal["grpo", "bnpo", "dapo", "dr_grpo"]
-ImportanceSamplingLevel = Literal["token", "sequence"]
+ImportanceSamplingLevel = Literal["token", "sequence", "whole_sequence"]
 
 _STD_EPSILON = 1e-4
 
@@ -141,7 +141,9 @@ class GRPO:
 
     loss_type: how the losses of tokens are averaged; max_completion_length: what `dr_grpo` divides by.
     importance_sampling_level: `sequence` takes one ratio for a completion, the geometric mean of those of its tokens
-        (GSPO, arXiv:2507.18071, equation 7).
+        (GSPO, arXiv:2507.18071, equation 7); `whole_sequence` their product, π_θ(o|q) / π_old(o|q), without 1/|o|, and
+        the divergence is of the whole completion too. With `grpo` as loss_type these are equations 1 and 2 of
+        DeepSeek-R1 (arXiv:2501.12948).
     use_bias_correction_kl: multiplies the divergence by the ratio (DeepSeek-V3.2, arXiv:2512.02556, equation 7), which
         makes k3's gradient that of KL(π_θ ∥ π_ref), also for samples of an older policy; equation 3 does not.
     The outputs are log-probabilities, or `Scores`, whose mean entropy is logged then. Metrics have TRL's names and are
@@ -171,8 +173,10 @@ class GRPO:
         logps = (outputs.logps if isinstance(outputs, Scores) else outputs)[batch.entries]
         old_logps = batch.column(OLD_LOGPS) if batch.has(OLD_LOGPS) else logps.detach()
         log_ratio = logps - old_logps
+        if self.importance_sampling_level != "token":
+            log_ratio = batch.row_sums(log_ratio)[batch.rows]
         if self.importance_sampling_level == "sequence":
-            log_ratio = (batch.row_sums(log_ratio) / batch.row_lengths)[batch.rows]
+            log_ratio = log_ratio / batch.row_lengths[batch.rows]
         advantages = batch.column(ADVANTAGES)[batch.rows]
         if batch.has(TOKEN_ADVANTAGES):
             advantages = advantages + batch.column(TOKEN_ADVANTAGES)
@@ -187,10 +191,14 @@ class GRPO:
             difference = (old_logps - batch.column(SAMPLING_LOGPS)).abs()
             sums["sampling/sampling_logp_difference/mean"] = difference.sum()
         if self.beta or batch.has(REFERENCE_LOGPS):
-            kl = kl_estimate(logps, batch.column(REFERENCE_LOGPS), self.kl_estimator)
+            reference_logps = batch.column(REFERENCE_LOGPS)
+            kl = kl_estimate(logps, reference_logps, self.kl_estimator)
+            sums["kl"] = (kl * log_ratio.exp() if self.use_bias_correction_kl else kl).sum()
+            if self.importance_sampling_level == "whole_sequence":
+                of_rows = kl_estimate(batch.row_sums(logps), batch.row_sums(reference_logps), self.kl_estimator)
+                kl = of_rows[batch.rows]
             if self.use_bias_correction_kl:
                 kl = kl * log_ratio.exp()
-            sums["kl"] = kl.sum()
             if self.beta:
                 losses = losses + self.beta * kl
         if isinstance(outputs, Scores) and outputs.entropies is not None:
