@@ -8,6 +8,7 @@ from burnish.errors import DataError
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import PointChart, Range, point_chart
 from burnish.report.formatting import words
+from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.record import StageRecord
 
 SHOWN_PROMPTS = 4
@@ -30,16 +31,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class ShownAnswer:
-    """A model's answer to one prompt, with its rewards by name."""
-
-    label: str
-    colour: int
-    text: str
-    rewards: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Everything the report shows of a comparing stage.
 
@@ -59,7 +50,7 @@ class Comparison:
     ranked: Sequence[Bar]
     length_correlations: Mapping[str, float]
     charts: Sequence[PointChart]
-    examples: Sequence[tuple[str, Sequence[ShownAnswer]]]
+    examples: Sequence[tuple[str, Sequence[tuple[Compared, JudgedAnswer]]]]
 
 
 def comparison(stage: StageRecord) -> Comparison:
@@ -111,7 +102,7 @@ def _comparison(stage: StageRecord, metrics: Mapping[str, Any]) -> Comparison:
             )
             for name in rewards
         ],
-        examples=_examples(stage, colours),
+        examples=_examples(stage, models),
     )
 
 
@@ -131,30 +122,15 @@ def _compared(label: str, colour: int, row: Mapping[str, Any]) -> Compared:
     )
 
 
-def _examples(stage: StageRecord, colours: Mapping[str, int]) -> list[tuple[str, list[ShownAnswer]]]:
+def _examples(stage: StageRecord, models: Sequence[Compared]) -> list[tuple[str, list[tuple[Compared, JudgedAnswer]]]]:
     """Prompts spread evenly over the set, each with every model's first answer to it."""
-    by_model = {label: rows for label, rows in stage.samples.items() if label in colours}
+    by_model = [(model, stage.samples[model.label]) for model in models if model.label in stage.samples]
     if not by_model:
         return []
-    prompts = list(dict.fromkeys(row.answer.question for row in next(iter(by_model.values()))))
+    prompts = list(dict.fromkeys(row.answer.question for row in by_model[0][1]))
     chosen = [prompts[place] for place in sorted({i * len(prompts) // SHOWN_PROMPTS for i in range(SHOWN_PROMPTS)})]
-    answers = {label: {row.answer.question: row for row in reversed(rows)} for label, rows in by_model.items()}
-    return [
-        (
-            prompt,
-            [
-                ShownAnswer(
-                    label,
-                    colours[label],
-                    rows[prompt].answer.text,
-                    {name: one.score for name, one in rows[prompt].judgements.items()},
-                )
-                for label, rows in answers.items()
-                if prompt in rows
-            ],
-        )
-        for prompt in chosen
-    ]
+    answers = [(model, {row.answer.question: row for row in reversed(rows)}) for model, rows in by_model]
+    return [(prompt, [(model, rows[prompt]) for model, rows in answers if prompt in rows]) for prompt in chosen]
 
 
 def _bar(label: str, colour: int, measured: Mapping[str, Any]) -> Bar:
