@@ -37,6 +37,18 @@ ROWS = (
         parameters={"prompts": "wiki", "n_prompts": 8, "prompt_tokens": 512, "samples": 8, "new_tokens": 64},
         **_COMMON,
     ),
+    Row(
+        name="sample_8x64",
+        work="64 samples of 64 new tokens for each of 8 GSM8K questions, temperature 1",
+        target=Target(ratio=6),
+        parameters={"prompts": "gsm8k", "n_prompts": 8, "samples": 64, "new_tokens": 64},
+        **_COMMON
+        | {
+            # 512 rows at once may be more than its caches take well: it may also go through the questions in parts.
+            "axes": _COMMON["axes"] | {"prompts_at_once": (8, 2)},
+            "quick": {"new_tokens": 4, "n_prompts": 2, "samples": 4},
+        },
+    ),
 )
 
 _WARM_UP = {"n_prompts": 2, "new_tokens": 4}
@@ -48,6 +60,8 @@ def prepare(config: Config) -> Config:
     n = config["n_prompts"]
     if config["prompts"] == "alpaca":
         prompts = material.alpaca_prompts(tokenizer)[:n]
+    elif config["prompts"] == "gsm8k":
+        prompts = material.gsm8k_prompts(tokenizer, n=n)
     else:
         prompts = material.wiki_prompts(tokenizer, n=n, length=config["prompt_tokens"])
     return {
@@ -115,9 +129,11 @@ def peer(config: Config) -> Config:
     model.generation_config.eos_token_id = None
     prompts = material.read_work(config["work"])
     run(prompts[: _WARM_UP["n_prompts"]], _WARM_UP["new_tokens"])
+    at_once = config.get("prompts_at_once", len(prompts))
     watch = worker.Stopwatch()
     watch.start()
-    rows = run(prompts, config["new_tokens"])
+    parts = [run(prompts[i : i + at_once], config["new_tokens"]) for i in range(0, len(prompts), at_once)]
+    rows = [row for part in parts for row in part]
     watch.stop()
     return _answer(config, watch, rows) | {"configuration": {"attention": model.config._attn_implementation}}
 
