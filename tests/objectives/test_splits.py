@@ -25,6 +25,7 @@ from burnish.objectives.objective import Objective, step_counts
 from burnish.objectives.orpo import ORPO
 from burnish.objectives.ppo import PPO
 from burnish.objectives.reward_model import RewardModelling
+from burnish.objectives.rft import RFT
 from burnish.objectives.simpo import SimPO
 from tiny_models import tiny_decoder
 
@@ -86,6 +87,7 @@ def make_units(rows: Sequence[int], *, last_only: bool = False) -> list[Unit]:
             "row_advantages": torch.randn(n_rows, generator=draw),
             "desired": torch.rand(n_rows, generator=draw) < 0.6,
             "counted": torch.rand(n_rows, generator=draw) < 0.7,
+            "accepted": torch.tensor([number % 3 > 0] * n_rows),
         }
         of_lists = {"list_sizes": torch.tensor([n_rows]), "margins": torch.rand(1, generator=draw)}
         masks = [[False] * (len(prompt) + len(a) - n) + [True] * n for a, n in zip(answers, scored, strict=True)]
@@ -118,8 +120,9 @@ CASES: dict[str, Case] = {
             Table.scores,
         )
         for kind in ("grpo", "bnpo", "dapo", "dr_grpo")
-        for level in ("token", "sequence")
+        for level in ("token", "sequence", "whole_sequence")
     },
+    **{f"rft, {kind}": (RFT(kind), SINGLES, Table.logps) for kind in ("samples", "examples", "tokens")},
     "ppo": (PPO(vf_coef=0.7, entropy_coef=0.05), SINGLES, Table.evaluation),
 }
 

@@ -154,6 +154,38 @@ def test_a_server_that_dies_leaves_what_it_answered(recipe: Path) -> None:
     assert len(asked) - len(set(asked)) == 1, "only the refused question comes again"
 
 
+def test_what_was_sampled_gives_answers_to_imitate(recipe: Path) -> None:
+    only_sampling(recipe, "{type: reward_model, model: reward}")
+    folder, _ = sampled(recipe, "sample.choose=best")
+    samples, chosen = (rows(folder / "01-sample" / name) for name in ("samples.jsonl", "chosen.jsonl"))
+    best: dict[str, dict[str, Any]] = {}
+    for one in samples:
+        key = json.dumps(one["prompt"])
+        if one["score"] is not None and one["score"] > best.get(key, {"score": -1e9})["score"]:
+            best[key] = one
+    assert [row["messages"][-1]["content"] for row in chosen] == [one["completion"] for one in best.values()]
+    assert [json.dumps(row["messages"][:-1]) for row in chosen] == list(best)
+    scores = sorted(one["score"] for one in samples if one["score"] is not None)
+    threshold = scores[len(scores) // 2]
+    sampled(recipe, "sample.choose=accepted", f"sample.threshold={threshold}", "sample.max_per_prompt=1")
+    accepted = rows(folder / "01-sample" / "chosen.jsonl")
+    expected: dict[str, str] = {}
+    for one in samples:
+        if one["score"] is not None and one["score"] >= threshold:
+            expected.setdefault(json.dumps(one["prompt"]), one["completion"])
+    assert [row["messages"][-1]["content"] for row in accepted] == list(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [("votes", "can tell which answers come to the same"), ("accepted", "tells right from wrong: set `threshold`")],
+)
+def test_a_choice_that_no_judge_can_make_is_refused(recipe: Path, choose: str, message: str) -> None:
+    only_sampling(recipe, "{type: reward_model, model: reward}")
+    with pytest.raises(BurnishError, match=message):
+        sampled(recipe, f"sample.choose={choose}")
+
+
 def test_the_best_meets_the_worst() -> None:
     from burnish.datasets.rows import Task
 

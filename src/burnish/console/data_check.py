@@ -49,6 +49,7 @@ READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
     "sample": ("task", read_tasks, 1),
     "grpo": ("task", read_tasks, 1),
     "ppo": ("task", read_tasks, 1),
+    "rft": ("task", read_tasks, 1),
     "evaluate": ("task", read_tasks, 1),
 }
 # What each judge of words and numbers reads of a row, by its type, under the keys that it reads unless told otherwise.

@@ -3,20 +3,24 @@
 Where judges tell right from wrong, a prompt gives pairs if it has right and wrong answers. Of its wrong answers the
 most probable are taken first: they are what the model would say, so what it has to unlearn. Else the best answer makes
 a pair with the worst, the second best with the second worst, as long as their scores differ.
+
+What was sampled also makes conversations to imitate: all that is right (rejection sampling), or one answer a prompt.
 """
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
+from burnish.methods.acceptance import AcceptanceSettings, kept
 from burnish.methods.answering import Judging, Load, judge, sample
 from burnish.methods.settings import StopString
-from burnish.rewards.judgement import JudgedAnswer
-from burnish.runs.names import PAIRS_FILE, SAMPLES_FILE
+from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
+from burnish.rewards.votes import Choose, choose_answer, guidance
+from burnish.runs.names import CHOSEN_FILE, PAIRS_FILE, SAMPLES_FILE
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
@@ -25,10 +29,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-class Settings(BaseModel):
-    """How answers are sampled, and how many pairs they give."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Settings(AcceptanceSettings):
+    """How answers are sampled, how many pairs they give, and which of them are to be imitated."""
 
     samples: int = Field(4, ge=2, description="answers to each prompt")
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; less is more cautious")
@@ -38,6 +40,11 @@ class Settings(BaseModel):
     repetition_penalty: float = Field(1.0, gt=0, description="above 1, what was said is less likely")
     stop: list[StopString] = Field([], description="strings that end an answer, which is cut before them")
     max_pairs_per_prompt: int = Field(1, ge=1, description="most pairs that one prompt gives")
+    choose: Literal["accepted"] | Choose | None = Field(
+        None,
+        description="also writes `chosen.jsonl`, conversations for sft: `accepted`, all that are right or reach "
+        "`threshold`; or of each prompt one whole answer, the `best`, or what `votes` or `weighted_votes` elect",
+    )
 
 
 def sample_preferences(
@@ -60,12 +67,17 @@ def sample_preferences(
     answers = sample(run, "samples", load, tasks, sampling, n=settings.samples)
     limit = settings.max_pairs_per_prompt
     if tells_right:
-        samples, pairs, metrics = _by_verdict(tasks, judge(run, "samples", judging, answers), limit)
+        judged = judge(run, "samples", judging, answers)
+        samples, pairs, metrics = _by_verdict(tasks, judged, limit)
     else:
         # Only answers that can make a pair are worth a judge's time.
         judged = judge(run, "samples", judging, [_whole(group) for group in answers])
         samples, pairs, metrics = _by_score(tasks, answers, judged, limit)
-    for name, rows in ((SAMPLES_FILE, samples), (PAIRS_FILE, pairs)):
+    files = {SAMPLES_FILE: samples, PAIRS_FILE: pairs}
+    if settings.choose is not None:
+        files[CHOSEN_FILE] = run.remembered("chosen", lambda: _chosen(tasks, judged, judging, settings))
+        metrics["chosen"] = len(files[CHOSEN_FILE])
+    for name, rows in files.items():
         lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
         atomic_write_text(run.folder / name, "".join(lines))
     if not pairs:
@@ -76,6 +88,31 @@ def sample_preferences(
             style="yellow",
         )
     return {"prompts": len(tasks), "samples": len(samples), **metrics, "pairs": len(pairs)}
+
+
+def _chosen(
+    tasks: "Sequence[Task]", judged: Sequence[Sequence[JudgedAnswer]], judging: Judging, settings: Settings
+) -> list[Row]:
+    """Conversations with the answers that the settings choose; a prompt without one gives none."""
+    with judging() as judges:
+        return [
+            {"messages": [*task.prompt, {"role": "assistant", "content": one.answer.text}], **_tools(task)}
+            for task, group in zip(tasks, judged, strict=True)
+            for one in chosen(judges, group, settings)
+        ]
+
+
+def chosen(judges: Sequence[WeightedJudge], group: Sequence[JudgedAnswer], settings: Settings) -> list[JudgedAnswer]:
+    """Of the answers to one prompt those to imitate; only whole ones are."""
+    if settings.choose is None or settings.choose == "accepted":
+        return [one for one, yes in zip(group, kept(judges, group, settings)[1], strict=True) if yes]
+    whole = [one for one in group if one.answer.finished and one.answer.text.strip()]
+    if not whole:
+        return []
+    scores = [one.verdict.score for one in whole]
+    if settings.choose == "weighted_votes":
+        scores = [guidance(judges, one, settings.choose) for one in whole]
+    return [whole[choose_answer(judges, [one.answer for one in whole], settings.choose, scores).winner]]
 
 
 def _by_verdict(
@@ -153,7 +190,11 @@ def score_pairs(task: "Task", judged: Sequence[JudgedAnswer], limit: int) -> lis
 
 def _shared(task: "Task") -> Row:
     """What a pair takes from its task."""
-    return {"prompt": task.prompt} | {key: task.row[key] for key in ("tools",) if key in task.row}
+    return {"prompt": task.prompt, **_tools(task)}
+
+
+def _tools(task: "Task") -> Row:
+    return {key: task.row[key] for key in ("tools",) if key in task.row}
 
 
 def _whole(sampled: Sequence[Answer]) -> list[Answer]:

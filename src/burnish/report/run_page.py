@@ -46,7 +46,16 @@ DRAWN_TOGETHER = (
     ("log-probabilities", ("logps/chosen", "logps/rejected")),
 )
 """Metrics that only say something side by side, under the name of their common chart."""
-DRAWN_FIRST = ("reward", "loss", "rewards", "rewards/margins", "rewards/accuracies", "kl", "log-probabilities")
+DRAWN_FIRST = (
+    "reward",
+    "accuracy",
+    "loss",
+    "rewards",
+    "rewards/margins",
+    "rewards/accuracies",
+    "kl",
+    "log-probabilities",
+)
 DRAWN_LAST = ("grad_norm", "learning_rate", "tokens", "tokens_per_second")
 
 # How the answers of the first and the last model compare: heading, (right before, right after), examples shown.

@@ -24,6 +24,7 @@ from burnish.generation.answer import Answer
 from burnish.rewards.format import answer_block, without_thoughts
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.number_suffixes import HAN_FACTORS, UNSPACED, WORDS, factor
+from burnish.rewards.reasoning import equations
 from burnish.rewards.votes import Election, elect_equal
 
 _MARK = "####"
@@ -135,6 +136,10 @@ class NumberVerifier:
     def elect(self, answers: Sequence[Answer], /) -> Election:
         """The answer whose number most of them give."""
         return elect_equal([answer_number(answer.text) for answer in answers], Number.equals)
+
+    def reasoning(self, answer: Answer, /) -> tuple[str, ...] | None:
+        """The equations that an answer computes its number with, its thoughts included; None where it shows none."""
+        return equations(answer.text) or None
 
     def gold(self, row: Mapping[str, Any]) -> Number:
         """The row's number. Raises DataError where it has none."""

@@ -8,7 +8,7 @@ from burnish.generation.answer import Answer
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.sql_results import Result, results_equal
 from burnish.rewards.sql_sandbox import SqlSandbox
-from burnish.rewards.sql_text import extract_sql
+from burnish.rewards.sql_text import extract_sql, plain_sql
 from burnish.rewards.sql_votes import elect
 from burnish.rewards.votes import Election
 
@@ -92,6 +92,10 @@ class SqlVerifier:
             if sql not in results:
                 results[sql] = self.sandbox.execute(sql)
         return elect([results[sql] for sql in queries])
+
+    def reasoning(self, answer: Answer, /) -> str | None:
+        """The query of an answer, however it is written; None where it gives none."""
+        return plain_sql(extract_sql(answer.text)) or None
 
     def gold(self, sql: str) -> Result:
         """The result of a gold query, run once, and once more with ten times the limit; DataError when it fails.

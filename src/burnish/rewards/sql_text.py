@@ -30,6 +30,10 @@ _TOKEN = re.compile(
     r"""|(?P<dollar>\$\w*+\$)|(?P<paragraph>\n[ \t\r]*+\n\s*+)|(?P<end>;)|(?P<open>\()|(?P<close>\))""",
     re.DOTALL,
 )
+_PIECE = re.compile(
+    r"""(?P<quoted>'[^']*+'?|"[^"]*+"?)|(?P<blank>\s++|--[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?)|[^'"\s/-]++|.""",
+    re.DOTALL,
+)
 _INLINE = re.compile(r"`([^`]*+)`")
 _MARKUP = re.compile(r"(?:#{1,6} |\*\*)[A-Z]")
 _SENTENCE = re.compile(r"[A-Z][a-z']*+[,: ][^\n]*+(?:\n(?![ \t\r]*+\n)[^\n]*+)*+")
@@ -143,3 +147,9 @@ def _explains(text: str, position: int) -> bool:
         and sentence[0].rstrip().endswith((".", "!", "?", ":"))
         and _CONTINUES.match(text, position) is None
     )
+
+
+def plain_sql(sql: str) -> str:
+    """A query in the form in which equal ones are compared: comments, white space and case outside quotes are gone."""
+    pieces = (" " if one["blank"] else one[0] if one["quoted"] else one[0].lower() for one in _PIECE.finditer(sql))
+    return " ".join("".join(pieces).split()).rstrip("; ")

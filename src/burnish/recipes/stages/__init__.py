@@ -19,6 +19,7 @@ from burnish.recipes.stages.ppo import PpoStage
 from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.pretrain import PretrainStage
 from burnish.recipes.stages.reward_model import RewardModelStage
+from burnish.recipes.stages.rft import RftStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
 
@@ -32,6 +33,7 @@ Stage = Annotated[
     | DpoStage
     | PpoStage
     | GrpoStage
+    | RftStage
     | KtoStage
     | DistillStage
     | ConvertStage

@@ -1,4 +1,4 @@
-"""sample: several answers to each task, judged, giving preference pairs of the better against the worse."""
+"""sample: several answers to each task, judged, giving preference pairs, and answers to imitate."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,7 +10,14 @@ from pydantic import Field
 from burnish.methods import preferences
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts
-from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, open_judges, read_judged_tasks
+from burnish.recipes.schema.judges import (
+    JudgeConfig,
+    check_judges,
+    judge_problems,
+    open_judges,
+    read_judged_tasks,
+    tell_right,
+)
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import PAIRS_FILE
@@ -26,7 +33,8 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
     With judges that tell right from wrong, a prompt gives pairs if it has right and wrong answers. Of its wrong answers
     the most probable are taken first: they are what the model would say, so what it has to unlearn. With other judges,
     the best answer makes a pair with the worst, the second best with the second worst, as long as their scores differ.
-    Answers cut off at `max_new_tokens` make no pairs.
+    Answers cut off at `max_new_tokens` make no pairs. With `choose` also `chosen.jsonl`, answers to imitate, which a
+    stage of type sft reads as `@sample/chosen.jsonl`.
     """
 
     type: Literal["sample"] = Field("sample", description="sample")
@@ -42,6 +50,12 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from judge_problems(self.judges)
+        if self.choose in ("votes", "weighted_votes") and not any(judge.elects for judge in self.judges):
+            yield ("choose",), f"got '{self.choose}'; no judge here can tell which answers come to the same"
+        if self.choose == "weighted_votes" and all(judge.tells_right for judge in self.judges):
+            yield ("choose",), f"got '{self.choose}'; every judge here tells right from wrong: add one that scores"
+        if self.choose == "accepted" and self.threshold is None and not tell_right(self.judges):
+            yield ("choose",), "got 'accepted'; no judge here tells right from wrong: set `threshold`"
 
     def check(self, context: StageContext) -> None:
         tasks = self._tasks(context)
