@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,9 @@ def test_rollouts_that_outlived_the_state_are_learned_from_again(tmp_path: Path)
     expected = fit(tmp_path, *make(tmp_path))
     (tmp_path / "state.safetensors").unlink()
     model, steps = make(tmp_path)
-    steps._rollouts._rewards = [WeightedJudge(r.name, lambda _: 1 / 0, r.weight) for r in steps._rollouts._rewards]
+    environment = steps._rollouts._environment
+    failing = [WeightedJudge(one.name, lambda _: 1 / 0, one.weight) for one in environment.rewards]
+    steps._rollouts._environment = replace(environment, rewards=failing)
     for name, tensor in fit(tmp_path, model, steps).items():
         assert torch.equal(tensor, expected[name]), name
 
