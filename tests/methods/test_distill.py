@@ -157,7 +157,7 @@ def said(role: str, text: str) -> list[dict[str, str]]:
 
 ROWS = [Conversation([*said("user", f"{i} mod 3?"), *said("assistant", f"SELECT {i % 3}")]) for i in range(12)]
 PROMPTS = [Task(row.messages[:-1], {}) for row in ROWS]
-TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 5, "micro_batch_tokens": 120}
+TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 4, "micro_batch_tokens": 120}
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +179,11 @@ def taught(folder: Path) -> tuple[Decoder, Tokenizer]:
 
 
 LEARNED: dict[str, tuple[dict[str, Any], list[Any]]] = {
-    "given": ({"beta": 0.0, "lmbda": 0, "heldout": 3}, ROWS),
-    "stored": ({"beta": 0.5, "lmbda": 0, "heldout": 3, "teacher_top_k": 8, "temperature": 2.0}, ROWS),
-    "mixed": ({"beta": 1.0, "heldout": 3, "max_new_tokens": 6, "num_generations": 2}, ROWS),
-    "own": ({"beta": 1.0, "lmbda": 1, "max_new_tokens": 6}, PROMPTS),
-    "teacher's": ({"beta": 0.0, "lmbda": 0, "seq_kd": True, "max_new_tokens": 6}, PROMPTS),
-    "base": ({"lmbda": 0.5, "heldout": 3, "max_new_tokens": 6, "teacher_system": "prose", "lora": {"rank": 4}}, ROWS),
+    "stored": ({"beta": 0.0, "lmbda": 0, "heldout": 3, "teacher_top_k": 8, "temperature": 2.0}, ROWS),
+    "sampled": ({"beta": 1.0, "seq_kd": True, "max_new_tokens": 6, "num_generations": 2}, PROMPTS),
+    "base": ({"heldout": 3, "max_new_tokens": 6, "teacher_system": "prose", "lora": {"rank": 4}}, ROWS),
 }
+"""Every kind of teacher and of answers, by what a student learns from."""
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -197,14 +195,13 @@ def test_a_student_comes_nearer(name: str, folder: Path, tmp_path: Path) -> None
     chosen = distill.Settings.model_validate(options | {"training": TRAINING})
     measured = distill.train(model, tokenizer, teacher, rows, chosen, run)
     events = read_events(run.folder)
-    assert len(events) == measured["steps"] >= 11
+    assert len(events) == measured["steps"] >= 9
     if chosen.heldout:
         assert measured["heldout"]["after"]["loss"] < 0.8 * measured["heldout"]["before"]["loss"]
     else:
         assert sum(one["loss"] for one in events[-3:]) < 0.8 * sum(one["loss"] for one in events[:3])
     on_policy = sum(one["on_policy"] for one in events)
-    assert (0 < on_policy < len(events)) == (0 < chosen.lmbda < 1)
-    assert (on_policy == len(events)) == (chosen.lmbda == 1)
+    assert (0 < on_policy < len(events)) == (chosen.lmbda == 0.5)
     sampled = [one for one in events if "completions/mean_length" in one]
     assert len(sampled) == (len(events) if chosen.seq_kd else on_policy)
     assert all(0 < one["completions/max_length"] <= 6 for one in sampled)

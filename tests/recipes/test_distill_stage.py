@@ -20,7 +20,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run, works
 from workshop import make_workshop, tiny_tokenizer
 
-TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 3, "micro_batch_tokens": 100, "checkpoint_seconds": 0}
+TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 2, "micro_batch_tokens": 100, "checkpoint_seconds": 0}
 STAGE: dict[str, Any] = {"type": "distill", "data": "rows.jsonl", "teacher": "teacher", "training": TRAINING}
 
 
@@ -95,7 +95,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name", ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stored", "base"))]
+)
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between two shards of what the teacher says, and after several steps."""
     monkeypatch.setattr("burnish.methods.teachers.SHARD", 3)
@@ -106,7 +108,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, name: str, monkeyp
         with pytest.raises(Killed):
             trained(recipe, KillingDisplay("teacher", 3))
         assert len(list(tmp_path.glob("cut/runs/numbers/cache/teacher_top_k/*"))) == 1
-    for step in (1, 4):
+    for step in (1, 3):
         with pytest.raises(Killed):
             trained(recipe, KillingDisplay("01-distill", step))
     assert products(trained(recipe)) == expected
@@ -125,15 +127,15 @@ def test_a_plan_knows_what_it_costs(tmp_path: Path) -> None:
     ]
     assert given.beside == sizes[1]
     assert given.scored == round(given.trained * sizes[1] / sizes[0])
-    assert (given.decoded, given.disk, given.steps) == (0, 0, 7)
+    assert (given.decoded, given.disk, given.steps) == (0, 0, 5)
     kept = work(lmbda=0.0, teacher_top_k=4)
     assert kept.disk > 0
-    assert kept.scored < given.scored / 2
+    assert kept.scored == pytest.approx(given.scored / 2, rel=0.1)  # once, of two epochs
     own = work(lmbda=1.0, max_new_tokens=20)
-    assert own.decoded == 9 * 3 * 20
+    assert own.decoded == 9 * 2 * 20
     assert own.trained > given.trained
     both = work(lmbda=0.5, seq_kd=True, max_new_tokens=20, num_generations=2)
-    assert both.decoded == round(9 * 3 * 20 * (1 + sizes[1] / sizes[0]))
+    assert both.decoded == round(9 * 2 * 20 * (1 + sizes[1] / sizes[0]))
     assert both.rows == 8
 
 
