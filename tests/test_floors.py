@@ -63,7 +63,6 @@ EXTRAS = {
     "pyarrow",
     "tensorboard",
     "polars",
-    "rensa",
     "fastapi",
     "uvicorn",
     "matplotlib",
@@ -71,6 +70,8 @@ EXTRAS = {
 }  # imported where needed
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}
+SANDBOXED = SOURCE / "rewards" / "programs" / "inside"
+"""What runs within the sandbox alone, and may run what a model wrote."""
 FORBIDDEN_KEYWORDS = {
     "trust_remote_code": None,
     "shell": True,
@@ -135,7 +136,7 @@ def unsafe(file: Path, tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        if dotted(node.func) in FORBIDDEN_CALLS:
+        if dotted(node.func) in FORBIDDEN_CALLS and not (dotted(node.func) == "exec" and file.parent == SANDBOXED):
             yield f"{name_of(file)}:{node.lineno}: calls {dotted(node.func)}"
         for keyword in node.keywords:
             if keyword.arg in FORBIDDEN_KEYWORDS:
