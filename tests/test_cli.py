@@ -254,7 +254,16 @@ def test_doctor_says_what_is_here_and_what_is_missing_for_what(
     monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "duckdb" else object())
     status, out, _ = call(capsys, "doctor")
     assert status == 0
-    for part in ("burnish 0.", "torch", "cores", "memory", "GFLOP/s", "pip install 'burnish[sql]'", "running SQL"):
+    for part in (
+        "burnish 0.",
+        "torch",
+        "cores",
+        "memory",
+        "GFLOP/s",
+        "sandbox",
+        "pip install 'burnish[sql]'",
+        "running SQL",
+    ):
         assert part in out
     assert "Parquet" not in out
 

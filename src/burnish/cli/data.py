@@ -36,6 +36,7 @@ class TaskJudge(StrEnum):
     exact = "exact"
     contains = "contains"
     choice = "choice"
+    unit_tests = "unit_tests"
 
 
 @data_commands.command("check", epilog="Example: burnish data check train.jsonl pairs.parquet")

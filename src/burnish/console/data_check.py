@@ -31,6 +31,7 @@ from burnish.datasets.rows import (
 from burnish.errors import DataError
 from burnish.rewards.choice import read_options
 from burnish.rewards.numbers import NumberVerifier
+from burnish.rewards.programs.unit_tests import read_tests
 from burnish.rewards.texts import expected_texts
 
 Item = Conversation | Preference | Ranking | Labelled | Task
@@ -58,6 +59,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], object]] = {
     "exact": partial(expected_texts, key="answer"),
     "contains": partial(expected_texts, key="answer"),
     "choice": partial(read_options, choices="choices", answer="answer"),
+    "unit_tests": read_tests,
 }
 DOCUMENT_STAGES = ("corpus", "cpt")
 STAGES = (*DOCUMENT_STAGES, *READS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from burnish.errors import BurnishError
 from burnish.hardware import available_cores, choose_device, device_name, explain_compute_dtype, set_threads
 from burnish.runs.environment import GIB, versions
 
@@ -34,8 +35,20 @@ def findings() -> Iterator[tuple[str, str]]:
     yield "disk", f"{shutil.disk_usage(Path.cwd()).free / GIB:.1f} GiB free in {Path.cwd()}"
     choice = explain_compute_dtype("auto", device)
     yield "compute dtype", f"{str(choice.dtype).removeprefix('torch.')}: {choice.reason}"
+    yield "sandbox", _sandbox()
     missing = [(extra, use) for module, (extra, use) in _EXTRAS.items() if find_spec(module) is None]
     for extra, use in missing:
         yield "missing", f"{use}: pip install 'burnish[{extra}]'"
     if not missing:
         yield "extras", "all there"
+
+
+def _sandbox() -> str:
+    """What keeps programs that a model wrote apart from this machine, or why nothing does."""
+    from burnish.rewards.programs.sandbox import ProgramSandbox
+
+    try:
+        with ProgramSandbox() as sandbox:
+            return f"{sandbox.isolation} (for Python that a model wrote)"
+    except BurnishError as error:
+        return str(error)

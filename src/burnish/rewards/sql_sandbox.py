@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -22,12 +21,12 @@ from typing import Any
 
 from burnish.errors import BurnishError
 from burnish.rewards import sql_worker
+from burnish.rewards.sizes import size_in_bytes
 from burnish.rewards.sql_results import Result
 
 _START_SECONDS = 60.0
 # What the kernel ends a process with that has computed for too long; Windows has no such limits.
 _OUT_OF_TIME = {-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name)}
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # What Python and the dynamic linker need to start; a query has no business with the rest of the environment.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -66,7 +65,7 @@ class SqlSandbox:
         self.timeout_seconds = timeout_seconds
         self.max_rows = max_rows
         self.retried = 0
-        self._memory_limit = _bytes(memory_limit)
+        self._memory_limit = size_in_bytes(memory_limit)
         self._worker: _Worker | None = None
         self._lock = threading.Lock()
         if not self.database.is_file():
@@ -230,11 +229,3 @@ def _result(reply: dict[str, Any], timeout_seconds: float) -> Result:
 def _timed_out(timeout_seconds: float, seconds: float) -> Result:
     error = f"the time limit of {timeout_seconds:g} s of processor time was reached"
     return Result(error=error, seconds=seconds, timed_out=True)
-
-
-def _bytes(text: str) -> int:
-    """Bytes of a size such as "512MB"."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
-    if match is None:
-        raise BurnishError(f"memory_limit: expected a size such as '512MB' or '1GiB', got {text!r}")
-    return int(float(match[1]) * _UNITS[match[2].upper()])

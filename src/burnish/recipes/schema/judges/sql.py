@@ -13,6 +13,7 @@ from burnish.corpus.records import shown
 from burnish.recipes.schema.gold import check_gold
 from burnish.recipes.schema.judges.base import JudgeBase
 from burnish.recipes.schema.stage import FileReference, StageContext
+from burnish.rewards.sizes import PATTERN
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
@@ -30,7 +31,7 @@ class SqlJudge(JudgeBase):
     timeout_seconds: float = Field(5.0, gt=0, description="processor time of one query; one that takes longer is wrong")
     memory_limit: str = Field(
         "512MB",
-        pattern=r"^\s*\d+(\.\d+)?\s*[KMGkmg][Ii]?[Bb]\s*$",
+        pattern=PATTERN,
         description="memory of one query, such as 512MB or 1GiB",
     )
 

@@ -11,6 +11,7 @@ from burnish.recipes.schema.judges.python import PythonJudge
 from burnish.recipes.schema.judges.shape import FormatJudge, LengthJudge
 from burnish.recipes.schema.judges.sql import SqlJudge
 from burnish.recipes.schema.judges.texts import ChoiceJudge, ContainsJudge, ExactJudge, RegexJudge
+from burnish.recipes.schema.judges.unit_tests import UnitTestsJudge
 
 JudgeConfig = Annotated[
     SqlJudge
@@ -24,6 +25,7 @@ JudgeConfig = Annotated[
     | RewardModelJudge
     | ImplicitRewardJudge
     | PythonJudge
+    | UnitTestsJudge
     | ChatJudge,
     Field(discriminator="type"),
 ]
