@@ -51,8 +51,8 @@ def test_another_column_and_parquet(tmp_path: Path) -> None:
 
 
 BAD = {
-    "html": ("page.html", b"<p>", r"page\.html: \.html files are not read; convert it to Markdown or text first"),
-    "pdf": ("page.pdf", b"%PDF", "convert it to text first"),
+    "odt": ("page.odt", b"<p>", r"page\.odt: \.odt files are not read; convert it to Markdown or text first"),
+    "pdf": ("page.pdf", b"%PDF", "damaged .pdf file"),
     "unknown": ("page.xyz", b"x", r"\.xyz files are not read; expected one of \.txt"),
     "no suffix": ("page", b"x", "this kind of files are not read"),
     "not utf-8": ("page.txt", b"one\ntw\xf6", r"page\.txt:2: byte 6 \(0xf6\) is not UTF-8"),

@@ -17,9 +17,9 @@ NOISE = random.Random(1).randbytes(5000)
 # Name, content, kind that it is counted as, part of the advice.
 FILES = {
     "an image": ("logo.png", b"\x89PNG\r\n", ".png file", ""),
-    "a web page": ("page.html", b"<p>" * 10, ".html file", "pandoc"),
-    "a PDF file": ("book.PDF", b"%PDF-1.7", ".pdf file", "pdftotext"),
-    "a table": ("table.csv", b"a,b\n", ".csv file", "JSON lines"),
+    "an OpenDocument": ("page.odt", b"PK", ".odt file", "pandoc"),
+    "a damaged PDF file": ("book.PDF", b"%PDF-1.7", "damaged .pdf file", "Failed to load"),
+    "a spreadsheet": ("table.xlsx", b"PK", ".xlsx file", "JSON lines"),
     "an archive": ("old.zip", b"PK\x03\x04", ".zip file", "unpack"),
     "a packed archive": ("old.tar.gz", gzip.compress(b"x"), ".tar file", "unpack"),
     "settings": ("package.json", b"{}", ".json file", "name the file itself"),
@@ -146,9 +146,9 @@ def test_stray_control_characters_do_not_make_a_text_binary(tmp_path: Path) -> N
 
 
 def test_an_empty_folder_says_what_lay_in_it(tmp_path: Path) -> None:
-    for name in ("a.pdf", "b.pdf", "c.png"):
+    for name in ("a.odt", "b.odt", "c.png"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match=r"there is no document(.|\n)*Not read:\n2 \.pdf file: a\.pdf, b\.pdf; convert"):
+    with pytest.raises(DataError, match=r"there is no document(.|\n)*Not read:\n2 \.odt file: a\.odt, b\.odt; convert"):
         read_documents(tmp_path)
 
 

@@ -39,7 +39,7 @@ def recipe(tmp_path: Path) -> Path:
     documents.mkdir()
     for name, text in PAGES.items():
         (documents / name).write_text(text)
-    for name in ("logo.png", "book.pdf", "second.pdf"):
+    for name in ("logo.png", "book.odt", "second.odt"):
         (documents / name).write_bytes(b"\x00")
     return recipe
 
@@ -60,14 +60,14 @@ def metrics(recipe: Path, stage: str) -> dict[str, Any]:
 def test_files_that_are_not_read_are_named_on_the_terminal_in_a_file_and_in_the_report(recipe: Path) -> None:
     summary, shown = done(recipe)
     assert "domain: 6 documents; 3 files and folders were not read:" in shown
-    assert "2 .pdf file: book.pdf, second.pdf; convert it to text first" in shown
+    assert "2 .odt file: book.odt, second.odt; convert it to Markdown or text first" in shown
     assert "1 .png file: logo.png" in shown
     folder = recipe.parent / "runs" / "corpus"
     rows = [json.loads(line) for line in (folder / "01-corpus" / "corpus" / "skipped.jsonl").read_text().splitlines()]
-    assert [row["file"] for row in rows] == ["book.pdf", "logo.png", "second.pdf"]
+    assert [row["file"] for row in rows] == ["book.odt", "logo.png", "second.odt"]
     assert metrics(recipe, "01-corpus")["skipped"]["domain"][".png file"]["count"] == 1
     page = (folder / "report.html").read_text()
-    assert "book.pdf" in page
+    assert "book.odt" in page
     assert "were not read" in page
     assert summary["perplexity"]["domain"]["after"] < summary["perplexity"]["domain"]["before"]
 
@@ -128,7 +128,7 @@ def test_a_fraction_of_a_pass_is_a_fraction_of_its_text(recipe: Path) -> None:
 def test_a_folder_without_any_document_stops_the_run_and_says_what_is_there(recipe: Path) -> None:
     for name in PAGES:
         (recipe.parent / "documents" / name).unlink()
-    with pytest.raises(BurnishError, match=r"there is no document(.|\n)*2 \.pdf file: book\.pdf, second\.pdf"):
+    with pytest.raises(BurnishError, match=r"there is no document(.|\n)*2 \.odt file: book\.odt, second\.odt"):
         done(recipe)
 
 

@@ -1,21 +1,37 @@
-"""Documents from text, Markdown and data files.
+"""Documents from text, source code, pages, office files and data files.
 
-A text or Markdown file is one document; a row of JSON lines or Parquet with a `text` column is one document.
+A file of text, a page or a book is one document; so is a row of JSON lines, Parquet or CSV with a `text` column, a
+message of a mailbox and a page of a web archive.
 What is named has to be readable. Of a folder everything that can be read is, and every other file is told with its
 reason: a folder of documents holds images, archives and broken files too. In a folder, `.json` files are passed over:
 there they are mostly settings.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.corpus.folders import NOT_READ, ROW_SUFFIXES, TEXT_SUFFIXES, Skipped, describe, suffix_of, walk
+from burnish.corpus.folders import (
+    CODE_SUFFIXES,
+    NOT_READ,
+    PARSED_SUFFIXES,
+    READ_SUFFIXES,
+    ROW_SUFFIXES,
+    TABLE,
+    TEXT_SUFFIXES,
+    Skipped,
+    describe,
+    suffix_of,
+    walk,
+)
+from burnish.corpus.readers import Part, Readers, UnreadableFileError
 from burnish.corpus.records import (
     UTF8_BOM,
     Problems,
+    Row,
     byte_lines,
     decode,
     expand,
@@ -24,7 +40,8 @@ from burnish.corpus.records import (
     read_rows,
     shown,
 )
-from burnish.errors import DataError
+from burnish.errors import BurnishError, DataError
+from burnish.files import regular_file
 
 MAX_TEXT_BYTES = 256 << 20
 """A text file is one document and is held in memory, some ten times as large by the time it is tokens."""
@@ -79,44 +96,50 @@ def read_documents(
     documents: list[Document] = []
     problems, of_skipped = Problems(), Problems()
     skipped = [] if skipped is None else skipped
-    for file, name, in_folder in files_of(paths, skipped):
-        found: list[Document] = []
-        bad_rows = Problems()
-        why_not: tuple[str, str] | None = None
-        try:
-            for document in _documents_of(file, name, text_key, id_key, bad_rows):
-                found.append(document)
-            if not found and bad_rows.count:
-                why_not = f'{suffix_of(file)} file without text in "{text_key}"', bad_rows.first()
-            elif not bad_rows.count and not any(document.text.strip() for document in found):
-                why_not = "empty file", ""
-        except _UnreadableError as error:
-            if not in_folder:
-                raise
-            why_not = error.kind, error.advice
-        except DataError as error:
-            if not in_folder or (found and bad_rows.count):
-                raise
-            why_not = f"{suffix_of(file)} file that cannot be read", _reason(error, file)
-        if why_not is not None and in_folder:
-            skipped.append(Skipped(file, name, *why_not))
-            of_skipped.extend(bad_rows)
-        else:
-            documents += found
-            problems.extend(bad_rows)
+    with Readers() as readers:
+        for file, name, in_folder in files_of(paths, skipped):
+            found: list[Document] = []
+            bad_rows = Problems()
+            why_not: tuple[str, str] | None = None
+            try:
+                for document in _documents_of(file, name, text_key, id_key, bad_rows, readers):
+                    found.append(document)
+                if not found and bad_rows.count:
+                    why_not = f'{suffix_of(file)} file without text in "{text_key}"', bad_rows.first()
+                elif not bad_rows.count and not any(document.text.strip() for document in found):
+                    why_not = "empty file", ""
+            except _UnreadableError as error:
+                if not in_folder:
+                    raise
+                why_not = error.kind, error.advice
+            except DataError as error:
+                if not in_folder or (found and bad_rows.count):
+                    raise
+                why_not = f"{suffix_of(file)} file that cannot be read", _reason(error, file)
+            if why_not is not None and in_folder:
+                skipped.append(Skipped(file, name, *why_not))
+                of_skipped.extend(bad_rows)
+            else:
+                documents += found
+                problems.extend(bad_rows)
     problems.raise_if_any()
     if not documents:
         of_skipped.raise_if_any()
         named = ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
         passed_over = "\nNot read:\n" + describe(skipped) if skipped else ""
-        raise DataError(
-            f"{named}: there is no document; expected {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)} files{passed_over}"
-        )
+        kinds = ", ".join((*TEXT_SUFFIXES, *PARSED_SUFFIXES, *ROW_SUFFIXES))
+        raise DataError(f"{named}: there is no document; expected {kinds} files, or source code{passed_over}")
     return documents
 
 
 def read_file(
-    file: Path, name: str, *, text_key: str = "text", id_key: str = "id", skipped: list[Skipped] | None = None
+    file: Path,
+    name: str,
+    readers: Readers,
+    *,
+    text_key: str = "text",
+    id_key: str = "id",
+    skipped: list[Skipped] | None = None,
 ) -> Iterator[Document]:
     """Yield a file's documents one by one, so that a file of any size can be read.
 
@@ -128,7 +151,7 @@ def read_file(
     problems = Problems()
     found = False
     try:
-        for document in _documents_of(file, name, text_key, id_key, problems):
+        for document in _documents_of(file, name, text_key, id_key, problems, readers):
             if skipped is None or document.text.strip() or suffix_of(file) in ROW_SUFFIXES:
                 found = True
                 yield document
@@ -193,15 +216,22 @@ class _UnreadableError(DataError):
 
     def __init__(self, path: Path, kind: str, advice: str, *, whole: bool = False) -> None:
         super().__init__(f"{path}{advice}" if whole else f"{path}: {advice}")
-        self.kind, self.advice = kind, advice.lstrip(":0123456789 ") if whole else advice
+        self.kind, self.advice = kind, advice.lstrip(":0123456789 ") if whole else advice.removeprefix(f"{kind}; ")
 
 
-def _documents_of(file: Path, name: str, text_key: str, id_key: str, problems: Problems) -> Iterator[Document]:
-    if suffix_of(file) in TEXT_SUFFIXES:
+def _documents_of(
+    file: Path, name: str, text_key: str, id_key: str, problems: Problems, readers: Readers
+) -> Iterator[Document]:
+    suffix = suffix_of(file)
+    if suffix in TEXT_SUFFIXES + CODE_SUFFIXES:
         text = read_text(file)
         yield Document(content_id(text), text, name)
         return
-    for row in read_rows(file, problems=problems):
+    if suffix in PARSED_SUFFIXES and PARSED_SUFFIXES[suffix] != TABLE:
+        for part in _parts(file, readers):
+            yield Document(content_id(part.text), part.text, name if part.name is None else f"{name}#{part.name}")
+        return
+    for row in _rows(file, readers) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems):
         try:
             text = _row_text(row.value, text_key)
         except ValueError as error:
@@ -215,6 +245,22 @@ def _documents_of(file: Path, name: str, text_key: str, id_key: str, problems: P
             f"{name}:{row.line}" if source is None else str(source),
             None if (licence := row.value.get("license", row.value.get("licence"))) is None else str(licence),
         )
+
+
+def _parts(file: Path, readers: Readers) -> Iterator[Part]:
+    try:
+        regular_file(file)
+        yield from readers.parts(file)
+    except UnreadableFileError as error:
+        raise _UnreadableError(file, error.kind, str(error)) from None
+    except BurnishError as error:
+        raise DataError(str(error)) from error
+
+
+def _rows(file: Path, readers: Readers) -> Iterator[Row]:
+    """The rows of a table, numbered as its lines are where no value has a line end."""
+    for number, part in enumerate(_parts(file, readers), start=2):
+        yield Row(str(file), number, json.loads(part.text))
 
 
 def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
@@ -231,8 +277,8 @@ def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -
             found: list[tuple[Path, str] | Skipped] = [Skipped(path, path.name, "hidden file")]
         elif not path.is_dir():
             suffix = suffix_of(path)
-            if suffix not in TEXT_SUFFIXES + ROW_SUFFIXES:
-                advice = NOT_READ.get(suffix, f"expected one of {', '.join(TEXT_SUFFIXES + ROW_SUFFIXES)}")
+            if suffix not in READ_SUFFIXES:
+                advice = NOT_READ.get(suffix, f"expected one of {', '.join(READ_SUFFIXES)}")
                 raise DataError(
                     f"{path}: {suffix or 'this kind of'} files are not read; {advice}, or name the folder "
                     "to have such files passed over"

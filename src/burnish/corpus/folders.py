@@ -14,21 +14,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".rst", ".text")
+CODE_SUFFIXES = (
+    *(".adoc", ".org", ".tex"),
+    *(".py", ".pyi", ".js", ".jsx", ".ts", ".tsx", ".vue", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".cs"),
+    *(".java", ".kt", ".scala", ".go", ".rs", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".swift", ".m", ".hs"),
+    *(".ml", ".clj", ".ex", ".exs", ".erl", ".sh", ".bash", ".ps1", ".sql", ".proto", ".f90", ".cmake"),
+)
+"""Source code and marked-up text, which are text as they are."""
+TABLE = "table"
+PARSED_SUFFIXES = {
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".epub": "epub",
+    ".ipynb": "notebook",
+    ".eml": "mail",
+    ".mbox": "mbox",
+    ".csv": TABLE,
+    ".tsv": TABLE,
+    ".warc": "warc",
+}
+"""What is read by `burnish.corpus.readers`, and as what."""
 ROW_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 
 TO_TEXT = "convert it to Markdown or text first (for example `pandoc -t plain`)"
 UNPACK = "unpack it first"
 NOT_READ = {
-    **dict.fromkeys((".html", ".htm", ".xhtml", ".docx", ".odt", ".epub", ".rtf", ".tex", ".ipynb"), TO_TEXT),
-    ".doc": "save it as .docx, then convert it to text (for example `pandoc -t plain`)",
-    ".pdf": "convert it to text first (for example `pdftotext`)",
+    **dict.fromkeys((".odt", ".rtf"), TO_TEXT),
+    ".doc": "save it as .docx",
     **dict.fromkeys((".pptx", ".ppt"), "export its text first"),
-    ".csv": "convert it to JSON lines with a `text` key",
-    ".tsv": "convert it to JSON lines with a `text` key",
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "convert it to JSON lines with a `text` key"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst", ".tbz2", ".txz"), UNPACK),
 }
 """What to do about files that are often met among documents and are not read."""
+READ_SUFFIXES = (*TEXT_SUFFIXES, *CODE_SUFFIXES, *PARSED_SUFFIXES, *ROW_SUFFIXES)
 
 EXAMPLES = 3
 """Files that are named for each reason in a summary."""
@@ -136,7 +155,7 @@ def _why_not(entry: "os.DirEntry[str]", path: Path) -> tuple[str, ...] | None:
     suffix = suffix_of(path)
     if suffix == ".json":
         return (".json file", "in a folder they are mostly settings; name the file itself to read it")
-    if suffix in TEXT_SUFFIXES + ROW_SUFFIXES:
+    if suffix in READ_SUFFIXES:
         return None
     if suffix in NOT_READ:
         return f"{suffix} file", NOT_READ[suffix]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.corpus.documents import files_of, read_file
 from burnish.corpus.folders import Skipped
+from burnish.corpus.readers import Readers
 from burnish.errors import DataError
 from burnish.files import sha256
 
@@ -69,23 +70,25 @@ class Shard:
 
     def documents(self, skipped: list[Skipped]) -> Iterator[dict[str, str | None]]:
         """The rows of the table of documents. skipped: receives the files, and the rows, that are not read."""
-        for file in self.files:
-            found = read_file(
-                file.path,
-                file.name,
-                text_key=self.source.text_key,
-                id_key=self.source.id_key,
-                skipped=skipped if file.in_folder else None,
-            )
-            for document in found:
-                yield {
-                    "id": document.id,
-                    "text": document.text,
-                    "source": self.source.name,
-                    "origin": document.source,
-                    "licence": document.licence or self.source.licence,
-                    "hash": _hash(document.text),
-                }
+        with Readers() as readers:
+            for file in self.files:
+                found = read_file(
+                    file.path,
+                    file.name,
+                    readers,
+                    text_key=self.source.text_key,
+                    id_key=self.source.id_key,
+                    skipped=skipped if file.in_folder else None,
+                )
+                for document in found:
+                    yield {
+                        "id": document.id,
+                        "text": document.text,
+                        "source": self.source.name,
+                        "origin": document.source,
+                        "licence": document.licence or self.source.licence,
+                        "hash": _hash(document.text),
+                    }
 
 
 def shards_of(
