@@ -261,6 +261,13 @@ def test_a_student_that_would_teach_itself_nothing_is_refused(
         distill.train(*loaded(folder), None, ROWS, distill.Settings.model_validate(options), Run(tmp_path / "d"))
 
 
+def test_a_teacher_that_is_the_student_is_refused(folder: Path, tmp_path: Path) -> None:
+    model, tokenizer = loaded(folder)
+    chosen = distill.Settings.model_validate({"lmbda": 0})
+    with pytest.raises(BurnishError, match="teacher: it is the very model that is trained"):
+        distill.train(model, tokenizer, lambda: (model, tokenizer), ROWS, chosen, Run(tmp_path / "d"))
+
+
 def test_another_vocabulary_is_refused_by_its_first_token(folder: Path, tmp_path: Path) -> None:
     """Of the same size: nothing but the tokens' texts tells."""
 

@@ -18,6 +18,7 @@ from burnish.errors import BurnishError, RecipeError
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run, works
+from burnish.training.events import read_events
 from workshop import make_workshop, tiny_tokenizer
 
 TRAINING = {"learning_rate": 5e-3, "batch_size": 4, "epochs": 2, "micro_batch_tokens": 100, "checkpoint_seconds": 0}
@@ -128,6 +129,8 @@ def test_a_plan_knows_what_it_costs(tmp_path: Path) -> None:
     assert given.beside == sizes[1]
     assert given.scored == round(given.trained * sizes[1] / sizes[0])
     assert (given.decoded, given.disk, given.steps) == (0, 0, 5)
+    tokens = [event["tokens"] for event in read_events(trained(tmp_path / "recipe.yaml"))]
+    assert (len(tokens), sum(tokens)) == (given.steps, pytest.approx(given.trained, rel=0.02))
     kept = work(lmbda=0.0, teacher_top_k=4)
     assert kept.disk > 0
     assert kept.scored == pytest.approx(given.scored / 2, rel=0.1)  # once, of two epochs

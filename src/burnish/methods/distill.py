@@ -140,7 +140,10 @@ def train(
     taught_by: Teacher | StoredTeacher
     of_heldout: Teacher | StoredTeacher
     if settings.teacher_top_k is None:
-        taught_by = of_heldout = Teacher(model, None if teacher is None else source.decoder())
+        own = None if teacher is None else source.decoder()
+        if own is model:
+            raise BurnishError("teacher: it is the very model that is trained, and would change with it: load it twice")
+        taught_by = of_heldout = Teacher(model, own)
     else:
         taught_by, of_heldout = (stored(run, source, model, some, settings) for some in (examples, heldout))
     del source  # with the teacher, where that is on disk by now
