@@ -14,11 +14,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dpo, grpo, ppo, reward_model, sft
+from benchmarks import distill, dpo, grpo, ppo, reward_model, sft
 from benchmarks.process import call
 from benchmarks.row import BenchmarkError, Config, Row
 
-ROWS = {row.name: row for row in (*dpo.ROWS, *reward_model.ROWS, *ppo.ROWS, *grpo.ROWS, *sft.ROWS)}
+ROWS = {row.name: row for row in (*dpo.ROWS, *reward_model.ROWS, *ppo.ROWS, *grpo.ROWS, *distill.ROWS, *sft.ROWS)}
 _DEFAULT = ("dpo_demo", "dpo_long_prompt", "reward_model", "ppo", "grpo", "grpo_long_prompt")
 
 
