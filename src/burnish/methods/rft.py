@@ -48,6 +48,9 @@ class Settings(AcceptanceSettings, RolloutSettings):
         description="true: each rollout is of `training.batch_size` times `steps_per_generation` prompts and sampled "
         "from the model as it is; false: of all tasks, and `training.epochs` passes over what was kept follow",
     )
+    temperature: float = Field(
+        1.0, gt=0, description="1 samples from the model itself, which the loss is always of; less is more cautious"
+    )
     num_generations: int = Field(8, ge=1, description="answers to each prompt of a rollout")
     steps_per_generation: int = Field(1, ge=1, description="online: optimizer steps that share a rollout's prompts")
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
