@@ -25,6 +25,7 @@ class ReadingStage(StrEnum):
     sample = "sample"
     grpo = "grpo"
     ppo = "ppo"
+    rft = "rft"
     evaluate = "evaluate"
 
 
