@@ -63,6 +63,7 @@ EXTRAS = {
     "pyarrow",
     "tensorboard",
     "polars",
+    "rensa",
     "fastapi",
     "uvicorn",
     "matplotlib",

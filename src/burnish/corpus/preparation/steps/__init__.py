@@ -5,10 +5,18 @@ from typing import Annotated
 from pydantic import Field
 
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
+from burnish.corpus.preparation.steps.near_duplicates import MinHash
 from burnish.corpus.preparation.steps.quality import C4Quality, FineWebQuality, GopherQuality
 from burnish.corpus.preparation.steps.repetition import GopherRepetition
 
 Step = Annotated[
-    Normalize | MinCharacters | ExactDuplicates | GopherQuality | GopherRepetition | C4Quality | FineWebQuality,
+    Normalize
+    | MinCharacters
+    | ExactDuplicates
+    | MinHash
+    | GopherQuality
+    | GopherRepetition
+    | C4Quality
+    | FineWebQuality,
     Field(discriminator="type"),
 ]
