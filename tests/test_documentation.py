@@ -12,7 +12,14 @@ from typer.testing import CliRunner
 from burnish.cli import app
 from burnish.console.preparation import read_settings
 from burnish.corpus.documents import read_documents
-from burnish.datasets.rows import read_conversations, read_labelled, read_preferences, read_rankings, read_tasks
+from burnish.datasets.rows import (
+    read_conversations,
+    read_labelled,
+    read_preferences,
+    read_rankings,
+    read_stepwise,
+    read_tasks,
+)
 from burnish.recipes.plan.plan import Plan
 from burnish.recipes.plan.planned import make_plan
 
@@ -26,6 +33,7 @@ READERS = {
     "Preferences": read_preferences,
     "Ranked lists": read_rankings,
     "Labelled answers": read_labelled,
+    "Steps": read_stepwise,
     "Tasks": read_tasks,
 }
 

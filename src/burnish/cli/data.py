@@ -20,6 +20,8 @@ class ReadingStage(StrEnum):
     sft = "sft"
     dpo = "dpo"
     reward_model = "reward_model"
+    process_reward_model = "process_reward_model"
+    outcome_reward_model = "outcome_reward_model"
     kto = "kto"
     distill = "distill"
     sample = "sample"

@@ -12,7 +12,16 @@ from burnish.corpus.folders import describe as describe_skipped
 from burnish.corpus.records import Problems
 from burnish.datasets.bad_rows import BadRowError
 from burnish.datasets.fields import present
-from burnish.datasets.formats import ANSWER_KEYS, LABEL_KEYS, LIST_KEYS, MARGIN_KEYS, PAIR_KEYS, format_name, unpacked
+from burnish.datasets.formats import (
+    ANSWER_KEYS,
+    LABEL_KEYS,
+    LIST_KEYS,
+    MARGIN_KEYS,
+    PAIR_KEYS,
+    STEP_KEYS,
+    format_name,
+    unpacked,
+)
 from burnish.datasets.messages import hint, message_list, role_of
 from burnish.datasets.report import unused_keys
 from burnish.datasets.rows import (
@@ -20,12 +29,14 @@ from burnish.datasets.rows import (
     Labelled,
     Preference,
     Ranking,
+    Stepwise,
     Task,
     read_conversations,
     read_labelled,
     read_preferences,
     read_rankings,
     read_rows,
+    read_stepwise,
     read_tasks,
 )
 from burnish.errors import DataError
@@ -34,7 +45,7 @@ from burnish.rewards.numbers import NumberVerifier
 from burnish.rewards.programs.unit_tests import read_tests
 from burnish.rewards.texts import expected_texts
 
-Item = Conversation | Preference | Ranking | Labelled | Task
+Item = Conversation | Preference | Ranking | Labelled | Stepwise | Task
 JUDGED_KEYS = ("sql", "answer")
 SHOWN = 5
 FIRST = 100
@@ -45,6 +56,8 @@ READS: dict[str, tuple[str, Callable[..., Sequence[Item]], int]] = {
     "sft": ("conversation", read_conversations, 2),
     "dpo": ("preference", read_preferences, 1),
     "reward_model": ("ranked list", read_rankings, 1),
+    "process_reward_model": ("stepwise answer", read_stepwise, 1),
+    "outcome_reward_model": ("labelled answer", read_labelled, 1),
     "kto": ("labelled answer", read_labelled, 2),
     "distill": ("conversation", read_conversations, 1),
     "sample": ("task", read_tasks, 1),
@@ -79,6 +92,11 @@ def describe(file: Path) -> str:
         preferences = read_preferences(file)
         kind = f"{_count(len(preferences), 'preference')} ({format_name(first)} format)"
         return f"{kind}{_faults(preferences)}{_unused(preferences, but=MARGIN_KEYS)}"
+    if all(isinstance(first.get(key), list) for key in STEP_KEYS):
+        stepwise = read_stepwise(file)
+        steps = sum(len(one.steps) for one in stepwise)
+        kind = f"{_count(len(stepwise), 'stepwise answer')} of {steps:,} steps"
+        return f"{kind}{_faults(stepwise)}{_unused(stepwise)}"
     if any(present(first, key) for key in LIST_KEYS):
         rankings = read_rankings(file)
         answers = sum(len(ranking.answers) for ranking in rankings)

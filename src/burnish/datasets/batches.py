@@ -4,7 +4,7 @@ Rows are whole sequences (a document, a conversation, one answer of a pair). Row
 tokens in the forest, so a token may count for several rows; it is scored once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, Self
@@ -187,11 +187,21 @@ def shuffled_steps(n_examples: int, *, batch_size: int, epochs: float, seed: int
 
     A fraction of an epoch is its first part. The last step of the run may be smaller.
     """
-    total = round(n_examples * epochs)
+    return grouped_steps(range(n_examples), batch_size=batch_size, epochs=epochs, seed=seed)
+
+
+def grouped_steps(groups: Sequence[Hashable], *, batch_size: int, epochs: float, seed: int) -> list[list[int]]:
+    """As `shuffled_steps` of groups, the examples of each one behind the other. groups: that of each example."""
+    members: dict[Hashable, list[int]] = {}
+    for number, group in enumerate(groups):
+        members.setdefault(group, []).append(number)
+    of_group = list(members.values())
+    total = round(len(groups) * epochs)
     order: list[int] = []
     epoch = 0
     while len(order) < total:
-        order.extend(np.random.default_rng([seed, epoch]).permutation(n_examples).tolist())
+        for group in np.random.default_rng([seed, epoch]).permutation(len(of_group)).tolist():
+            order += of_group[group]
         epoch += 1
     return [order[start : min(start + batch_size, total)] for start in range(0, total, batch_size)]
 

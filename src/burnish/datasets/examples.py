@@ -174,13 +174,21 @@ def preference_examples(
 
 
 def labelled_examples(
-    labelled: Iterable[Labelled], tokenizer: Tokenizer, *, max_length: int, on_long: OnLong = "drop"
+    labelled: Iterable[Labelled],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    on_long: OnLong = "drop",
+    whole: bool = False,
 ) -> tuple[list[LabelledExample], Report]:
-    """Encode single judged answers. Arguments as `preference_examples`, and so are the reasons to drop one."""
+    """Encode single judged answers. Arguments as `preference_examples`, and so are the reasons to drop one.
+
+    whole: with what the chat template writes after the token that ends an answer.
+    """
 
     def encode(row: Labelled, account: Account) -> LabelledExample:
         answers = {"answer": row.answer}
-        prompt, tokens = judged_tokens(row, answers, tokenizer, account)
+        prompt, tokens = judged_tokens(row, answers, tokenizer, account, whole=whole)
         (answer,) = fit_answers(prompt, answers, tokens, account, max_length, on_long)
         return LabelledExample(prompt, answer, row.desired)
 

@@ -40,11 +40,12 @@ ANSWER_KEYS = ("output", "completion", "response")
 PAIR_KEYS = ("chosen", "rejected")
 LABEL_KEYS = ("label", "kto_tag")
 LIST_KEYS = ("responses", "completions")
+STEP_KEYS = ("completions", "labels")
 RANK_KEYS = ("ranks", "scores")
 SYSTEM_KEYS = ("system", "system_prompt")
 MARGIN_KEYS = ("margin", "score_chosen", "score_rejected")
 KNOWN_KEYS = (
-    *(*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, *LIST_KEYS, *RANK_KEYS, *MARGIN_KEYS),
+    *(*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, *LIST_KEYS, "labels", *RANK_KEYS, *MARGIN_KEYS),
     *(*SYSTEM_KEYS, "input", "context", "history", "tools", "functions", "chat_template_kwargs"),
 )
 # What people call a key, for the advice to name it in `columns`; the first that a row has is taken.
@@ -72,7 +73,11 @@ def around(row: Fields, *, own_keys: bool = True) -> Around:
     own_keys: whether keys of the row itself can be unused; those of a task are there for its verifier.
     """
     refuse_media(row)
-    lists = [key for key in (*FORMATS, *PAIR_KEYS, *ANSWER_KEYS, *LIST_KEYS) if key in row.used and present(row, key)]
+    lists = [key for key in (*FORMATS, *PAIR_KEYS, *ANSWER_KEYS) if key in row.used and present(row, key)]
+    # The items of a list of answers, or of steps, are messages or texts, and a text may begin like JSON.
+    lists += [
+        key for key in LIST_KEYS if key in row.used and any(isinstance(item, dict) for item in row.get(key) or ())
+    ]
     found = Around(_tools(row, lists), _template_kwargs(row), ())
     nested = [
         name

@@ -1,10 +1,11 @@
-"""The formats of judged answers: pairs, ranked lists, single answers with a label.
+"""The formats of judged answers: pairs, ranked lists, single answers with a label, answers with a label for each step.
 
 | format | keys |
 | --- | --- |
 | pairs | a prompt in any format, `chosen` and `rejected`; or both as whole conversations, or as HH's dialogues |
 | ranked lists | a prompt in any format, `responses` or `completions`: best first, or with `ranks` or `scores` |
 | unpaired | a conversation in any format, `label` (LLaMA-Factory: `kto_tag`) |
+| stepwise | a prompt in any format, `completions`: the steps of one answer, `labels`: one for each (TRL) |
 
 A row that is well-formed but teaches nothing, such as a pair of equal answers, has a fault instead of an error: large
 files hold some, and one of them must not stop a run. What encodes the rows drops and reports those.
@@ -25,6 +26,7 @@ from burnish.datasets.formats import (
     MARGIN_KEYS,
     PAIR_KEYS,
     RANK_KEYS,
+    STEP_KEYS,
     answer,
     answer_hint,
     messages_before_answer,
@@ -51,6 +53,15 @@ class Ranked(NamedTuple):
     answers: list[list[Message]]
     fault: str | None
     remark: str | None
+
+
+class LabelledSteps(NamedTuple):
+    """A prompt and an answer's steps, with how right each is, 0 to 1; None where that is not said."""
+
+    prompt: list[Message]
+    steps: list[str]
+    labels: list[float | None]
+    fault: str | None
 
 
 def preference(row: Mapping[str, Any]) -> Pair:
@@ -151,8 +162,8 @@ def ranking(row: Mapping[str, Any]) -> Ranked:
         return Ranked(pair.prompt, [pair.chosen, pair.rejected], pair.fault, None)
     if isinstance(row.get("labels"), list) and not any(present(row, name) for name in RANK_KEYS):
         raise BadRowError(
-            f'"{key}" with "labels" are the steps of one answer (stepwise supervision), which no stage reads; '
-            'a ranked list has "ranks" or "scores"'
+            f'"{key}" with "labels" are the steps of one answer (stepwise supervision), which the stage '
+            'process_reward_model reads; a ranked list has "ranks" or "scores"'
         )
     values = row[key]
     if not isinstance(values, list) or not values:
@@ -224,6 +235,38 @@ def label(row: Mapping[str, Any]) -> bool:
     if value not in (True, False) or isinstance(value, float):
         raise BadRowError(f"{key} is {shown(value)}; expected true (desired) or false")
     return bool(value)
+
+
+def stepwise(row: Mapping[str, Any]) -> LabelledSteps:
+    """Return the steps of an answer with their labels."""
+    steps_key, labels_key = STEP_KEYS
+    for key, what in ((steps_key, "the steps of an answer"), (labels_key, "a label for each of completions")):
+        if not isinstance(row.get(key), list) or not row[key]:
+            if present(row, key):
+                raise BadRowError(f"{key} is {shown(row[key])}; expected a list, {what}")
+            if key in row:
+                raise NothingToLearnError(f"{key} is null")
+            raise BadRowError(f'"{key}" is missing{hint(key, row)}; expected a list, {what}')
+    steps, labels = row[steps_key], row[labels_key]
+    if len(labels) != len(steps):
+        raise BadRowError(
+            f"{labels_key} has length {len(labels)}, but {steps_key} has {len(steps)} steps; give a label for each"
+        )
+    for place, step in enumerate(steps):
+        if not isinstance(step, str):
+            raise BadRowError(f"{steps_key}[{place}] is {shown(step)}; expected the text of a step")
+    for place, value in enumerate(labels):
+        if value is not None and (not (_is_number(value) or isinstance(value, bool)) or not 0 <= value <= 1):
+            raise BadRowError(
+                f"{labels_key}[{place}] is {shown(value)}; expected true (right) or false, a share from 0 to 1, or "
+                "null for a step that is not judged"
+            )
+    fault = None
+    if empty := [place for place, step in enumerate(steps, 1) if not step.strip()]:
+        fault = f"step {empty[0]} is empty"
+    elif all(value is None for value in labels):
+        fault = "no step has a label"
+    return LabelledSteps(read_prompt(row), steps, [None if value is None else float(value) for value in labels], fault)
 
 
 def split_shared(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:

@@ -1,4 +1,4 @@
-"""Data files → validated conversations, preferences, rankings, labelled answers and tasks.
+"""Data files → validated conversations, preferences, rankings, labelled answers and steps, and tasks.
 
 Every row of every file is validated before anything is returned, so a bad row is reported before training
 starts, not an hour into it; up to ten problems are reported together.
@@ -24,12 +24,14 @@ __all__ = [
     "Preference",
     "Ranking",
     "Row",
+    "Stepwise",
     "Task",
     "read_conversations",
     "read_labelled",
     "read_preferences",
     "read_rankings",
     "read_rows",
+    "read_stepwise",
     "read_tasks",
 ]
 
@@ -121,6 +123,23 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Stepwise:
+    """The steps of one answer to a prompt, in order, and how right each is, 0 to 1 (stepwise supervision).
+
+    labels: None at steps that nobody has judged. The rest as in a `Conversation`.
+    """
+
+    prompt: list[Message]
+    steps: list[str]
+    labels: list[float | None]
+    tools: list[dict[str, Any]] | None = None
+    place: Place = MEMORY
+    fault: str | None = None
+    template_kwargs: dict[str, Any] | None = None
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A prompt whose answers a verifier judges by reading `row`, the row as it stands in the file.
 
@@ -203,6 +222,21 @@ def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
         return Labelled(messages[:-1], messages[-1:], desired, tools, place, fault, kwargs, unused)
 
     return _read(paths, convert, columns, lambda place, fault: Labelled([], [], False, place=place, fault=fault))
+
+
+def read_stepwise(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Stepwise]:
+    """Read answers whose steps have labels: a prompt in any format, `completions` and `labels`. Arguments as above.
+
+    Answers that teach nothing are among them, with their `fault`.
+    """
+
+    def convert(row: Fields, place: Place) -> Stepwise:
+        found = judged_formats.stepwise(row)
+        tools, kwargs, unused = formats.around(row)
+        prompt = without_foreign_nulls(found.prompt, tools)
+        return Stepwise(prompt, found.steps, found.labels, tools, place, found.fault, kwargs, unused)
+
+    return _read(paths, convert, columns, lambda place, fault: Stepwise([], [], [], place=place, fault=fault))
 
 
 def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Task]:
