@@ -39,6 +39,7 @@ HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 PACKAGE_NAMES = {
     "__version__": 0,
     "Decoder": HEIGHT["nn"],
+    "ProcessRewardModel": HEIGHT["nn"],
     "ScalarModel": HEIGHT["nn"],
     "load": HEIGHT["checkpoints"],
     "save": HEIGHT["checkpoints"],

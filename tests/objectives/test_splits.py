@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -24,6 +24,7 @@ from burnish.objectives.language_model import LanguageModel
 from burnish.objectives.objective import Objective, step_counts
 from burnish.objectives.orpo import ORPO
 from burnish.objectives.ppo import PPO
+from burnish.objectives.process_reward import LabelledTokens
 from burnish.objectives.reward_model import RewardModelling
 from burnish.objectives.rft import RFT
 from burnish.objectives.simpo import SimPO
@@ -83,6 +84,7 @@ def make_units(rows: Sequence[int], *, last_only: bool = False) -> list[Unit]:
             for name in ("reference_logps", "old_logps", "old_values", "returns", "entry_advantages")
         }
         entries["old_logps"] = entries["old_logps"] / 5 - 1
+        entries["labels"] = (entries["returns"] > 0).float()
         of_rows = {
             "row_advantages": torch.randn(n_rows, generator=draw),
             "desired": torch.rand(n_rows, generator=draw) < 0.6,
@@ -98,6 +100,7 @@ def make_units(rows: Sequence[int], *, last_only: bool = False) -> list[Unit]:
 SINGLES, PAIRS = make_units([1] * UNITS), make_units([2] * UNITS)
 LISTS = make_units([2, 3, 2, 4, 3, 2], last_only=True)
 STEP = {"kl": torch.tensor(0.3)}
+AVERAGES: tuple[Literal["labels", "examples"], ...] = ("labels", "examples")
 
 Case = tuple[Objective[Any], list[Unit], Callable[[Table, Batch], Any]]
 CASES: dict[str, Case] = {
@@ -112,6 +115,7 @@ CASES: dict[str, Case] = {
     "simpo": (SimPO(2.0, 0.8), PAIRS, Table.logps),
     "cpo": (CPO(0.3, 0.6, 0.2), PAIRS, Table.logps),
     "reward model": (RewardModelling("bradley_terry", 0.1), LISTS, Table.scalars),
+    **{f"labelled tokens, {over}": (LabelledTokens(over), SINGLES, Table.scalars) for over in AVERAGES},
     "reward model, plackett_luce": (RewardModelling("plackett_luce", 0.1), LISTS, Table.scalars),
     **{
         f"grpo, {kind}, {level}": (

@@ -11,10 +11,19 @@ from typing import Any
 
 import torch
 
-from burnish.checkpoints import encoder_decoder, gguf, huggingface, own_format, peft, reward_models
+from burnish.checkpoints import (
+    encoder_decoder,
+    gguf,
+    huggingface,
+    own_format,
+    peft,
+    process_reward_models,
+    reward_models,
+)
 from burnish.checkpoints.encoder_decoder import save_encoder_decoder
 from burnish.checkpoints.families import no_family
 from burnish.checkpoints.gguf_file import open_gguf
+from burnish.checkpoints.process_reward_models import save_process_reward_model
 from burnish.checkpoints.reward_models import save_reward_model
 from burnish.checkpoints.weights import build_decoder, check_vocabulary
 from burnish.errors import CheckpointError
@@ -22,16 +31,19 @@ from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
+from burnish.nn.process_reward import ProcessRewardModel
 from burnish.nn.scalar import ScalarModel
 from burnish.text.tokenizer import Tokenizer
 
 __all__ = [
     "load",
     "load_encoder_decoder",
+    "load_process_reward_model",
     "load_reward_model",
     "read_config",
     "save",
     "save_encoder_decoder",
+    "save_process_reward_model",
     "save_reward_model",
 ]
 
@@ -122,6 +134,17 @@ def load_reward_model(
     """
     where, dtype = _place(device, compute_dtype)
     return reward_models.read(Path(path), compute_dtype=dtype, device=where)
+
+
+def load_process_reward_model(
+    path: Path | str, *, compute_dtype: str | torch.dtype = "auto", device: str | torch.device = "auto"
+) -> tuple[ProcessRewardModel, Tokenizer]:
+    """Loads a process reward model: a Hugging Face folder of a `...ForTokenClassification` with two labels.
+
+    Arguments as for `load`. Label 1 is "right". Raises `CheckpointError` naming the file and what is wrong with it.
+    """
+    where, dtype = _place(device, compute_dtype)
+    return process_reward_models.read(Path(path), compute_dtype=dtype, device=where)
 
 
 def load_encoder_decoder(

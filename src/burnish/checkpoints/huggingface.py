@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,15 @@ MAX_SHARD_BYTES = 5_000_000_000
 _LONGEST_JSON = 64 * 2**20
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
+
+Purpose = Literal["policy", "reward model", "process reward model"]
+"""What a model is for, which its class in transformers says."""
+_CALLED: dict[Purpose, tuple[str, str]] = {
+    "policy": ("language model", "burnish.load"),
+    "reward model": ("reward model", "burnish.load_reward_model"),
+    "process reward model": ("process reward model", "burnish.load_process_reward_model"),
+}
+"""What a message calls a model for each purpose, and what reads it."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,8 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_config(folder: Path, *, rewards: bool = False) -> tuple[Family, DecoderConfig]:
-    """The family and sizes in config.json, of a language model or of one that gives `rewards`.
+def read_config(folder: Path, *, purpose: Purpose = "policy") -> tuple[Family, DecoderConfig]:
+    """The family and sizes in config.json, of a language model or of one for another purpose.
 
     Raises `CheckpointError` naming an unsupported or missing key.
     """
@@ -62,17 +71,24 @@ def read_config(folder: Path, *, rewards: bool = False) -> tuple[Family, Decoder
         )
     family = find_family(file, "model_type", values.get("model_type"))
     config = read_settings(family, file, values)
-    expected, other = family.architecture, family.reward_architecture
-    hint = "; it is a reward model: a policy is needed here (burnish.load_reward_model reads it)"
-    if rewards:
-        expected, other = other, expected
-        hint = "; it is a language model: a reward model is needed here (burnish.load reads it)"
+    classes: dict[Purpose, str | None] = {
+        "policy": family.architecture,
+        "reward model": family.reward_architecture,
+        "process reward model": family.token_architecture,
+    }
+    expected = classes[purpose]
     architectures = values.get("architectures") or [family.architecture]
     if not isinstance(architectures, list) or expected not in architectures:
-        raise CheckpointError(
-            f"{file}: architectures is {architectures!r}; only {expected} can be loaded"
-            + (hint if architectures == [other] else "")
+        what = "no class of transformers" if expected is None else f"only {expected}"
+        hint = next(
+            (
+                f"; it is a {called}: a {purpose} is needed here ({reader} reads it)"
+                for one, (called, reader) in _CALLED.items()
+                if architectures == [classes[one]]
+            ),
+            "",
         )
+        raise CheckpointError(f"{file}: architectures is {architectures!r}; {what} can be loaded{hint}")
     return family, config
 
 

@@ -60,7 +60,7 @@ def read(folder: Path, *, compute_dtype: torch.dtype, device: torch.device) -> t
     """The reward model in a folder. Raises `CheckpointError` naming what is missing or not supported."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; a reward model is one, with config.json and {SCORE}")
-    family, config = huggingface.read_config(folder, rewards=True)
+    family, config = huggingface.read_config(folder, purpose="reward model")
     config = replace(config, tie_embeddings=True)
     tokenizer = Tokenizer.from_folder(folder)
     _check_labels(folder / "config.json")

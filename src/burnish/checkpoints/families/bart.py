@@ -94,6 +94,7 @@ def _side(side: str, other: str, *sublayers: tuple[WeightRule, ...]) -> Family:
         model_type="bart",
         architecture=ARCHITECTURES[0],
         reward_architecture="BartForSequenceClassification",
+        token_head=None,
         gguf_architecture="",
         constants={
             **_BIASES,

@@ -50,7 +50,7 @@ IDLE = frozenset(
         *("tie_encoder_decoder", "reorder_and_upcast_attn", "tf_legacy_loss", "is_decoder"),
         # heads of classifiers
         *("num_labels", "id2label", "label2id", "problem_type", "summary_activation", "summary_proj_to_labels"),
-        *("summary_type", "summary_use_proj"),
+        *("summary_type", "summary_use_proj", "step_separator"),
         # sampling, which moved to generation_config.json
         *("max_length", "min_length", "max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "typical_p"),
         *("num_beams", "num_beam_groups", "diversity_penalty", "repetition_penalty", "length_penalty"),

@@ -116,6 +116,7 @@ class Family:
     prefix: what tensors are called below, absent in files that were saved without the head.
     ignored: endings of tensors that older files carry although they are computed.
     head_also: what other versions of transformers call the output layer.
+    token_head: what transformers calls the head of its class for token classification; None where it has no such class.
     """
 
     model_type: str
@@ -136,6 +137,14 @@ class Family:
     layer_weights: tuple[WeightRule, ...]
     untied_weights: tuple[WeightRule, ...]
     head_also: str | None = None
+    token_head: str | None = "score"
+
+    @property
+    def token_architecture(self) -> str | None:
+        """The class of transformers for process reward models, which label tokens; None where there is none."""
+        if self.token_head is None:
+            return None
+        return self.reward_architecture.replace("ForSequenceClassification", "ForTokenClassification")
 
     def expected_weights(self, config: DecoderConfig) -> Iterator[Weight]:
         """Every tensor that a checkpoint with this configuration has."""

@@ -103,6 +103,7 @@ GEMMA3 = replace(
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
     reward_architecture="Gemma3TextForSequenceClassification",
+    token_head=None,
     gguf_architecture="gemma3",
     constants={"norm_placement": "sandwich", "qk_norm": "head"},
     defaults={**GEMMA2.defaults, "max_positions": 131_072},

@@ -176,6 +176,7 @@ OLMO2 = Family(
     model_type="olmo2",
     architecture="Olmo2ForCausalLM",
     reward_architecture="Olmo2ForSequenceClassification",
+    token_head=None,
     gguf_architecture="olmo2",
     constants={"qk_norm": "projection", "norm_placement": "reordered"},
     huggingface_keys={**KEYS, **ATTENTION_BIAS},
