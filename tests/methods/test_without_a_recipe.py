@@ -12,9 +12,9 @@ import pytest
 import burnish
 from burnish.corpus.documents import Document
 from burnish.corpus.token_corpus import TokenCorpus, pack, tokenize
-from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking
+from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Stepwise
 from burnish.errors import BurnishError, DataError
-from burnish.methods import cpt, dpo, kto, reward_model, sft
+from burnish.methods import cpt, dpo, kto, outcome_reward_model, process_reward_model, reward_model, sft
 from burnish.methods.settings import LoraSettings, TrainingSettings
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import lora_config
@@ -38,6 +38,16 @@ ROWS: dict[str, list[Any]] = {
     "dpo": [Preference(*turns) for turns in ASKED],
     "kto": [Labelled(turns[0], turns[1 + i % 2], i % 2 == 0) for i, turns in enumerate(ASKED)],
     "reward_model": [Ranking(question, [right, wrong]) for question, right, wrong in ASKED],
+    "process_reward_model": [
+        Stepwise(turns[0], ["SELECT 1", turns[1 + i % 2][0]["content"]], [1.0, 1.0 - i % 2])
+        for i, turns in enumerate(ASKED)
+    ],
+    "outcome_reward_model": [Labelled(turns[0], turns[1 + i % 2], i % 2 == 0) for i, turns in enumerate(ASKED)],
+}
+LOADERS: dict[str, Callable[..., Any]] = {
+    "reward_model": burnish.load_reward_model,
+    "process_reward_model": burnish.load_process_reward_model,
+    "outcome_reward_model": burnish.load_reward_model,
 }
 METHODS: Mapping[str, tuple[Callable[..., dict[str, Any]], TrainingSettings, str]] = {
     "sft": (sft.train, sft.Settings.model_validate({"heldout": 0.3, "training": TRAINING}), "heldout_loss"),
@@ -46,6 +56,16 @@ METHODS: Mapping[str, tuple[Callable[..., dict[str, Any]], TrainingSettings, str
     "reward_model": (
         reward_model.train,
         reward_model.Settings.model_validate({"heldout": 3, "training": TRAINING}),
+        "heldout",
+    ),
+    "process_reward_model": (
+        process_reward_model.train,
+        process_reward_model.Settings.model_validate({"heldout": 4, "training": TRAINING}),
+        "heldout",
+    ),
+    "outcome_reward_model": (
+        outcome_reward_model.train,
+        outcome_reward_model.Settings.model_validate({"heldout": 4, "training": TRAINING}),
         "heldout",
     ),
 }
@@ -72,12 +92,13 @@ def test_a_method_learns_and_leaves_a_model(name: str, folder: Path, tmp_path: P
     assert loss(measured[key]["after"]) < loss(measured[key]["before"])
     assert json.loads(json.dumps(measured)) == measured
     assert len((run.folder / "events.jsonl").read_text().splitlines()) == measured["steps"]
-    load = burnish.load_reward_model if name == "reward_model" else burnish.load
+    load = LOADERS.get(name, burnish.load)
     assert load(run.folder / "model", compute_dtype="float32", device="cpu")
 
 
 @pytest.mark.parametrize(
-    ("name", "lora"), [(name, False) for name in METHODS] + [("sft", True), ("reward_model", True)]
+    ("name", "lora"),
+    [(name, False) for name in METHODS] + [("sft", True), ("process_reward_model", True), ("reward_model", True)],
 )
 def test_a_method_looks_at_what_is_held_out_and_keeps_models_on_the_way(
     name: str, lora: bool, folder: Path, tmp_path: Path
@@ -94,10 +115,10 @@ def test_a_method_looks_at_what_is_held_out_and_keeps_models_on_the_way(
     assert list(looked) == sorted({*range(2, steps + 1, 2), steps})
     assert measured["best_eval_loss"] == min(looked.values()) == looked[measured["best_step"]]
     assert loss(measured[key]["after"]) == pytest.approx(measured["best_eval_loss"], rel=1e-4)
-    load = burnish.load_reward_model if name == "reward_model" else burnish.load
+    load = LOADERS.get(name, burnish.load)
     for step in range(3, steps + 1, 3):
         kept, _ = load(run.folder / "snapshots" / str(step), compute_dtype="float32", device="cpu")
-        assert lora_config(kept.decoder if name == "reward_model" else kept) is None
+        assert lora_config(kept.decoder if name in LOADERS else kept) is None
 
 
 @pytest.mark.parametrize("name", METHODS)

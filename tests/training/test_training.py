@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from burnish.datasets.batches import Batch, Steps, document_batches, micro_batches, shuffled_steps
+from burnish.datasets.batches import Batch, Steps, document_batches, grouped_steps, micro_batches, shuffled_steps
 from burnish.errors import BurnishError
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, add_lora
@@ -336,6 +336,20 @@ def test_shuffled_steps_visit_every_example_once_an_epoch() -> None:
     assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
     assert order[:10] != order[10:20]
     assert plan == shuffled_steps(10, batch_size=4, epochs=2.5, seed=1)
+
+
+def test_grouped_steps_keep_groups_together() -> None:
+    groups = ["a", "b", "a", "c", "b", "a", "d"]
+    plan = grouped_steps(groups, batch_size=3, epochs=2, seed=1)
+    order = [i for step in plan for i in step]
+    assert [len(step) for step in plan] == [3, 3, 3, 3, 2]
+    for epoch in (order[:7], order[7:]):
+        assert sorted(epoch) == list(range(7))
+        seen = [groups[i] for i in epoch]
+        assert [one for one, before in zip(seen, [None, *seen], strict=False) if one != before] == list(
+            dict.fromkeys(seen)
+        )
+    assert order[:7] != order[7:]
 
 
 def test_micro_batches_count_a_shared_prompt_once() -> None:

@@ -56,15 +56,24 @@ def snapshot_of(model: "nn.Module", tokenizer: "Tokenizer") -> Callable[[Path], 
 
         import burnish
         from burnish.nn.actor_critic import ActorCritic
+        from burnish.nn.decoder import Decoder
         from burnish.nn.lora import lora_config, merge_lora
+        from burnish.nn.process_reward import ProcessRewardModel
         from burnish.nn.scalar import ScalarModel
 
+        def decoder_of(one: Any) -> Decoder:
+            return one if isinstance(one, Decoder) else one.decoder
+
         kept: Any = model.actor if isinstance(model, ActorCritic) else model
-        if lora_config(kept.decoder if isinstance(kept, ScalarModel) else kept) is not None:
+        if lora_config(decoder_of(kept)) is not None:
             kept = copy.deepcopy(kept)
-            merge_lora(kept.decoder if isinstance(kept, ScalarModel) else kept)
+            merge_lora(decoder_of(kept))
         if folder.exists():
             shutil.rmtree(folder)
-        (burnish.save_reward_model if isinstance(kept, ScalarModel) else burnish.save)(kept, tokenizer, folder)
+        writers: dict[type, Callable[..., None]] = {
+            ScalarModel: burnish.save_reward_model,
+            ProcessRewardModel: burnish.save_process_reward_model,
+        }
+        writers.get(type(kept), burnish.save)(kept, tokenizer, folder)
 
     return write

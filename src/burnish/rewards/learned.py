@@ -15,10 +15,13 @@ from burnish.text.chat import Encoding, Message, encode_answers
 from burnish.text.tokenizer import Tokenizer
 
 
-def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tokens: int = 4096) -> Judge:
+def by_reward_model(
+    model: ScalarModel, tokenizer: Tokenizer, *, probability: bool = False, micro_batch_tokens: int = 4096
+) -> Judge:
     """Prompt and answer in the reward model's own chat template, scored at its end, as transformers would.
 
-    The answers to one prompt share it. An answer that was cut is scored as if it had ended there.
+    The answers to one prompt share it. An answer that was cut is scored as if it had ended there. probability: σ of the
+    score, which an outcome reward model was trained to make the probability of being right.
     """
 
     def judge(answers: Sequence[Answer], /) -> list[Judgement]:
@@ -29,8 +32,10 @@ def by_reward_model(model: ScalarModel, tokenizer: Tokenizer, *, micro_batch_tok
             for members in micro_batches([[sequence] for sequence in sequences], micro_batch_tokens):
                 forest, ends = Forest.from_sequences([sequences[number] for number in members])
                 last = torch.tensor([forest.offsets[end + 1] - 1 for end in ends], device=model.device)
-                found = model(forest.to(model.device), last).tolist()
-                for number, score in zip(members, found, strict=True):
+                found = model(forest.to(model.device), last)
+                if probability:
+                    found = found.sigmoid()
+                for number, score in zip(members, found.tolist(), strict=True):
                     scores[number] = score
         return [Judgement(score) for score in scores]
 

@@ -120,4 +120,6 @@ def _hint(written: str, kind: str) -> str:
         return "; expected a model folder, a .gguf file, package:NAME/FILE, or in a stage `base` or @STAGE"
     if kind == "reward_model":
         return "; expected @STAGE of a reward_model stage, or the folder of a reward model"
+    if kind == "process_reward_model":
+        return "; expected @STAGE of a process_reward_model stage, or the folder of a process reward model"
     return ""

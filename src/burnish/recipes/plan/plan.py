@@ -119,7 +119,7 @@ class Plan:
         """
         found: dict[str, Path] = {}
         for item in stage.inputs:
-            if item.kind not in ("model", "reward_model") or not item.paths:
+            if item.kind not in ("model", "reward_model", "process_reward_model") or not item.paths:
                 continue
             source: Input | None = item
             while source is not None and source.producer is not None:

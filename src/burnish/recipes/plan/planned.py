@@ -168,7 +168,8 @@ class _Planner:
 
         if item.producer is not None:  # a model that was made here has the chat template of its base
             return "today" in self.planned[self.names.index(item.producer)].identity
-        templates = item.kind in ("model", "reward_model") or any(path.suffix == ".jinja" for path in item.paths)
+        models = ("model", "reward_model", "process_reward_model")
+        templates = item.kind in models or any(path.suffix == ".jinja" for path in item.paths)
         return templates and any(map(prints_date, item.paths))
 
     def _fill_latest(self, config: StageConfig, index: int) -> StageConfig:

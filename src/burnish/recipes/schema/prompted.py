@@ -9,9 +9,9 @@ from pydantic import Field
 from burnish.recipes.schema.stage import StageContext, StrictModel, SystemPrompt
 
 if TYPE_CHECKING:
-    from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Task
+    from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Stepwise, Task
 
-Row = TypeVar("Row", "Conversation", "Preference", "Ranking", "Labelled", "Task")
+Row = TypeVar("Row", "Conversation", "Preference", "Ranking", "Labelled", "Stepwise", "Task")
 
 _SYSTEM_ROLES = ("system", "developer")
 

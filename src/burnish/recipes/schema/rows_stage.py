@@ -4,7 +4,7 @@ Each says how its rows are read; its method says how they are encoded.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -46,6 +46,10 @@ class RowsStage(Prompted, TrainingStage):
         found: list[list[int]] = example.sequences
         return found
 
+    def groups(self, examples: Sequence[Any]) -> Sequence[Hashable] | None:
+        """The group of each encoded row, where steps keep groups together."""
+        return None
+
     def passes_before(self) -> float:
         """How often each row is scored besides being trained on."""
         return 0.0
@@ -61,7 +65,8 @@ class RowsStage(Prompted, TrainingStage):
             return None
         examples, _ = self.encode(self.trained_on(self.rows(context)), tokenizer)
         units = [self.sequences(example) for example in examples]
-        return self.training_work(context, units, passes_before=self.passes_before())
+        groups = self.groups(examples)
+        return self.training_work(context, units, passes_before=self.passes_before(), groups=groups)
 
 
 class JudgedRowsStage(JudgedSettings, RowsStage):

@@ -20,13 +20,21 @@ from burnish.recipes.language.places import KeyPath
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
-    from burnish import Decoder, ScalarModel
+    from burnish import Decoder, ProcessRewardModel, ScalarModel
     from burnish.checkpoints.facts import ModelShape
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
 ReferenceKind = Literal[
-    "file", "documents", "model", "encoder_decoder", "reward_model", "corpus", "preferences", "evaluation"
+    "file",
+    "documents",
+    "model",
+    "encoder_decoder",
+    "reward_model",
+    "process_reward_model",
+    "corpus",
+    "preferences",
+    "evaluation",
 ]
 DATA_KINDS: tuple[ReferenceKind, ...] = ("file", "documents", "preferences")
 """What can be checked row by row before the stage runs."""
@@ -92,6 +100,7 @@ DocumentsReference = Annotated[str, Reference("documents")]
 ModelReference = Annotated[str, Reference("model")]
 LatestModel = Annotated[str | None, Reference("model", latest=True)]
 RewardModelReference = Annotated[str, Reference("reward_model")]
+ProcessRewardModelReference = Annotated[str, Reference("process_reward_model")]
 CorpusReference = Annotated[str, Reference("corpus")]
 PreferencesReference = Annotated[str, Reference("preferences")]
 LatestEvaluation = Annotated[str | None, Reference("evaluation", latest=True)]
@@ -299,6 +308,14 @@ class StageContext(Run):
 
         path = self.path(reference)
         model, tokenizer = load_reward_model(path, compute_dtype=self.compute_dtype, device=self.device)
+        return model, replace(tokenizer, today=self.today)
+
+    def load_process_reward_model(self, reference: str | None) -> "tuple[ProcessRewardModel, Tokenizer]":
+        """The process reward model and tokenizer that a reference stands for, on the recipe's device."""
+        from burnish.checkpoints import load_process_reward_model
+
+        path = self.path(reference)
+        model, tokenizer = load_process_reward_model(path, compute_dtype=self.compute_dtype, device=self.device)
         return model, replace(tokenizer, today=self.today)
 
 

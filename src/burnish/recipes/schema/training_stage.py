@@ -3,7 +3,7 @@
 The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a PEFT folder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -88,14 +88,25 @@ class TrainingStage(TrainingSettings, LeavesModels):
             raise RecipeError(f"{self.name or self.type_name()}.{misfit}")
 
     def training_work(
-        self, context: StageContext, units: Sequence[Sequence[Sequence[int]]], *, passes_before: float = 0.0
+        self,
+        context: StageContext,
+        units: Sequence[Sequence[Sequence[int]]],
+        *,
+        passes_before: float = 0.0,
+        groups: Sequence[Hashable] | None = None,
     ) -> "Work":
-        """The work of training on examples, given as their sequences; `passes_before` score each of them once more."""
-        from burnish.datasets.batches import shuffled_steps
+        """The work of training on examples, given as their sequences; `passes_before` score each of them once more.
+
+        groups: that of each example, where steps keep groups together.
+        """
+        from burnish.datasets.batches import grouped_steps
         from burnish.recipes.plan.work import Work, step_tokens
 
-        steps = shuffled_steps(
-            len(units), batch_size=self.training.batch_size, epochs=self.training.epochs, seed=context.seed
+        steps = grouped_steps(
+            range(len(units)) if groups is None else groups,
+            batch_size=self.training.batch_size,
+            epochs=self.training.epochs,
+            seed=context.seed,
         )
         size = self.training.micro_batch_tokens
         once = step_tokens(units, [range(len(units))], size) if passes_before else 0

@@ -14,14 +14,17 @@ from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.recipes.stages.kto import KtoStage
+from burnish.recipes.stages.outcome_reward_model import OutcomeRewardModelStage
 from burnish.recipes.stages.perplexity import PerplexityStage
 from burnish.recipes.stages.ppo import PpoStage
 from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.pretrain import PretrainStage
+from burnish.recipes.stages.process_reward_model import ProcessRewardModelStage
 from burnish.recipes.stages.reward_model import RewardModelStage
 from burnish.recipes.stages.rft import RftStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
+from burnish.recipes.stages.step_labels import StepLabelsStage
 
 Stage = Annotated[
     PrepareStage
@@ -30,6 +33,9 @@ Stage = Annotated[
     | SftStage
     | SampleStage
     | RewardModelStage
+    | StepLabelsStage
+    | ProcessRewardModelStage
+    | OutcomeRewardModelStage
     | DpoStage
     | PpoStage
     | GrpoStage

@@ -1,4 +1,4 @@
-"""Judges that were trained: a reward model, and the reward that is implicit in a model of preferences."""
+"""Judges that were trained: reward models of answers and of steps, and what is implicit in a model of preferences."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, Literal
@@ -7,7 +7,7 @@ from pydantic import Field
 
 from burnish.errors import DataError
 from burnish.recipes.schema.judges.base import JudgeBase
-from burnish.recipes.schema.stage import ModelReference, RewardModelReference, StageContext
+from burnish.recipes.schema.stage import ModelReference, ProcessRewardModelReference, RewardModelReference, StageContext
 from burnish.rewards.judgement import Judge
 
 
@@ -16,13 +16,50 @@ class RewardModelJudge(JudgeBase):
 
     type: Literal["reward_model"] = Field(description="kind of judge: reward_model")
     model: RewardModelReference = Field(description="@STAGE of a reward_model stage, or the folder of a reward model")
+    probability: bool = Field(
+        False, description="σ(score) instead of the score: of an outcome reward model, how probably an answer is right"
+    )
 
     log_odds: ClassVar[bool] = True
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.learned import by_reward_model
 
-        return nullcontext(by_reward_model(*context.load_reward_model(self.model)))
+        return nullcontext(by_reward_model(*context.load_reward_model(self.model), probability=self.probability))
+
+
+class ProcessRewardModelJudge(JudgeBase):
+    """How probably each step of an answer is right; the score is what the steps come to together.
+
+    In grpo and ppo each step's probability is the reward of the token that ends it.
+    """
+
+    type: Literal["process_reward_model"] = Field(description="kind of judge: process_reward_model")
+    model: ProcessRewardModelReference = Field(
+        description="@STAGE of a process_reward_model stage, or the folder of a process reward model"
+    )
+    aggregation: Literal["min", "product", "last", "mean"] = Field(
+        "min", description="of the probabilities of an answer's steps, what its score is"
+    )
+    step_separator: str | None = Field(
+        None, min_length=1, description="what answers are split into steps at; what the model was trained with if null"
+    )
+    per_step: bool = Field(
+        True, description="reward tokens in grpo and ppo; false: an answer as a whole, also of another vocabulary"
+    )
+
+    def open(self, context: StageContext) -> AbstractContextManager[Judge]:
+        from burnish.rewards.process import by_process_reward_model
+
+        model, tokenizer = context.load_process_reward_model(self.model)
+        judge = by_process_reward_model(
+            model,
+            tokenizer,
+            step_separator=self.step_separator,
+            aggregation=self.aggregation,
+            per_step=self.per_step,
+        )
+        return nullcontext(judge)
 
 
 class ImplicitRewardJudge(JudgeBase):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from burnish.recipes.schema.judges.asked import ChatJudge
-from burnish.recipes.schema.judges.learned import ImplicitRewardJudge, RewardModelJudge
+from burnish.recipes.schema.judges.learned import ImplicitRewardJudge, ProcessRewardModelJudge, RewardModelJudge
 from burnish.recipes.schema.judges.numbers import NumbersJudge
 from burnish.recipes.schema.judges.python import PythonJudge
 from burnish.recipes.schema.judges.shape import FormatJudge, LengthJudge
@@ -23,6 +23,7 @@ JudgeConfig = Annotated[
     | FormatJudge
     | LengthJudge
     | RewardModelJudge
+    | ProcessRewardModelJudge
     | ImplicitRewardJudge
     | PythonJudge
     | UnitTestsJudge
