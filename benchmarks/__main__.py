@@ -8,22 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import decode, decode_one, distill, dpo, grpo, harness, ppo, reward_model, sft
+from benchmarks import decode, decode_one, distill, dpo, grpo, harness, ppo, prm, reward_model, sft
 from benchmarks.row import BenchmarkError
 from benchmarks.table import ratio_table
 
 ROWS = {
     row.name: row
-    for row in (
-        *decode.ROWS,
-        *decode_one.ROWS,
-        *sft.ROWS,
-        *dpo.ROWS,
-        *reward_model.ROWS,
-        *ppo.ROWS,
-        *grpo.ROWS,
-        *distill.ROWS,
-    )
+    for module in (decode, decode_one, sft, dpo, reward_model, prm, ppo, grpo, distill)
+    for row in module.ROWS
 }
 _FILE_WIDTH = 140
 """Columns of the table where the output is not a terminal, which would say how many it has."""

@@ -112,12 +112,18 @@ def wiki_pairs(tokenizer: "Tokenizer", *, n: int, prompt: int, answer: int) -> l
     return [{"prompt": run[: ends[0]], "chosen": run[ends[0] : ends[1]], "rejected": run[ends[1] :]} for run in runs]
 
 
+def gsm8k_solutions(*, n: int) -> list[tuple[str, list[str]]]:
+    """The first `n` questions of grade-school mathematics, each with the lines of its solution."""
+    with shared_file("gsm8k_train.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for _, line in zip(range(n), lines, strict=False)]
+    return [(row["question"], row["answer"].splitlines()) for row in rows]
+
+
 def gsm8k_prompts(tokenizer: "Tokenizer", *, n: int) -> list[list[int]]:
     """The first `n` questions of grade-school mathematics in the chat template, ready to be answered."""
     from burnish.text.chat import encode_prompt
 
-    with shared_file("gsm8k_train.jsonl").open(encoding="utf-8") as lines:
-        questions = [json.loads(line)["question"] for _, line in zip(range(n), lines, strict=False)]
+    questions = [question for question, _ in gsm8k_solutions(n=n)]
     return [encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in questions]
 
 

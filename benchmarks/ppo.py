@@ -9,13 +9,11 @@ weights train. The first step is not timed. TRL dropped its PPOTrainer in 1.13, 
 one, which `make bench` keeps beside the environment.
 """
 
-import sys
 from pathlib import Path
 
-from benchmarks import material, our_rollouts, our_training, worker
-from benchmarks.row import BenchmarkError, Config, Row, Target
+from benchmarks import material, older_trl, our_rollouts, our_training, worker
+from benchmarks.row import Config, Row, Target
 
-_TRL = "trl-1.12.0"
 _LOSSES = ("loss/policy_avg", "loss/value_avg")
 ROWS = (
     Row(
@@ -76,7 +74,7 @@ def ours(config: Config) -> Config:
 
 def peer(config: Config) -> Config:
     worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
-    _put_first(Path(sys.prefix) / "peers" / _TRL)
+    older_trl.put_first()
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
     from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
@@ -121,14 +119,6 @@ def peer(config: Config) -> Config:
     return _answer(config, clock.watch, clock.history) | {
         "configuration": sizes | {"optimizer": type(trainer.optimizer.optimizer).__name__}
     }
-
-
-def _put_first(folder: Path) -> None:
-    if not folder.is_dir():
-        raise BenchmarkError(
-            f"TRL with PPO is not installed: pip install --no-deps --target {folder} {_TRL.replace('-', '==')}"
-        )
-    sys.path.insert(0, str(folder))
 
 
 def _work(config: Config) -> tuple[list[list[int]], list[list[list[int]]]]:
