@@ -22,7 +22,8 @@ RECIPE = (
     + SAME_BITS
     + """stages:
   - {type: sft, data: rows.jsonl, heldout: 0, training: {batch_size: 2, snapshot_steps: 2, learning_rate: 1e-3}}
-  - {type: sft, name: again, model: "@sft/snapshots/2", data: rows.jsonl, heldout: 0, training: {batch_size: 8}}
+  - {type: sft, name: again, model: "@sft/snapshots/2", data: rows.jsonl, heldout: 0.3,
+      training: {batch_size: 8, eval_steps: 1, keep_best: true}}
   - {type: export, model: "@sft/snapshots/2"}
 """
 )
@@ -49,6 +50,7 @@ def test_stages_go_on_from_a_snapshot(recipe: Path) -> None:
     assert weights(sft / "snapshots" / "2") != weights(sft / "snapshots" / "4") == weights(sft / "model")
     (model,) = (item for item in json.loads((again / "stage.json").read_text())["inputs"] if item["field"] == "model")
     assert (model["written"], model["producer"]) == ("@sft/snapshots/2", "sft")
+    assert not (again / "best.safetensors").exists(), "what only an unfinished training needs goes"
     assert "snapshots/2/model.safetensors" in json.loads((sft / "stage.json").read_text())["products"]
 
 
@@ -72,5 +74,5 @@ def test_the_plan_counts_them(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> 
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     n = count_parameters(main_shape(plan))
     sft, again, _ = estimate(plan, works(plan))
-    assert (sft.disk, again.disk) == (n * (7 * 4 + 2 * 4), n * 7 * 4), "the state twice, the model and two snapshots"
+    assert (sft.disk, again.disk) == (n * (7 * 4 + 2 * 4), n * (7 * 4 + 2 * 4)), "two snapshots, or the best twice"
     assert estimated(plan)["total"]["disk_gib"] == 0.0

@@ -151,6 +151,9 @@ def train(
     if heldout_rows:
         heldout, of_heldout = encode(heldout_rows, tokenizer)
         run.report(of_heldout, HELDOUT_REPORT_FILE)
+    if settings.heldout and not heldout_rows:
+        n_sources = len({pair.source for pair in pairs})
+        run.display.say(f"  heldout {settings.heldout:g} of {n_sources} sources is none: nothing is measured")
     if not learned:
         raise DataError(
             f"{source(pairs)}: none of {len(pairs)} pairs can be used; raise max_source ({settings.max_source}) and "

@@ -15,9 +15,9 @@ from burnish.errors import BurnishError
 from burnish.files import atomic_write_text, open_regular, reported
 from burnish.runs.hashes import FileHashes
 from burnish.runs.names import PARTIAL_FOLDER, RUNNING_FILE, STAGE_FILE, TENSORBOARD_FOLDER
-from burnish.training.names import EVENTS_FILE, STATE_FILE
+from burnish.training.names import BEST_FILE, EVENTS_FILE, STATE_FILE
 
-_UNFINISHED = (PARTIAL_FOLDER, STATE_FILE)
+_UNFINISHED = (PARTIAL_FOLDER, STATE_FILE, BEST_FILE)
 _NOT_PRODUCTS = {STAGE_FILE, RUNNING_FILE, EVENTS_FILE, TENSORBOARD_FOLDER, *_UNFINISHED}
 
 
