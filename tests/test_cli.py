@@ -25,6 +25,7 @@ COMMANDS = [
     ("plan",),
     ("init",),
     ("chat",),
+    ("eval",),
     ("export",),
     ("convert",),
     ("doctor",),

@@ -254,10 +254,15 @@ def test_log_probabilities_are_those_of_the_model_itself(options: dict[str, Any]
     torch.testing.assert_close(choice.sampling_logps, expected, rtol=1e-5, atol=1e-5)
 
 
-@given(st.integers(0, 50), st.sampled_from([0, 1, 5, 20]), st.sampled_from([1.0, 0.9, 0.3, 0.001]))
+@given(
+    st.integers(0, 50),
+    st.sampled_from([0, 1, 5, 20]),
+    st.sampled_from([1.0, 0.9, 0.3, 0.001]),
+    st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+)
 @settings(max_examples=40)
-def test_truncation_equals_transformers(seed: int, top_k: int, top_p: float) -> None:
-    from transformers import TopKLogitsWarper, TopPLogitsWarper
+def test_truncation_equals_transformers(seed: int, top_k: int, top_p: float, min_p: float) -> None:
+    from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
     logits = 3 * torch.randn(4, 50, generator=torch.Generator().manual_seed(seed))
     expected = logits
@@ -265,7 +270,9 @@ def test_truncation_equals_transformers(seed: int, top_k: int, top_p: float) -> 
         expected = TopKLogitsWarper(top_k)(None, expected)
     if top_p < 1:
         expected = TopPLogitsWarper(top_p)(None, expected)
-    assert torch.equal(truncate(logits, top_k=top_k, top_p=top_p), expected)
+    if min_p > 0:
+        expected = MinPLogitsWarper(min_p)(None, expected)
+    assert torch.equal(truncate(logits, top_k=top_k, top_p=top_p, min_p=min_p), expected)
 
 
 def test_repetition_penalty_equals_transformers() -> None:
@@ -292,6 +299,7 @@ def test_a_strong_repetition_penalty_forbids_repeats() -> None:
         {"top_k": -1},
         {"top_p": 0},
         {"top_p": 1.5},
+        {"min_p": 1.5},
         {"repetition_penalty": 0},
         {"max_new_tokens": 0},
     ],

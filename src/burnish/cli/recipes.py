@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, say
-from burnish.terminal import printable
+from burnish.cli.saying import INTERRUPTED, agree, say
 
 commands = typer.Typer()
 
@@ -51,12 +50,10 @@ def run(
     from burnish.console.display import Display
     from burnish.console.tables import result_table, stage_table
     from burnish.recipes.runner.running import execute
-    from burnish.recipes.runner.trust import ask_once
     from burnish.runs.names import REPORT_FILE, SUMMARY_FILE
 
     try:
-        terminal = sys.stdin.isatty() and sys.stderr.isatty()
-        ask_once(plan, _announce if yes else _ask if terminal else None)
+        agree(plan, yes=yes)
         summary = execute(plan, start=start, display=Display(console))
     except KeyboardInterrupt as stop:
         what = getattr(stop, "what", "stopped; what is finished is kept")
@@ -71,26 +68,6 @@ def run(
     folder = runs / summary["name"]
     for name in (SUMMARY_FILE, REPORT_FILE):
         say(folder / name)
-
-
-def _announce(lines: list[str]) -> bool:
-    """Show what a recipe does besides computing, which --yes has agreed to."""
-    console = Console(stderr=True, highlight=False)
-    console.print("This recipe is new here, or changed. It", style="bold")
-    for line in lines:
-        console.print(printable(f"  {line}"), markup=False, soft_wrap=True)
-    return True
-
-
-def _ask(lines: list[str]) -> bool:
-    """Show what a recipe would do, and return whether the person at the terminal agrees."""
-    _announce(lines)
-    console = Console(stderr=True, highlight=False)
-    console.print("with all that you may do on this machine. Look at it first if you do not know it.")
-    try:
-        return console.input("Trust it? [bold]y[/]es or [bold]n[/]o: ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 @commands.command(epilog="Example: burnish plan recipe.yaml")

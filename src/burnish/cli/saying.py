@@ -1,6 +1,14 @@
-"""What all commands share: how a line is printed, and how one that was interrupted ends."""
+"""What commands share: how a line is printed, how a person agrees, and how one that was interrupted ends."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from burnish.terminal import printable
+
+if TYPE_CHECKING:
+    from burnish.recipes.plan.plan import Plan
 
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
@@ -9,3 +17,31 @@ INTERRUPTED = 130
 def say(line: object) -> None:
     """Print one line for a person or a pipe, unwrapped; names of files and the like cannot steer the terminal."""
     print(printable(str(line)))
+
+
+def agree(plan: "Plan", *, yes: bool) -> None:
+    """Ask once, on a terminal, whether a recipe may do what it does besides computing; `yes` agrees at once."""
+    from burnish.recipes.runner.trust import ask_once
+
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    ask_once(plan, _announce if yes else _ask if terminal else None)
+
+
+def _announce(lines: list[str]) -> bool:
+    """Show what a recipe does besides computing, which --yes has agreed to."""
+    console = Console(stderr=True, highlight=False)
+    console.print("This recipe is new here, or changed. It", style="bold")
+    for line in lines:
+        console.print(printable(f"  {line}"), markup=False, soft_wrap=True)
+    return True
+
+
+def _ask(lines: list[str]) -> bool:
+    """Show what a recipe would do, and return whether the person at the terminal agrees."""
+    _announce(lines)
+    console = Console(stderr=True, highlight=False)
+    console.print("with all that you may do on this machine. Look at it first if you do not know it.")
+    try:
+        return console.input("Trust it? [bold]y[/]es or [bold]n[/]o: ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

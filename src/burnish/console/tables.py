@@ -110,6 +110,18 @@ def _rows(key: str, path: tuple[str, ...], value: Any, interval: Any) -> Iterato
         yield _words(key), _words(" ".join(path)), _number(key, value), shown
 
 
+def difference_lines(results: Mapping[str, Any]) -> Iterator[str]:
+    """What `results.json` says of two models on the same tasks, a line each."""
+    for one in results["differences"]:
+        low, high = one["interval"]
+        shares = results["scores"][one["after"]]["kind"] == "accuracy"
+        value, low, high = (f"{100 * x:+.1f}" if shares else f"{x:+.3g}" for x in (one["value"], low, high))
+        yield (
+            f"{one['before']} to {one['after']}: {value} ({low} to {high}){' points' if shares else ''}, "
+            f"p = {one['p']:.2g} by permutation"
+        )
+
+
 def _change(interval: Any, against: str = "") -> str:
     """Between which changes the true one lies, and whether it may be none at all."""
     if not isinstance(interval, list):
@@ -119,7 +131,7 @@ def _change(interval: Any, against: str = "") -> str:
 
 
 def _number(key: str, value: float) -> str:
-    if key.endswith("accuracy") or key in _SHARES:
+    if key.endswith("accuracy") or "@" in key or key in _SHARES:
         return f"{value:.1%}"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 

@@ -15,6 +15,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     _check(n, c, k)
     if n - c < k:
         return 1.0
+    if k == 1:
+        return c / n  # as the product, without its roundings
     missed = 1.0
     for i in range(n - c + 1, n + 1):
         missed *= 1 - k / i

@@ -1,5 +1,6 @@
 """From logits to the next token."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ _DRAW_BLOCK = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 is greedy; `top_k` 0, `top_p` 1 and `repetition_penalty` 1 are off.
+    """How tokens are chosen. Temperature 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0, `repetition_penalty` 1 are off.
 
     `stop`: token ids that end a completion; they are not part of it. `stop_strings` end its text, which is cut before
     the first of them.
@@ -21,6 +22,7 @@ class Sampling:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
     max_new_tokens: int = 128
     stop: frozenset[int] = frozenset()
@@ -33,6 +35,8 @@ class Sampling:
             raise ValueError(f"top_k must not be negative, got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must be in [0, 1], got {self.min_p}")
         if self.repetition_penalty <= 0:
             raise ValueError(f"repetition_penalty must be positive, got {self.repetition_penalty}")
         if "" in self.stop_strings:
@@ -50,10 +54,12 @@ def penalize_repetition(logits: Tensor, history: Tensor, penalty: float) -> Tens
     return logits.scatter(1, history, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
-def truncate(logits: Tensor, *, top_k: int, top_p: float) -> Tensor:
+def truncate(logits: Tensor, *, top_k: int, top_p: float, min_p: float = 0.0) -> Tensor:
     """-inf everywhere but at the `top_k` largest, and at the fewest of those that hold `top_p` of the probability.
 
-    Nucleus sampling: Holtzman 2019, arXiv:1904.09751, section 3.1. Ties at the border of `top_k` are kept.
+    min_p: and where a token is less than this times as probable as the most probable one (Nguyen 2024,
+    arXiv:2407.01082, section 3). Nucleus sampling: Holtzman 2019, arXiv:1904.09751, section 3.1. Ties at the border of
+    `top_k` are kept.
     """
     vocab = logits.shape[-1]
     if 0 < top_k < vocab:
@@ -66,6 +72,8 @@ def truncate(logits: Tensor, *, top_k: int, top_p: float) -> Tensor:
         beyond = probabilities.cumsum(-1) - probabilities >= top_p
         beyond[..., 0] = False
         logits = logits.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
+    if min_p > 0:
+        logits = logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(min_p), -torch.inf)
     return logits
 
 
@@ -98,7 +106,7 @@ def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tens
         return Choice(tokens, logps, logps)
     if sampling.temperature != 1:
         scores = scores / sampling.temperature
-    kept = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p)
+    kept = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
     largest = kept.amax(-1, keepdim=True)
     weights = torch.sub(kept, largest).exp_()
     tokens, total = _draw(weights, uniform)

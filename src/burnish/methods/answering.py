@@ -127,6 +127,27 @@ def judge(
     A group are answers to one prompt. Of equal ones the most probable answer wins; the choice sees nothing of what is
     expected. Judgements are kept chunk by chunk.
     """
+
+    def compute(judges: Sequence[WeightedJudge], part: Sequence[Sequence[Answer]]) -> list[dict[str, Any]]:
+        return _judgements(judges, part, choose)
+
+    rows = iter(judged_chunks(run, label, judging, groups, compute))
+    judged = []
+    for group in groups:
+        of_group = [next(rows)] if choose else [next(rows) for _ in group]
+        answers = [group[row["place"]] for row in of_group] if choose else group
+        judged.append([judged_answer(answer, row) for answer, row in zip(answers, of_group, strict=True)])
+    return judged
+
+
+def judged_chunks(
+    run: Run,
+    label: str,
+    judging: Judging,
+    groups: Sequence[Sequence[Answer]],
+    compute: Callable[[Sequence[WeightedJudge], Sequence[Sequence[Answer]]], list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """What `compute` makes of the judges and of each chunk of groups, as JSON objects, kept chunk by chunk."""
     per_chunk = max(1, CHUNK_COMPLETIONS // max((len(group) for group in groups), default=1))
     files = _files(run, f"{label}-judged", len(groups), per_chunk)
     with ExitStack() as stack:
@@ -134,14 +155,8 @@ def judge(
         for start, file in files.items():
             if not _is_kept(run, file):
                 judges = stack.enter_context(judging()) if judges is None else judges
-                write_json(file, _judgements(judges, groups[start : start + per_chunk], choose), owner=run.key)
-    rows = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
-    judged = []
-    for group in groups:
-        of_group = [next(rows)] if choose else [next(rows) for _ in group]
-        answers = [group[row["place"]] for row in of_group] if choose else group
-        judged.append([_judged(answer, row) for answer, row in zip(answers, of_group, strict=True)])
-    return judged
+                write_json(file, compute(judges, groups[start : start + per_chunk]), owner=run.key)
+    return [row for file in files.values() for row in read_json(file, owner=run.key)]
 
 
 def _judgements(
@@ -149,35 +164,39 @@ def _judgements(
 ) -> list[dict[str, Any]]:
     """What is kept of a chunk's judgements, as JSON objects."""
     if choose is None:
-        return [_row(one) for group in _judge_all(judges, groups) for one in group]
+        return [judged_row(one) for group in judge_all(judges, groups) for one in group]
     if choose == "votes":
         # Only what is elected is worth a judge's time.
         elected = [choose_answer(judges, group, choose) for group in groups]
-        judged = _judge_all(judges, [[group[one.winner]] for group, one in zip(groups, elected, strict=True)])
-        return [_row(one) | {"place": e.winner, "votes": e.votes} for (one,), e in zip(judged, elected, strict=True)]
+        judged = judge_all(judges, [[group[one.winner]] for group, one in zip(groups, elected, strict=True)])
+        return [
+            judged_row(one) | {"place": e.winner, "votes": e.votes} for (one,), e in zip(judged, elected, strict=True)
+        ]
     rows = []
-    for group, of_group in zip(groups, _judge_all(judges, groups), strict=True):
+    for group, of_group in zip(groups, judge_all(judges, groups), strict=True):
         if len(group) == 1:  # such as an option that was chosen by its likelihood
-            rows.append(_row(of_group[0]) | {"place": 0, "votes": None})
+            rows.append(judged_row(of_group[0]) | {"place": 0, "votes": None})
             continue
         election = choose_answer(judges, group, choose, [guidance(judges, one, choose) for one in of_group])
         votes = election.votes if choose == "weighted_votes" else None
-        rows.append(_row(of_group[election.winner]) | {"place": election.winner, "votes": votes})
+        rows.append(judged_row(of_group[election.winner]) | {"place": election.winner, "votes": votes})
     return rows
 
 
-def _judge_all(judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]]) -> list[list[JudgedAnswer]]:
+def judge_all(judges: Sequence[WeightedJudge], groups: Sequence[Sequence[Answer]]) -> list[list[JudgedAnswer]]:
     """Every answer judged, all at once."""
     answers = [answer for group in groups for answer in group]
     judged = iter(judged_answers(judges, answers, judge_answers(judges, answers)))
     return [[next(judged) for _ in group] for group in groups]
 
 
-def _row(one: JudgedAnswer) -> dict[str, Any]:
+def judged_row(one: JudgedAnswer) -> dict[str, Any]:
+    """What is kept of an answer's judgements."""
     return {"verdict": asdict(one.verdict), "judgements": {name: asdict(said) for name, said in one.judgements.items()}}
 
 
-def _judged(answer: Answer, row: Mapping[str, Any]) -> JudgedAnswer:
+def judged_answer(answer: Answer, row: Mapping[str, Any]) -> JudgedAnswer:
+    """An answer with what `judged_row` kept of its judgements."""
     judgements = {name: Judgement(**said) for name, said in row["judgements"].items()}
     return JudgedAnswer(answer, Judgement(**row["verdict"]), judgements, row.get("votes"))
 

@@ -1,37 +1,44 @@
-"""Measuring models on tasks: each answers all of them, judges say what the answers are worth, with intervals."""
+"""Measuring models on tasks: each answers all of them, judges say what the answers are worth, with intervals.
+
+One answer to a task is written greedily or elected by votes; of several that are drawn also pass@k and cons@k are
+measured (`sampled.py`), and the accuracy is the mean over them. A grid measures the same at other ways of decoding.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, Load, choose, judge, sample
+from burnish.methods.decoding import Decoding, Grid
+from burnish.methods.sampled import AnsweredTask, judge_samples, mean, measures, worth
+from burnish.methods.scores import described, differences, scores_of
 from burnish.methods.settings import StopString
-from burnish.rewards.judgement import JudgedAnswer
-from burnish.rewards.votes import VOTE_TEMPERATURE, Choose
-from burnish.runs.names import ANSWERS_PREFIX
+from burnish.rewards.votes import Choose
+from burnish.runs.names import ANSWERS_PREFIX, SAMPLED_PREFIX
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.rewards.choice import MultipleChoice
 
-NGRAM = 4
-"""Tokens of the pieces whose repetition is counted."""
 
-
-class Settings(BaseModel):
-    """How answers are got."""
+class Settings(Decoding):
+    """How answers are got, and how many."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
-    repetition_penalty: float = Field(1.0, gt=0, description="above 1, what was said is less likely")
     stop: list[StopString] = Field([], description="strings that end an answer, which is cut before them")
+    samples: int = Field(
+        1, ge=1, description="answers to each task, drawn at `temperature`, for pass@k and cons@k; 1 answers greedily"
+    )
+    k: list[Annotated[int, Field(ge=1)]] = Field([], description="of pass@k and cons@k; 1 and `samples` if left out")
     votes: int = Field(
         1,
         ge=1,
@@ -42,7 +49,37 @@ class Settings(BaseModel):
         description="which of several sampled answers is the answer: `votes`, what most come to; `best`, what scores "
         "highest with the judges that do not tell right from wrong; `weighted_votes`, votes that count what they score",
     )
-    temperature: float = Field(VOTE_TEMPERATURE, gt=0, description="of the sampled answers, with votes above 1")
+    grid: Grid | None = Field(None, description="ways of decoding that are measured beside this one")
+
+    @property
+    def ks(self) -> list[int]:
+        """The k that are measured, in order; none where each task is answered once."""
+        return sorted({*self.k} or {1, self.samples}) if self.samples > 1 else []
+
+    @property
+    def decodings(self) -> list[Decoding]:
+        """The further ways of decoding to be measured, each once."""
+        return [] if self.grid is None else self.grid.around(self.decoding)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How tokens are chosen: greedily where a task is answered once."""
+        greedy = self.samples == 1 and self.votes == 1
+        own = {key: getattr(self, key) for key in Decoding.model_fields}
+        return Decoding.model_validate(own | ({"temperature": 0.0} if greedy else {}))
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """What no single key shows to be wrong: the key at fault, and why."""
+        if self.votes > 1 and self.samples > 1:
+            yield "votes", f"got {self.votes}; the {self.samples} samples of a task vote as well: leave it out"
+        if self.k and self.samples == 1:
+            yield "k", f"got {self.k}, and each task is answered once; expected `samples` above 1"
+        elif self.k and max(self.k) > self.samples:
+            yield "k", f"got {max(self.k)}, and there are samples: {self.samples}; expected at most as many"
+        if self.samples > 1 and self.temperature == 0:
+            yield "temperature", f"got 0, at which all {self.samples} samples of a task are the same: expected above 0"
+        if self.samples == 1 and self.votes == 1 and (key := self.truncation) is not None:
+            yield key, f"got {getattr(self, key)}; a task that is answered once is answered greedily: remove it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,23 +109,31 @@ def evaluate(
     """Scores of each model over all tasks and by group; all answers are kept in `answers-LABEL.jsonl`.
 
     judging: opens the judges. groups: tells a task's group, if it has one. reported: further scores by name: of which
-    model, and of which groups together. A score is the share of right answers where judges tell right
-    from wrong, else a mean.
+    model, and of which groups together. A score is the share of right answers where judges tell right from wrong, else
+    a mean; of several answers to a task it is the mean over them.
     """
     scores: dict[str, Any] = {}
+    worths: dict[str, list[float]] = {}
+    names = [groups(task) for task in tasks]
     for label, load in models.items():
-        answers = answer_all(run, label, load, tasks, judging, settings, choices)
-        names = [groups(task) for task in tasks]
-        rows = (
-            one.row() | {"group": group, "gold": _gold(one.answer.row)}
-            for one, group in zip(answers, names, strict=True)
-        )
-        lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-        atomic_write_text(run.folder / f"{ANSWERS_PREFIX}{label}.jsonl", lines)
+        once = cache(load)  # a grid asks one model many times
+        answered = answer_all(run, label, once, tasks, judging, settings, choices)
+        _write(run, label, answered, names)
         taken = {name: members for name, (model, members) in (reported or {}).items() if model == label}
-        scores[label] = _scores(answers, names, taken, run.seed)
-        run.display.say(f"  {label}: {_described(scores[label], len(tasks))}")
-    return {"tasks": len(tasks), "scores": scores}
+        scores[label] = scores_of(answered, names, taken, run.seed)
+        scores[label] |= _measures(answered, settings, run.seed)
+        worths[label] = [mean(map(worth, task.answers)) for task in answered]
+        run.display.say(f"  {label}: {described(scores[label], len(tasks))}")
+        if settings.grid is None:
+            continue
+        scores[label]["grid"] = [_point(settings.decoding, settings.grid, scores[label])]
+        for decoding in settings.decodings:
+            named = f"{label}@{decoding.named(settings.grid.keys)}"
+            further = answer_all(run, named, once, tasks, judging, settings, choices, decoding)
+            score = scores_of(further, names, {}, run.seed) | _measures(further, settings, run.seed)
+            scores[label]["grid"].append(_point(decoding, settings.grid, score))
+            run.display.say(f"  {named}: {described(score, len(tasks))}")
+    return {"tasks": len(tasks), "scores": scores, "differences": list(differences(worths, run.seed))}
 
 
 def answer_all(
@@ -99,21 +144,15 @@ def answer_all(
     judging: Judging,
     settings: Settings,
     choices: Sequence[Choices] = (),
-) -> list[JudgedAnswer]:
-    """One judged answer to each task: written greedily, one of several, or chosen among the task's options."""
-    from burnish.generation.sampling import Sampling
-
+    decoding: Decoding | None = None,
+) -> list[AnsweredTask]:
+    """The judged answers to each task: written greedily, drawn, one of several, or chosen among the task's options."""
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
-    temperature = 0.0 if settings.votes == 1 else settings.temperature
-    sampling = Sampling(
-        temperature=temperature,
-        max_new_tokens=settings.max_new_tokens,
-        repetition_penalty=settings.repetition_penalty,
-        stop_strings=tuple(settings.stop),
-    )
+    sampling = (decoding or settings.decoding).sampling(settings.max_new_tokens, settings.stop)
     written = [task for task, kind in zip(tasks, kinds, strict=True) if kind is None]
+    n = max(settings.samples, settings.votes)
     groups: dict[Choices | None, Iterator[list[Answer]]] = {
-        None: iter(sample(run, label, load, written, sampling, n=settings.votes))
+        None: iter(sample(run, label, load, written, sampling, n=n))
     }
     for number, one in enumerate(choices):
         asked = [task for task, kind in zip(tasks, kinds, strict=True) if kind is one]
@@ -122,8 +161,37 @@ def answer_all(
         taken = choose(run, name, load, asked, options, by_label=one.by_label, length_normalized=one.length_normalized)
         groups[one] = iter([[answer] for answer in taken])
     answers = [next(groups[kind]) for kind in kinds]
+    if settings.samples > 1:
+        return judge_samples(run, label, judging, answers, settings.ks)
     chosen = settings.choose if settings.votes > 1 else None
-    return [judged for (judged,) in judge(run, label, judging, answers, choose=chosen)]
+    return [AnsweredTask(judged) for judged in judge(run, label, judging, answers, choose=chosen)]
+
+
+def _write(run: Run, label: str, answered: Sequence[AnsweredTask], names: Sequence[str | None]) -> None:
+    """Keep one answer to each task, and beside it all that were drawn where they are several."""
+    rows = [
+        task.shown.row() | {"group": group, "gold": _gold(task.shown.answer.row)}
+        for task, group in zip(answered, names, strict=True)
+    ]
+    files = {ANSWERS_PREFIX: rows}
+    if any(len(task.answers) > 1 for task in answered):
+        files[SAMPLED_PREFIX] = [one.row() | {"task": i} for i, task in enumerate(answered) for one in task.answers]
+    for prefix, of_file in files.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in of_file)
+        atomic_write_text(run.folder / f"{prefix}{label}.jsonl", lines)
+
+
+def _measures(answered: Sequence[AnsweredTask], settings: Settings, seed: int) -> dict[str, Any]:
+    """What several answers to each task tell; nothing where there is one."""
+    if settings.samples == 1:
+        return {}
+    return {"samples": settings.samples, "measures": measures(answered, settings.ks, seed)}
+
+
+def _point(decoding: Decoding, grid: Grid, score: Mapping[str, Any]) -> dict[str, Any]:
+    """A way of decoding and what it came to."""
+    kept = {key: score[key] for key in ("kind", "value", "interval", "count", "measures") if key in score}
+    return {"decoding": {key: getattr(decoding, key) for key in grid.keys}, **kept}
 
 
 def summarized(
@@ -140,6 +208,8 @@ def summarized(
         there = {label: score["judges"][name] for label, score in scores.items() if name in score["judges"]}
         if there:
             result |= _entry(f"{name}_{next(iter(there.values()))['kind']}", there)
+    for name in next(iter(scores.values())).get("measures", {}):
+        result |= _entry(name, {label: score["measures"][name] for label, score in scores.items()})
     result |= _entry("repeated_ngrams", {label: one["repeated_ngrams"] for label, one in scores.items()})
     if "perplexity_by_model" in metrics:
         result["perplexity_by_model"] = metrics["perplexity_by_model"]
@@ -152,68 +222,6 @@ def _entry(name: str, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
         name: {label: score["value"] for label, score in scores.items()},
         f"{name}_interval": {label: score["interval"] for label, score in scores.items()},
     }
-
-
-def _scores(
-    answers: Sequence[JudgedAnswer],
-    groups: Sequence[str | None],
-    reported: Mapping[str, Sequence[str]],
-    seed: int,
-) -> dict[str, Any]:
-    """Score and interval over all tasks, in each group, in what is reported apart, and by each of several judges."""
-    from burnish.evaluation.repetition import repeated_ngrams
-
-    kind = "accuracy" if any(one.verdict.correct is not None for one in answers) else "score"
-    members: dict[str, list[JudgedAnswer]] = {}
-    for one, group in zip(answers, groups, strict=True):
-        if group is not None:
-            members.setdefault(group, []).append(one)
-
-    def score(of: Sequence[JudgedAnswer]) -> dict[str, Any]:
-        return _score([one.verdict.score if kind == "score" else one.verdict.correct for one in of], seed)
-
-    return {
-        "kind": kind,
-        **score(answers),
-        "groups": {group: score(of_group) for group, of_group in members.items()},
-        "reported": {
-            name: score([one for group in wanted for one in members[group]]) for name, wanted in reported.items()
-        },
-        "judges": {name: _by_judge(name, answers, seed) for name in _judge_names(answers)},
-        "repeated_ngrams": _score([repeated_ngrams(one.answer.tokens, NGRAM) for one in answers], seed),
-    }
-
-
-def _judge_names(answers: Sequence[JudgedAnswer]) -> list[str]:
-    """The judges that said something of any answer; none where there is only one, whose score is that of all."""
-    names = list(dict.fromkeys(name for one in answers for name in one.judgements))
-    return names if len(names) > 1 else []
-
-
-def _by_judge(name: str, answers: Sequence[JudgedAnswer], seed: int) -> dict[str, Any]:
-    said = [one.judgements[name] for one in answers if name in one.judgements]
-    kind = "accuracy" if any(one.correct is not None for one in said) else "score"
-    return {"kind": kind, **_score([one.score if kind == "score" else one.correct for one in said], seed)}
-
-
-def _score(values: Sequence[float | bool | None], seed: int) -> dict[str, Any]:
-    """Mean, interval and count of the values that there are."""
-    from burnish.evaluation.statistics import bootstrap_interval
-
-    there = [value for value in values if value is not None]
-    if not there:
-        return {"value": None, "interval": None, "count": 0}
-    return {
-        "value": sum(there) / len(there),
-        "interval": list(bootstrap_interval(there, seed=seed)),
-        "count": len(there),
-    }
-
-
-def _described(scores: Mapping[str, Any], n_tasks: int) -> str:
-    if scores["kind"] == "score":
-        return f"mean score {scores['value']:.3g} of {n_tasks} answers"
-    return f"{scores['value']:.1%} of {scores['count']} right"
 
 
 def _gold(row: Mapping[str, Any]) -> str | None:

@@ -47,12 +47,13 @@ class Line:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Series over training steps. Built by `line_chart`; all positions are in the units of the viewBox."""
+    """Series over training steps, or `x_name`. Built by `line_chart`; all positions are in the units of the viewBox."""
 
     title: str
     lines: Sequence[Line]
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
+    x_name: str = "training steps"
 
     WIDTH: ClassVar[int] = 340
     HEIGHT: ClassVar[int] = 190
@@ -62,8 +63,13 @@ class LineChart:
     BOTTOM: ClassVar[int] = 164
 
 
-def line_chart(title: str, series: Sequence[tuple[str, Points]]) -> LineChart:
-    """Lay out one or several series, each a label and `(step, value)` points, on shared axes."""
+def line_chart(
+    title: str, series: Sequence[tuple[str, Points]], *, x_name: str = "training steps", whole: bool = True
+) -> LineChart:
+    """Lay out one or several series, each a label and `(step, value)` points, on shared axes.
+
+    x_name: what the points are over. whole: whether that is counted, so that only whole numbers are marked.
+    """
     xs = [x for _, points in series for x, _ in points]
     ys = [y for _, points in series for _, y in points]
     x_low, x_high = _widened(min(xs), max(xs))
@@ -95,8 +101,9 @@ def line_chart(title: str, series: Sequence[tuple[str, Points]]) -> LineChart:
     return LineChart(
         title=title,
         lines=lines,
-        x_ticks=[Tick(across(x), axis_label(x)) for x in ticks(x_low, x_high) if x == int(x)],
+        x_ticks=[Tick(across(x), axis_label(x)) for x in ticks(x_low, x_high) if not whole or x == int(x)],
         y_ticks=[Tick(down(y), axis_label(y)) for y in ticks(y_low, y_high)],
+        x_name=x_name,
     )
 
 

@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from burnish.evaluation.limits import of_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
-from burnish.report import formatting
+from burnish.report import formatting, sampling
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart, line_chart
 from burnish.report.comparison import comparison
@@ -84,6 +84,7 @@ class Gain:
     after: str
     difference: float
     interval: tuple[float, float]
+    p: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -208,6 +209,7 @@ def render(run: RunRecord) -> str:
         scores=list(scores(summary)),
         evaluations=evaluations,
         comparisons=comparisons,
+        sampled=list(filter(None, (sampling.sampled(stage.name, _scores(stage)) for stage in run.stages))),
         limits=list(of_run(summary.get("n_parameters"), metrics_by_stage(run.stages))),
         asked=[] if shown_already else asked(run.stages),
         perplexities=list(perplexities(summary)),
@@ -309,12 +311,11 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
     labels = list(stage.answers)
     shares = any(one.verdict.correct is not None for answers in stage.answers.values() for one in answers)
     answers = _judged_by_all(stage.answers) if shares else stage.answers
-    right = {
-        label: [float(one.verdict.correct or False) if shares else one.verdict.score for one in of_model]
-        for label, of_model in answers.items()
-    }
-    recorded: Mapping[str, Any] = stage.record.get("metrics", {}).get("scores", {})
+    right = {label: [_worth(one, shares) for one in of_model] for label, of_model in answers.items()}
+    recorded = _scores(stage)
     models = _bars(right, recorded, seed)
+    found = stage.record.get("metrics", {}).get("differences", [])
+    tested = {(one["before"], one["after"]): float(one["p"]) for one in found}
     pairs = [*pairwise(labels), *((earlier, labels[-1]) for earlier in labels[:-2])]
     return Evaluation(
         stage=stage.name,
@@ -322,11 +323,17 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
         shares=shares,
         models=models,
         measured=list(_measured(recorded, labels)),
-        gains=[_gain(right, before, after, seed) for before, after in pairs],
+        gains=[_gain(right, before, after, seed, tested.get((before, after))) for before, after in pairs],
         groups=list(_groups(answers, right, recorded, seed)),
         reasons=_reasons(answers) if shares else [],
         outcomes=list(_outcomes(answers, models)) if shares and len(labels) > 1 else [],
     )
+
+
+def _scores(stage: StageRecord) -> Mapping[str, Any]:
+    """The scores by model that an evaluation recorded; nothing for other stages."""
+    found: Mapping[str, Any] = stage.record.get("metrics", {}).get("scores", {}) if stage.type == "evaluate" else {}
+    return found
 
 
 def _judged_by_all(answers: Mapping[str, Sequence[JudgedAnswer]]) -> dict[str, list[JudgedAnswer]]:
@@ -339,6 +346,8 @@ def _measured(recorded: Mapping[str, Any], labels: Sequence[str]) -> Iterator[Me
     """What each of several judges said, and the repetition, where the stage recorded them of all models."""
     of_models = [recorded.get(label, {}) for label in labels]
     judges = dict.fromkeys(name for one in of_models for name in one.get("judges", {}))
+    for name, values in sampling.measured(of_models):
+        yield Measured(name, [_texts(value) for value in values])
     for name in judges:
         yield Measured(name, [_texts(one.get("judges", {}).get(name)) for one in of_models])
     if all("repeated_ngrams" in one for one in of_models):
@@ -364,9 +373,16 @@ def _bars(right: Mapping[str, Sequence[float]], recorded: Mapping[str, Any], see
     return bars
 
 
-def _gain(right: Mapping[str, Sequence[float]], before: str, after: str, seed: int) -> Gain:
+def _worth(one: JudgedAnswer, shares: bool) -> float:
+    """What an answer counts; of one of several to a question the mean over them."""
+    if one.mean is not None:
+        return one.mean
+    return float(one.verdict.correct or False) if shares else one.verdict.score
+
+
+def _gain(right: Mapping[str, Sequence[float]], before: str, after: str, seed: int, p: float | None) -> Gain:
     difference = (sum(right[after]) - sum(right[before])) / len(right[after])
-    return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed))
+    return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed), p)
 
 
 def _groups(

@@ -37,13 +37,15 @@ class JudgedAnswer:
     """An answer and what judges say of it.
 
     verdict: of all judges together. judgements: of each that said something, by name. votes: how many of the sampled
-    answers come to the same, where they voted.
+    answers come to the same, where they voted. mean: over all sampled answers to the same task, where this is one of
+    several: the share of them that are right, or their mean score where no judge tells that.
     """
 
     answer: Answer
     verdict: Judgement
     judgements: Mapping[str, Judgement]
     votes: int | None = None
+    mean: float | None = None
 
     def row(self) -> dict[str, Any]:
         """What is written of it, as values that JSON can hold."""
@@ -55,7 +57,8 @@ class JudgedAnswer:
             row["score"] = verdict.score
         if several:
             row["scores"] = {name: one.score for name, one in self.judgements.items()}
-        return row if self.votes is None else row | {"votes": self.votes}
+        further = {"votes": self.votes, "mean": self.mean}
+        return row | {key: value for key, value in further.items() if value is not None}
 
 
 class Judge(Protocol):

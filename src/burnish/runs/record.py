@@ -194,7 +194,8 @@ def _answer(path: Path, line: int, row: Mapping[str, Any]) -> JudgedAnswer:
             str(row.get("detail") or ""),
         )
         judgements = {str(name): Judgement(float(value)) for name, value in row.get("scores", {}).items()}
-        return JudgedAnswer(_said(row), verdict, judgements)
+        mean = None if row.get("mean") is None else float(row["mean"])
+        return JudgedAnswer(_said(row), verdict, judgements, mean=mean)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}:{line}: an answer needs prompt, completion and correct or score; {error!r}") from error
 

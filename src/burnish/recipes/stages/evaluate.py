@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,14 +10,13 @@ from pydantic import Field
 from burnish.files import atomic_write_text
 from burnish.methods import evaluate
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema import judges as judging
-from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.asking import decoding_work
 from burnish.recipes.schema.grouped import Grouped
 from burnish.recipes.schema.heldout_text import measured, nothing_held_out
-from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.judges import check_votes, likelihood_choices
+from burnish.recipes.schema.measured_tasks import MeasuredTasks
 from burnish.recipes.schema.stage import (
     CorpusReference,
-    FileReference,
     Metrics,
     ModelReference,
     Name,
@@ -33,19 +31,14 @@ if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
 
 
-class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
+class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
     """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
 
-    Where no judge tells right from wrong it is the mean score instead. Writes `answers-LABEL.jsonl` for each model and
-    `results.json`.
+    Where no judge tells right from wrong it is the mean score instead. With `samples` it is the mean over them, and
+    pass@k and cons@k stand beside it. Writes `answers-LABEL.jsonl` for each model and `results.json`.
     """
 
     type: Literal["evaluate"] = Field("evaluate", description="evaluate")
-    tasks: FileReference = Field(description="tasks: prompts with all that the judges read")
-    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
-    judges: list[judging.JudgeConfig] = Field(
-        min_length=1, description="what judges the answers; see the page on judges"
-    )
     models: dict[Name, ModelReference] = Field(min_length=1, description="label: model, for example {final: '@dpo'}")
     metric: Name | None = Field(
         None,
@@ -58,8 +51,8 @@ class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
     resumable: ClassVar[bool] = True
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
-        yield from judging.judge_problems(self.judges)
-        yield from judging.alone_problems(self.judges, self.votes, self.choose)
+        yield from (((key,), text) for key, text in self.contradictions())
+        yield from self.judge_problems(self.samples, self.votes, self.choose)
         yield from self.group_problems(self.models)
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
@@ -68,20 +61,24 @@ class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
             yield ("corpus",), text
 
     def check(self, context: StageContext) -> None:
-        tasks = self._tasks(context)
-        judging.check_judges(context, self.judges, tasks)
-        probe_prompts(context, tasks, *self.models.values())
+        self.check_tasks(context, self._tasks(context), *self.models.values())
 
     def work(self, context: StageContext) -> "Work | None":
-        tasks, models, new = self._tasks(context), list(self.models.values()), self.max_new_tokens
-        return decoding_work(context, tasks, models, n=self.votes, max_new_tokens=new)
+        tasks, new = self._tasks(context), self.max_new_tokens
+        models = [model for model in self.models.values() for _ in [self, *self.decodings]]
+        n = max(self.samples, self.votes)
+        return decoding_work(context, tasks, models, n=n, max_new_tokens=new) if self.apply_chat_template else None
 
     def run(self, context: StageContext) -> Metrics:
-        loads = {label: partial(context.load, model) for label, model in self.models.items()}
-        opening, choices = partial(judging.open_judges, context, self.judges), judging.likelihood_choices(self.judges)
-        wanted = {name: (score.model, score.members) for name, score in self.report.items()}
         metrics: Metrics = evaluate.evaluate(
-            context, loads, self._tasks(context), opening, self, choices=choices, groups=self.group_of, reported=wanted
+            context,
+            self.loads(context, self.models),
+            self._tasks(context),
+            self.opening(context),
+            self,
+            choices=likelihood_choices(self.judges),
+            groups=self.group_of,
+            reported={name: (score.model, score.members) for name, score in self.report.items()},
         )
         metrics |= measured(context, self.corpus, self.models)
         atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")
@@ -92,7 +89,7 @@ class EvaluateStage(evaluate.Settings, Grouped, Prompted, StageConfig):
         return evaluate.summarized(metrics, self.metric, [judge.title for judge in self.judges], reported)
 
     def _tasks(self, context: StageContext) -> "list[Task]":
-        tasks = judging.read_judged_tasks(context, self.tasks, self.judges, columns=self.columns)
-        judging.check_votes(tasks, self.judges, self.votes, self.choose)
+        tasks = self.read_tasks(context)
+        check_votes(tasks, self.judges, self.votes, self.choose)
         self.check_groups(tasks)
-        return self.with_system(context, tasks)
+        return tasks

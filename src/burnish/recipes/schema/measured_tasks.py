@@ -1,0 +1,72 @@
+"""Tasks that models are measured on: the file, who judges and ranks, and how the models are asked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from burnish.methods.answering import Judging, Load
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema import judges as judging
+from burnish.recipes.schema.asking import probe_prompts
+from burnish.recipes.schema.prompted import Prompted
+from burnish.recipes.schema.stage import FileReference, StageContext
+from burnish.rewards.votes import Choose
+
+if TYPE_CHECKING:
+    from burnish.datasets.rows import Task
+
+PLAIN_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""A chat template that adds nothing to what messages say."""
+
+
+class MeasuredTasks(Prompted):
+    """Keys of a stage that measures models on tasks."""
+
+    tasks: FileReference = Field(description="tasks: prompts with all that the judges read")
+    columns: dict[str, str] = Field({}, description="names of the file's columns, for example {prompt: question}")
+    limit: int | None = Field(None, ge=1, description="only so many of the first tasks")
+    apply_chat_template: bool = Field(
+        True, description="whether prompts are asked through the model's chat template; else their text is continued"
+    )
+    judges: list[judging.JudgeConfig] = Field(
+        min_length=1, description="what judges the answers; see the page on judges"
+    )
+
+    def judge_problems(self, samples: int, votes: int, choose: Choose) -> Iterator[tuple[KeyPath, str]]:
+        """What is wrong with the judges where each task has so many answers."""
+        yield from judging.judge_problems(self.judges)
+        yield from judging.alone_problems(self.judges, votes, choose)
+        for index, judge in enumerate(self.judges if samples > 1 else ()):
+            if getattr(judge, "likelihood", None) is not None:
+                text = f"options are chosen by likelihood, once, and there are samples: {samples}; set likelihood: null"
+                yield ("judges", index, "likelihood"), text
+
+    def read_tasks(self, context: StageContext) -> "list[Task]":
+        """The tasks, each with all that its judges read. Raises DataError naming file and line."""
+        tasks = judging.read_judged_tasks(context, self.tasks, self.judges, columns=self.columns)
+        return self.with_system(context, tasks[: self.limit])
+
+    def check_tasks(self, context: StageContext, tasks: "list[Task]", *models: str) -> None:
+        """Raise BurnishError where a judge cannot judge, or a chat template refuses, one of the tasks."""
+        judging.check_judges(context, self.judges, tasks)
+        if self.apply_chat_template:
+            probe_prompts(context, tasks, *models)
+
+    def loads(self, context: StageContext, models: Mapping[str, str]) -> dict[str, Load]:
+        """What loads each model, by label."""
+
+        def load(model: str) -> Any:
+            decoder, tokenizer = context.load(model)
+            if self.apply_chat_template:
+                return decoder, tokenizer
+            begin = tokenizer.token(tokenizer.bos_id) if tokenizer.add_bos else ""
+            return decoder, replace(tokenizer, chat_template=f"{begin}{PLAIN_TEMPLATE}")
+
+        return {label: partial(load, model) for label, model in models.items()}
+
+    def opening(self, context: StageContext) -> Judging:
+        """Opens the judges."""
+        return partial(judging.open_judges, context, self.judges)

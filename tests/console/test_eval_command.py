@@ -1,0 +1,111 @@
+"""`burnish eval`: of a run by its own stage, of a model on published files as they are, and what it says it lacks."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from burnish import cli
+from burnish.console.display import Display
+from burnish.recipes.runner.running import run
+from workshop import RECIPE, SAME_BITS, make_workshop
+
+SHORT = (
+    "name: numbers"
+    + SAME_BITS
+    + RECIPE[RECIPE.index("keep: all") : RECIPE.index("  - type: corpus")]
+    + """  - type: evaluate
+    tasks: "@prepare/test.jsonl"
+    models: {one: model, final: base}
+    judges: *judges
+    metric: execution_accuracy
+    groups: split
+    report: {unseen: {model: final, group: unseen}}
+    system: "@prepare/system.txt"
+    max_new_tokens: 4
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `runs/numbers` is a finished run that began with `model`."""
+    recipe = make_workshop(tmp_path_factory.mktemp("eval"), SHORT)
+    run(recipe, runs=recipe.parent / "runs", display=Display(quiet=True))
+    return recipe.parent
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of `burnish eval ARGUMENTS`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["burnish", "eval", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "1")
+        status: str | int | None = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+    captured = capsys.readouterr()
+    return int(status or 0), captured.out, captured.err
+
+
+def test_a_run_is_measured_on_its_own_tasks(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (
+        *(folder / "runs/numbers", "--samples", 4, "--k", "1,4", "--limit", 3, "--against", "one"),
+        *("--runs", tmp_path, "--threads", 1),
+    )
+    status, out, err = call(capsys, *options)
+    assert status == 0, err
+    for shown in ("pass@1", "pass@4", "cons@4", "execution accuracy", "one to final: +0.0"):
+        assert shown in out
+    results = json.loads((tmp_path / "eval-numbers/01-evaluate/results.json").read_text())
+    assert results["tasks"] == 3
+    assert list(results["scores"]) == ["one", "final"]
+    assert set(results["scores"]["final"]["groups"]) == {"seen", "unseen"}
+    first = json.loads((tmp_path / "eval-numbers/01-evaluate/answers-final.jsonl").read_text().splitlines()[0])
+    assert first["prompt"][0] == {"role": "system", "content": "Answer in SQL."}
+    status, again, _ = call(capsys, *options, "--json")
+    assert json.loads(again) == results
+
+
+def test_published_files_are_read_as_they_are(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = tmp_path / "gsm8k.jsonl"
+    tasks.write_text(json.dumps({"question": "1 + 1?", "answer": "1 + 1 = <<1+1=2>>2\n#### 2"}) + "\n")
+    told = ("--judge", "numbers", "--samples", 2, "--max-new-tokens", 2, "--runs", tmp_path / "runs")
+    status, out, err = call(capsys, folder / "model", "--tasks", tasks, *told, "--no-chat-template", "--threads", 1)
+    assert status == 0, err
+    assert "prompts are read from 'question'" in out
+    assert "pass@2" in out
+    assert (tmp_path / "runs/eval-model-gsm8k/report.html").is_file()
+
+
+GIVEN = ("--tasks", "rows.jsonl", "--judge", "numbers")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "a model alone does not tell what to measure it on; say --tasks FILE"),
+        (GIVEN[:2], "say --judge numbers, or --judge '{type: sql, ...}'"),
+        ((*GIVEN[:3], "[1"), "--judge [1: not YAML"),
+        ((*GIVEN, "--grid", "heat=1"), "--grid heat=1: expected KEY=VALUE"),
+        ((*GIVEN, "--k", "1;2"), "--k 1;2: expected numbers"),
+        ((*GIVEN, "--k", "9"), "got 9, and there are samples: 8"),
+        ((*GIVEN, "--against", "nowhere"), "nowhere: no such file or folder"),
+    ],
+)
+def test_what_it_lacks_is_said(
+    folder: Path,
+    options: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text('{"prompt": "1 + 1?", "answer": 2}\n')
+    status, _, err = call(capsys, folder / "model", *options)
+    assert status == 1
+    assert message in err
