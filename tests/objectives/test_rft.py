@@ -7,6 +7,7 @@ import torch
 from naive import assert_close, gradients, naive_logps, step_of
 
 from burnish.datasets.batches import Batch
+from burnish.objectives.language_model import LanguageModel
 from burnish.objectives.rft import RFT
 from tiny_models import tiny_decoder
 
@@ -48,3 +49,12 @@ def test_it_equals_the_textbook(mean_over: Literal["samples", "examples", "token
     logps = torch.cat([naive_logps(decoder, PROMPTS[0], ANSWERS[row]) for row in (2, 0)])
     difference = metrics["sampling/sampling_logp_difference/mean"]
     assert difference == pytest.approx((logps + 2).abs().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("mean_over", ["examples", "tokens"])
+def test_on_what_is_accepted_it_is_supervised_fine_tuning(mean_over: Literal["examples", "tokens"]) -> None:
+    decoder = tiny_decoder(scale=5)
+    with torch.no_grad():
+        found, _ = step_of(decoder, RFT(mean_over), [batch([0, 1, 2]), batch([3, 4, 5])])
+        expected, _ = step_of(decoder, LanguageModel(mean_over), [batch([0, 2]), batch([5])])
+    torch.testing.assert_close(found, expected)
