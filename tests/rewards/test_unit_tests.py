@@ -34,6 +34,8 @@ HUMANEVAL = {
         ({"tests": "def test_it():\n    x = f(1)\n    assert [y for y in x] == [z]\nz = 3"}, ("f",), ()),
         ({"test_list": ["assert f(x) == 1"], "test_setup_code": "x = 5"}, ("f",), ()),
         ({"test_list": ["assert math.floor(f(1)) == 1"], "test_imports": ["import math"]}, ("f",), ()),
+        ({"test": "from solution import f as g, sum\nassert g(1) == sum(1)"}, ("f", "sum"), ()),
+        ({"tests": "from solution import *\ndef test_f():\n    assert f(1) == 1"}, ("f",), ()),
         (HUMANEVAL, ("radius",), ()),
     ],
 )

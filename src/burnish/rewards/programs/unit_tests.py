@@ -6,9 +6,9 @@
 | `test_list`, with `test_setup_code` or `test_imports` | MBPP's |
 | `test`, with `entry_point` | HumanEval's: `check(candidate)` |
 
-A name that the tests use is the program's if it is `entry_point`, or neither defined by the tests or by the code in the
-row's prompt, nor a builtin, nor a module of the standard library. So a program cannot bring an `abs` or a `math` of its
-own to its tests.
+A name that the tests use is the program's if it is `entry_point`, if they import it from `solution`, or if it is
+neither defined by the tests or by the code in the row's prompt, nor a builtin, nor a module of the standard library. So
+a program cannot bring an `abs` or a `math` of its own to its tests.
 """
 
 import ast
@@ -148,7 +148,9 @@ def _free_names(texts: list[str], entry_point: str | None) -> tuple[list[str], l
     alone = {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in of_attributes}
     free = [name for name in used if name not in defined and not hasattr(builtins, name)]
     modules = [name for name in free if name in sys.stdlib_module_names and name not in alone]
-    names = [name for name in free if name not in modules and name != entry_point]
+    imported = (node.names for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "solution")
+    asked = [*(alias.name for names in imported for alias in names if alias.name != "*"), *free]
+    names = [name for name in dict.fromkeys(asked) if name not in modules and name != entry_point]
     return ([entry_point] if entry_point is not None else []) + names, modules
 
 
