@@ -11,10 +11,13 @@ import pytest
 from rich.console import Console
 
 import burnish
-from burnish.console import chat as module
-from burnish.console.chat import Chat, ChatOptions, Target, find_target, hold_chat
+from burnish.console import conversation as module
+from burnish.console.chat import ChatOptions, Target, find_target, hold_chat
+from burnish.console.conversation import Chat
 from burnish.errors import BurnishError, DataError
 from burnish.generation.sampling import Sampling
+from burnish.recipes.schema.recipe import ChatConfig
+from burnish.recipes.schema.stage import StageContext
 from workshop import make_workshop
 
 
@@ -185,3 +188,41 @@ def test_a_system_prompt_that_is_no_text_is_named(content: bytes | None, tmp_pat
     (tmp_path / "run.json").write_text(json.dumps(run))
     with pytest.raises(DataError, match=r"system\.txt"):
         find_target(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("judge", "threshold", "said"),
+    [
+        ({"type": "regex", "pattern": "(?s).*"}, 1, None),
+        ({"type": "regex", "pattern": "never said"}, 1, "no answer: of 3 none has a better one than 0, and it takes 1"),
+        ({"type": "length", "max_length": 2, "cache": 1}, -2, None),
+    ],
+)
+def test_only_answers_that_pass_the_gate_are_given(
+    judge: dict[str, Any], threshold: float, said: str | None, model: Path, tmp_path: Path
+) -> None:
+    config = ChatConfig.model_validate({"gate": {"judge": judge, "threshold": threshold, "attempts": 3}})
+    context = StageContext(
+        folder=tmp_path, device="cpu", compute_dtype="float32", inputs={}, input_keys={}, recipe_folder=tmp_path
+    )
+    target = Target(model, config=config, device="cpu", compute_dtype="float32", context=context)
+    plain = chat(model, ["How many?"], max_new_tokens=5, seed=1)
+    console = Console(file=io.StringIO(), width=200)
+    hold_chat(target, iter(["How many?"]), console, ChatOptions(max_new_tokens=5, seed=1))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown == (plain if said is None else said + "\n")
+    with pytest.raises(BurnishError, match="--votes: this target's recipe has a gate"):
+        hold_chat(target, iter([]), console, ChatOptions(votes=3))
+
+
+@pytest.mark.parametrize(
+    ("judge", "problem"),
+    [
+        ({"type": "numbers"}, "reads a row, and a question has none: 'answer': no number in None"),
+        ({"type": "format", "where": {"kind": "sum"}}, "`where` chooses among rows"),
+        ({"type": "chat", "address": "http://localhost/v1", "model": "m"}, "compares answers, and there is one"),
+    ],
+)
+def test_a_gate_needs_a_judge_that_reads_no_row(judge: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        ChatConfig.model_validate({"gate": {"judge": judge, "threshold": 1}})

@@ -3,7 +3,7 @@
 import pytest
 
 import burnish
-from burnish.console.chat import Chat
+from burnish.console.conversation import Chat
 from burnish.errors import DataError
 from burnish.generation.sampling import Sampling
 from workshop import CHATML, make_workshop

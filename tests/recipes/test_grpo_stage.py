@@ -21,7 +21,10 @@ REWARD = """
 from pathlib import Path
 
 def vowels(prompt, completion, row):
-    if (Path(__file__).parent / "fail").exists():
+    fault = Path(__file__).parent / "fail"
+    if fault.exists():
+        if fault.read_text():
+            return float("nan")
         raise RuntimeError("the power failed")
     assert prompt[-1]["content"].startswith("word") and row["n"] >= 0
     return sum(letter in "aeiou" for letter in completion) / 8
@@ -147,10 +150,15 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, options: dict[str,
     for step in (1, updates, updates + 1, updates + 2, 2 * updates):
         with pytest.raises(Killed):
             trained(recipe, KillingDisplay(step))
-    (tmp_path / "cut" / "fail").touch()
-    with pytest.raises(BurnishError, match=r"reward\.py: vowels fails for .*: RuntimeError: the power failed"):
-        trained(recipe)
-    (tmp_path / "cut" / "fail").unlink()
+    fault = tmp_path / "cut" / "fail"
+    for text, message in (
+        ("", r"reward\.py: vowels fails for .*tasks\.jsonl:\d: RuntimeError: the power failed"),
+        ("nan", r"judge 'vowels': nan for the answer '.*' to .*tasks\.jsonl:\d; return finite numbers"),
+    ):
+        fault.write_text(text)
+        with pytest.raises(BurnishError, match=message):
+            trained(recipe)
+    fault.unlink()
     assert products(trained(recipe)) == expected
 
 

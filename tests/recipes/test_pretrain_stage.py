@@ -11,7 +11,8 @@ from test_kill import products, run_and_kill, run_to_the_end, server, steps_done
 
 import burnish
 from burnish.checkpoints.families import family_for
-from burnish.console.chat import Chat, find_target
+from burnish.console.chat import find_target
+from burnish.console.conversation import Chat
 from burnish.errors import BurnishError, RecipeError
 from burnish.generation.sampling import Sampling
 from burnish.recipes.plan.dry_run import describe, estimated

@@ -5,14 +5,17 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
-from burnish.rewards.format import Grade, answer_block, grade_format
+from burnish.rewards.format import Grade, Tags, answer_block, grade_format
 from burnish.rewards.judgement import Judge, Judgement, WeightedJudge, each, judge_answers, scores, together
 from burnish.rewards.learned import by_reward_model
-from burnish.rewards.length import by_length, overlong_punishment
+from burnish.rewards.length import CosineReward, by_length, overlong_punishment
 from burnish.rewards.numbers import NumberVerifier
+from burnish.rewards.repetition import by_repetition, repeated
 
 
 @pytest.mark.parametrize(
@@ -20,14 +23,20 @@ from burnish.rewards.numbers import NumberVerifier
     [
         ("<think>2 + 3</think><answer>5</answer>", "full"),
         ("\n<think>\n2 + 3\n</think>\n\n<answer>5</answer>\n", "full"),
-        ("<think>2 + 3</think>5", "partial"),
-        ("<answer>5</answer>", "partial"),
         ("<think>2 + 3</think><answer>5</answer> as I said", "partial"),
         ("Well. <think>2 + 3</think><answer>5</answer>", "partial"),
         ("<answer>5</answer><think>2 + 3</think>", "partial"),
         ("<think>2 + 3</think><answer></answer>", "partial"),
         ("<think> </think><answer>5</answer>", "partial"),
-        ("<think>a<think>b</think></think><answer>5</answer>", "partial"),
+        ("<think>a</think><think>b</think><answer>5</answer>", "partial"),
+        ("<answer>5</answer>\n<answer>6</answer><think>b</think>", "partial"),
+        ("<think>a<think>b</think></think><answer>5</answer>", "none"),
+        ("<think>a<answer>5</answer></think>", "none"),
+        ("<think>a<answer>5</think></answer>", "none"),
+        ("<think>a</think><answer>5", "none"),
+        ("a</think><answer>5</answer>", "none"),
+        ("<think>2 + 3</think>5", "none"),
+        ("<answer>5</answer>", "none"),
         ("<think>a</think><think>b</think>", "none"),
         ("<think>2 + 3", "none"),
         ("</think>2<think>", "none"),
@@ -42,8 +51,33 @@ def test_the_format_is_graded(completion: str, grade: Grade) -> None:
 
 def test_a_thought_that_the_template_opened_need_not_be_opened_again() -> None:
     assert grade_format("2 + 3</think><answer>5</answer>", think_opened=True) == "full"
-    assert grade_format("2 + 3</think><answer>5</answer>") == "partial"
-    assert grade_format("<think>2 + 3</think><answer>5</answer>", think_opened=True) == "partial"
+    assert grade_format("2 + 3</think><answer>5</answer>") == "none"
+    assert grade_format("<think>2 + 3</think><answer>5</answer>", think_opened=True) == "none"
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "so", " "]), max_size=8))
+def test_only_blocks_side_by_side_pass_the_basic_check(parts: list[str]) -> None:
+    """Against a walk over the parts that keeps what is open."""
+    text, opened, closed = "".join(parts), "", []
+    well = True
+    for part in parts:
+        if part in ("<think>", "<answer>"):
+            well, opened = well and not opened, part
+        elif part.startswith("</"):
+            well = well and opened == part.replace("/", "")
+            closed.append(opened)
+            opened = ""
+    passes = well and not opened and set(closed) == {"<think>", "<answer>"}
+    assert (grade_format(text) != "none") == passes
+
+
+def test_tags_may_be_others() -> None:
+    tags = Tags(("|t|", "|/t|"), ("<s>", "</s>"))
+    assert grade_format("|t|2 + 3|/t|<s>5</s>", tags=tags) == "full"
+    assert grade_format("2 + 3|/t|<s>5</s>", tags=tags, think_opened=True) == "full"
+    assert grade_format("<think>2 + 3</think><answer>5</answer>", tags=tags) == "none"
+    assert (tags.final_answer("|t|<s>4</s>|/t| <s>5</s>"), tags.thoughts("|t|a|/t|b|t|c")) == ("5", "a\nc")
+    assert (tags.thoughts("a|/t|b"), tags.thoughts("b")) == ("a", None)
 
 
 def test_the_answer_block() -> None:
@@ -58,6 +92,42 @@ def test_length_costs_from_the_cache_on() -> None:
     assert found == pytest.approx([0, 0, -0.2, -0.6, -1, -1, -1])
     answers = [Answer([], "", tokens=[0] * n) for n in (15, 18)]
     assert [one.score for one in by_length(max_length=20, cache=5)(answers)] == pytest.approx([0, -0.6])
+
+
+def test_the_cosine_reward_goes_from_one_end_to_the_other() -> None:
+    """Against the formula as Yeo 2025 writes it, CosFn(t, T, η_min, η_max), with η_max at t = 0."""
+    reward = CosineReward(
+        judge=each(lambda _, text, row: text == "5"), max_length=8, correct=(2, 1), wrong=(-10, 0), exceeded=-9
+    )
+    for text, (first, last) in {"5": (2, 1), "6": (-10, 0)}.items():
+        for n in range(9):
+            (found,) = reward([Answer([], text, tokens=[0] * n)])
+            assert found is not None
+            assert found.correct is (text == "5")
+            assert found.score == pytest.approx(last + 0.5 * (first - last) * (1 + math.cos(n * math.pi / 8)))
+    cut = [Answer([], "5", tokens=[0] * 9), Answer([], "5", tokens=[0] * 3, finished=False)]
+    assert [one and (one.score, one.correct, one.reason) for one in reward(cut)] == [(-9, True, "too long")] * 2
+    (silent,) = CosineReward(judge=lambda _: [None], max_length=8)([Answer([], "5")])
+    assert silent is None
+    with pytest.raises(BurnishError, match="neither right nor wrong; let it return True or False"):
+        CosineReward(judge=lambda _: [0.5], max_length=8)([Answer([], "5")])
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.integers(1, 4))
+def test_repeated_ngrams_are_marked(tokens: list[int], n: int) -> None:
+    """Against the definition: an n-gram that begins earlier too."""
+    grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    again = [i for i, gram in enumerate(grams) if gram in grams[:i]]
+    marked = [any(i <= place < i + n for i in again) for place in range(len(tokens))]
+    assert repeated(tokens, n) == (marked, len(again))
+    answer = Answer([], "", tokens=tokens)
+    (by_token,) = by_repetition(n=n, penalty=-0.5, by_token=True)([answer])
+    (whole,) = by_repetition(n=n, penalty=-0.5, by_token=False)([answer])
+    assert isinstance(by_token, Judgement)
+    assert isinstance(whole, Judgement)
+    assert by_token.token_scores == [-0.5 if one else 0.0 for one in marked]
+    assert by_token.score == sum(by_token.token_scores)
+    assert whole.score == pytest.approx(-0.5 * len(again) / max(1, len(grams)))
 
 
 def test_functions_see_prompt_completion_and_row() -> None:
@@ -125,7 +195,7 @@ def test_judges_may_have_nothing_to_say_and_are_added_up_by_weight() -> None:
         (lambda _: [], "0 judgements of 1 answers"),
         (lambda _: [math.inf], "inf for the answer 'said'"),
         (lambda _: [Judgement(1.0, token_scores=[1.0, math.nan])], "nan for the answer"),
-        (lambda _: [Judgement(1.0, token_scores=[1.0])], "1 token_scores for the 2 tokens of 'said'"),
+        (lambda _: [Judgement(1.0, token_scores=[1.0])], "1 token_scores for the 2 tokens of the answer 'said'"),
     ],
 )
 def test_what_a_judge_returns_is_checked(judge: Judge, problem: str) -> None:

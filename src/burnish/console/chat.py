@@ -8,42 +8,35 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import burnish
+from burnish.console.conversation import Chat
 from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
 from burnish.generation.answer import Answer
-from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
-from burnish.generation.texts import answer_of
-from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.outside import removal
 from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
-from burnish.rewards.judgement import WeightedJudge, judge_answers, judged_answers
+from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
 from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
 from burnish.runs.names import RUN_FILE
 from burnish.terminal import printable
-from burnish.text.chat import Message, encode_question
-from burnish.text.streaming import StreamedText
-from burnish.text.tokenizer import Tokenizer
 
 SHOWN_ROWS = 20
 MODEL_FILES = ("config.json", "burnish.json", "adapter_config.json")
 """Of which a model's folder has one."""
-RESET = "/reset"
 HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
 
@@ -103,86 +96,6 @@ def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | No
     return read_text(paths[config.system][0])
 
 
-class Chat:
-    """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
-
-    seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
-    """
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        tokenizer: Tokenizer,
-        *,
-        system: str | None = None,
-        sampling: Sampling,
-        memory: bool = True,
-        seed: int = 0,
-    ) -> None:
-        self._decoder, self._tokenizer = decoder, tokenizer
-        self._sampling = replace(sampling, stop=tokenizer.stop_ids)
-        self._memory, self._seed, self._asked = memory, seed, 0
-        self.system = system
-        self._turns: list[Message] = []
-
-    def reset(self) -> None:
-        """Forget the turns so far; the system prompt stays."""
-        self._turns = []
-
-    def ask(self, question: str) -> Iterator[str]:
-        """The answer, piece by piece as it is written. A question whose answer is not read to its end leaves no turn.
-
-        Raises DataError where the conversation fills the model's context.
-        """
-        turns, prompt, sampling, seed = self._prepare(question)
-        text = StreamedText(self._tokenizer, sampling.stop_strings)
-        for token in stream(self._decoder, prompt, sampling, seed=seed):
-            yield text.add(token)
-            if text.stopped:
-                break
-        yield text.finish()
-        if self._memory:
-            self._turns = [*turns, {"role": "assistant", "content": text.text}]
-
-    def elect(self, question: str, n: int, choose: Callable[[list[Answer]], int]) -> str:
-        """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
-        turns, prompt, sampling, seed = self._prepare(question)
-        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
-        ranked = sorted(completions, key=lambda completion: -completion.logp)
-        answers = [answer_of(one, self._tokenizer, turns, {}) for one in ranked]
-        answer = answers[choose(answers)].text
-        if self._memory:
-            self._turns = [*turns, {"role": "assistant", "content": answer}]
-        return answer
-
-    def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
-        """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
-
-        Raises DataError where the conversation fills the model's context.
-        """
-        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
-        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
-        encoding = encode_question(self._tokenizer, [*opening, *turns])
-        if encoding.lost:
-            part = encoding.lost[0]
-            raise DataError(
-                f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
-                f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
-            )
-        prompt = encoding.tokens
-        context = self._tokenizer.context_length or self._decoder.config.max_positions
-        if len(prompt) >= context:
-            raise DataError(
-                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
-                f"context of {context}; start a new one with {RESET}"
-            )
-        room = min(self._sampling.max_new_tokens, context - len(prompt))
-        sampling = replace(self._sampling, max_new_tokens=room)
-        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
-        self._asked += 1
-        return turns, prompt, sampling, seed
-
-
 @dataclass(frozen=True, kw_only=True)
 class ChatOptions:
     """What the command line says beside the target; None leaves it to the recipe or the default.
@@ -239,6 +152,9 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
 
     A line that begins with `/` and a word is a command to the chat (`HELP`); `//` begins a question with `/`.
     """
+    gate = target.config.gate
+    if options.votes > 1 and gate is not None:
+        raise BurnishError("--votes: this target's recipe has a gate, `chat.gate`, which takes one answer at a time")
     used = _needed_judges(target.config.judges, options)
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
@@ -251,6 +167,10 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     )
     with ExitStack() as stack:
         judges: list[WeightedJudge] = []
+        keeper: Judge | None = None
+        if gate is not None and target.context is not None:
+            gate.judge.check(target.context, [])
+            keeper = stack.enter_context(gate.judge.open(replace(target.context, display=Display(console))))
         if used and target.context is not None:
             judges = stack.enter_context(open_judges(replace(target.context, display=Display(console)), used))
         sandbox = next((one.judge.sandbox for one in judges if isinstance(one.judge, SqlVerifier)), None)
@@ -266,6 +186,14 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
             try:
                 if options.votes > 1:
                     answer = _show(_chosen(chat, question, options, judges, console), console)
+                elif gate is not None and keeper is not None:
+                    found = chat.gated(question, keeper, threshold=gate.threshold, attempts=gate.attempts)
+                    if found.answer is None:
+                        best = "could be judged" if found.score is None else f"has a better one than {found.score:.3g}"
+                        said = f"no answer: of {found.attempts} none {best}, and it takes {gate.threshold:g}"
+                        console.print(said, style="yellow", highlight=False)
+                        continue
+                    answer = _show([found.answer.text], console)
                 else:
                     answer = _show(chat.ask(question), console)
                 if sandbox is not None:

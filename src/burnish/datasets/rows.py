@@ -154,6 +154,11 @@ class Task:
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
 
+    @property
+    def source(self) -> str:
+        """Where it stands, such as tasks.jsonl:7; empty where it comes from no file."""
+        return "" if self.place == MEMORY else str(self.place)
+
 
 Item = TypeVar("Item")
 

@@ -12,6 +12,7 @@ class Answer:
     prompt: the messages that were answered. row: the task's row as it stands in its file, with what judges read.
     tokens: all that were drawn, with the one or the stop string that ended it. logp: log-probability of the whole
     answer under the model itself, in nats. finished: whether the model ended it, rather than the limit on its length.
+    place: where the task stands, such as tasks.jsonl:7; empty where it has none.
     """
 
     prompt: Sequence[Mapping[str, Any]]
@@ -20,6 +21,13 @@ class Answer:
     tokens: Sequence[int] = ()
     logp: float = 0.0
     finished: bool = True
+    place: str = ""
+
+    @property
+    def named(self) -> str:
+        """The answer and its task, as an error names them."""
+        asked = self.place or (repr(self.question[:80]) if self.question else "")
+        return f"the answer {self.text[:80]!r}" + (f" to {asked}" if asked else "")
 
     @property
     def question(self) -> str:

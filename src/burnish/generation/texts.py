@@ -79,11 +79,15 @@ def completion_text(completion: Completion, tokenizer: Tokenizer) -> str:
 
 
 def answer_of(
-    completion: Completion, tokenizer: Tokenizer, prompt: Sequence[Mapping[str, Any]], row: Mapping[str, Any]
+    completion: Completion,
+    tokenizer: Tokenizer,
+    prompt: Sequence[Mapping[str, Any]],
+    row: Mapping[str, Any],
+    place: str = "",
 ) -> Answer:
     """A completion as the answer to the messages of a prompt, which is what judges and files take."""
     text, finished = completion_text(completion, tokenizer), completion.finish_reason == "stop"
-    return Answer(prompt, text, row, completion.drawn, completion.logp, finished)
+    return Answer(prompt, text, row, completion.drawn, completion.logp, finished, place)
 
 
 def generate_from(

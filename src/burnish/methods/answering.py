@@ -78,7 +78,7 @@ def sample(
                 rows = [{key: getattr(one, key) for key in ("text", "tokens", "logp", "finished")} for one in said]
                 write_json(file, rows, owner=run.key)
     kept = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
-    return [[Answer(task.prompt, row=task.row, **next(kept)) for _ in range(n)] for task in tasks]
+    return [[Answer(task.prompt, row=task.row, place=task.source, **next(kept)) for _ in range(n)] for task in tasks]
 
 
 def choose(
@@ -116,7 +116,7 @@ def choose(
         return rows
 
     rows = run.remembered(label, compute) if tasks else []
-    return [Answer(task.prompt, row=task.row, **row) for task, row in zip(tasks, rows, strict=True)]
+    return [Answer(task.prompt, row=task.row, place=task.source, **row) for task, row in zip(tasks, rows, strict=True)]
 
 
 def judge(

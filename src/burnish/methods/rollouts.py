@@ -173,7 +173,7 @@ class Rollouts:
         completions = [completion for group in groups for completion in group]
         asked = [environment.tasks[task] for task in tasks for _ in range(n)]
         answers = [
-            answer_of(completion, environment.tokenizer, task.prompt, task.row)
+            answer_of(completion, environment.tokenizer, task.prompt, task.row, task.source)
             for task, completion in zip(asked, completions, strict=True)
         ]
         judged = judge_answers(rewards, answers)

@@ -122,18 +122,19 @@ def _judge(judge: WeightedJudge, answers: Sequence[Answer]) -> list[Judgement | 
     asked = [answers[i] for i in places]
     found = [None if one is None else as_judgement(one) for one in judge.judge(asked)] if asked else []
     if len(found) != len(asked):
-        raise BurnishError(f"judge '{judge.name}': {len(found)} judgements of {len(asked)} answers; return one each")
+        raise BurnishError(
+            f"judge '{judge.name}': {len(found)} judgements of {len(asked)} answers, the first of them "
+            f"{asked[0].named}; return one each"
+        )
     for answer, one in zip(asked, found, strict=True):
         scores = [] if one is None else [one.score, *(each for each in one.token_scores or () if each is not None)]
         wrong = next((score for score in scores if not math.isfinite(score)), None)
         if wrong is not None:
-            raise BurnishError(
-                f"judge '{judge.name}': {wrong} for the answer {answer.text[:80]!r}; return finite numbers"
-            )
+            raise BurnishError(f"judge '{judge.name}': {wrong} for {answer.named}; return finite numbers")
         if one is not None and one.token_scores is not None and len(one.token_scores) != len(answer.tokens):
             raise BurnishError(
                 f"judge '{judge.name}': {len(one.token_scores)} token_scores for the {len(answer.tokens)} tokens of "
-                f"{answer.text[:80]!r}; return one for each token"
+                f"{answer.named}; return one for each token"
             )
     result: list[Judgement | None] = [None] * len(answers)
     for place, one in zip(places, found, strict=True):

@@ -7,13 +7,7 @@ A query's time is the processor's, so that a machine under load makes no right a
 sign of life for much longer than that (`wall_limit`), the query is given to a fresh one, once.
 """
 
-import contextlib
 import importlib.util
-import os
-import queue
-import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -23,17 +17,9 @@ from burnish.errors import BurnishError
 from burnish.rewards import sql_worker
 from burnish.rewards.sizes import size_in_bytes
 from burnish.rewards.sql_results import Result
+from burnish.rewards.worker import Worker, wall_limit
 
 _START_SECONDS = 60.0
-# What the kernel ends a process with that has computed for too long; Windows has no such limits.
-_OUT_OF_TIME = {-getattr(signal, name) for name in ("SIGPROF", "SIGXCPU") if hasattr(signal, name)}
-# What Python and the dynamic linker need to start; a query has no business with the rest of the environment.
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-
-
-def wall_limit(timeout_seconds: float) -> float:
-    """Seconds on the clock after which a query of so much processor time is given up, for a dozen busy neighbours."""
-    return 12 * timeout_seconds + 1
 
 
 def require_duckdb() -> None:
@@ -146,67 +132,11 @@ class SqlSandbox:
             self._worker = None
 
 
-class _Worker:
-    """A worker process, with threads that write to it and read from it, so that waiting for either can have an end."""
+class _Worker(Worker):
+    """The process that runs queries."""
 
     def __init__(self) -> None:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        self._process = subprocess.Popen(
-            # -P: the folder of the script must not shadow modules of the standard library.
-            [sys.executable, "-P", str(Path(sql_worker.__file__).resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        )
-        self._hung = False
-        self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._replies: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._write, self._read)]
-        for thread in self._threads:
-            thread.start()
-
-    def _write(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # the process ended
-            while (request := self._requests.get()) is not None:
-                sql_worker.write_frame(self._process.stdin, request)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(OSError, ValueError):
-            while (reply := sql_worker.read_frame(self._process.stdout)) is not None:
-                self._replies.put(reply)
-        self._replies.put(None)
-
-    def ask(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any] | None:
-        """The reply to `request`; None when the process ended or the time is over, after which it must be killed."""
-        self._requests.put(request)
-        try:
-            return self._replies.get(timeout=timeout_seconds)
-        except queue.Empty:
-            self._hung = True
-            return None
-
-    def end(self) -> str:
-        """Why there was no reply: the worker "hung", the kernel ended a "slow" query, or the worker "crashed"."""
-        if self._hung:
-            return "hung"
-        with contextlib.suppress(subprocess.TimeoutExpired):  # the pipe is closed, so the process is about to end
-            self._process.wait(1)
-        return "slow" if self._process.returncode in _OUT_OF_TIME else "crashed"
-
-    def kill(self) -> None:
-        """End the process and wait for it."""
-        self._process.kill()
-        self._process.wait()
-        self._requests.put(None)
-        for stream, thread in zip((self._process.stdin, self._process.stdout), self._threads, strict=True):
-            # Its pipe is broken, so the thread ends, unless a forked process holds the pipe open: then let it wait.
-            thread.join(1)
-            if stream is not None and not thread.is_alive():
-                with contextlib.suppress(OSError):
-                    stream.close()
+        super().__init__(Path(sql_worker.__file__))
 
 
 def _result(reply: dict[str, Any], timeout_seconds: float) -> Result:

@@ -184,9 +184,9 @@ def main() -> None:
         return
     write_frame(replies, {"ready": True})
     while (request := read_frame(requests)) is not None:
-        _limit_processor_time(request["timeout_seconds"])
+        limit_processor_time(request["timeout_seconds"])
         reply = _answer(connection, request["sql"], request["timeout_seconds"], settings["max_rows"])
-        _limit_processor_time(None)  # minutes may pass until the next query, and DuckDB's threads do not sleep for free
+        limit_processor_time(None)  # minutes may pass until the next query, and DuckDB's threads do not sleep for free
         write_frame(replies, reply)
         if reply["last"]:
             return
@@ -209,11 +209,11 @@ def _open(settings: dict[str, Any]) -> Any:
         "lock_configuration = true",
     ):
         connection.execute(f"set global {setting}")
-    _limit_resources(settings["memory_limit"])
+    limit_resources(settings["memory_limit"])
     return connection
 
 
-def _limit_resources(memory_limit: int) -> None:
+def limit_resources(memory_limit: int) -> None:
     """Backstops of the operating system, where it has them (not on Windows; macOS ignores the address space)."""
     try:
         import resource
@@ -233,7 +233,7 @@ def _limit_resources(memory_limit: int) -> None:
             continue  # a system that cannot limit this still has DuckDB's limits and the parent's clock
 
 
-def _limit_processor_time(timeout_seconds: float | None) -> None:
+def limit_processor_time(timeout_seconds: float | None) -> None:
     """Let the kernel end this process if a query does not heed its interrupt; None: no longer."""
     if hasattr(signal, "setitimer"):
         # Its signal has no handler, and so ends the process; unlike the limit below it counts fractions of seconds.

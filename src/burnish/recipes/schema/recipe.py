@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from burnish.methods.settings import StopString
+from burnish.recipes.schema.gate import GateConfig
 from burnish.recipes.schema.judges import JudgeConfig
 from burnish.recipes.schema.stage import ModelReference, Name, StrictModel, SystemPrompt
 from burnish.recipes.stages import Stage
@@ -21,6 +22,9 @@ class ChatConfig(StrictModel):
     judges: list[JudgeConfig] = Field(
         default=[],
         description="what answers come to: what `--votes` compares, and for SQL the rows that a query returns",
+    )
+    gate: GateConfig | None = Field(
+        default=None, description="only answers that a judge scores high enough are given; else more are sampled"
     )
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
     repetition_penalty: Annotated[float, Field(gt=0, description="above 1, what was said is less likely")] = 1.0

@@ -20,6 +20,7 @@ from burnish.recipes.stages.ppo import PpoStage
 from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.pretrain import PretrainStage
 from burnish.recipes.stages.process_reward_model import ProcessRewardModelStage
+from burnish.recipes.stages.reasoning_gym import ReasoningGymStage
 from burnish.recipes.stages.reward_model import RewardModelStage
 from burnish.recipes.stages.rft import RftStage
 from burnish.recipes.stages.sample import SampleStage
@@ -28,6 +29,7 @@ from burnish.recipes.stages.step_labels import StepLabelsStage
 
 Stage = Annotated[
     PrepareStage
+    | ReasoningGymStage
     | CorpusStage
     | CptStage
     | SftStage

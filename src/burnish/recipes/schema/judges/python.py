@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -11,10 +11,11 @@ from burnish.errors import BurnishError
 from burnish.recipes.schema.judges.base import JudgeBase
 from burnish.recipes.schema.python_files import check_function, load_function
 from burnish.recipes.schema.stage import Action, FileReference, StageContext
-from burnish.rewards.judgement import Judge, Judgement, as_judgement, each
+from burnish.rewards.judgement import Judge, Judgement, as_judgement
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.generation.answer import Answer
 
 
 class PythonJudge(JudgeBase):
@@ -37,11 +38,14 @@ class PythonJudge(JudgeBase):
         file = context.path(self.file)
         function = load_function(file, self.function)
 
-        def call(prompt: Any, completion: str, row: Any) -> Judgement:
+        def judge(answers: "Sequence[Answer]", /) -> list[Judgement]:
+            return [call(answer) for answer in answers]
+
+        def call(answer: "Answer") -> Judgement:
             try:
-                return as_judgement(function(prompt, completion, row))
+                return as_judgement(function(answer.prompt, answer.text, answer.row))
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}"
-                raise BurnishError(f"{file}: {self.function} fails for {completion[:80]!r}: {problem}") from error
+                raise BurnishError(f"{file}: {self.function} fails for {answer.named}: {problem}") from error
 
-        return nullcontext(each(call))
+        return nullcontext(judge)

@@ -8,6 +8,7 @@ from burnish.corpus.records import shown
 from burnish.errors import DataError
 from burnish.methods.evaluate import Choices
 from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.judges.base import raise_problems
 from burnish.recipes.schema.judges.python import PythonJudge
 from burnish.recipes.schema.judges.texts import ChoiceJudge
 from burnish.recipes.schema.judges.union import JudgeConfig
@@ -17,8 +18,6 @@ from burnish.rewards.votes import Choose
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-
-_SHOWN_ROWS = 10
 
 
 def judge_problems(
@@ -71,10 +70,7 @@ def read_judged_tasks(
 
 def check_rows(tasks: "Sequence[Task]", judges: "Sequence[JudgeConfig]") -> None:
     """Raise DataError naming file and line of the tasks that no judge applies to, or that lack what one reads."""
-    problems = [f"{task.place}: {problem}" for task in tasks for problem in _row_problems(task.row, judges)]
-    if problems:
-        more = [f"and {len(problems) - _SHOWN_ROWS} more"] if len(problems) > _SHOWN_ROWS else []
-        raise DataError("\n".join(problems[:_SHOWN_ROWS] + more))
+    raise_problems((task, problem) for task in tasks for problem in _row_problems(task.row, judges))
 
 
 def _row_problems(row: Mapping[str, Any], judges: "Sequence[JudgeConfig]") -> Iterator[str]:

@@ -1,29 +1,34 @@
-"""The shape of an answer, whatever it says: its format, its length."""
+"""The shape of an answer, whatever it says: its format, its length, what it repeats."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from pydantic import Field
 
-from burnish.recipes.schema.judges.base import JudgeBase
+from burnish.recipes.schema.judges.base import JudgeBase, TaggedJudge
 from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.judgement import Judge, Judgement, each
 
 
-class FormatJudge(JudgeBase):
-    """How well a completion keeps to `<think>…</think><answer>…</answer>`: full 1, nothing of it 0."""
+class FormatJudge(TaggedJudge):
+    """How well a completion keeps to `<think>…</think><answer>…</answer>` (DeepSeek-R1, section 2.2.2).
+
+    Nothing is earned without the basic check: both blocks are there, closed, and none begins inside of another.
+    """
 
     type: Literal["format"] = Field(description="kind of judge: format")
-    partial: float = Field(0.5, ge=0, le=1, description="where one of the two blocks is there whole")
+    full: float = Field(1.0, description="where thought and answer are there, in this order, and nothing else is")
+    partial: float = Field(0.5, description="where the basic check holds, and there is more, or an empty block")
+    none: float = Field(0.0, description="where the basic check fails")
     think_opened: bool = Field(False, description="whether the chat template writes the first <think> itself")
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.format import grade_format
 
-        worth = {"full": 1.0, "partial": self.partial, "none": 0.0}
+        worth = {"full": self.full, "partial": self.partial, "none": self.none}
 
         def grade(_prompt: Any, text: str, _row: Any) -> Judgement:
-            found = grade_format(text, think_opened=self.think_opened)
+            found = grade_format(text, tags=self.tags, think_opened=self.think_opened)
             return Judgement(worth[found], reason=found)
 
         return nullcontext(each(grade))
@@ -40,3 +45,21 @@ class LengthJudge(JudgeBase):
         from burnish.rewards.length import by_length
 
         return nullcontext(by_length(max_length=self.max_length, cache=self.cache))
+
+
+class RepetitionJudge(JudgeBase):
+    """A penalty for n-grams of tokens that have been said before (Yeo 2025, arXiv:2502.03373, algorithm 1)."""
+
+    type: Literal["repetition"] = Field(description="kind of judge: repetition")
+    n: int = Field(40, ge=1, description="tokens of an n-gram")
+    penalty: float = Field(-0.05, le=0, description="what each token of a repeated n-gram earns")
+    by_token: bool = Field(
+        True,
+        description="whether the tokens are punished one by one; else the answer as a whole earns the penalty times "
+        "the share of its n-grams that are repeated",
+    )
+
+    def open(self, context: StageContext) -> AbstractContextManager[Judge]:
+        from burnish.rewards.repetition import by_repetition
+
+        return nullcontext(by_repetition(n=self.n, penalty=self.penalty, by_token=self.by_token))

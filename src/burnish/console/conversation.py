@@ -1,0 +1,125 @@
+"""A conversation with a model: its turns, and the ways in which one answer of several is given."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from burnish.errors import DataError
+from burnish.generation.answer import Answer
+from burnish.generation.engine import generate, stream
+from burnish.generation.sampling import Sampling
+from burnish.generation.texts import answer_of
+from burnish.nn.decoder import Decoder
+from burnish.rewards.gate import Gated, through_gate
+from burnish.rewards.judgement import Judge
+from burnish.rewards.votes import VOTE_TEMPERATURE
+from burnish.text.chat import Message, encode_question
+from burnish.text.streaming import StreamedText
+from burnish.text.tokenizer import Tokenizer
+
+RESET = "/reset"
+"""What one writes to begin a new one."""
+
+
+class Chat:
+    """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
+
+    seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        system: str | None = None,
+        sampling: Sampling,
+        memory: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._decoder, self._tokenizer = decoder, tokenizer
+        self._sampling = replace(sampling, stop=tokenizer.stop_ids)
+        self._memory, self._seed, self._asked = memory, seed, 0
+        self.system = system
+        self._turns: list[Message] = []
+
+    def reset(self) -> None:
+        """Forget the turns so far; the system prompt stays."""
+        self._turns = []
+
+    def ask(self, question: str) -> Iterator[str]:
+        """The answer, piece by piece as it is written. A question whose answer is not read to its end leaves no turn.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        turns, prompt, sampling, seed = self._prepare(question)
+        text = StreamedText(self._tokenizer, sampling.stop_strings)
+        for token in stream(self._decoder, prompt, sampling, seed=seed):
+            yield text.add(token)
+            if text.stopped:
+                break
+        yield text.finish()
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": text.text}]
+
+    def elect(self, question: str, n: int, choose: Callable[[list[Answer]], int]) -> str:
+        """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
+        turns, prompt, sampling, seed = self._prepare(question)
+        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
+        ranked = sorted(completions, key=lambda completion: -completion.logp)
+        answers = [answer_of(one, self._tokenizer, turns, {}) for one in ranked]
+        answer = answers[choose(answers)].text
+        if self._memory:
+            self._turns = [*turns, {"role": "assistant", "content": answer}]
+        return answer
+
+    def gated(self, question: str, judge: Judge, *, threshold: float, attempts: int) -> Gated:
+        """The first of several answers that passes a gate; a question whose answers do not leaves no turn.
+
+        After the first one they are drawn, at a temperature of at least 0.7.
+        """
+        turns, prompt, sampling, seed = self._prepare(question)
+        drawn = replace(sampling, temperature=sampling.temperature or VOTE_TEMPERATURE)
+
+        def sample(attempt: int) -> Answer:
+            ((one,),) = generate(
+                self._decoder,
+                [prompt],
+                drawn if attempt else sampling,
+                seed=int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0]),
+                tokenizer=self._tokenizer,
+            )
+            return answer_of(one, self._tokenizer, turns, {})
+
+        found = through_gate(sample, judge, threshold=threshold, attempts=attempts)
+        if self._memory and found.answer is not None:
+            self._turns = [*turns, {"role": "assistant", "content": found.answer.text}]
+        return found
+
+    def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
+        """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
+        encoding = encode_question(self._tokenizer, [*opening, *turns])
+        if encoding.lost:
+            part = encoding.lost[0]
+            raise DataError(
+                f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
+                f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
+            )
+        prompt = encoding.tokens
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        if len(prompt) >= context:
+            raise DataError(
+                f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "
+                f"context of {context}; start a new one with {RESET}"
+            )
+        room = min(self._sampling.max_new_tokens, context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
+        seed = int(np.random.SeedSequence([self._seed, self._asked]).generate_state(1)[0])
+        self._asked += 1
+        return turns, prompt, sampling, seed
