@@ -1,4 +1,4 @@
-"""`burnish export` and `convert`: models in other formats and shapes."""
+"""`burnish export`, `convert` and `merge`: models in other formats and shapes, and several made one."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from burnish.cli.saying import say
+from burnish.errors import BurnishError
 
 commands = typer.Typer()
 
@@ -37,6 +38,17 @@ class PoolingChoice(StrEnum):
     mean = "mean"
     first = "first"
     random = "random"
+
+
+class MergeChoice(StrEnum):
+    """How models are merged."""
+
+    linear = "linear"
+    slerp = "slerp"
+    task_arithmetic = "task_arithmetic"
+    ties = "ties"
+    dare_linear = "dare_linear"
+    dare_ties = "dare_ties"
 
 
 @commands.command(epilog="Example: burnish export runs/flights --gguf Q8_0 -o exported")
@@ -103,3 +115,63 @@ def convert(
     print(f"key/value heads: {config.n_kv_heads} -> {kv_heads} in each of {config.n_layers} layers")
     print(f"KV cache: {numbers * config.n_kv_heads:,} -> {numbers * kv_heads:,} numbers a token")
     say(output)
+
+
+@commands.command(
+    epilog="Example: burnish merge models/chat --base models/pretrained --onto runs/domain -o models/domain-chat"
+)
+def merge(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="RUN_OR_MODEL...", help="Models to merge: a run's folder, or a model.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.", show_default=False)],
+    method: Annotated[MergeChoice, typer.Option(help="How they are merged.")] = MergeChoice.task_arithmetic,
+    base: Annotated[
+        Path | None, typer.Option(help="Model that differences are taken from; slerp's other end.", show_default=False)
+    ] = None,
+    onto: Annotated[
+        Path | None,
+        typer.Option(help="Model that the differences are added to, in place of the base.", show_default=False),
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of a model, in their order; 1 if left out.", show_default=False)
+    ] = None,
+    density: Annotated[float, typer.Option(min=0, max=1, help="Share of a difference that ties and dare keep.")] = 1.0,
+    t: Annotated[float, typer.Option(min=0, max=1, help="Place between base (0) and model (1), for slerp.")] = 0.5,
+    scale: Annotated[float, typer.Option(help="What the sum of differences is multiplied by.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Where dare's randomness starts.")] = 0,
+    dtype: Annotated[StoredDtype, typer.Option(help="Numbers of the folder.")] = StoredDtype.float32,
+) -> None:
+    """Merge models of one architecture by their weights: no training and no data, one tensor at a time in memory.
+
+    With --onto the differences of the models from the base, such as a chat vector, are added to another model.
+    """
+    from pydantic import ValidationError
+
+    from burnish.console.chat import find_target
+    from burnish.console.display import Display
+    from burnish.methods.merge import Settings
+    from burnish.methods.merge import merge as merge_models
+
+    if weight and len(weight) != len(models):
+        raise BurnishError(f"--weight is given {len(weight)} times for {len(models)} models; expected one for each")
+    places = [find_target(path).model for path in models]
+    try:
+        settings = Settings.model_validate(
+            {
+                "method": method.value,
+                "base": None if base is None else find_target(base).model,
+                "onto": None if onto is None else find_target(onto).model,
+                "models": [
+                    {"model": path, "weight": one, "density": density}
+                    for path, one in zip(places, weight or [1.0] * len(models), strict=True)
+                ],
+                "t": t,
+                "scale": scale,
+                "seed": seed,
+                "dtype": dtype.value,
+            }
+        )
+    except ValidationError as error:
+        raise BurnishError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    say(merge_models(settings, output, display=Display()))
