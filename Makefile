@@ -75,6 +75,7 @@ $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM"
 	$(INSTALL) llama-cpp-python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
+	$(INSTALL) --no-deps mergekit
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-demo
