@@ -1,0 +1,112 @@
+"""A decoder whose answers can all be enumerated, and DPO on sampled pairs of them by the method that recipes use."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.datasets.examples import PreferenceExample
+from burnish.lab.dpo.theory import Problem
+from burnish.methods import dpo
+from burnish.methods.pretrain import drawn
+from burnish.methods.sequences import answer_logps
+from burnish.nn.config import DecoderConfig
+from burnish.nn.decoder import Decoder
+from burnish.runs.run import Run
+from burnish.training.config import TrainingConfig
+from burnish.training.loop import Progress
+
+VOCABULARY = 4
+"""Tokens. A prompt is one of them, an answer any so many of them: there is nothing else that the decoder could say."""
+LENGTH = 3
+"""Tokens of an answer: 64 answers."""
+BATCH_SIZE = 128
+LEARNING_RATE = 3e-3
+
+_CONFIG = DecoderConfig(
+    vocab_size=VOCABULARY,
+    d_model=32,
+    n_layers=2,
+    n_heads=2,
+    n_kv_heads=2,
+    head_dim=16,
+    d_ff=96,
+    max_positions=8,
+    tie_embeddings=False,
+)
+_SPREAD = 8.0
+"""Random weights say nearly the same of every token; so many times as large they do not."""
+
+
+def reference_decoder(*, seed: int) -> Decoder:
+    """A decoder with random weights that likes some answers much better than others."""
+    decoder = drawn(_CONFIG, seed=seed)
+    with torch.no_grad():
+        decoder.output_projection.weight *= _SPREAD
+    return decoder.eval()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All prompts and all answers of so many tokens."""
+
+    length: int = LENGTH
+    prompts: ClassVar[int] = VOCABULARY
+
+    @cached_property
+    def all(self) -> list[list[int]]:
+        return [list(answer) for answer in itertools.product(range(VOCABULARY), repeat=self.length)]
+
+    def token_logps(self, decoder: Decoder) -> Tensor:
+        """log π of each token: float32 `[prompts, answers, length]`."""
+        prompts = [[prompt] for prompt in range(self.prompts) for _ in self.all]
+        logps = answer_logps(decoder, prompts, self.all * self.prompts)
+        return torch.stack(logps).view(self.prompts, len(self.all), self.length)
+
+    def logps(self, decoder: Decoder) -> Tensor:
+        """log π(y|x) of whole answers: float64 `[prompts, answers]`."""
+        return self.token_logps(decoder).double().sum(-1)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of answers drawn from the reference and labelled by Bradley-Terry, with the reference's log-probabilities.
+
+    A pair of equal answers teaches nothing and is not drawn.
+    """
+
+    examples: list[PreferenceExample]
+    reference_logps: list[Tensor]
+
+
+def draw_pairs(problem: Problem, answers: Answers, token_logps: Tensor, count: int, *, seed: int) -> Pairs:
+    """`count` pairs for prompts that are as frequent as each other; what is preferred is drawn by equation 1."""
+    rng = np.random.default_rng(seed)
+    both = problem.drawn_pairs().masked_fill(torch.eye(len(answers.all), dtype=torch.bool), 0).flatten(1)
+    asked = rng.integers(answers.prompts, size=count)
+    examples, logps = [], []
+    cumulative = (both / both.sum(1, keepdim=True)).cumsum(1).numpy()
+    for prompt, place, label in zip(asked, rng.random(count), rng.random(count), strict=True):
+        pair = min(int(np.searchsorted(cumulative[prompt], place, side="right")), both.shape[1] - 1)
+        first, second = divmod(pair, len(answers.all))
+        if label >= problem.preferences[prompt, first, second]:
+            first, second = second, first
+        examples.append(PreferenceExample([int(prompt)], answers.all[first], answers.all[second]))
+        logps.append(torch.cat([token_logps[prompt, first], token_logps[prompt, second]]))
+    return Pairs(examples, logps)
+
+
+def learned(
+    pairs: Pairs, beta: float, run: Run, *, seed: int, on_progress: Callable[[Progress], None] = lambda _: None
+) -> Decoder:
+    """The reference of `seed`, trained by DPO with each pair once."""
+    decoder = reference_decoder(seed=seed)
+    training = TrainingConfig(learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, micro_batch_tokens=8192)
+    settings = dpo.Settings(beta=beta, training=training)
+    dpo.learn(decoder, pairs.examples, pairs.reference_logps, settings, run, on_progress=on_progress)
+    return decoder.eval()

@@ -1,0 +1,220 @@
+"""The setting that the experiments on additions share: a small decoder that read additions, and how it is measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from burnish.generation.engine import generate
+from burnish.generation.sampling import Sampling
+from burnish.lab.notebook import Notebook
+from burnish.lab.pretraining import Pretraining, fit
+from burnish.lab.reasoning.arithmetic import (
+    ALPHABET,
+    END,
+    WAYS,
+    Addition,
+    Way,
+    character_tokenizer,
+    draw,
+    is_right,
+    longest_answer,
+    texts,
+    way_of,
+)
+from burnish.lab.text import LabText
+from burnish.methods.pretrain import drawn
+from burnish.nn.config import DecoderConfig
+from burnish.nn.decoder import Decoder
+from burnish.runs.progress import Reporter
+from burnish.text.tokenizer import Tokenizer
+
+_HELDOUT_CHARACTERS = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Sizes of the decoder."""
+
+    d_model: int = 128
+    n_layers: int = 4
+    n_heads: int = 4
+
+    def config(self, *, vocab_size: int, max_positions: int) -> DecoderConfig:
+        """A Llama of this shape."""
+        return DecoderConfig(
+            vocab_size=vocab_size,
+            d_model=self.d_model,
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            n_kv_heads=self.n_heads,
+            head_dim=self.d_model // self.n_heads,
+            d_ff=-(-self.d_model * 8 // 3 // 32) * 32,
+            max_positions=max_positions,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`."""
+
+    digits: int
+    shares: Mapping[Way, float]
+    steps: int
+    tokens_per_step: int = 4096
+    sequence_length: int = 256
+    learning_rate: float = 2e-3
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.tokens_per_step
+
+    def text(self, *, seed: int) -> LabText:
+        """All of it, each addition once, and problems that are held out."""
+        ids = np.zeros(128, dtype=np.int64)
+        ids[np.frombuffer(ALPHABET.encode(), dtype=np.uint8)] = range(len(ALPHABET))
+
+        def side(characters: int, *, heldout: bool) -> Any:
+            rng = np.random.default_rng([seed, heldout])
+            text = texts(rng, digits=self.digits, shares=self.shares, characters=characters, heldout=heldout)
+            return ids[np.frombuffer(text.encode(), dtype=np.uint8)]
+
+        train = side(self.tokens + self.sequence_length, heldout=False)
+        return LabText(train, side(_HELDOUT_CHARACTERS, heldout=True), "additions")
+
+    def training(self) -> Pretraining:
+        return Pretraining(
+            steps=self.steps,
+            tokens_per_step=self.tokens_per_step,
+            sequence_length=self.sequence_length,
+            learning_rate=self.learning_rate,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """Held-out problems of each number of digits, and the samples of each, at temperature 1."""
+
+    digits: Sequence[int]
+    problems: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a policy says to the problems of one number of digits.
+
+    right: of each problem, how many of its samples are. ways, right_ways: samples in each way, and those of them that
+    are right. tokens: of all samples together. examples: a question with an answer.
+    """
+
+    right: list[int]
+    samples: int
+    ways: dict[str, int]
+    right_ways: dict[str, int]
+    tokens: int
+    examples: list[str]
+
+    @property
+    def n(self) -> int:
+        """Samples of all problems."""
+        return len(self.right) * self.samples
+
+    @property
+    def rates(self) -> list[float]:
+        """Of each problem the share of samples that are right."""
+        return [right / self.samples for right in self.right]
+
+    @property
+    def accuracy(self) -> float:
+        """pass@1."""
+        return sum(self.right) / self.n
+
+    @property
+    def length(self) -> float:
+        """Tokens of an answer, its end included."""
+        return self.tokens / self.n
+
+    def share(self, way: Way) -> float:
+        """Of the samples those in a way."""
+        return self.ways[way] / self.n
+
+    def accuracy_of(self, way: Way) -> float | None:
+        """Of the samples in a way those that are right; None where there is none."""
+        return self.right_ways[way] / self.ways[way] if self.ways[way] else None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The decoder's shape, what it reads, and how it is measured."""
+
+    shape: Shape
+    reading: Reading
+    measuring: Measuring
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return character_tokenizer()
+
+    def pretrained(self, seed: int, notebook: Notebook, display: Reporter) -> Decoder:
+        """The decoder after its reading: trained once, kept in the notebook."""
+        config = self.shape.config(vocab_size=len(ALPHABET), max_positions=self.reading.sequence_length)
+        decoder, settings = drawn(config, seed=seed), self.reading.training()
+        text = self.reading.text(seed=seed)
+        with display.bar(f"reading, seed {seed}", settings.steps, "steps") as bar:
+            fit(
+                decoder,
+                text,
+                settings,
+                seed=seed,
+                folder=notebook.subfolder(f"pretrained-{seed}"),
+                on_progress=lambda progress: bar.update(progress.step, loss=progress.metrics["loss"]),
+            )
+        return decoder.eval()
+
+    def prompt(self, problem: Addition) -> list[int]:
+        """The question as tokens, behind the end of what came before."""
+        return self.tokenizer.encode(END + problem.question)
+
+    def drawn(self, digits: Sequence[int], count: int, seed: Sequence[int], *, heldout: bool = False) -> list[Addition]:
+        """So many problems of these digits in turn, all different where there are enough."""
+        rng = np.random.default_rng(seed)
+        return [draw(rng, digits[number % len(digits)], heldout=heldout) for number in range(count)]
+
+    def measured(self, decoder: Decoder, seed: int) -> dict[str, Any]:
+        """`Measured` of each number of digits, as JSON values; the same seed asks the same problems."""
+        found = {}
+        for digits in self.measuring.digits:
+            problems = self.drawn([digits], self.measuring.problems, [seed, digits], heldout=True)
+            found[str(digits)] = asdict(self._measured(decoder, problems, digits, seed))
+        return found
+
+    def _measured(self, decoder: Decoder, problems: Sequence[Addition], digits: int, seed: int) -> Measured:
+        sampling = Sampling(max_new_tokens=longest_answer(digits) + 2, stop=self.tokenizer.stop_ids)
+        prompts = [self.prompt(problem) for problem in problems]
+        groups = generate(decoder, prompts, sampling, n=self.measuring.samples, seed=seed)
+        ways, right_ways = dict.fromkeys(WAYS, 0), dict.fromkeys(WAYS, 0)
+        right, tokens, said = [0] * len(problems), 0, list[str]()
+        for number, (problem, group) in enumerate(zip(problems, groups, strict=True)):
+            for completion in group:
+                answer = self.tokenizer.decode(completion.tokens)
+                ends = completion.stop is not None
+                correct = ends and is_right(problem, answer)
+                right[number] += correct
+                ways[way_of(answer)] += 1
+                right_ways[way_of(answer)] += correct
+                tokens += len(completion.tokens) + ends
+            said.append(problem.question + self.tokenizer.decode(group[0].tokens))
+        return Measured(right, self.measuring.samples, {**ways}, {**right_ways}, tokens, said[:2])
+
+
+def read_measured(kept: Mapping[str, Any]) -> dict[int, Measured]:
+    """What `Setting.measured` gave, by digits."""
+    return {int(digits): Measured(**values) for digits, values in kept.items()}
+
+
+def n_parameters(decoder: Decoder) -> int:
+    """Numbers that train."""
+    return sum(parameter.numel() for parameter in decoder.parameters())
