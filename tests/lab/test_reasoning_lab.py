@@ -30,6 +30,7 @@ from burnish.lab.reasoning.catalogue import EXPERIMENTS
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing, curves, judges
 from burnish.lab.reasoning.results import CaseResult, claim_verdict, findings
 from burnish.lab.reasoning.setting import Measured
+from burnish.report.formatting import percent
 from burnish.rewards.judgement import judge_answers, together
 from conducting import conducted
 
@@ -172,7 +173,7 @@ def test_what_is_said_follows_from_the_numbers(after: Measured, verdict: str, wa
     winner, accuracy, passes = findings(result, ("direct", "columns"), (1, 4), seed=0)
     assert way in winner
     assert ("the one most often right in 2" in winner) == way.startswith("columns")
-    assert "from 12 % to" in accuracy
+    assert f"from {percent(0.125, 0)} to" in accuracy
     assert beyond in passes
 
 

@@ -35,11 +35,11 @@ class Scale:
 
 R1_ZERO = Scale(
     shape=Shape(),
-    reading=Reading(digits=6, shares={"direct": 0.85, "columns": 0.15}, steps=900),
-    measuring=Measuring(digits=(2, 3, 4, 5, 6, 7, 8), problems=48, samples=16),
+    reading=Reading(digits=4, shares={"direct": 0.85, "columns": 0.15}, steps=1200),
+    measuring=Measuring(digits=(1, 2, 3, 4, 5, 6), problems=40, samples=16),
     cases=(
-        Reinforcing(name="3 to 5 digits", digits=(3, 4, 5), steps=160),
-        Reinforcing(name="5 digits only", digits=(5,), steps=160),
+        Reinforcing(name="3 and 4 digits", digits=(3, 4), steps=80),
+        Reinforcing(name="4 digits only", digits=(4,), steps=80),
     ),
     ks=(1, 2, 4, 8, 16),
 )

@@ -9,7 +9,7 @@ from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing
 from burnish.lab.reasoning.setting import Measured, read_measured
-from burnish.report.formatting import percent
+from burnish.report.formatting import percent, signed
 
 ByDigits = Mapping[int, Measured]
 
@@ -31,8 +31,12 @@ class Change:
         return self.interval[1] < 0
 
     def __str__(self) -> str:
-        low, high = (f"{100 * bound:+.0f}" for bound in self.interval)
-        return f"from {percent(self.before, 0)} to {percent(self.after, 0)} ({low} to {high} points)"
+        return f"from {percent(self.before, 0)} to {percent(self.after, 0)} ({self.points} points)"
+
+    @property
+    def points(self) -> str:
+        """The interval in percentage points."""
+        return " to ".join(signed(100 * bound, 0) for bound in self.interval)
 
 
 @dataclass(frozen=True)

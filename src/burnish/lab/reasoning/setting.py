@@ -38,7 +38,7 @@ _HELDOUT_CHARACTERS = 16_384
 class Shape:
     """Sizes of the decoder."""
 
-    d_model: int = 128
+    d_model: int = 96
     n_layers: int = 4
     n_heads: int = 4
 
@@ -63,9 +63,9 @@ class Reading:
     digits: int
     shares: Mapping[Way, float]
     steps: int
-    tokens_per_step: int = 4096
+    tokens_per_step: int = 2048
     sequence_length: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
 
     @property
     def tokens(self) -> int:

@@ -6,7 +6,7 @@ from functools import partial
 from burnish.lab.pretraining import mean_and_deviation
 from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reinforcing import Curves
-from burnish.lab.reasoning.results import ByDigits, CaseResult, Change, findings, passes, pooled
+from burnish.lab.reasoning.results import ByDigits, CaseResult, findings, passes, pooled
 from burnish.lab.reasoning.setting import Measured
 from burnish.lab.report import Cell, Panel, Table
 from burnish.report.formatting import percent
@@ -36,7 +36,7 @@ def accuracy_table(results: Sequence[CaseResult], digits: Sequence[int], note: s
                     percent(change.before, 0),
                     percent(change.after, 0),
                     None if spread is None else f"{100 * spread:.0f}",
-                    _interval(change),
+                    change.points,
                     *lengths,
                 ]
             )
@@ -76,7 +76,7 @@ def passes_table(results: Sequence[CaseResult], digits: Sequence[int], ks: Seque
                     result.case.name,
                     count,
                     *(cell for one in changes for cell in (percent(one.before, 0), percent(one.after, 0))),
-                    _interval(changes[-1]),
+                    changes[-1].points,
                 ]
             )
     columns = [column for k in ks for column in (f"pass@{k} before", f"pass@{k} after")]
@@ -96,10 +96,6 @@ def examples_table(results: Sequence[CaseResult]) -> Table:
         pairs = zip(result.before[0][count].examples, result.after[0][count].examples, strict=True)
         rows += [[result.case.name, printable(before), printable(after)] for before, after in pairs]
     return Table("Sampled answers", ["trained on", "before", "after"], rows)
-
-
-def _interval(change: Change) -> str:
-    return f"{100 * change.interval[0]:+.0f} to {100 * change.interval[1]:+.0f}"
 
 
 def panels(results: Sequence[CaseResult], ways: Sequence[Way], digits: Sequence[int], ks: Sequence[int]) -> list[Panel]:
