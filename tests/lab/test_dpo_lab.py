@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from burnish.lab.dpo.derivation import equation_errors, ways
-from burnish.lab.dpo.experiment import DpoExperiment, certain_divergences, problem
+from burnish.lab.dpo.experiment import DpoExperiment, certain, problem
 from burnish.lab.dpo.learner import Answers, draw_pairs, reference_decoder
 from burnish.lab.dpo.theory import Problem, divergence
 from conducting import conducted
@@ -80,7 +80,7 @@ def test_three_ways_lead_to_one_policy() -> None:
 def test_pairs_are_drawn_from_the_reference_and_labelled_by_bradley_terry() -> None:
     answers = Answers(1)
     token_logps = answers.token_logps(reference_decoder(seed=0))
-    one, count = problem(1.0, seed=0, length=1), 6000
+    one, count = problem(1.0, seed=0, length=1), 2000
     pairs = draw_pairs(one, answers, token_logps, count, seed=0)
     wins = torch.zeros_like(one.preferences)
     for pair, logps in zip(pairs.examples, pairs.reference_logps, strict=True):
@@ -94,16 +94,18 @@ def test_pairs_are_drawn_from_the_reference_and_labelled_by_bradley_terry() -> N
     assert error.masked_fill(expected == 0, 0).max() < 4.5
 
 
-def test_certain_preferences_carry_dpo_away_and_not_ipo() -> None:
-    one = problem(1.0, seed=0, length=1)
-    dpo, ipo = (certain_divergences(one, loss, (300, 1500)) for loss in ("sigmoid", "ipo"))
-    assert dpo[1] > 1.3 * dpo[0] > 0
-    assert ipo[1] == pytest.approx(ipo[0], rel=0.02)
-    assert ipo[1] < dpo[1]
+def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> None:
+    for beta in (0.5, 1.0):
+        one = problem(beta, seed=0, length=1)
+        dpo, ipo = (certain("", one, loss, (200, 600)) for loss in ("sigmoid", "ipo"))
+        assert dpo.limit == pytest.approx(-one.reference_logps[range(4), one.rewards.argmax(1)].mean().item())
+        assert 0.75 * dpo.limit < dpo.divergences[0] < dpo.divergences[1] < dpo.limit
+        assert ipo.divergences[1] == pytest.approx(ipo.divergences[0], rel=0.02)
+        assert ipo.divergences[1] < dpo.divergences[0]
 
 
 def test_a_trained_decoder_comes_close_to_the_optimal_policy(document: dict[str, Any]) -> None:
-    found, equations, three, learned, certain = document["tables"]
+    found, equations, three, learned, certainly = document["tables"]
     assert len(found["rows"]) == 2
     assert max(row[2] for row in equations["rows"]) < 1e-12
     assert max(row[2] for row in three["rows"]) < 1e-6
@@ -111,7 +113,7 @@ def test_a_trained_decoder_comes_close_to_the_optimal_policy(document: dict[str,
     assert pairs == 1024
     assert after < before / 3
     assert float(gained[:-2]) > 70
-    assert [row[:2] for row in certain["rows"]] == [["DPO", 1.0], ["IPO", 1.0]]
+    assert [row[:2] for row in certainly["rows"]] == [["DPO", 1.0], ["IPO", 1.0]]
     assert document["settings"]["seeds"] == 1
     assert len(document["panels"]) == 2
 

@@ -56,8 +56,8 @@ class DpoExperiment:
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         problems = [problem(beta, seed=self.seed, length=self.length) for beta in self.betas]
         rows = [self._learned(beta, count, notebook, display) for beta in self.betas for count in self.pairs]
-        certain = [
-            Certain(name, one.beta, self.certain_steps, certain_divergences(one, loss_type, self.certain_steps))
+        without_doubt = [
+            certain(name, one, loss_type, self.certain_steps)
             for name, loss_type in CERTAIN_LOSSES.items()
             for one in problems
         ]
@@ -67,9 +67,9 @@ class DpoExperiment:
                 equations_table(problems, seed=self.seed),
                 ways_table(problems),
                 learned_table(rows, self.seeds),
-                certain_table(certain),
+                certain_table(without_doubt),
             ],
-            [sample_panel(rows), certain_panel(certain)],
+            [sample_panel(rows), certain_panel(without_doubt)],
             {"seeds": self.seeds, "pairs": self.pairs},
         )
 
@@ -184,29 +184,35 @@ CERTAIN_LOSSES: Mapping[str, DPOLossType] = {"DPO": "sigmoid", "IPO": "ipo"}
 
 @dataclass(frozen=True)
 class Certain:
-    """How far a loss has taken the policy from the reference after so many steps, where preferences are certain."""
+    """How far a loss has taken the policy from the reference after so many steps, where preferences are certain.
+
+    limit: as far as a policy is that only ever says the best answer. All are KL(π ∥ π_ref), the mean over prompts.
+    """
 
     loss: str
     beta: float
     steps: Sequence[int]
     divergences: Sequence[float]
+    limit: float
 
 
-def certain_divergences(one: Problem, loss_type: DPOLossType, steps: Sequence[int]) -> list[float]:
-    """KL(π ∥ π_ref) after so many steps of Adam, the mean over prompts, where the better answer always wins."""
-    certain = torch.heaviside(differences(one.rewards), torch.tensor(0.5, dtype=torch.float64))
-    found = descended(one.dpo_loss(certain, loss_type), one.reference_logps, steps)
-    return [divergence(logits.log_softmax(-1), one.reference_logps).mean().item() for logits in found]
+def certain(name: str, one: Problem, loss_type: DPOLossType, steps: Sequence[int]) -> Certain:
+    """A table of parameters after so many steps of Adam, where the better answer always wins."""
+    preferences = torch.heaviside(differences(one.rewards), torch.tensor(0.5, dtype=torch.float64))
+    found = descended(one.dpo_loss(preferences, loss_type), one.reference_logps, steps)
+    divergences = [divergence(logits.log_softmax(-1), one.reference_logps).mean().item() for logits in found]
+    best = one.reference_logps.gather(1, one.rewards.argmax(1, keepdim=True))
+    return Certain(name, one.beta, steps, divergences, -best.mean().item())
 
 
-def certain_table(certain: Sequence[Certain]) -> Table:
+def certain_table(found: Sequence[Certain]) -> Table:
     """Both losses, with each β."""
     return Table(
         "Where the theory does not hold: preferences that are certain",
-        ["loss", "β", *(f"{steps:,} steps" for steps in certain[0].steps)],
-        [[one.loss, one.beta, *one.divergences] for one in certain],
+        ["loss", "β", *(f"{steps:,} steps" for steps in found[0].steps), "only the best answer"],
+        [[one.loss, one.beta, *one.divergences, one.limit] for one in found],
         "KL(π ∥ π_ref) in nats, where the better of two answers always wins (Azar 2023, arXiv:2310.12036): no finite "
-        "reward says so, so DPO's minimum lies at infinity for every β; IPO's does not.",
+        "reward says so, and DPO goes on towards the best answer alone, whatever β is; IPO stops.",
     )
 
 
@@ -220,12 +226,12 @@ def sample_panel(rows: Sequence[Learned]) -> Panel:
     return Panel("DPO on sampled pairs", "pairs", "KL(π* ∥ π_θ), nats", series, log_x=True, log_y=True)
 
 
-def certain_panel(certain: Sequence[Certain]) -> Panel:
+def certain_panel(found: Sequence[Certain]) -> Panel:
     """Divergence by steps."""
     series = {
         f"{one.loss}, β = {one.beta:g}": [
             (float(steps), value) for steps, value in zip(one.steps, one.divergences, strict=True)
         ]
-        for one in certain
+        for one in found
     }
     return Panel("Certain preferences", "steps", "KL(π ∥ π_ref), nats", series, log_x=True)

@@ -88,15 +88,16 @@ def draw_pairs(problem: Problem, answers: Answers, token_logps: Tensor, count: i
     """`count` pairs for prompts that are as frequent as each other; what is preferred is drawn by equation 1."""
     rng = np.random.default_rng(seed)
     both = problem.drawn_pairs().masked_fill(torch.eye(len(answers.all), dtype=torch.bool), 0).flatten(1)
-    asked = rng.integers(answers.prompts, size=count)
-    examples, logps = [], []
     cumulative = (both / both.sum(1, keepdim=True)).cumsum(1).numpy()
-    for prompt, place, label in zip(asked, rng.random(count), rng.random(count), strict=True):
+    preferences = problem.preferences.numpy()
+    asked, places, labels = rng.integers(answers.prompts, size=count), rng.random(count), rng.random(count)
+    examples, logps = [], []
+    for prompt, place, label in zip(asked.tolist(), places, labels, strict=True):
         pair = min(int(np.searchsorted(cumulative[prompt], place, side="right")), both.shape[1] - 1)
         first, second = divmod(pair, len(answers.all))
-        if label >= problem.preferences[prompt, first, second]:
+        if label >= preferences[prompt, first, second]:
             first, second = second, first
-        examples.append(PreferenceExample([int(prompt)], answers.all[first], answers.all[second]))
+        examples.append(PreferenceExample([prompt], answers.all[first], answers.all[second]))
         logps.append(torch.cat([token_logps[prompt, first], token_logps[prompt, second]]))
     return Pairs(examples, logps)
 
