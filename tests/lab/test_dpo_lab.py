@@ -99,7 +99,7 @@ def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> No
         one = problem(beta, seed=0, length=1)
         dpo, ipo = (certain("", one, loss, (200, 600)) for loss in ("sigmoid", "ipo"))
         assert dpo.limit == pytest.approx(-one.reference_logps[range(4), one.rewards.argmax(1)].mean().item())
-        assert 0.75 * dpo.limit < dpo.divergences[0] < dpo.divergences[1] < dpo.limit
+        assert 0.6 * dpo.limit < dpo.divergences[0] < dpo.divergences[1] < dpo.limit
         assert ipo.divergences[1] == pytest.approx(ipo.divergences[0], rel=0.02)
         assert ipo.divergences[1] < dpo.divergences[0]
 
