@@ -39,21 +39,24 @@ class Reinforcing:
     learning_rate: float = 3e-4
 
     @property
-    def settings(self) -> grpo.Settings:
-        """No KL, no standard deviation: the rewards alone."""
-        training = TrainingConfig(
+    def training(self) -> TrainingConfig:
+        return TrainingConfig(
             learning_rate=self.learning_rate,
             schedule="constant",
             warmup_fraction=0.05,
             batch_size=self.prompts,
             micro_batch_tokens=8192,
         )
+
+    @property
+    def settings(self) -> grpo.Settings:
+        """No KL, no standard deviation: the rewards alone."""
         return grpo.Settings(
             num_generations=self.samples,
             scale_rewards="none",
             rollouts=self.steps,
             max_new_tokens=longest_answer(max(self.digits)) + 2,
-            training=training,
+            training=self.training,
         )
 
 
@@ -86,7 +89,6 @@ def reinforced(
 
     def learn() -> dict[str, Any]:
         policy = sharing_copy(start)
-        problems = setting.drawn(case.digits, case.steps * case.prompts, [seed, 2])
         run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
 
         def after() -> dict[str, Any]:
@@ -96,14 +98,29 @@ def reinforced(
             if progress.step == progress.n_steps:
                 after()
 
-        prompts = [Prompt(setting.prompt(one), {}) for one in problems]
-        rewards = judges(case.digits)
-        grpo.learn(policy, setting.tokenizer, tasks(problems), prompts, rewards, case.settings, run, on_progress=look)
-        found = {"curves": vars(curves(read_events(run.folder), case.digits)), "after": after()}
+        events = reinforce(setting, case, policy, run, look)
+        found = {"curves": vars(curves(events, case.digits)), "after": after()}
         shutil.rmtree(run.folder)
         return found
 
     return notebook.piece(name, learn)
+
+
+def reinforce(
+    setting: Setting,
+    case: Reinforcing,
+    policy: Decoder,
+    run: Run,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """Train the policy in place; returns what each step has logged."""
+    problems = setting.drawn(case.digits, case.steps * case.prompts, [run.seed, 2])
+    prompts = [Prompt(setting.prompt(one), {}) for one in problems]
+    rewards = judges(case.digits)
+    grpo.learn(
+        policy, setting.tokenizer, tasks(problems), prompts, rewards, case.settings, run, on_progress=on_progress
+    )
+    return read_events(run.folder)
 
 
 def judges(digits: Sequence[int]) -> list[WeightedJudge]:
