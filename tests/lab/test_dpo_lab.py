@@ -30,10 +30,10 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         folder,
         seed=1,
         seeds=1,
-        pairs=(1024,),
+        pairs=(2048,),
         betas=(1.0,),
-        certain_steps=(10, 100),
-        length=2,
+        certain_steps=(3, 10),
+        length=1,
         threads=1,
     )
     assert [file.name for file in files] == ["dpo.md", "dpo.json", "dpo.svg"]
@@ -70,7 +70,7 @@ def test_every_line_of_the_derivation_holds(beta: float) -> None:
 
 
 def test_three_ways_lead_to_one_policy() -> None:
-    one = problem(1.0, seed=0, length=2)
+    one = problem(1.0, seed=0, length=1)
     found = ways(one)
     assert len(found) == 3
     for logps in found.values():
@@ -97,10 +97,10 @@ def test_pairs_are_drawn_from_the_reference_and_labelled_by_bradley_terry() -> N
 def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> None:
     for beta in (0.5, 1.0):
         one = problem(beta, seed=0, length=1)
-        dpo, ipo = (certain("", one, loss, (200, 600)) for loss in ("sigmoid", "ipo"))
+        dpo, ipo = (certain("", one, loss, (150, 300)) for loss in ("sigmoid", "ipo"))
         assert dpo.limit == pytest.approx(-one.reference_logps[range(4), one.rewards.argmax(1)].mean().item())
         assert 0.6 * dpo.limit < dpo.divergences[0] < dpo.divergences[1] < dpo.limit
-        assert ipo.divergences[1] == pytest.approx(ipo.divergences[0], rel=0.02)
+        assert ipo.divergences[1] == pytest.approx(ipo.divergences[0], rel=0.05)
         assert ipo.divergences[1] < dpo.divergences[0]
 
 
@@ -110,9 +110,9 @@ def test_a_trained_decoder_comes_close_to_the_optimal_policy(document: dict[str,
     assert max(row[2] for row in equations["rows"]) < 1e-12
     assert max(row[2] for row in three["rows"]) < 1e-6
     ((_, pairs, before, after, _, gained, *_),) = learned["rows"]
-    assert pairs == 1024
-    assert after < before / 3
-    assert float(gained[:-2]) > 70
+    assert pairs == 2048
+    assert after < before / 2
+    assert float(gained[:-2]) > 50
     assert [row[:2] for row in certainly["rows"]] == [["DPO", 1.0], ["IPO", 1.0]]
     assert document["settings"]["seeds"] == 1
     assert len(document["panels"]) == 2

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from burnish.lab.dpo.derivation import equations_table, ways_table
-from burnish.lab.dpo.learner import BATCH_SIZE, LENGTH, Answers, draw_pairs, learned, reference_decoder
+from burnish.lab.dpo.learner import LEAST_BATCH, LENGTH, STEPS, Answers, draw_pairs, learned, reference_decoder
 from burnish.lab.dpo.theory import Problem, descended, differences, divergence
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
@@ -174,7 +174,7 @@ def learned_table(rows: Sequence[Learned], seeds: int) -> Table:
         ["β", "pairs", "KL(π* ∥ π_ref)", "KL(π* ∥ π_θ)", "±", "gained", "± ", "error of r̂", "±  "],
         cells,
         f"Means over {seeds} seeds, each of rewards, reference, pairs and order; ± is their deviation. Each "
-        f"pair is seen once, {BATCH_SIZE} a step. Gained: of equation 3's value, from π_ref to π*. Error of r̂: the "
+        f"pair is seen once, in {STEPS} steps, or fewer of {LEAST_BATCH} pairs. Gained: of equation 3's value, from π_ref to π*. Error of r̂: the "
         "standard deviation, under π*, of β log π_θ/π_ref beside equation 8's reward.",
     )
 

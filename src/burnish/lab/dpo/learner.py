@@ -25,7 +25,8 @@ VOCABULARY = 4
 """Tokens. A prompt is one of them, an answer any so many of them: there is nothing else that the decoder could say."""
 LENGTH = 3
 """Tokens of an answer: 64 answers."""
-BATCH_SIZE = 128
+STEPS, LEAST_BATCH = 256, 8
+"""Pairs are learned from in so many optimizer steps, or in fewer where a step would have less than so many pairs."""
 LEARNING_RATE = 3e-3
 
 _CONFIG = DecoderConfig(
@@ -107,7 +108,8 @@ def learned(
 ) -> Decoder:
     """The reference of `seed`, trained by DPO with each pair once."""
     decoder = reference_decoder(seed=seed)
-    training = TrainingConfig(learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, micro_batch_tokens=8192)
+    size = max(LEAST_BATCH, len(pairs.examples) // STEPS)
+    training = TrainingConfig(learning_rate=LEARNING_RATE, batch_size=size, micro_batch_tokens=8192)
     settings = dpo.Settings(beta=beta, training=training)
     dpo.learn(decoder, pairs.examples, pairs.reference_logps, settings, run, on_progress=on_progress)
     return decoder.eval()
