@@ -174,8 +174,8 @@ def learned_table(rows: Sequence[Learned], seeds: int) -> Table:
         ["β", "pairs", "KL(π* ∥ π_ref)", "KL(π* ∥ π_θ)", "±", "gained", "± ", "error of r̂", "±  "],
         cells,
         f"Means over {seeds} seeds, each of rewards, reference, pairs and order; ± is their deviation. Each "
-        f"pair is seen once, in {STEPS} steps, or fewer of {LEAST_BATCH} pairs. Gained: of equation 3's value, from π_ref to π*. Error of r̂: the "
-        "standard deviation, under π*, of β log π_θ/π_ref beside equation 8's reward.",
+        f"pair is seen once, in {STEPS} steps, or fewer of {LEAST_BATCH} pairs. Gained: of equation 3's value, from "
+        "π_ref to π*. Error of r̂: the standard deviation, under π*, of β log π_θ/π_ref beside equation 8's reward.",
     )
 
 
