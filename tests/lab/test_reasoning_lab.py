@@ -1,5 +1,6 @@
 """`burnish lab reasoning`: additions in three ways, what is measured of them, and a whole experiment in small."""
 
+import inspect
 import json
 import math
 import re
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from burnish.cli.lab import lab_reasoning
+from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
 from burnish.lab.reasoning import additions
 from burnish.lab.reasoning.additions import R1_ZERO, AdditionsExperiment
@@ -26,7 +29,7 @@ from burnish.lab.reasoning.arithmetic import (
     way_of,
     written,
 )
-from burnish.lab.reasoning.catalogue import EXPERIMENTS
+from burnish.lab.reasoning.catalogue import EXPERIMENTS, chosen
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing, curves, judges
 from burnish.lab.reasoning.results import CaseResult, claim_verdict, findings
 from burnish.lab.reasoning.setting import Measured
@@ -230,14 +233,22 @@ def test_more_seeds_go_on_from_those_that_are_there(
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_has_its_own_files(name: str) -> None:
-    full, quick = (EXPERIMENTS[name](0, 3, is_quick) for is_quick in (False, True))
+    full, quick = (chosen([name], seed=0, seeds=3, is_quick=is_quick)[0] for is_quick in (False, True))
     assert full.name == quick.name == f"reasoning-{name}"
     assert full.settings() != quick.settings()
     json.dumps(full.settings())
 
 
+def test_names_are_those_that_help_shows() -> None:
+    assert len(chosen([], seed=0, seeds=1, is_quick=True)) == len(EXPERIMENTS)
+    help_text = inspect.getsource(lab_reasoning)
+    assert all(name in help_text for name in EXPERIMENTS)
+    with pytest.raises(BurnishError, match=r"--experiment r2: expected one of r1-zero"):
+        chosen(["r2"], seed=0, seeds=1, is_quick=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_quick_runs_whole(name: str, tmp_path: Path) -> None:
-    files = conducted(lambda: EXPERIMENTS[name](0, 1, True), tmp_path, threads=1)
+    files = conducted(lambda: chosen([name], seed=0, seeds=1, is_quick=True)[0], tmp_path, threads=1)
     assert all(file.stat().st_size > 0 for file in files)

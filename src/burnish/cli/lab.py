@@ -21,6 +21,7 @@ _Text = Annotated[
 ]
 _LabRuns = Annotated[Path, typer.Option(help="Folder of all runs; results go to RUNS/lab.")]
 _Seed = Annotated[int, typer.Option(min=0, help="Where all randomness starts.")]
+_Seeds = Annotated[int, typer.Option(min=1, help="How often each training is repeated, each time with the next seed.")]
 _Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")]
 _Again = Annotated[bool, typer.Option("--again", help="Measure anew what is kept of an earlier call.")]
 
@@ -56,6 +57,20 @@ def lab_attention(
         threads,
         again,
     )
+
+
+@lab_commands.command("dpo", epilog="Example: burnish lab dpo")
+def lab_dpo(
+    runs: _LabRuns = Path("runs"),
+    seeds: _Seeds = 3,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
+) -> None:
+    """Check DPO's equations where answers can be enumerated, and train a decoder on sampled pairs towards them."""
+    from burnish.lab.dpo.experiment import DpoExperiment
+
+    _conduct(DpoExperiment(seed=seed, seeds=seeds), runs, threads, again)
 
 
 @lab_commands.command("frontier", epilog="Example: burnish lab frontier --minutes 60")
@@ -132,6 +147,28 @@ def lab_norm(
         threads,
         again,
     )
+
+
+@lab_commands.command("reasoning", epilog="Example: burnish lab reasoning --experiment r1-zero --seeds 1")
+def lab_reasoning(
+    runs: _LabRuns = Path("runs"),
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option(help="Which one: r1-zero or formats; may be repeated. All, if left out.", show_default=False),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Models that learn nothing, a minute: to see that it works.")
+    ] = False,
+    seeds: _Seeds = 3,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
+) -> None:
+    """Train small models from nothing on additions, and see what a reward of the final answer alone makes of them."""
+    from burnish.lab.reasoning.catalogue import chosen
+
+    for one in chosen(experiment or (), seed=seed, seeds=seeds, is_quick=quick):
+        _conduct(one, runs, threads, again)
 
 
 def _conduct(experiment: "Experiment", runs: Path, threads: int | None, again: bool = False) -> None:

@@ -1,21 +1,36 @@
 """The experiments of `burnish lab reasoning`, by the name that a user gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+from burnish.errors import BurnishError
 from burnish.lab.experiment import Experiment
 from burnish.lab.reasoning.additions import FORMATS, R1_ZERO, AdditionsExperiment, Scale, quick
 
 
-def _additions(topic: str, scale: Scale) -> Callable[[int, int, bool], Experiment]:
-    def make(seed: int, seeds: int, is_quick: bool) -> Experiment:
+class Maker(Protocol):
+    """Makes an experiment of its first seed, the number of seeds, and whether it is only to be seen that it works."""
+
+    def __call__(self, *, seed: int, seeds: int, is_quick: bool) -> Experiment: ...
+
+
+def _additions(topic: str, scale: Scale) -> Maker:
+    def make(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
         chosen = quick(scale) if is_quick else scale
         return AdditionsExperiment(topic=topic, seed=seed, seeds=seeds, scale=chosen, quick=is_quick)
 
     return make
 
 
-EXPERIMENTS: Mapping[str, Callable[[int, int, bool], Experiment]] = {
+EXPERIMENTS: Mapping[str, Maker] = {
     "r1-zero": _additions("r1-zero", R1_ZERO),
     "formats": _additions("formats", FORMATS),
 }
-"""Each made of the first seed, the number of seeds, and whether it is to be quick."""
+
+
+def chosen(names: Sequence[str], *, seed: int, seeds: int, is_quick: bool) -> list[Experiment]:
+    """The experiments of these names, all of them without any. Raises BurnishError for a name that is none."""
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise BurnishError(f"--experiment {name}: expected one of {', '.join(EXPERIMENTS)}")
+    return [EXPERIMENTS[name](seed=seed, seeds=seeds, is_quick=is_quick) for name in names or EXPERIMENTS]

@@ -1,10 +1,10 @@
 """What the experiments on additions found: pre-trained policies, cases of reinforcement, and what follows from both."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.evaluation.pass_at_k import pass_at_k
 from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing
@@ -94,9 +94,8 @@ class CaseResult:
 
 
 def passes(measured: Measured, k: int) -> list[float]:
-    """pass@k of each problem, `1 - C(n - c, k) / C(n, k)`: the unbiased estimator (Chen 2021, arXiv:2107.03374)."""
-    n = measured.samples
-    return [1 - math.comb(n - right, k) / math.comb(n, k) for right in measured.right]
+    """pass@k of each problem."""
+    return [pass_at_k(measured.samples, right, k) for right in measured.right]
 
 
 def pooled(policies: Sequence[ByDigits], digits: int, of: Callable[[Measured], float | None]) -> float | None:
