@@ -30,8 +30,11 @@ from burnish.lab.reasoning.arithmetic import (
     written,
 )
 from burnish.lab.reasoning.catalogue import EXPERIMENTS, chosen
+from burnish.lab.reasoning.distillation import Results, findings_table
+from burnish.lab.reasoning.operations import Operations
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing, curves, judges
 from burnish.lab.reasoning.results import CaseResult, claim_verdict, findings
+from burnish.lab.reasoning.routes import RL, TAUGHT
 from burnish.lab.reasoning.setting import Measured
 from burnish.report.formatting import percent
 from burnish.rewards.judgement import judge_answers, together
@@ -229,6 +232,23 @@ def test_more_seeds_go_on_from_those_that_are_there(
     assert calls == [0, 1]
     assert again["settings"]["seeds"] == 2
     assert document["settings"]["seeds"] == 1
+
+
+def test_operations_are_two_forwards_and_six_with_the_gradient() -> None:
+    assert Operations().forward(10, 3).training(2, 5).total == 2 * 10 * 3 + 6 * 2 * 5
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"),
+    [([4, 4, 4, 4], "holds here"), ([0, 0, 0, 0], "is reversed here"), ([2, 2, 2, 2], "not decided")],
+)
+def test_the_verdict_on_distillation_is_that_of_the_interval(right: list[int], verdict: str) -> None:
+    other = {3: measured(right, {"columns": 16}, {"columns": sum(right)}, 320)}
+    alone = {3: measured([2, 2, 2, 2], {"columns": 16}, {"columns": 8}, 320)}
+    results = Results((3,), {RL: [alone], **{route: [other] for route in TAUGHT}}, {RL: [1e12]})
+    lines = [str(row[0]) for row in findings_table(results, seed=0).rows]
+    assert len(lines) == len(TAUGHT)
+    assert all(verdict in line for line in lines)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -8,20 +8,16 @@ Notable choices:
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
 
 from burnish.datasets.examples import Example, PreferenceExample, Prompt
 from burnish.datasets.rankings import RankedExample
 from burnish.datasets.rows import Task
-from burnish.files import atomic_file
 from burnish.lab.frontier.setting import Outcome, Setting
 from burnish.lab.notebook import Notebook
+from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import dpo, ppo, reward_model, sft
 from burnish.methods.environment import Environment
 from burnish.methods.sequences import answer_rewards
@@ -198,22 +194,3 @@ class Trainer:
 
     def _key(self, name: str) -> str:
         return f"{self.notebook.identity}-{name}"
-
-
-def save_trained(model: nn.Module, file: Path, *, identity: str) -> None:
-    """Keep the parameters that train."""
-    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    with atomic_file(file) as temporary:
-        save_file(tensors, temporary, metadata={"identity": identity})
-
-
-def load_trained(model: nn.Module, file: Path, *, identity: str) -> bool:
-    """Take them over in place; False where there are none of this identity."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            if (opened.metadata() or {}).get("identity") != identity:
-                return False
-        model.load_state_dict(load_file(file), strict=False)
-    except (SafetensorError, OSError, RuntimeError):
-        return False
-    return True

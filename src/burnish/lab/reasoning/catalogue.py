@@ -5,6 +5,7 @@ from typing import Protocol
 
 from burnish.errors import BurnishError
 from burnish.lab.experiment import Experiment
+from burnish.lab.reasoning import distillation
 from burnish.lab.reasoning.additions import FORMATS, R1_ZERO, AdditionsExperiment, Scale, quick
 
 
@@ -22,9 +23,15 @@ def _additions(topic: str, scale: Scale) -> Maker:
     return make
 
 
+def _distillation(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+    scale = distillation.QUICK if is_quick else distillation.FULL
+    return distillation.DistillationExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
+
+
 EXPERIMENTS: Mapping[str, Maker] = {
     "r1-zero": _additions("r1-zero", R1_ZERO),
     "formats": _additions("formats", FORMATS),
+    "distillation": _distillation,
 }
 
 

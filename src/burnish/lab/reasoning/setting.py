@@ -158,18 +158,18 @@ class Setting:
     def tokenizer(self) -> Tokenizer:
         return character_tokenizer()
 
-    def pretrained(self, seed: int, notebook: Notebook, display: Reporter) -> Decoder:
-        """The decoder after its reading: trained once, kept in the notebook."""
+    def pretrained(self, seed: int, notebook: Notebook, display: Reporter, *, name: str = "pretrained") -> Decoder:
+        """The decoder after its reading: trained once, kept in the notebook under a name."""
         config = self.shape.config(vocab_size=len(ALPHABET), max_positions=self.reading.sequence_length)
         decoder, settings = drawn(config, seed=seed), self.reading.training()
         text = self.reading.text(seed=seed)
-        with display.bar(f"reading, seed {seed}", settings.steps, "steps") as bar:
+        with display.bar(f"reading, {name}-{seed}", settings.steps, "steps") as bar:
             fit(
                 decoder,
                 text,
                 settings,
                 seed=seed,
-                folder=notebook.subfolder(f"pretrained-{seed}"),
+                folder=notebook.subfolder(f"{name}-{seed}"),
                 on_progress=lambda progress: bar.update(progress.step, loss=progress.metrics["loss"]),
             )
         return decoder.eval()
