@@ -21,7 +21,6 @@ from burnish.methods.teachers import Teacher
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
 from burnish.runs.run import Run
-from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
 
 RL = "RL by itself"
