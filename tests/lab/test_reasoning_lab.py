@@ -68,7 +68,7 @@ def document(folder: Path) -> dict[str, Any]:
     [
         ("direct", "543"),
         ("columns", "760=13;581=14;401=05;543"),
-        ("totals", "463;543;543"),
+        ("totals", "463;543;543;543"),
     ],
 )
 def test_an_answer_is_written_in_each_way(way: Any, expected: str) -> None:

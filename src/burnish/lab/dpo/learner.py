@@ -48,7 +48,7 @@ def reference_decoder(*, seed: int) -> Decoder:
     """A decoder with random weights that likes some answers much better than others."""
     decoder = drawn(_CONFIG, seed=seed)
     with torch.no_grad():
-        decoder.output_projection.weight *= _SPREAD
+        decoder.output_projection.weight.mul_(_SPREAD)
     return decoder.eval()
 
 
@@ -109,7 +109,7 @@ def learned(
     """The reference of `seed`, trained by DPO with each pair once."""
     decoder = reference_decoder(seed=seed)
     size = max(LEAST_BATCH, len(pairs.examples) // STEPS)
-    training = TrainingConfig(learning_rate=LEARNING_RATE, batch_size=size, micro_batch_tokens=8192)
-    settings = dpo.Settings(beta=beta, training=training)
+    training = {"learning_rate": LEARNING_RATE, "batch_size": size, "micro_batch_tokens": 8192}
+    settings = dpo.Settings.model_validate({"beta": beta, "training": TrainingConfig.model_validate(training)})
     dpo.learn(decoder, pairs.examples, pairs.reference_logps, settings, run, on_progress=on_progress)
     return decoder.eval()

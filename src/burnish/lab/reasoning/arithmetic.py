@@ -58,7 +58,7 @@ def written(problem: Addition, way: Way) -> str:
 
     direct    543
     columns   760=13;581=14;401=05;543   digit, digit, carry = carry, digit; from the right
-    totals    463;543;543                457 + 6, then + 80, then + 0
+    totals    463;543;543;543            457 + 6, then + 80, then + 0; the answer
     """
     if way == "direct":
         return problem.answer

@@ -40,23 +40,27 @@ class Reinforcing:
 
     @property
     def training(self) -> TrainingConfig:
-        return TrainingConfig(
-            learning_rate=self.learning_rate,
-            schedule="constant",
-            warmup_fraction=0.05,
-            batch_size=self.prompts,
-            micro_batch_tokens=8192,
+        return TrainingConfig.model_validate(
+            {
+                "learning_rate": self.learning_rate,
+                "schedule": "constant",
+                "warmup_fraction": 0.05,
+                "batch_size": self.prompts,
+                "micro_batch_tokens": 8192,
+            }
         )
 
     @property
     def settings(self) -> grpo.Settings:
         """No KL, no standard deviation: the rewards alone."""
-        return grpo.Settings(
-            num_generations=self.samples,
-            scale_rewards="none",
-            rollouts=self.steps,
-            max_new_tokens=longest_answer(max(self.digits)) + 2,
-            training=self.training,
+        return grpo.Settings.model_validate(
+            {
+                "num_generations": self.samples,
+                "scale_rewards": "none",
+                "rollouts": self.steps,
+                "max_new_tokens": longest_answer(max(self.digits)) + 2,
+                "training": self.training,
+            }
         )
 
 

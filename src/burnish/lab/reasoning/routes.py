@@ -84,17 +84,19 @@ class Student:
         spent = Operations().forward(n_parameters(self.teacher), sampled)
         if not examples:  # nothing to imitate: the student stays as it is
             return spent
-        sft.learn(policy, examples, sft.Settings(training=self.case.training), run)
+        sft.learn(policy, examples, sft.Settings.model_validate({"training": self.case.training}), run)
         return spent.training(n_parameters(policy), _tokens(run))
 
     def _distil(self, policy: Decoder, problems: Sequence[Addition], route: str, run: Run) -> Operations:
         forward = route == "forward KL"
-        settings = distill.Settings(
-            beta=0.0 if forward else 1.0,
-            lmbda=0.0 if forward else 1.0,
-            seq_kd=forward,
-            max_new_tokens=self._longest,
-            training=self.case.training,
+        settings = distill.Settings.model_validate(
+            {
+                "beta": 0.0 if forward else 1.0,
+                "lmbda": 0.0 if forward else 1.0,
+                "seq_kd": forward,
+                "max_new_tokens": self._longest,
+                "training": self.case.training,
+            }
         )
         examples = [
             TaughtExample(task, self.setting.prompt(problem), [])

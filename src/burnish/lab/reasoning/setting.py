@@ -195,7 +195,8 @@ class Setting:
         sampling = Sampling(max_new_tokens=longest_answer(digits) + 2, stop=self.tokenizer.stop_ids)
         prompts = [self.prompt(problem) for problem in problems]
         groups = generate(decoder, prompts, sampling, n=self.measuring.samples, seed=seed)
-        ways, right_ways = dict.fromkeys(WAYS, 0), dict.fromkeys(WAYS, 0)
+        ways: dict[str, int] = dict.fromkeys(WAYS, 0)
+        right_ways = dict(ways)
         right, tokens, said = [0] * len(problems), 0, list[str]()
         for number, (problem, group) in enumerate(zip(problems, groups, strict=True)):
             for completion in group:
@@ -207,7 +208,7 @@ class Setting:
                 right_ways[way_of(answer)] += correct
                 tokens += len(completion.tokens) + ends
             said.append(problem.question + self.tokenizer.decode(group[0].tokens))
-        return Measured(right, self.measuring.samples, {**ways}, {**right_ways}, tokens, said[:2])
+        return Measured(right, self.measuring.samples, ways, right_ways, tokens, said[:2])
 
 
 def read_measured(kept: Mapping[str, Any]) -> dict[int, Measured]:

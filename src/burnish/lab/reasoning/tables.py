@@ -12,6 +12,8 @@ from burnish.lab.report import Cell, Panel, Table
 from burnish.report.formatting import percent
 from burnish.terminal import printable
 
+Curve = list[tuple[float, float]]
+
 
 def findings_table(results: Sequence[CaseResult], ways: Sequence[Way], ks: Sequence[int], *, seed: int) -> Table:
     """What was found, in sentences."""
@@ -105,7 +107,7 @@ def panels(results: Sequence[CaseResult], ways: Sequence[Way], digits: Sequence[
         Panel("Length", "step", "tokens", {one.case.name: one.curve(lambda c: c.length) for one in results}),
     ]
     for one in results:
-        shares = {way: one.curve(partial(Curves.of_way, way=way)) for way in ways}
+        shares: dict[str, Curve] = {way: one.curve(partial(Curves.of_way, way=way)) for way in ways}
         found.append(Panel(f"Ways: {one.case.name}", "step", "share of answers", shares))
         if len(one.case.digits) > 1:
             lengths = {
