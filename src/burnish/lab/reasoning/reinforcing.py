@@ -17,6 +17,7 @@ from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import WAYS, Addition, Way, is_right, longest_answer, tasks, way_of
 from burnish.lab.reasoning.setting import Setting
 from burnish.methods import grpo
+from burnish.methods.environment import Environment
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
 from burnish.rewards.judgement import Judge, Judgement, WeightedJudge, verdict
@@ -120,10 +121,8 @@ def reinforce(
     """Train the policy in place; returns what each step has logged."""
     problems = setting.drawn(case.digits, case.steps * case.prompts, [run.seed, 2])
     prompts = [Prompt(setting.prompt(one), {}) for one in problems]
-    rewards = judges(case.digits)
-    grpo.learn(
-        policy, setting.tokenizer, tasks(problems), prompts, rewards, case.settings, run, on_progress=on_progress
-    )
+    environment = Environment(setting.tokenizer, tasks(problems), prompts, judges(case.digits))
+    grpo.learn(policy, environment, case.settings, run, on_progress=on_progress)
     return read_events(run.folder)
 
 
