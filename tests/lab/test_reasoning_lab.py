@@ -101,7 +101,7 @@ def test_all_ways_are_right_and_fit() -> None:
 def test_sides_never_meet_and_shares_are_as_asked() -> None:
     shares: dict[Any, float] = {"direct": 3.0, "columns": 1.0}
     lines = {
-        side: texts(np.random.default_rng(1), digits=3, shares=shares, characters=30_000, heldout=side).split(END)
+        side: texts(np.random.default_rng(1), digits=3, shares=shares, characters=12_000, heldout=side).split(END)
         for side in (False, True)
     }
     for side, found in lines.items():
@@ -113,9 +113,9 @@ def test_sides_never_meet_and_shares_are_as_asked() -> None:
             assert problem.heldout == side
             assert is_right(problem, answer)
         columns = sum(way_of(line.partition("=")[2]) == "columns" for line in found) / len(found)
-        assert 0.2 < columns < 0.3
+        assert 0.18 < columns < 0.32
     digits = [len(line.partition("+")[0]) for line in lines[False][1:-1]]
-    assert all(0.28 < digits.count(count) / len(digits) < 0.39 for count in (1, 2, 3))
+    assert all(0.27 < digits.count(count) / len(digits) < 0.4 for count in (1, 2, 3))
 
 
 def test_a_token_is_a_character() -> None:
