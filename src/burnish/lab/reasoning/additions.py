@@ -35,7 +35,7 @@ class Scale:
 
 R1_ZERO = Scale(
     shape=Shape(),
-    reading=Reading(digits=4, shares={"direct": 0.85, "columns": 0.15}, steps=1200),
+    reading=Reading(digits=4, shares={"direct": 0.85, "columns": 0.15}, steps=1500),
     measuring=Measuring(digits=(1, 2, 3, 4, 5, 6), problems=40, samples=16),
     cases=(
         Reinforcing(name="3 and 4 digits", digits=(3, 4), steps=80),
@@ -61,7 +61,7 @@ def quick(scale: Scale) -> Scale:
     return replace(
         scale,
         shape=Shape(d_model=32, n_layers=1, n_heads=2),
-        reading=replace(scale.reading, digits=2, steps=40, tokens_per_step=1024, sequence_length=64),
+        reading=replace(scale.reading, digits=2, steps=20, batch_size=16),
         measuring=Measuring(digits=(1, 2, 3), problems=4, samples=4),
         cases=cases,
         ks=(1, 4),
@@ -135,7 +135,7 @@ class AdditionsExperiment:
             f"{100 * share / sum(reading.shares.values()):.0f} % {w}" for w, share in reading.shares.items()
         )
         return (
-            f"{size:,} parameters, characters as tokens; read {reading.tokens:,} tokens of additions of 1 to "
+            f"{size:,} parameters, characters as tokens; read {reading.steps * reading.batch_size:,} additions of 1 to "
             f"{reading.digits} digits ({mix}); then GRPO on the final answer alone, {case.steps} steps of "
             f"{case.prompts} problems with {case.samples} samples, no KL, no division by the standard deviation. "
             f"Measured with {measuring.problems} held-out problems of each number of digits and seed, "

@@ -101,19 +101,21 @@ def draw(rng: np.random.Generator, digits: int, *, heldout: bool) -> Addition:
             return problem
 
 
-def texts(rng: np.random.Generator, *, digits: int, shares: Mapping[Way, float], characters: int, heldout: bool) -> str:
-    """Problems with right answers, one behind the other, of 1 to `digits` digits: about so many characters.
+def documents(
+    rng: np.random.Generator, *, digits: int, shares: Mapping[Way, float], count: int, heldout: bool = False
+) -> list[str]:
+    """So many problems of 1 to `digits` digits with right answers, each with its ends.
 
     shares: how often an answer is written in each way.
     """
     ways, weights = list(shares), np.array(list(shares.values()))
-    parts, length = [END], 0
-    while length < characters:
-        problem = draw(rng, int(rng.integers(1, digits + 1)), heldout=heldout)
-        way = ways[int(rng.choice(len(ways), p=weights / weights.sum()))]
-        parts.append(problem.question + written(problem, way) + END)
-        length += len(parts[-1])
-    return "".join(parts)
+    sizes = rng.integers(1, digits + 1, size=count)
+    chosen = rng.choice(len(ways), size=count, p=weights / weights.sum())
+    problems = [draw(rng, int(size), heldout=heldout) for size in sizes]
+    return [
+        END + problem.question + written(problem, ways[way]) + END
+        for problem, way in zip(problems, chosen.tolist(), strict=True)
+    ]
 
 
 def character_tokenizer(alphabet: str = ALPHABET) -> Tokenizer:

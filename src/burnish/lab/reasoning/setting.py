@@ -1,5 +1,6 @@
 """The setting that the experiments on additions share: a small decoder that read additions, and how it is measured."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -7,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from burnish.datasets.batches import Batch, document_batches
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.lab.notebook import Notebook
-from burnish.lab.pretraining import Pretraining, fit
 from burnish.lab.reasoning.arithmetic import (
     ALPHABET,
     END,
@@ -18,20 +19,24 @@ from burnish.lab.reasoning.arithmetic import (
     Addition,
     Way,
     character_tokenizer,
+    documents,
     draw,
     is_right,
     longest_answer,
-    texts,
     way_of,
 )
-from burnish.lab.text import LabText
+from burnish.lab.weights import load_trained, save_trained
+from burnish.methods import pretrain
 from burnish.methods.pretrain import drawn
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.runs.progress import Reporter
+from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 
-_HELDOUT_CHARACTERS = 16_384
+_LONGEST = 256
+"""Tokens that the decoder is made for; no addition here has as many."""
+_MICRO_BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,39 +63,46 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`."""
+    """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`.
+
+    batch_size: additions a step, each a document that sees no other.
+    """
 
     digits: int
     shares: Mapping[Way, float]
     steps: int
-    tokens_per_step: int = 2048
-    sequence_length: int = 256
+    batch_size: int = 128
     learning_rate: float = 3e-3
 
     @property
-    def tokens(self) -> int:
-        return self.steps * self.tokens_per_step
+    def settings(self) -> pretrain.Settings:
+        """Linear warm-up, then cosine decay to a tenth of the peak."""
+        training = {
+            "learning_rate": self.learning_rate,
+            "warmup_fraction": 0.05,
+            "batch_size": self.batch_size,
+            "micro_batch_tokens": _MICRO_BATCH_TOKENS,
+            "checkpoint_seconds": 20.0,
+        }
+        return pretrain.Settings.model_validate({"training": pretrain.PretrainingConfig.model_validate(training)})
 
-    def text(self, *, seed: int) -> LabText:
-        """All of it, each addition once, and problems that are held out."""
-        ids = np.zeros(128, dtype=np.int64)
-        ids[np.frombuffer(ALPHABET.encode(), dtype=np.uint8)] = range(len(ALPHABET))
 
-        def side(characters: int, *, heldout: bool) -> Any:
-            rng = np.random.default_rng([seed, heldout])
-            text = texts(rng, digits=self.digits, shares=self.shares, characters=characters, heldout=heldout)
-            return ids[np.frombuffer(text.encode(), dtype=np.uint8)]
+@dataclass(frozen=True)
+class Additions:
+    """The micro-batches of each step of a reading: new additions, a function of (seed, step)."""
 
-        train = side(self.tokens + self.sequence_length, heldout=False)
-        return LabText(train, side(_HELDOUT_CHARACTERS, heldout=True), "additions")
+    reading: Reading
+    tokenizer: Tokenizer
+    seed: int
 
-    def training(self) -> Pretraining:
-        return Pretraining(
-            steps=self.steps,
-            tokens_per_step=self.tokens_per_step,
-            sequence_length=self.sequence_length,
-            learning_rate=self.learning_rate,
-        )
+    def __len__(self) -> int:
+        return self.reading.steps
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        rng = np.random.default_rng([self.seed, 1, step])
+        reading = self.reading
+        texts = documents(rng, digits=reading.digits, shares=reading.shares, count=reading.batch_size)
+        return document_batches([self.tokenizer.encode(text) for text in texts], micro_batch_tokens=_MICRO_BATCH_TOKENS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,18 +172,14 @@ class Setting:
 
     def pretrained(self, seed: int, notebook: Notebook, display: Reporter, *, name: str = "pretrained") -> Decoder:
         """The decoder after its reading: trained once, kept in the notebook under a name."""
-        config = self.shape.config(vocab_size=len(ALPHABET), max_positions=self.reading.sequence_length)
-        decoder, settings = drawn(config, seed=seed), self.reading.training()
-        text = self.reading.text(seed=seed)
-        with display.bar(f"reading, {name}-{seed}", settings.steps, "steps") as bar:
-            fit(
-                decoder,
-                text,
-                settings,
-                seed=seed,
-                folder=notebook.subfolder(f"{name}-{seed}"),
-                on_progress=lambda progress: bar.update(progress.step, loss=progress.metrics["loss"]),
-            )
+        name = f"{name}-{seed}"
+        config = self.shape.config(vocab_size=len(ALPHABET), max_positions=_LONGEST)
+        decoder, file = drawn(config, seed=seed), notebook.subfolder("pretrained") / f"{name}.safetensors"
+        run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
+        if not load_trained(decoder, file, identity=run.key):
+            pretrain.learn(decoder, Additions(self.reading, self.tokenizer, seed), self.reading.settings, run)
+            save_trained(decoder, file, identity=run.key)
+        shutil.rmtree(run.folder)
         return decoder.eval()
 
     def prompt(self, problem: Addition) -> list[int]:
