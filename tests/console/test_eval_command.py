@@ -17,7 +17,7 @@ SHORT = (
     + RECIPE[RECIPE.index("keep: all") : RECIPE.index("  - type: corpus")]
     + """  - type: evaluate
     tasks: "@prepare/test.jsonl"
-    models: {one: model, final: base}
+    models: {base: base, final: model}
     judges: *judges
     metric: execution_accuracy
     groups: split
@@ -53,16 +53,16 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
 
 def test_a_run_is_measured_on_its_own_tasks(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = (
-        *(folder / "runs/numbers", "--samples", 4, "--k", "1,4", "--limit", 3, "--against", "one"),
+        *(folder / "runs/numbers", "--samples", 4, "--k", "1,4", "--limit", 3, "--against", "base"),
         *("--runs", tmp_path, "--threads", 1),
     )
     status, out, err = call(capsys, *options)
     assert status == 0, err
-    for shown in ("pass@1", "pass@4", "cons@4", "execution accuracy", "one to final: +0.0"):
+    for shown in ("pass@1", "pass@4", "cons@4", "execution accuracy", "base to final: +0.0"):
         assert shown in out
     results = json.loads((tmp_path / "eval-numbers/01-evaluate/results.json").read_text())
     assert results["tasks"] == 3
-    assert list(results["scores"]) == ["one", "final"]
+    assert list(results["scores"]) == ["base", "final"]
     assert set(results["scores"]["final"]["groups"]) == {"seen", "unseen"}
     first = json.loads((tmp_path / "eval-numbers/01-evaluate/answers-final.jsonl").read_text().splitlines()[0])
     assert first["prompt"][0] == {"role": "system", "content": "Answer in SQL."}

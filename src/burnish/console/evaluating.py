@@ -21,7 +21,8 @@ from burnish.datasets.fields import present
 from burnish.datasets.formats import FORMATS, OTHER_NAMES
 from burnish.errors import BurnishError
 from burnish.methods.decoding import Grid
-from burnish.recipes.schema.stage import read_text, references
+from burnish.recipes.plan.outside import PACKAGE
+from burnish.recipes.schema.stage import BASE_MODEL, read_text, references
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.runs.folder import is_record, read_object
 from burnish.runs.names import MODEL_FOLDER, RUN_FILE, STAGE_FILE
@@ -109,7 +110,9 @@ def _of_run(path: Path) -> tuple[dict[str, Any], dict[str, Path], list[str]]:
     for reference in found:
         if reference.written is None:
             continue
-        where = _where(reference.written, folders, Path(str(run.get("recipe", path))).parent)
+        recipe = Path(str(run.get("recipe", path)))
+        written = _base(recipe) if reference.written == BASE_MODEL else reference.written
+        where = _where(written, folders, recipe.parent)
         if reference.path[0] == "models":
             models[str(reference.path[1])] = where
         elif reference.path == ("system",):
@@ -120,10 +123,18 @@ def _of_run(path: Path) -> tuple[dict[str, Any], dict[str, Path], list[str]]:
     return {key: value for key, value in stage.items() if key not in OF_ONE_RUN}, models, said
 
 
+def _base(recipe: Path) -> str:
+    """The model that a recipe starts from, as its file says; the word itself where the file is gone or says none."""
+    try:
+        return str(yaml.safe_load(recipe.read_text(encoding="utf-8"))["model"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return BASE_MODEL
+
+
 def _where(written: str, folders: Mapping[str, Path], recipe_folder: Path) -> Path:
     """What a reference of a finished run leads to."""
     if not written.startswith("@"):
-        return Path(written) if written.startswith("package:") else (recipe_folder / written).absolute()
+        return Path(written) if written.startswith(PACKAGE) else (recipe_folder / written).absolute()
     name, _, inner = written[1:].partition("/")
     if name not in folders:
         raise BurnishError(f"{written}: stage '{name}' of the run is not there; run the recipe again")
@@ -140,11 +151,14 @@ def _against(written: str | None, models: Mapping[str, Path], label: str) -> dic
     """The model to compare with: a label of the run's stage, or a path."""
     if written is None:
         return {}
-    if written in models and written != label and models[written].exists():
-        return {written: str(models[written])}
+    if written == label:
+        raise BurnishError(f"--against {written}: that is the model itself; expected another")
     if written in models:
+        where = models[written]
+        if where.exists() or str(where).startswith(PACKAGE):
+            return {written: str(where)}
         raise BurnishError(
-            f"--against {written}: the run compares a model of this name, but {models[written]} is not there any more; "
+            f"--against {written}: the run compares a model of this name, but {where} is not there any more; "
             "say its path, or run the recipe with `keep: all`"
         )
     other = find_target(Path(written)).model.absolute()
