@@ -74,7 +74,7 @@ def test_published_files_are_read_as_they_are(folder: Path, tmp_path: Path, caps
     tasks = tmp_path / "gsm8k.jsonl"
     tasks.write_text(json.dumps({"question": "1 + 1?", "answer": "1 + 1 = <<1+1=2>>2\n#### 2"}) + "\n")
     told = ("--judge", "numbers", "--samples", 2, "--max-new-tokens", 2, "--runs", tmp_path / "runs")
-    status, out, err = call(capsys, folder / "model", "--tasks", tasks, *told, "--no-chat-template", "--threads", 1)
+    status, out, err = call(capsys, folder / "model", "--tasks", tasks, *told, "--plain", "--threads", 1)
     assert status == 0, err
     assert "prompts are read from 'question'" in out
     assert "pass@2" in out

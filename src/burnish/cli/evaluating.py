@@ -59,10 +59,9 @@ def evaluate(
     columns: Annotated[
         list[str] | None, typer.Option(metavar="KEY=COLUMN", help="A column's name; may be repeated.")
     ] = None,
-    chat_template: Annotated[
-        bool | None,
-        typer.Option("--chat-template/--no-chat-template", help="Whether prompts go through the chat template."),
-    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Continue the prompts' text as it is, without the chat template.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the run; eval-MODEL-TASKS if left out.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     seed: Annotated[int | None, typer.Option(min=0, help="Where sampling starts.")] = None,
@@ -92,7 +91,7 @@ def evaluate(
         "max_new_tokens": max_new_tokens,
         "stop": stop,
         "system": system,
-        "apply_chat_template": chat_template,
+        "apply_chat_template": False if plain else None,
     }
     options = EvalOptions(
         tasks=tasks,
