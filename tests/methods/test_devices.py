@@ -22,12 +22,25 @@ from burnish.datasets.rankings import RankedExample
 from burnish.datasets.rows import Conversation, Task
 from burnish.datasets.taught import TaughtExample
 from burnish.datasets.text_pairs import PairExample
+from burnish.datasets.token_labels import LabelledSequence
 from burnish.evaluation.perplexity import perplexity
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.generation.engine import Completion, generate, generate_from
 from burnish.generation.sampling import Sampling
-from burnish.methods import cpt, distill, dpo, grpo, kto, ppo, pretrain, reward_model, seq2seq, sft
+from burnish.methods import (
+    cpt,
+    distill,
+    dpo,
+    grpo,
+    kto,
+    ppo,
+    pretrain,
+    process_reward_model,
+    reward_model,
+    seq2seq,
+    sft,
+)
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.sequences import answer_logps, answer_rewards
 from burnish.methods.teachers import Teacher
@@ -37,6 +50,7 @@ from burnish.nn.config import AttentionRule
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.nn.lora import LoraConfig, add_lora
+from burnish.nn.process_reward import ProcessRewardModel
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.kto import KTO
 from burnish.objectives.language_model import language_model
@@ -121,6 +135,15 @@ def _reward_model(model: Decoder, run: Run, **changes: Any) -> Any:
     return reward_model.learn(ScalarModel(model, seed=0), rankings, settings, run)
 
 
+def _process_reward_model(model: Decoder, run: Run, **changes: Any) -> Any:
+    settings = process_reward_model.Settings.model_validate({"training": TRAINING, **changes})
+    examples = [
+        LabelledSequence([*p, *a, 12], [False] * len(p) + [True] * (len(a) + 1), [0.5] * len(a) + [1.0], len(p))
+        for p, a in zip(PROMPTS, ANSWERS, strict=True)
+    ]
+    return process_reward_model.learn(ProcessRewardModel(model, seed=0), examples, settings, run)
+
+
 def _parity(answers: Sequence[Answer]) -> list[float]:
     return [float(int(answer.text.split()[0]) % 2) if answer.text else 0.0 for answer in answers]
 
@@ -159,6 +182,7 @@ STEPS: dict[str, tuple[Callable[[], nn.Module], Callable[..., Any]]] = {
     "pretrain": (decoder, _pretrain),
     "kto": (decoder, _kto),
     "reward_model": (decoder, _reward_model),
+    "process_reward_model": (decoder, _process_reward_model),
     "reward_model of lists": (decoder, partial(_reward_model, loss_type="plackett_luce")),
     "grpo": (decoder, partial(_grpo, beta=0.1, log_entropy=True)),
     "ppo": (decoder, partial(_ppo, num_ppo_epochs=1, target_kl=0.1, use_score_scaling=True)),
