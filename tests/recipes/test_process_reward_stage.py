@@ -119,6 +119,7 @@ def test_outcomes_are_told_apart_with_the_probability_of_being_right(tmp_path: P
     assert torch.tensor(scores).sigmoid().tolist() == pytest.approx([right, wrong], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_are_sampled_learned_and_rewarded_by(tmp_path: Path) -> None:
     folder = go(make(tmp_path, SAMPLED))
     labels = metrics_of(folder / "01-step_labels")
@@ -159,7 +160,8 @@ def test_a_label_too_few_is_named_before_anything_runs(tmp_path: Path) -> None:
         go(recipe)
 
 
-@pytest.mark.parametrize("stage", [PROCESS, pytest.param(OUTCOME, marks=pytest.mark.slow)], ids=["process", "outcome"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [PROCESS, OUTCOME], ids=["process", "outcome"])
 def test_a_killed_run_ends_with_the_same_bits(
     stage: str,
     tmp_path: Path,
