@@ -109,3 +109,16 @@ def test_what_it_lacks_is_said(
     status, _, err = call(capsys, folder / "model", *options)
     assert status == 1
     assert message in err
+
+
+def test_every_row_of_gsm8k_and_humaneval_has_what_its_judge_reads(shared_data: Path) -> None:
+    from burnish.console.evaluating import _columns
+    from burnish.datasets.rows import read_tasks
+    from burnish.rewards.numbers import NumberVerifier
+    from burnish.rewards.programs.unit_tests import read_tests
+
+    for name, read in (("gsm8k_test.jsonl", NumberVerifier().gold), ("HumanEval.jsonl.gz", read_tests)):
+        columns, _ = _columns(shared_data / name)
+        tasks = read_tasks([shared_data / name], columns=columns)
+        assert len(tasks) in (164, 1000)
+        assert all(read(task.row) is not None for task in tasks)
