@@ -8,6 +8,7 @@ import pytest
 
 from burnish import cli
 from burnish.console.display import Display
+from burnish.console.evaluating import EvalOptions, _columns, evaluation_recipe
 from burnish.recipes.runner.running import run
 from workshop import RECIPE, SAME_BITS, make_workshop
 
@@ -81,6 +82,16 @@ def test_published_files_are_read_as_they_are(folder: Path, tmp_path: Path, caps
     assert (tmp_path / "runs/eval-model-gsm8k/report.html").is_file()
 
 
+def test_a_run_whose_stage_answers_once_is_sampled_eight_times(folder: Path) -> None:
+    recipe, said = evaluation_recipe(folder / "runs/numbers", EvalOptions())
+    (stage,) = recipe["stages"]
+    assert stage["samples"] == 8
+    assert stage["tasks"] == str(folder / "runs/numbers/01-prepare/test.jsonl")
+    assert stage["judges"][0]["database"] == str(folder / "runs/numbers/01-prepare/numbers.duckdb")
+    assert stage["models"] == {"final": "base"}
+    assert said == [f"tasks, judges and prompts are those of {folder / 'runs/numbers/02-evaluate'}"]
+
+
 GIVEN = ("--tasks", "rows.jsonl", "--judge", "numbers")
 
 
@@ -112,7 +123,6 @@ def test_what_it_lacks_is_said(
 
 
 def test_every_row_of_gsm8k_and_humaneval_has_what_its_judge_reads(shared_data: Path) -> None:
-    from burnish.console.evaluating import _columns
     from burnish.datasets.rows import read_tasks
     from burnish.rewards.numbers import NumberVerifier
     from burnish.rewards.programs.unit_tests import read_tests

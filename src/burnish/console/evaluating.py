@@ -30,7 +30,7 @@ from burnish.runs.names import MODEL_FOLDER, RUN_FILE, STAGE_FILE
 SAMPLES = 8
 """Answers to each task unless said otherwise."""
 LABEL = "model"
-OF_ONE_RUN = ("name", "report", "corpus", "models", "votes", "type")
+OF_ONE_RUN = ("name", "report", "corpus", "models", "votes", "choose", "type")
 """Keys of a run's stage that say nothing of another measurement."""
 
 
@@ -119,6 +119,8 @@ def _of_run(path: Path) -> tuple[dict[str, Any], dict[str, Path], list[str]]:
             stage["system"] = read_text(where)
         else:
             _put(stage, reference.path, str(where))
+    if stage.get("samples") == 1:  # what a record says of a stage that says nothing
+        del stage["samples"]
     said = [f"tasks, judges and prompts are those of {folders[record['name']]}"]
     return {key: value for key, value in stage.items() if key not in OF_ONE_RUN}, models, said
 
