@@ -132,13 +132,14 @@ def prepare(
 ) -> PreparationRecord:
     """Prepare the documents of `sources` into the folder `output`.
 
-    folder: what the sources' paths are relative to. engine: who runs the shards; this process if left out.
+    folder: what the paths of sources and steps are relative to. engine: who runs the shards; this process if left out.
     An interrupted call goes on where it was when it is made again.
 
     Raises:
         DataError: a file that is named cannot be read, there is no document, or none is left.
     """
     engine = engine or InProcess()
+    steps = [step.located(folder) for step in steps]
     skipped: list[Skipped] = []
     shards = shards_of(sources, folder, skipped)
     if not shards:
@@ -159,6 +160,7 @@ def prepare(
         work = output / WORK_FOLDER / f"phase-{phase}"
         work.mkdir(parents=True, exist_ok=True)
         written = [*batch_steps, *([signs] if signs else [])]
+        inputs = [sha256(step.path(file)) for step in written for file in step.inputs()]
         passed = (*passed, *(step.name for step in batch_steps))
         before = {task.shard.number: task.path(".parquet") for task in tasks}
         tasks = []
@@ -167,7 +169,7 @@ def prepare(
             keys[shard.number] = _hashed(
                 keys[shard.number],
                 *(step.model_dump_json() for step in written),
-                *(sha256(folder / file) for step in written for file in step.inputs()),
+                *inputs,
                 "" if decisions is None else decisions.write_json(),
             )
             tasks.append(

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
+from burnish.corpus.preparation.steps.decontaminate import Decontaminate
 from burnish.corpus.preparation.steps.near_duplicates import MinHash
 from burnish.corpus.preparation.steps.quality import C4Quality, FineWebQuality, GopherQuality
 from burnish.corpus.preparation.steps.repetition import GopherRepetition
@@ -17,6 +18,7 @@ Step = Annotated[
     | GopherQuality
     | GopherRepetition
     | C4Quality
-    | FineWebQuality,
+    | FineWebQuality
+    | Decontaminate,
     Field(discriminator="type"),
 ]

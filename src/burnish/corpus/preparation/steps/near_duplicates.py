@@ -21,18 +21,17 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field, model_validator
 
+from burnish.corpus.preparation.steps.runs import MIX, Hashes, mixed, runs, words_of
 from burnish.corpus.preparation.steps.step import CorpusStep
 from burnish.corpus.preparation.table import Outcome, remove
 from burnish.errors import BurnishError
 
-Hashes = npt.NDArray[np.uint64]
 Unit = Literal["document", "paragraph", "sentence"]
 
 _PARTS = {
     "paragraph": re.compile(r".+?(?:\n\s*\n|\Z)", re.DOTALL),
     "sentence": re.compile(r".+?(?:[.?!。？！]+[\"')\]]*(?:\s+|\Z)|\n+|\Z)", re.DOTALL),
 }
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class MinHash(CorpusStep):
@@ -84,10 +83,10 @@ class MinHash(CorpusStep):
         digests, found = signatures(texts, self.ngram, self.permutations, self.seed)
         n_bands, n_rows = self.banding
         numbers = digests[:, : n_bands * n_rows].reshape(len(digests), n_bands, n_rows)
-        mixed = np.broadcast_to(np.arange(1, n_bands + 1, dtype=np.uint64) * _MIX, numbers.shape[:2]).copy()
+        chain = np.broadcast_to(np.arange(1, n_bands + 1, dtype=np.uint64) * MIX, numbers.shape[:2]).copy()
         for row in range(n_rows):
-            mixed = _mixed(mixed ^ numbers[:, :, row])
-        lists = pl.Series("bands", mixed).cast(pl.List(pl.UInt64))
+            chain = mixed(chain ^ numbers[:, :, row])
+        lists = pl.Series("bands", chain).cast(pl.List(pl.UInt64))
         return lists.set(pl.Series(~found), None)
 
     def decide(self, signatures: pl.LazyFrame) -> pl.DataFrame:
@@ -143,38 +142,11 @@ def signatures(texts: pl.Series, ngram: int, permutations: int, seed: int) -> tu
         from rensa import RMinHash
     except ImportError:
         raise BurnishError("minhash needs rensa; install it with `pip install 'burnish[data]'`") from None
-    words = pl.DataFrame({"text": pl.int_range(len(texts), eager=True), "word": texts.str.extract_all(r"\S+")})
-    count = words["word"].list.len().to_numpy().astype(np.int64)
-    flat = words["word"].explode().drop_nulls()
-    hashes = flat.str.to_lowercase().hash(seed=seed).to_numpy()
-    runs, offsets = _runs(hashes, count, ngram)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(runs, offsets, permutations, seed)
+    words, count = words_of(texts, r"\S+")
+    tokens, offsets = runs(words.str.to_lowercase().hash(seed=seed).to_numpy(), count, ngram)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(tokens, offsets, permutations, seed)
     digests = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), permutations)
     return digests, count > 0
-
-
-def _runs(words: Hashes, count: npt.NDArray[np.int64], n: int) -> tuple[Hashes, npt.NDArray[np.uint64]]:
-    """Hashes of the runs of n words of each text, one text behind the other, and where each text's begin."""
-    starts = np.concatenate([[0], np.cumsum(count)])
-    length = np.minimum(count, n)
-    n_runs = np.where(count > 0, count - length + 1, 0)
-    offsets = np.concatenate([[0], np.cumsum(n_runs)]).astype(np.uint64)
-    text = np.repeat(np.arange(len(count)), n_runs)
-    first = starts[text] + np.arange(len(text)) - offsets[text].astype(np.int64)
-    mixed = np.zeros(len(text), dtype=np.uint64)
-    for place in range(n):
-        inside = place < length[text]
-        mixed[inside] = _mixed(mixed[inside] ^ words[first[inside] + place])
-    return mixed, offsets
-
-
-def _mixed(numbers: Hashes) -> Hashes:
-    """Each number spread over all bits (the finalizer of SplitMix64): a bijection, so that order matters in a chain."""
-    with np.errstate(over="ignore"):
-        numbers = (numbers + _MIX).astype(np.uint64)
-        numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return numbers ^ (numbers >> np.uint64(31))
 
 
 @lru_cache

@@ -12,10 +12,11 @@ Notable choices:
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from burnish.corpus.preparation.table import Outcome, remove
 
@@ -28,14 +29,26 @@ class PreparationStep(BaseModel):
     adds: ClassVar[Mapping[str, Any]] = {}
     """Columns that it adds, with their types in Polars."""
 
+    _folder: Path = PrivateAttr(Path())
+
     @property
     def name(self) -> str:
         """What statistics and files call it."""
         return str(getattr(self, "type"))  # noqa: B009
 
     def inputs(self) -> list[str]:
-        """Files that its result depends on, such as a list of words."""
+        """Files that its result depends on, such as a list of words, as the settings name them."""
         return []
+
+    def located(self, folder: Path) -> Self:
+        """The step, its files' names relative to a folder, wherever it then runs."""
+        step = self.model_copy()
+        step._folder = folder.absolute()
+        return step
+
+    def path(self, file: str) -> Path:
+        """Where a file of `inputs` is."""
+        return self._folder / file
 
 
 class BatchStep(PreparationStep):
