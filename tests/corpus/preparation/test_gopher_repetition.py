@@ -74,7 +74,7 @@ def test_the_first_broken_rule_is_named(text: str, reason: str | None) -> None:
 PIECES = st.sampled_from([RUN, *RUN.split()[:6], *UNIQUE.split()[:30], "\n", "\n\n", "so it goes and goes on", "á é"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=80).map(" ".join), min_size=1, max_size=6))
 def test_equals_the_plain_reading(texts: list[str]) -> None:
     assert reasons(texts, GopherRepetition()) == [naive(text) for text in texts]

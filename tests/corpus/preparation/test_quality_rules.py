@@ -72,7 +72,7 @@ def naive_gopher(text: str) -> bool:
 WORDS = st.sampled_from(["the", "of", "house", "#", "...", "- item", "12", "end.", "\n", "to", "bigger", "\n- ", "a"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(WORDS, min_size=30, max_size=90).map(" ".join), min_size=1, max_size=8))
 def test_gopher_equals_the_plain_reading(texts: list[str]) -> None:
     texts = [" ".join([text, GOOD]) if number % 2 else text for number, text in enumerate(texts)]
@@ -142,7 +142,7 @@ def test_fineweb_says_which_rule_is_broken(text: str, reason: str | None) -> Non
     assert reasons(FineWebQuality(), [GOOD, text]) == [None, reason]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=60).map(" ".join), min_size=1, max_size=6))
 def test_fineweb_equals_the_plain_reading(texts: list[str]) -> None:
     assert [reason is None for reason in reasons(FineWebQuality(), texts)] == [naive_fineweb(text) for text in texts]
