@@ -127,12 +127,14 @@ def prepare(
     output: Path,
     *,
     folder: Path = Path(),
+    work: Path | None = None,
     engine: Engine | None = None,
     on_progress: OnProgress = lambda title, done, total: None,
 ) -> PreparationRecord:
     """Prepare the documents of `sources` into the folder `output`.
 
-    folder: what the paths of sources and steps are relative to. engine: who runs the shards; this process if left out.
+    folder: what the paths of sources and steps are relative to. work: folder of what lets the next call redo only what
+    has changed, `output/work` if left out. engine: who runs the shards; this process if left out.
     An interrupted call goes on where it was when it is made again.
 
     Raises:
@@ -140,6 +142,7 @@ def prepare(
     """
     engine = engine or InProcess()
     steps = [step.located(folder) for step in steps]
+    kept_work = work or output / WORK_FOLDER
     skipped: list[Skipped] = []
     shards = shards_of(sources, folder, skipped)
     if not shards:
@@ -157,8 +160,8 @@ def prepare(
     tasks: list[_Task] = []
     phases: list[list[_Task]] = []
     for phase, (batch_steps, signs) in enumerate(_phases(steps)):
-        work = output / WORK_FOLDER / f"phase-{phase}"
-        work.mkdir(parents=True, exist_ok=True)
+        place_of_phase = kept_work / f"phase-{phase}"
+        place_of_phase.mkdir(parents=True, exist_ok=True)
         written = [*batch_steps, *([signs] if signs else [])]
         inputs = [sha256(step.path(file)) for step in written for file in step.inputs()]
         passed = (*passed, *(step.name for step in batch_steps))
@@ -176,7 +179,7 @@ def prepare(
                 _Task(
                     phase,
                     shard,
-                    work,
+                    place_of_phase,
                     keys[shard.number],
                     before.get(shard.number),
                     carried,
@@ -208,7 +211,7 @@ def prepare(
         carried = signs
     if not records[-1].documents_out:
         raise DataError(_nothing_left(records))
-    _publish(output, phases)
+    _publish(output, kept_work, phases)
     _write_record(output, record)
     return record
 
@@ -338,7 +341,7 @@ def _collect(task: _Task, records: Sequence[StepRecord], record: PreparationReco
     record.skipped += content["skipped"]
 
 
-def _publish(output: Path, phases: Sequence[Sequence[_Task]]) -> None:
+def _publish(output: Path, kept_work: Path, phases: Sequence[Sequence[_Task]]) -> None:
     """Make `documents/` and `removed/` of the phases' files, without a second copy where the disk can link."""
     wanted: dict[Path, Path] = {}
     for task in phases[-1]:
@@ -357,7 +360,7 @@ def _publish(output: Path, phases: Sequence[Sequence[_Task]]) -> None:
             except OSError:
                 shutil.copyfile(path, target)
     known = {path.name for task in phases[0] for path in task.folder.glob(f"{task.shard.number:05d}.*")}
-    for work in (output / WORK_FOLDER).glob("phase-*"):
+    for work in kept_work.glob("phase-*"):
         if int(work.name.removeprefix("phase-")) >= len(phases):
             shutil.rmtree(work)
             continue

@@ -9,6 +9,7 @@ from burnish.recipes.stages.convert import ConvertStage
 from burnish.recipes.stages.corpus import CorpusStage
 from burnish.recipes.stages.cpt import CptStage
 from burnish.recipes.stages.distill import DistillStage
+from burnish.recipes.stages.documents import DocumentsStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
@@ -30,6 +31,7 @@ from burnish.recipes.stages.step_labels import StepLabelsStage
 Stage = Annotated[
     PrepareStage
     | ReasoningGymStage
+    | DocumentsStage
     | CorpusStage
     | CptStage
     | SftStage
