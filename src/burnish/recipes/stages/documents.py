@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
+from burnish.files import sha256
 from burnish.recipes.language.places import KeyPath, did_you_mean
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import (
@@ -64,6 +65,11 @@ class DocumentsStage(StageConfig):
         written = {"sources": sources, **({} if self.steps is None else {"steps": self.steps})}
         return Preparation.model_validate(written, strict=False)
 
+    def fingerprints(self, folder: "Path") -> dict[str, str]:
+        steps = [step.located(folder) for step in self.preparation().steps]
+        files = {str(file): step.path(file) for step in steps for file in step.inputs()}
+        return {name: sha256(path) for name, path in files.items() if path.is_file()}
+
     def problems(self, folder: "Path") -> Iterator[tuple[KeyPath, str]]:
         try:
             self.preparation()
@@ -91,7 +97,15 @@ class DocumentsStage(StageConfig):
             context.display.say(f"  {title}: {done:,} of {total:,} shards", style="dim")
 
         work = context.cache / f"preparation-{self.name or self.type_name()}"
-        record = prepare(sources, settings.steps, context.folder, work=work, engine=engine, on_progress=say)
+        record = prepare(
+            sources,
+            settings.steps,
+            context.folder,
+            folder=context.recipe_folder,
+            work=work,
+            engine=engine,
+            on_progress=say,
+        )
         for step in record.steps:
             removed = ", ".join(f"{count:,} {reason}" for reason, count in step.reasons.items())
             changed = f", {step.n_changed:,} changed" if step.n_changed else ""
