@@ -110,7 +110,8 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         "type: stf",
         [
             "recipe.yaml:16: stages[3].type: got 'stf'; did you mean 'sft'?",
-            "Expected one of: prepare, reasoning_gym, corpus, cpt, sft",
+            "Expected one of: prepare, ",
+            "corpus, cpt, sft, sample",
         ],
     ),
     "key written twice": (
