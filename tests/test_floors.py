@@ -69,6 +69,7 @@ EXTRAS = {
     "uvicorn",
     "matplotlib",
     "vaderSentiment",
+    "ftfy",
 }  # imported where needed
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}

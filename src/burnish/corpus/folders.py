@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".rst", ".text")
+MARKUP_SUFFIXES = (".adoc", ".org", ".tex")
 CODE_SUFFIXES = (
-    *(".adoc", ".org", ".tex"),
+    *MARKUP_SUFFIXES,
     *(".py", ".pyi", ".js", ".jsx", ".ts", ".tsx", ".vue", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".cs"),
     *(".java", ".kt", ".scala", ".go", ".rs", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".swift", ".m", ".hs"),
     *(".ml", ".clj", ".ex", ".exs", ".erl", ".sh", ".bash", ".ps1", ".sql", ".proto", ".f90", ".cmake"),
