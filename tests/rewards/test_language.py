@@ -4,7 +4,8 @@ import pytest
 
 from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
-from burnish.rewards.language import LanguageJudge, identifier, language_share
+from burnish.rewards.language import LanguageJudge, language_share
+from burnish.text.languages import identifier
 
 pytest.importorskip("py3langid")
 

@@ -11,17 +11,15 @@ The paper's reward is the share of the target language's words. Notable choices:
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
-from functools import cache, lru_cache
 from typing import Any
 
 import regex
 
-from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
 from burnish.rewards.format import R1_TAGS, Tags
 from burnish.rewards.judgement import Judgement
+from burnish.text.languages import identifier
 
 MIN_LETTERS = 12
 """Of 72 sentences in 18 languages py3langid told every one right that has so many letters, but two Slavic ones."""
@@ -48,32 +46,6 @@ _RUN = regex.compile(
 )
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
 _LETTER = regex.compile(r"\p{L}")
-
-
-@lru_cache(maxsize=8)
-def identifier(among: tuple[str, ...] = ()) -> Callable[[str], str]:
-    """Tells the language of a text, of all that py3langid knows or of those named.
-
-    Raises BurnishError where the package is missing or does not know one of them.
-    """
-    known = copy(_model())
-    unknown = sorted(set(among) - set(known.labels))
-    if unknown:
-        raise BurnishError(
-            f"no language {', '.join(map(repr, unknown))}; known are, by ISO 639: {' '.join(sorted(known.labels))}"
-        )
-    if among:
-        known.set_languages(list(among))
-    return lambda text: str(known.classify(text)[0])
-
-
-@cache
-def _model() -> Any:
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError as error:
-        raise BurnishError("telling languages needs py3langid: pip install 'burnish[reasoning]'") from error
-    return LanguageIdentifier.from_model_file(MODEL_FILE)
 
 
 def language_share(text: str, language: str, tell: Callable[[str], str]) -> float | None:

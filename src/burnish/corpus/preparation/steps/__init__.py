@@ -7,6 +7,7 @@ from pydantic import Field
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
 from burnish.corpus.preparation.steps.decontaminate import Decontaminate
 from burnish.corpus.preparation.steps.fix_text import FixText
+from burnish.corpus.preparation.steps.language import Language
 from burnish.corpus.preparation.steps.near_duplicates import MinHash
 from burnish.corpus.preparation.steps.quality import C4Quality, FineWebQuality, GopherQuality
 from burnish.corpus.preparation.steps.repetition import GopherRepetition
@@ -21,6 +22,7 @@ Step = Annotated[
     | GopherRepetition
     | C4Quality
     | FineWebQuality
+    | Language
     | Decontaminate,
     Field(discriminator="type"),
 ]

@@ -37,7 +37,7 @@ class LanguageJudge(TaggedJudge):
         return f"'{self.key}': got {shown(row.get(self.key))}; expected the code of a language, such as en"
 
     def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
-        from burnish.rewards.language import identifier
+        from burnish.text.languages import identifier
 
         wanted = {self.judge.wanted(task.row) for task in tasks} if self.language is None else {self.language}
         identifier(tuple(sorted({*wanted, *self.among})))  # says which of them it does not know
