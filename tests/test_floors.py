@@ -70,6 +70,11 @@ EXTRAS = {
     "matplotlib",
     "vaderSentiment",
     "ftfy",
+    "phonenumbers",
+    "stdnum",
+    "schwifty",
+    "detect_secrets",
+    "presidio_analyzer",
 }  # imported where needed
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "os.system", "os.popen", "yaml.unsafe_load"}

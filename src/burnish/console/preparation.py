@@ -62,7 +62,7 @@ def table(record: "PreparationRecord") -> Table:
             step.step,
             f"{step.documents_out:,}",
             f"{step.characters_out:,}",
-            f"{step.n_changed:,}" if step.n_changed else "",
+            _changed(step),
             _removed(step),
             f"{step.seconds:.1f}" if step.seconds else "",
         )
@@ -78,6 +78,12 @@ def skipped_lines(record: "PreparationRecord") -> list[str]:
         f"not read: {len(files):,} {reason}: {', '.join(files[:3])}{', …' if len(files) > 3 else ''}"
         for reason, files in by_reason.items()
     ]
+
+
+def _changed(step: "StepRecord") -> str:
+    found = ", ".join(f"{count:,} {kind}" for kind, count in step.counts.items())
+    changed = f"{step.n_changed:,}" if step.n_changed else ""
+    return f"{changed} ({found})".strip() if found else changed
 
 
 def _removed(step: "StepRecord") -> str:

@@ -15,7 +15,9 @@ Notable choices:
 - memory holds a batch for each process, and the signatures while it is decided;
 - a shard whose key (its files' contents, the steps, the decisions about it) is unchanged is not prepared again: so a
   killed run goes on, and a second run redoes only what has changed;
-- the same function runs in this process, in others, and wherever an `Engine` puts it: the output is the same bits.
+- the same function runs in this process, in others, and wherever an `Engine` puts it: the output is the same bits;
+- of what a step takes out for its secrecy nothing is shown: of it and of the steps before, neither examples nor the
+  texts of removed documents are written.
 """
 
 import hashlib
@@ -24,11 +26,11 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from pyarrow import parquet
@@ -51,13 +53,18 @@ EXAMPLES = 5
 _SHOWN = 400
 _READING = "read"
 
+Texts = Literal["all", "after", "none"]
 OnProgress = Callable[[str, int, int], None]
 """Hears of a phase's title, how many of its shards are done, and how many there are."""
 
 
 @dataclass
 class StepRecord:
-    """What a step did. seconds: of all processes together. removed, changed: examples, the same in every run."""
+    """What a step did. seconds: of all processes together. removed, changed: examples, the same in every run.
+
+    counts: what the step found, by kind. texts: which texts may be shown: all, of changed documents those that the step
+    made, or none.
+    """
 
     step: str
     documents_in: int = 0
@@ -69,12 +76,15 @@ class StepRecord:
     seconds: float = 0.0
     removed: list[dict[str, str]] = field(default_factory=list)
     changed: list[dict[str, str]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    texts: Texts = "all"
 
     def add(self, other: "StepRecord") -> None:
         """Take in what the step did elsewhere."""
         for name in ("documents_in", "documents_out", "characters_in", "characters_out", "n_changed", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.reasons = dict((Counter(self.reasons) + Counter(other.reasons)).most_common())
+        self.reasons = _summed(self.reasons, other.reasons)
+        self.counts = _summed(self.counts, other.counts)
         self.removed = _examples([*self.removed, *other.removed])
         self.changed = _examples([*self.changed, *other.changed])
 
@@ -97,7 +107,10 @@ class PreparationRecord:
 
 @dataclass(frozen=True)
 class _Task:
-    """A phase of a shard. carried: the step whose decisions, in `decisions`, come first."""
+    """A phase of a shard. carried: the step whose decisions, in `decisions`, come first.
+
+    texts: what may be shown by the record of reading or of `carried`, and by those of `steps`.
+    """
 
     phase: int
     shard: Shard
@@ -109,6 +122,7 @@ class _Task:
     steps: tuple[BatchStep, ...]
     signs: CorpusStep | None
     passed: tuple[str, ...]
+    texts: tuple[Texts, ...]
 
     def path(self, kind: str) -> Path:
         return self.folder / f"{self.shard.number:05d}{kind}"
@@ -149,7 +163,8 @@ def prepare(
         raise DataError(f"{', '.join(path for one in sources for path in one.paths)}: there is no document to read")
     base = json.dumps([settings_of(sources), burnish.__version__, pl.__version__])
     keys = {shard.number: _hashed(base, shard.key()) for shard in shards}
-    records = [StepRecord(name) for name in (_READING, *(step.name for step in steps))]
+    names_of_steps = (_READING, *(step.name for step in steps))
+    records = [StepRecord(name, texts=texts) for name, texts in zip(names_of_steps, _shown_texts(steps), strict=True)]
     record = PreparationRecord(records, skipped_rows(skipped), {"sources": settings_of(sources)}, len(shards))
     record.settings["steps"] = [step.model_dump(mode="json") for step in steps]
     record.n_reused = len(shards)
@@ -166,6 +181,7 @@ def prepare(
         inputs = [sha256(step.path(file)) for step in written for file in step.inputs()]
         passed = (*passed, *(step.name for step in batch_steps))
         before = {task.shard.number: task.path(".parquet") for task in tasks}
+        texts = tuple(one.texts for one in records[place : place + 1 + len(batch_steps)])
         tasks = []
         for shard in shards:
             decisions = decided.get(shard.number)
@@ -174,6 +190,7 @@ def prepare(
                 *(step.model_dump_json() for step in written),
                 *inputs,
                 "" if decisions is None else decisions.write_json(),
+                *texts,
             )
             tasks.append(
                 _Task(
@@ -187,6 +204,7 @@ def prepare(
                     batch_steps,
                     signs,
                     passed,
+                    texts,
                 )
             )
         fresh = [task for task in tasks if not task.whole()]
@@ -230,10 +248,17 @@ def _phases(steps: Sequence[PreparationStep]) -> Iterator[tuple[tuple[BatchStep,
     yield tuple(run), None
 
 
+def _shown_texts(steps: Sequence[PreparationStep]) -> list[Texts]:
+    """What the records of reading and of each step may show: no text that a later step takes secrets out of."""
+    last = max((number for number, step in enumerate(steps, start=1) if step.secret), default=-1)
+    return ["none" if number < last else "after" if number == last else "all" for number in range(len(steps) + 1)]
+
+
 def _run(task: _Task) -> None:
     """Take a shard through a phase and write what came out; the statistics last."""
     names = [*([] if task.phase else [_READING]), *([task.carried.name] if task.carried else [])]
-    records = [StepRecord(name) for name in (*names, *(step.name for step in task.steps))]
+    names += [step.name for step in task.steps]
+    records = [StepRecord(name, texts=texts) for name, texts in zip(names, task.texts, strict=True)]
     skipped: list[Skipped] = []
     task.path(".json").unlink(missing_ok=True)
     with (
@@ -243,7 +268,7 @@ def _run(task: _Task) -> None:
     ):
         number = 0
         for batch in _batches(task, skipped, records[0]):
-            left = _stepped(task, batch, records[len(names) - (task.carried is not None) :], gone)
+            left = _stepped(task, batch, records if task.carried else records[1:], gone)
             if not left.height:
                 continue
             if task.signs is not None:
@@ -297,15 +322,22 @@ def _apply(
     record.characters_in += _characters(batch)
     record.characters_out += _characters(kept)
     before = batch["text"].gather(kept["_place"])
+    record.counts = _summed(record.counts, outcome.counts)
     changed = before != kept["text"]
     if count := int(changed.sum()):
         record.n_changed += count
         pairs = kept.select("hash", "origin", after="text").with_columns(before=before).filter(changed)
-        record.changed = _examples([*record.changed, *_shown(pairs, "before", "after")])
+        if record.texts != "none":
+            columns = ("before", "after") if record.texts == "all" else ("after",)
+            record.changed = _examples([*record.changed, *_shown(pairs, *columns)])
     if outcome.removed is not None and outcome.removed.height:
         removed = outcome.removed.drop("_place", "row", strict=False)
+        if record.texts != "all":
+            removed = removed.with_columns(text=pl.lit(""))
+        if record.texts == "none":
+            removed = removed.with_columns(detail=pl.lit(None, pl.String))
         counts = Counter(removed["reason"].to_list())
-        record.reasons = dict((Counter(record.reasons) + counts).most_common())
+        record.reasons = _summed(record.reasons, counts)
         record.removed = _examples([*record.removed, *_shown(removed, "text", "reason", "detail")])
         gone.write(removed.select(*SCHEMA, *REASONS).with_columns(step=pl.lit(record.step)))
     return kept.drop("_place")
@@ -411,6 +443,11 @@ def _shown(frame: pl.DataFrame, *columns: str) -> list[dict[str, str]]:
 
 def _examples(found: list[dict[str, str]]) -> list[dict[str, str]]:
     return sorted(found, key=lambda one: (one["hash"], one["origin"]))[:EXAMPLES]
+
+
+def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Counts of both, the largest first; equal ones by name, so that the order of shards does not show."""
+    return dict(sorted((Counter(one) + Counter(other)).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _hashed(*parts: str) -> str:

@@ -12,8 +12,8 @@
 Steps may add columns, such as `language`; a file of kept documents has `steps` too, the names of all that it passed.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -34,10 +34,12 @@ class Outcome:
     """What a step did with a batch: the documents that stay, possibly changed, and those it removed, with `REASONS`.
 
     A removed document has the columns of the batch that it was in, its text as it was before the step.
+    counts: how many of each kind the step found, where it counts what is in the documents.
     """
 
     kept: pl.DataFrame
     removed: pl.DataFrame | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def remove(batch: pl.DataFrame, reason: pl.Series, detail: pl.Series | None = None) -> Outcome:

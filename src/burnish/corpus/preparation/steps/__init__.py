@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from burnish.corpus.preparation.steps.anonymize import Anonymize
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacters, Normalize
 from burnish.corpus.preparation.steps.decontaminate import Decontaminate
 from burnish.corpus.preparation.steps.fix_text import FixText
@@ -23,6 +24,7 @@ Step = Annotated[
     | C4Quality
     | FineWebQuality
     | Language
-    | Decontaminate,
+    | Decontaminate
+    | Anonymize,
     Field(discriminator="type"),
 ]

@@ -7,7 +7,7 @@ out batch by batch again. So neither holds the texts of a whole corpus in memory
 Notable choices:
 - what a step does depends on its settings and on the documents, never on how they are cut into batches and shards, on
   their order of arrival, or on the number of processes;
-- a step counts nothing itself: the pipeline compares what went in with what came out.
+- a step does not count documents: the pipeline compares what went in with what came out.
 """
 
 from abc import abstractmethod
@@ -28,6 +28,8 @@ class PreparationStep(BaseModel):
 
     adds: ClassVar[Mapping[str, Any]] = {}
     """Columns that it adds, with their types in Polars."""
+    secret: ClassVar[bool] = False
+    """Whether it takes out what nobody may see: then neither it nor the steps before show a text of before."""
 
     _folder: Path = PrivateAttr(Path())
 
