@@ -1,6 +1,7 @@
 """Decontamination, against one document and one evaluation text at a time in plain Python."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
         {"question": QUESTION, "answer": "7"},
         {"messages": [{"role": "user", "content": "国家的首都是哪一座城市"}]},
         {"question": "the capital of this land is which of many towns", "note": QUESTION.replace("sheep", "cows")},
+        {"question": "Un café très cher est à côté de l’église"},
     ]
     return write(tmp_path_factory.mktemp("evaluation") / "questions.jsonl", rows)
 
@@ -64,6 +66,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("I ask: the capital, of this land, is which of many towns?", 4),
         ("I ask: the capital of this land is which of many", None),
         (QUESTION.replace("sheep", "cows"), 4),
+        (unicodedata.normalize("NFD", "Ici: un café très CHER est à CÔTÉ de l'église."), 5),
         ("What do they say about it? Paris.", None),
         ("", None),
     ],

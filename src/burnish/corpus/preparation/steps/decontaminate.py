@@ -231,4 +231,9 @@ def _texts(value: Any, keys: tuple[str, ...] | None) -> Iterator[str]:
 
 
 def _normal(words: pl.Series) -> pl.Series:
-    return words.str.to_lowercase().str.normalize("NFC")
+    """In lower case, and composed: where that may change something, for it takes as long as all else together."""
+    lower = words.str.to_lowercase()
+    foreign = (lower.str.len_bytes() > lower.str.len_chars()).arg_true()
+    if not len(foreign):
+        return lower
+    return lower.scatter(foreign, lower.gather(foreign).str.normalize("NFC"))
