@@ -177,9 +177,12 @@ LOOKALIKES: list[Made] = [
 ]
 
 
-def measured() -> dict[str, tuple[float, float, int]]:
-    """Precision, recall and the number of values, of each kind; a value counts if its whole span and kind are right."""
-    rng = random.Random(1)
+def measured(seed: int = 2) -> dict[str, tuple[float, float, int]]:
+    """Precision, recall and the number of values, of each kind; a value counts if its whole span and kind are right.
+
+    seed: documents of seed 1 were looked at while the expressions were written.
+    """
+    rng = random.Random(seed)
     right: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     there: Counter[str] = Counter()
