@@ -41,6 +41,7 @@ from burnish.methods import (
     seq2seq,
     sft,
 )
+from burnish.methods.environment import Environment
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.sequences import answer_logps, answer_rewards
 from burnish.methods.teachers import Teacher
@@ -155,7 +156,8 @@ def _by_sampling(learn: Callable[..., Any], settings: type[Any], model: Decoder,
     tasks = [Task([{"role": "user", "content": f"question {n}"}], {"n": n}) for n in range(2)]
     prompts = [Prompt(PROMPTS[n], {"n": n}) for n in range(2)]
     judges = [WeightedJudge("parity", _parity)]
-    return learn(model, Words(), tasks, prompts, judges, settings.model_validate({**SAMPLED, **changes}), run)
+    environment = Environment(Words(), tasks, prompts, judges)
+    return learn(model, environment, settings.model_validate({**SAMPLED, **changes}), run)
 
 
 def _distill(model: Decoder, run: Run, **changes: Any) -> Any:
