@@ -62,7 +62,8 @@ def trl_rollout(model: ActorCritic) -> Rollout:
                 parts = values[batch.entries].split([len(answers[number]) for number in numbers])
                 for number, part in zip(numbers, parts, strict=True):
                     found.setdefault(name, [torch.empty(0)] * len(answers))[number] = part
-    return Rollout(**{**rollout.__dict__, "columns": found})
+    # Sampled from the policy as it is: what it would have given them then.
+    return Rollout(**{**rollout.__dict__, "columns": {**found, "sampling_logps": found["old_logps"]}})
 
 
 @pytest.fixture
