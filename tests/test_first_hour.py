@@ -30,7 +30,7 @@ ADDED = {
 
 SHOWN = {
     "init": r"recipe\.yaml\n.*questions\.jsonl\n.*test\.jsonl\nLook at ",
-    "data": r"questions\.jsonl: .*sft",
+    "data": r"questions\.jsonl: .*sft|what each step did",
     "run": r"01-corpus: run|summary\.json\nruns/assistant/report\.html",
     "plan": r"steps.*\n.*time.*memory.*disk|stage ",
     "chat": r"",
