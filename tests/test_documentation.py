@@ -46,8 +46,15 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
                 yield f"{page.name}, block {number}", match[2]
 
 
+SLOW = ("methods.md, block 1", "methods.md, block 2", "python.md, block 1", "python.md, block 3")
+"""Examples that train the real model."""
+
+
 def parameters(language: str) -> list[object]:
-    return [pytest.param(content, id=name) for name, content in blocks(language)]
+    return [
+        pytest.param(content, id=name, marks=[pytest.mark.slow] if name in SLOW and language == "python" else [])
+        for name, content in blocks(language)
+    ]
 
 
 def commands() -> list[str]:

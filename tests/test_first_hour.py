@@ -89,7 +89,7 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         assert not status, f"{line}\n{out}\n{err}"
         assert "Traceback" not in err, line
         assert re.search(SHOWN[words[0]], out), f"{line}\n{out}\n{err}"
-    assert names == ["init", "init", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
+    assert names == ["init", "init", "data", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
 
     summary = json.loads(Path("runs/assistant/summary.json").read_text())
     names = "corpus cpt sft perplexity compare evaluate export"

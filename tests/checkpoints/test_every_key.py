@@ -197,7 +197,12 @@ def perturbations(subject: Subject, every_key: dict[str, Any]) -> Iterator[tuple
                 yield key, value
 
 
-@pytest.mark.parametrize("case", BASES)
+FAST = ("gemma3", "gpt2", "llama 3.1", "qwen3 with windows")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in FAST else [pytest.mark.slow]) for case in BASES]
+)
 def test_the_most_telling_values(case: str, every_key: dict[str, Any], tmp_path: Path) -> None:
     subject = Subject(case, tmp_path)
     assert float((subject.ours(subject.keys) - subject.logits).abs().max()) < 1e-3

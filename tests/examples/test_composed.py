@@ -13,6 +13,7 @@ from burnish.rewards.sql import SqlSandbox, SqlVerifier
 
 pytest.importorskip("duckdb")
 pytest.importorskip("filelock")
+pytestmark = pytest.mark.slow  # the questions take half a minute to make
 
 
 def plain(text: str) -> str:
@@ -27,7 +28,6 @@ def known(folder: Path) -> list[Row]:
     return of(folder, "train", "composed") + of(folder, "tasks", "composed")
 
 
-@pytest.mark.slow
 def test_numbers_of_questions(prepared: Path) -> None:
     assert len(of(prepared, "train", "composed")) == 700
     assert len(of(prepared, "tasks", "composed")) == 100
@@ -74,7 +74,6 @@ def test_nothing_asked_is_nothing_filtered(prepared: Path, asked: str, sql: str)
             assert row["sql"] == sql
 
 
-@pytest.mark.slow
 def test_gold_queries_return_rows(prepared: Path) -> None:
     rows = of(prepared, "test", "composed") + known(prepared)[::4]
     with SqlSandbox(prepared / "flights.duckdb") as sandbox:

@@ -52,8 +52,8 @@ def fit(folder: Path, model: ActorCritic, steps: PPOSteps, **options: object) ->
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.parametrize(("kind", "lora"), [("network", True), ("head", False)])
-@pytest.mark.parametrize("stop_after", [2, 6])
+@pytest.mark.parametrize(("kind", "lora"), [("network", True), pytest.param("head", False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop_after", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_run_stopped_within_a_rollout_ends_with_the_same_bits(
     tmp_path: Path, kind: CriticKind, lora: bool, stop_after: int
 ) -> None:
@@ -183,7 +183,14 @@ class Share:
         return [sum(word == "33" for word in found) / max(1, len(found)) for found in words]
 
 
-@pytest.mark.parametrize(("kind", "lora"), [("head", False), ("network", False), ("network", True)])
+@pytest.mark.parametrize(
+    ("kind", "lora"),
+    [
+        ("head", False),
+        pytest.param("network", False, marks=pytest.mark.slow),
+        pytest.param("network", True, marks=pytest.mark.slow),
+    ],
+)
 def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora: bool) -> None:
     # The frozen output layer must have the size to prefer a token.
     actor = tiny_decoder(scale=12 if lora else 1)

@@ -184,13 +184,15 @@ def dies_halfway(folder: Path) -> None:
     raise KilledError
 
 
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("call", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("target", "name", "deed"),
     [
-        (runner, "remove", dies),  # the reader is finished, nothing is removed yet
-        (intermediate, "write_object", dies),
-        (intermediate.shutil, "rmtree", dies),  # said, and not done
+        # The reader is finished, nothing is removed yet.
+        pytest.param(runner, "remove", dies, marks=pytest.mark.slow),
+        pytest.param(intermediate, "write_object", dies, marks=pytest.mark.slow),
+        # Said, and not done.
+        pytest.param(intermediate.shutil, "rmtree", dies, marks=pytest.mark.slow),
         (intermediate.shutil, "rmtree", dies_halfway),
     ],
 )
