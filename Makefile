@@ -31,7 +31,7 @@ demo: $(VENV)/.installed-demo
 
 # Side by side: mypy has one core for a minute or two, and the tests wait for their child processes.
 test: $(VENV)/.installed-dev
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint fast-tests
+	$(MAKE) --no-print-directory --jobs 2 lint fast-tests
 
 fast-tests: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"
