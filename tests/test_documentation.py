@@ -46,7 +46,7 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
                 yield f"{page.name}, block {number}", match[2]
 
 
-SLOW = ("methods.md, block 1", "methods.md, block 2", "python.md, block 1", "python.md, block 3")
+SLOW = ("methods.md, block 1", "methods.md, block 2", "python.md, block 1", "python.md, block 3", "python.md, block 4")
 """Examples that train the real model."""
 
 

@@ -116,6 +116,7 @@ def test_the_scales_that_ship_are_sound(scale: Scale) -> None:
     assert set(scale.converted_kv_heads) < set(scale.kv_heads)
 
 
+@pytest.mark.slow
 def test_the_whole_experiment(tmp_path: Path) -> None:
     document = run(tmp_path)
     tables = {table["title"]: table for table in document["tables"]}

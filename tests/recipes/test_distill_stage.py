@@ -96,6 +96,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mixed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stored", "base"))]
 )

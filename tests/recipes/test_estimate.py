@@ -89,6 +89,7 @@ OTHERS = f"""name: small{SAME_BITS}stages:
 """
 
 
+@pytest.mark.slow
 def test_the_work_of_the_other_methods_is_what_a_run_computes(recipe: Path) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
         "documents": [{"id": f"{i}", "text": f"SELECT {i} " * 12} for i in range(12)],

@@ -126,6 +126,7 @@ def test_the_reward_rises_and_everything_is_kept(tmp_path: Path) -> None:
     assert names[:2] == ["reward", "loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -95,6 +95,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return hashes(recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "left"),
     [
@@ -228,6 +229,7 @@ def test_a_run_killed_at_a_removal_goes_on(
     assert kept == {path: content for path, content in everything.items() if path in kept}
 
 
+@pytest.mark.slow
 def test_every_reader_is_finished_before_a_model_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = make(tmp_path)
     readers = {"first": ["02-second", "04-compare"], "second": ["03-third"]}
@@ -244,6 +246,7 @@ def test_every_reader_is_finished_before_a_model_goes(tmp_path: Path, monkeypatc
     assert seen == ["second", "first"]
 
 
+@pytest.mark.slow
 def test_a_model_that_somebody_has_worked_on_stays(tmp_path: Path) -> None:
     recipe = make(tmp_path)
     again(recipe, "keep=all")

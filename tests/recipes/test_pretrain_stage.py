@@ -348,6 +348,7 @@ def test_the_recipe_that_ships_reads_what_every_python_has(tmp_path: Path) -> No
     assert family_for(shapes(plan)["pretrain"]).model_type == "llama"
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_to_the_same_bits(tmp_path: Path, server: ForkServerContext) -> None:  # noqa: F811
     recipe = RECIPE.replace("epochs: 1", "epochs: 3")
     whole, killed = (workshop(tmp_path / name, recipe) for name in ("whole", "killed"))

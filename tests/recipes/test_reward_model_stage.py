@@ -218,6 +218,7 @@ def test_settings_that_contradict_each_other(overrides: list[str], message: str,
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", ["", pytest.param("    lora: {rank: 2}\n", marks=pytest.mark.slow)], ids=["full", "lora"]
 )

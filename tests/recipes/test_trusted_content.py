@@ -186,6 +186,7 @@ def test_a_broken_note_of_an_interrupted_stage_is_a_new_start(tmp_path: Path, co
     assert again(recipe) == ["second"]
 
 
+@pytest.mark.slow
 def test_going_on_with_other_threads_is_said(tmp_path: Path) -> None:
     recipe = make(tmp_path)
     stopped_after(recipe, 1)

@@ -198,6 +198,7 @@ def test_a_stage_put_in_between_leaves_the_others_cached(copied: Path) -> None:
     assert (copied.parent / "runs" / "numbers" / "09-export" / "stage.json").exists()
 
 
+@pytest.mark.slow
 def test_a_reported_score_may_take_several_groups_together(copied: Path) -> None:
     several = "evaluate.report.together={model: final, group: [unseen, seen]}"
     summary = again(copied, several)
@@ -273,6 +274,7 @@ def test_a_failing_script_shows_its_last_lines(copied: Path) -> None:
         assert part in str(caught.value)
 
 
+@pytest.mark.slow
 def test_lora_leaves_an_adapter_and_the_merged_model(copied: Path) -> None:
     assert "sft" in ran(again(copied, "sft.lora.rank=8", "sft.lora.targets=[q, up]"))
     folder = copied.parent / "runs" / "numbers" / "04-sft"
@@ -288,6 +290,7 @@ def test_lora_leaves_an_adapter_and_the_merged_model(copied: Path) -> None:
             assert one[rows].equal(befores[name][rows]) == (part not in ("q", "up")), (name, part)
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_as_they_were(copied: Path) -> None:
     again(copied, "sft.freeze_layers=1")
     stages = copied.parent / "runs" / "numbers"

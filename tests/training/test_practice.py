@@ -176,6 +176,7 @@ def test_float16_is_for_gpus() -> None:
     assert choose_compute_dtype("float16", torch.device("cuda")) == torch.float16
 
 
+@pytest.mark.slow
 def test_float16_training_scales_its_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scale that is too large changes no weight and is halved; then it learns what float32 learns."""
     monkeypatch.setattr(loss_scale, "INITIAL", 2.0**40)
