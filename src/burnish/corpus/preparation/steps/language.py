@@ -8,7 +8,7 @@ Notable choices:
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -23,8 +23,6 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 class Language(BatchStep):
     """Add the column `language`, by ISO 639, and remove documents of other languages than `keep`."""
-
-    adds: ClassVar[dict[str, Any]] = {"language": pl.String}
 
     type: Literal["language"] = Field("language", description="language")
     keep: list[str] | None = Field(

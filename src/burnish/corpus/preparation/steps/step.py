@@ -11,9 +11,8 @@ Notable choices:
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -26,8 +25,6 @@ class PreparationStep(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    adds: ClassVar[Mapping[str, Any]] = {}
-    """Columns that it adds, with their types in Polars."""
     secret: ClassVar[bool] = False
     """Whether it takes out what nobody may see: then neither it nor the steps before show a text of before."""
 
