@@ -26,7 +26,7 @@ from intents import SEEN, UNSEEN, Intent
 from questions import Generator, Question
 from values import pools
 
-SYSTEM = "Answer with one DuckDB SQL query about the tables flights, airlines, airports, planes and weather."
+SYSTEM = "Answer with one DuckDB SQL query."
 
 
 def main() -> None:
@@ -73,17 +73,17 @@ def _arguments() -> argparse.Namespace:
         "--composed",
         type=int,
         nargs=3,
-        default=(1900, 100, 200),
+        default=(3500, 100, 200),
         metavar=("TRAIN", "TASKS", "TEST"),
-        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 1900 100 200)",
+        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 3500 100 200)",
     )
     parser.add_argument(
         "--intents",
         type=int,
         nargs=2,
-        default=(292, 100),
+        default=(100, 100),
         metavar=("TRAIN", "TASKS"),
-        help="questions from the intents' templates in train.jsonl and tasks.jsonl (default 292 100)",
+        help="questions from the intents' templates in train.jsonl and tasks.jsonl (default 100 100)",
     )
     parser.add_argument(
         "--test",

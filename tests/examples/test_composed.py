@@ -1,7 +1,10 @@
 """The composed questions of the flights example and those that people typed: what is held out, and what has answers."""
 
+import ast
 import json
+import random
 import re
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -45,6 +48,47 @@ def test_combinations_and_wordings_are_held_out(prepared: Path) -> None:
         assert len({plain(question(row)) for row in rows}) == len(rows)
     assert not {plain(question(row)) for row in test} & {plain(question(row)) for row in trained}
     assert len({row["combination"] for row in test}) > 100
+
+
+def test_no_wording_is_for_both() -> None:
+    parts = 0
+    for file in (FLIGHTS / "composed").glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or getattr(call.func, "id", "") != "ways" or len(call.args) < 2:
+                continue
+            texts = [
+                [part.value for part in ast.walk(argument) if isinstance(part, ast.Constant)] for argument in call.args
+            ]
+            train, test = ({way for text in of if isinstance(text, str) for way in text.split("|")} for of in texts)
+            assert not train & test, file
+            parts += 1
+    assert parts > 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_training_takes_turns(seed: int) -> None:
+    words = runpy.run_path(str(FLIGHTS / "composed" / "words.py"))
+    rng, turns = random.Random(seed), words["Turns"]()
+    weights = {"often": 6.0, "sometimes": 3.0, "seldom": 1.0}
+    drawn = Counter(turns.draw(rng, weights, "part") for _ in range(1000))
+    assert all(abs(drawn[part] - 100 * weight) <= 4 for part, weight in weights.items())
+    ways = words["Ways"](tuple("abcdefgh"), ("unseen",))
+    said = Counter(words["Voice"](rng, turns).say(ways) for _ in range(80))
+    assert set(said) == set("abcdefgh")
+    assert max(said.values()) <= 14
+    tested = Counter(words["Voice"](rng, None).say(ways) for _ in range(200))
+    assert 30 < tested["unseen"] < 90
+
+
+def test_the_top_few_are_fewer_than_there_are(prepared: Path) -> None:
+    groups = {"origin": 3, "1": 7, "month": 12}
+    seen = set()
+    for row in known(prepared) + of(prepared, "test", "composed"):
+        few = re.search(r" group by (\w+) order by .* limit (\d+)$", row["sql"])
+        if few and few[1] in groups:
+            assert int(few[2]) < groups[few[1]], row["sql"]
+            seen.add(few[1])
+    assert seen == set(groups)
 
 
 def test_questions_vary(prepared: Path) -> None:

@@ -15,7 +15,7 @@ from composed.flights import FlightQuestions
 from composed.parts import Composed
 from composed.planes import PlaneQuestions
 from composed.weather import WeatherQuestions
-from composed.words import Voice, ways
+from composed.words import Turns, Voice, ways
 
 MAX_ROWS = 400  # one for each day of the year, and some more
 HELD_OUT = 0.15
@@ -96,8 +96,9 @@ class Composer:
         rng = random.Random(f"{self._seed} composed {stream}")
         seen: set[str] = set()
         verdicts: dict[str, bool] = {}
+        turns = None if testing else Turns()
         while True:
-            voice = Voice(rng, testing=testing)
+            voice = Voice(rng, turns)
             asked = voice.weighted(self._other_tables if voice.chance(_OTHER_TABLES) else self._flights.shapes)(voice)
             if self.held_out(asked.combination) != testing or (testing and not voice.new_words):
                 continue

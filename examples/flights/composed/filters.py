@@ -61,21 +61,25 @@ def _quoted(codes: tuple[str, ...], column: str) -> str:
 
 _ORIGIN_POST = ways(
     "from {n}|from {n}|out of {n}|leaving {n}|departing {n}|that left {n}|"
-    "departing from {n}|at {n}|leaving from {n}|taking off from {n}",
+    "departing from {n}|at {n}|leaving from {n}|taking off from {n}|originating in {n}|that set out from {n}|"
+    "that start from {n}|which departed from {n}|that begin at {n}|with {n} as origin",
     "starting at {n}|that took off from {n}",
 )
 _ORIGIN_VERB = ways(
     "left {n}|left from {n}|departed from {n}|departed {n}|took off from {n}|"
-    "leave {n}|went out of {n}|flew out of {n}|set off from {n}",
+    "leave {n}|went out of {n}|flew out of {n}|set off from {n}|started from {n}|originated in {n}|"
+    "began at {n}|go from {n}|lifted off from {n}",
     "depart from {n}|leave from {n}",
 )
-_ORIGIN_LEAD = ways("From {n}|Out of {n}|At {n}|For {n}|Starting from {n}", "Leaving {n}")
+_ORIGIN_LEAD = ways(
+    "From {n}|Out of {n}|At {n}|For {n}|Starting from {n}|Departing {n}|For departures from {n}", "Leaving {n}"
+)
 
 
-_ORIGIN_AT = ways("from {n}|from {n}|out of {n}|at {n}|leaving {n}", "leaving from {n}")
-_DEST_AT = ways("to {n}|to {n}|to {n}|into {n}|going to {n}", "flying to {n}")
-_CARRIER_AT = ways("for {n}|of {n}|on {n}|by {n}|with {n}")
-_MONTH_AT = ways("in {n}|in {n}|in {n}|during {n}|in {n} 2013", "throughout {n}")
+_ORIGIN_AT = ways("from {n}|from {n}|out of {n}|at {n}|leaving {n}|starting in {n}|departing {n}", "leaving from {n}")
+_DEST_AT = ways("to {n}|to {n}|to {n}|into {n}|going to {n}|bound for {n}|headed for {n}", "flying to {n}")
+_CARRIER_AT = ways("for {n}|of {n}|on {n}|by {n}|with {n}|at {n}|when flying with {n}")
+_MONTH_AT = ways("in {n}|in {n}|in {n}|during {n}|in {n} 2013|over {n}|in the month of {n}|for {n}", "throughout {n}")
 
 
 def origin(voice: Voice) -> Filter:
@@ -97,15 +101,17 @@ def origin(voice: Voice) -> Filter:
 
 _DEST_POST = ways(
     "to {n}|to {n}|to {n}|going to {n}|bound for {n}|headed to {n}|into {n}|"
-    "that went to {n}|arriving in {n}|flying to {n}|headed for {n}|landing in {n}",
+    "that went to {n}|arriving in {n}|flying to {n}|headed for {n}|landing in {n}|with destination {n}|"
+    "whose destination was {n}|on the way to {n}|that landed in {n}|that arrived at {n}|ending in {n}",
     "that flew to {n}|with {n} as the destination",
 )
 _DEST_VERB = ways(
     "went to {n}|flew to {n}|landed in {n}|were headed to {n}|arrived in {n}|"
-    "go to {n}|fly to {n}|were bound for {n}|ended up in {n}",
+    "go to {n}|fly to {n}|were bound for {n}|ended up in {n}|landed at {n}|were going to {n}|"
+    "had {n} as their destination|are going to {n}",
     "head to {n}|flew into {n}",
 )
-_DEST_LEAD = ways("To {n}|For {n}|For flights to {n}|Into {n}", "Flying to {n}")
+_DEST_LEAD = ways("To {n}|For {n}|For flights to {n}|Into {n}|On the way to {n}|Going to {n}", "Flying to {n}")
 
 
 # Cities stand in the order of their flights; those with many are asked about more often.
@@ -118,7 +124,7 @@ def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
         code = voice.one(codes)
         name, chosen = code, (code,)
     else:
-        name = voice.weighted(_POPULAR)
+        name = voice.part(_POPULAR, "city")
         chosen = CITIES[name]
     return Filter(
         "dest",
@@ -133,10 +139,15 @@ def dest(voice: Voice, codes: tuple[str, ...]) -> Filter:
 
 
 _CARRIER_POST = ways(
-    "by {n}|operated by {n}|of {n}|on {n}|flown by {n}|with {n}|for {n}|run by {n}|belonging to {n}", "that {n} flew"
+    "by {n}|operated by {n}|of {n}|on {n}|flown by {n}|with {n}|for {n}|run by {n}|belonging to {n}|"
+    "that {n} operated|that {n} had|made by {n}|offered by {n}|with {n} as the carrier",
+    "that {n} flew",
 )
-_CARRIER_VERB = ways("were operated by {n}|were by {n}|were flown by {n}|were run by {n}", "belong to {n}")
-_CARRIER_LEAD = ways("For {n}|With {n}|On {n}", "Flying {n}")
+_CARRIER_VERB = ways(
+    "were operated by {n}|were by {n}|were flown by {n}|were run by {n}|were made by {n}|were with {n}|are from {n}",
+    "belong to {n}",
+)
+_CARRIER_LEAD = ways("For {n}|With {n}|On {n}|At {n}|In the case of {n}", "Flying {n}")
 
 
 def carrier(voice: Voice) -> Filter:
@@ -159,9 +170,16 @@ def carrier(voice: Voice) -> Filter:
     )
 
 
-_IN_POST = ways("in {n}|in {n}|during {n}|in {n} 2013|over the course of {n}|throughout {n}", "within {n}")
-_IN_VERB = ways("were in {n}|took place in {n}|were there in {n}|happened in {n}", "occurred in {n}")
-_IN_LEAD = ways("In {n}|In {n}|During {n}|For {n}", "Throughout {n}")
+_IN_POST = ways(
+    "in {n}|in {n}|during {n}|in {n} 2013|over the course of {n}|throughout {n}|over {n}|in the month of {n}|"
+    "across {n}",
+    "within {n}",
+)
+_IN_VERB = ways(
+    "were in {n}|took place in {n}|were there in {n}|happened in {n}|went out in {n}|were flown in {n}|departed in {n}",
+    "occurred in {n}",
+)
+_IN_LEAD = ways("In {n}|In {n}|During {n}|For {n}|Over {n}|In the month of {n}|Looking at {n}", "Throughout {n}")
 
 
 def month(voice: Voice) -> Filter:
@@ -182,7 +200,8 @@ def month(voice: Voice) -> Filter:
 
 _RANGE = ways(
     "from {a} through {b}|from {a} to {b}|between {a} and {b}|{a} through {b}|"
-    "{a} to {b}|from {a} until {b}|{a} till {b}",
+    "{a} to {b}|from {a} until {b}|{a} till {b}|in {a} through {b}|during {a} to {b}|"
+    "starting in {a} and ending in {b}|between the months of {a} and {b}",
     "in the months {a} to {b}",
 )
 
@@ -211,7 +230,8 @@ def months(voice: Voice) -> Filter:
 
 _DATE = ways(
     "on {m} {d}|on {m} {d}|on {m} {th}|on {d} {m}|on the {th} of {m}|on {s} {d}|"
-    "on {m} {d}, 2013|on 2013-{mm:02}-{d:02}|on the {th} {m}|on {s} {th}",
+    "on {m} {d}, 2013|on 2013-{mm:02}-{d:02}|on the {th} {m}|on {s} {th}|for {m} {d}|on {d} {s}|on {mm}/{d}/2013|"
+    "on {m} the {th}|on the day of {m} {d}",
     "on {d} {m} 2013",
 )
 
@@ -243,8 +263,12 @@ def ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
-_WEEKDAY = ways("on {n}s|on a {n}|on {n}s", "falling on a {n}")
-_WEEKEND = ways("on weekends|on the weekend|at the weekend|on Saturdays and Sundays|on a weekend", "over weekends")
+_WEEKDAY = ways("on {n}s|on a {n}|on {n}s|on any {n}|on every {n}|every {n}", "falling on a {n}")
+_WEEKDAY_VERB = ways("were on a {n}|were on {n}s|took place on a {n}|left on a {n}", "fell on a {n}")
+_WEEKEND = ways(
+    "on weekends|on the weekend|at the weekend|on Saturdays and Sundays|on a weekend|on a Saturday or Sunday",
+    "over weekends",
+)
 
 
 def weekday(voice: Voice) -> Filter:
@@ -267,19 +291,32 @@ def weekday(voice: Voice) -> Filter:
         f"dayname(time_hour) = '{name}'",
         post=text,
         pre=name,
-        verb=f"were {text}",
+        verb=voice.say(_WEEKDAY_VERB, n=name),
         lead=f"On {name}s",
         direct=True,
     )
 
 
 _HOURS = {
-    "before": ways("before {h}|scheduled before {h}|earlier than {h}|scheduled for earlier than {h}", "ahead of {h}"),
-    "after": ways("after {h}|scheduled after {h}|from {h} on|later than {h}", "past {h}"),
-    "morning": ways("in the morning|before noon", "in the mornings"),
-    "afternoon": ways("in the afternoon|between noon and 6 pm", "in the afternoons"),
-    "evening": ways("in the evening|after 6 pm", "in the evenings"),
-    "at": ways("in the {h} hour|scheduled in the hour of {h}|between {h} and {next}", "from {h} to {next}"),
+    "before": ways(
+        "before {h}|scheduled before {h}|earlier than {h}|scheduled for earlier than {h}|prior to {h}|"
+        "any time before {h}|until {h}",
+        "ahead of {h}",
+    ),
+    "after": ways(
+        "after {h}|scheduled after {h}|from {h} on|later than {h}|from {h} onwards|at {h} or later|any time after {h}",
+        "past {h}",
+    ),
+    "morning": ways("in the morning|before noon|during the morning|of a morning|in the a.m.", "in the mornings"),
+    "afternoon": ways(
+        "in the afternoon|between noon and 6 pm|during the afternoon|of an afternoon", "in the afternoons"
+    ),
+    "evening": ways("in the evening|after 6 pm|during the evening|of an evening", "in the evenings"),
+    "at": ways(
+        "in the {h} hour|scheduled in the hour of {h}|between {h} and {next}|in the hour from {h}|"
+        "in the hour after {h}",
+        "from {h} to {next}",
+    ),
 }
 _PARTS_OF_DAY = {"morning": "hour < 12", "afternoon": "hour between 12 and 17", "evening": "hour >= 18"}
 
@@ -290,7 +327,12 @@ def clock(voice: Voice, hour: int) -> str:
         return voice.say(ways("noon|12 pm"))
     half = "am" if hour < 12 else "pm"
     shown = hour if hour < 13 else hour - 12
-    return voice.say(ways("{h} {half}|{h} {half}|{h}{half}|{hh}:00", "{h}:00 {half}"), h=shown, half=half, hh=hour)
+    return voice.say(
+        ways("{h} {half}|{h} {half}|{h}{half}|{hh}:00|{h} o'clock {half}|{h} {half}", "{h}:00 {half}"),
+        h=shown,
+        half=half,
+        hh=hour,
+    )
 
 
 def hour(voice: Voice) -> Filter:
@@ -309,10 +351,14 @@ def hour(voice: Voice) -> Filter:
 
 
 _CANCELLED_PRE = ways("cancelled|cancelled|canceled")
-_CANCELLED_POST = ways("that were cancelled|that got canceled|that never took off", "that were called off")
+_CANCELLED_POST = ways(
+    "that were cancelled|that got canceled|that never took off|which were cancelled|that never left the ground|"
+    "that did not take place",
+    "that were called off",
+)
 _CANCELLED_VERB = ways(
-    "were cancelled|were canceled|got cancelled|never left|did not fly|"
-    "never took off|ended up cancelled|were called off",
+    "were cancelled|were canceled|got cancelled|never left the ground|did not fly at all|"
+    "never took off|ended up cancelled|were called off|were dropped|had to be cancelled|did not take place",
     "were scrapped|have been cancelled",
 )
 
@@ -331,7 +377,11 @@ def cancelled(voice: Voice) -> Filter:
 def flown(voice: Voice) -> Filter:
     """Flights that left."""
     text = voice.say(
-        ways("were not cancelled|actually left|actually departed|weren't cancelled|really took off", "did leave")
+        ways(
+            "were not cancelled|actually left|actually departed|weren't cancelled|really took off|were flown|"
+            "went ahead",
+            "did leave",
+        )
     )
     return Filter("flown", "dep_time is not null", post=f"that {text}", verb=text)
 
@@ -341,7 +391,8 @@ _LATE = {
         ways("late|delayed|late-departing"),
         ways(
             "left late|departed late|were delayed|had a departure delay|were late leaving|"
-            "left behind schedule|took off late|were late to depart",
+            "left behind schedule|took off late|were late to depart|left later than planned|departed behind schedule|"
+            "started late|were late|did not leave on time|were delayed at departure",
             "were held up on departure",
         ),
     ),
@@ -349,14 +400,16 @@ _LATE = {
         ways("late-arriving"),
         ways(
             "arrived late|landed late|got in late|had an arrival delay|were late arriving|"
-            "arrived behind schedule|came in late|reached their destination late",
+            "arrived behind schedule|came in late|reached their destination late|landed behind schedule|"
+            "were delayed on arrival|touched down late|were late in landing|did not arrive on time",
             "were late to arrive",
         ),
     ),
     ("left", "<"): (
         ways("early-departing"),
         ways(
-            "left early|departed early|left ahead of schedule|departed before schedule|took off early",
+            "left early|departed early|left ahead of schedule|departed before schedule|took off early|"
+            "left before their time|set off early|were early leaving|departed earlier than scheduled",
             "left ahead of time",
         ),
     ),
@@ -364,30 +417,50 @@ _LATE = {
         ways("early"),
         ways(
             "arrived early|landed early|got in early|arrived ahead of schedule|"
-            "landed before schedule|came in early|got there early",
+            "landed before schedule|came in early|got there early|were early arriving|touched down early|"
+            "reached their destination early|arrived earlier than scheduled",
             "arrived ahead of time",
         ),
     ),
-    ("left", "<="): (ways(""), ways("left on time|departed on time|were not delayed leaving", "took off on time")),
-    ("arrived", "<="): (ways(""), ways("arrived on time|landed on time|got in on time", "came in on time")),
+    ("left", "<="): (
+        ways(""),
+        ways(
+            "left on time|departed on time|were not delayed leaving|left punctually|were on time|set off on time",
+            "took off on time",
+        ),
+    ),
+    ("arrived", "<="): (
+        ways(""),
+        ways(
+            "arrived on time|landed on time|got in on time|arrived punctually|were on time at arrival|"
+            "got there on time",
+            "came in on time",
+        ),
+    ),
 }
 _MUCH = {
     "left": ways(
         "left {t} late|departed {t} late|were delayed {t}|were delayed by {t}|"
         "had a departure delay of {t}|left {t} behind schedule|were {t} late leaving|"
-        "were {t} late|took off {t} late|were held up for {t}",
+        "were {t} late|took off {t} late|were held up for {t}|were delayed for {t}|departed {t} behind schedule|"
+        "left with a delay of {t}|were {t} behind schedule|started {t} late|were delayed at departure by {t}",
         "were late by {t}|had departure delays of {t}",
     ),
     "arrived": ways(
         "arrived {t} late|landed {t} late|got in {t} late|had an arrival delay of {t}|"
         "arrived {t} behind schedule|were {t} late arriving|came in {t} late|"
-        "were {t} late on arrival",
+        "were {t} late on arrival|landed {t} behind schedule|were delayed {t} on arrival|"
+        "reached their destination {t} late|"
+        "arrived with a delay of {t}|touched down {t} late",
         "had arrival delays of {t}",
     ),
 }
-_MORE = ways("more than {v}|over {v}|more than {v}|longer than {v}|in excess of {v}|above {v}", "upwards of {v}")
-_LESS = ways("less than {v}|under {v}|fewer than {v}|below {v}", "not even {v}")
-_LEAST = ways("at least {v}|{v} or more", "no less than {v}")
+_MORE = ways(
+    "more than {v}|over {v}|more than {v}|longer than {v}|in excess of {v}|above {v}|greater than {v}|beyond {v}",
+    "upwards of {v}",
+)
+_LESS = ways("less than {v}|under {v}|fewer than {v}|below {v}|smaller than {v}|not as much as {v}", "not even {v}")
+_LEAST = ways("at least {v}|{v} or more|a minimum of {v}|no fewer than {v}|{v} and more", "no less than {v}")
 
 
 def duration(voice: Voice) -> tuple[str, int]:
@@ -422,16 +495,24 @@ def late(voice: Voice) -> Filter:
 
 _LONG = ways(
     "longer than {v}|of more than {v}|over {v}|farther than {v}|"
-    "covering more than {v}|exceeding {v}|that go beyond {v}",
+    "covering more than {v}|exceeding {v}|that go beyond {v}|above {v}|with a distance over {v}|"
+    "that are longer than {v}|that fly more than {v}",
     "of over {v}",
 )
 _LONG_VERB = ways(
     "were longer than {v}|covered more than {v}|were over {v}|went more than {v}|"
-    "are over {v}|flew more than {v}|go farther than {v}",
+    "are over {v}|flew more than {v}|go farther than {v}|went beyond {v}|are longer than {v}|had a distance over {v}",
     "exceeded {v}",
 )
-_SHORT = ways("shorter than {v}|of less than {v}|under {v}|covering less than {v}", "below {v}")
-_SHORT_VERB = ways("were shorter than {v}|covered less than {v}|were under {v}|are under {v}", "flew less than {v}")
+_SHORT = ways(
+    "shorter than {v}|of less than {v}|under {v}|covering less than {v}|with a distance under {v}|"
+    "that are shorter than {v}|that go less than {v}",
+    "below {v}",
+)
+_SHORT_VERB = ways(
+    "were shorter than {v}|covered less than {v}|were under {v}|are under {v}|went less than {v}|are shorter than {v}",
+    "flew less than {v}",
+)
 
 
 def distance(voice: Voice) -> Filter:
@@ -447,10 +528,13 @@ def distance(voice: Voice) -> Filter:
 
 _AIR = ways(
     "that spent {t} in the air|with {t} of air time|in the air for {t}|"
-    "with an air time of {t}|that were airborne for {t}",
+    "with an air time of {t}|that were airborne for {t}|that took {t}|with a flight time of {t}|lasting {t}",
     "flying for {t}",
 )
-_AIR_VERB = ways("spent {t} in the air|were in the air {t}|took {t}|had an air time of {t}", "were airborne for {t}")
+_AIR_VERB = ways(
+    "spent {t} in the air|were in the air {t}|took {t}|had an air time of {t}|lasted {t}|flew for {t}",
+    "were airborne for {t}",
+)
 
 
 def air_time(voice: Voice) -> Filter:
@@ -471,8 +555,14 @@ def air_time(voice: Voice) -> Filter:
     )
 
 
-_TAIL_POST = ways("by plane {n}|by {n}|with tail number {n}|of the plane {n}|on plane {n}", "by the aircraft {n}")
-_TAIL_VERB = ways("were flown by plane {n}|were by {n}|used plane {n}|had tail number {n}", "used the aircraft {n}")
+_TAIL_POST = ways(
+    "by plane {n}|by {n}|with tail number {n}|of the plane {n}|on plane {n}|with plane {n}|of {n}",
+    "by the aircraft {n}",
+)
+_TAIL_VERB = ways(
+    "were flown by plane {n}|were by {n}|used plane {n}|had tail number {n}|were made by the plane {n}",
+    "used the aircraft {n}",
+)
 
 
 def tailnum(voice: Voice, tails: tuple[str, ...]) -> Filter:
@@ -492,11 +582,13 @@ def tailnum(voice: Voice, tails: tuple[str, ...]) -> Filter:
 
 _MAKER_POST = ways(
     "on {n} planes|with {n} planes|on planes made by {n}|on a {n}|"
-    "using {n} aircraft|flown with a {n} plane|on {n} jets",
+    "using {n} aircraft|flown with a {n} plane|on {n} jets|with planes from {n}|with a {n} aircraft|by {n} planes|"
+    "on planes of the maker {n}",
     "on planes built by {n}",
 )
 _MAKER_VERB = ways(
-    "used {n} planes|were on {n} planes|used planes made by {n}|were flown by a {n}", "were flown with {n} planes"
+    "used {n} planes|were on {n} planes|used planes made by {n}|were flown by a {n}|used a {n}|used planes from {n}",
+    "were flown with {n} planes",
 )
 
 
@@ -520,8 +612,12 @@ def seats(voice: Voice) -> Filter:
     return Filter(
         "seats",
         f"seats {'>' if more else '<'} {number}",
-        post=f"on planes with {text}",
-        verb=voice.say(ways("used planes with {t}|were on planes with {t}|were flown with {t}"), t=text),
+        post=voice.say(
+            ways("on planes with {t}|with planes that have {t}|on aircraft with {t}|on planes of {t}"), t=text
+        ),
+        verb=voice.say(
+            ways("used planes with {t}|were on planes with {t}|were flown with {t}|used aircraft with {t}"), t=text
+        ),
         join=PLANES,
     )
 
@@ -534,9 +630,18 @@ def built(voice: Voice) -> Filter:
         "built",
         f"planes.year {sign} {year}",
         post=voice.say(
-            ways("on planes built {w} {y}|with planes built {w} {y}", "on planes made {w} {y}"), w=word, y=year
+            ways(
+                "on planes built {w} {y}|with planes built {w} {y}|on aircraft built {w} {y}|"
+                "on planes that were built {w} {y}|"
+                "with planes manufactured {w} {y}",
+                "on planes made {w} {y}",
+            ),
+            w=word,
+            y=year,
         ),
-        verb=voice.say(ways("used planes built {w} {y}|were on planes built {w} {y}"), w=word, y=year),
+        verb=voice.say(
+            ways("used planes built {w} {y}|were on planes built {w} {y}|used aircraft made {w} {y}"), w=word, y=year
+        ),
         join=PLANES,
     )
 
@@ -544,27 +649,34 @@ def built(voice: Voice) -> Filter:
 _WEATHER: tuple[tuple[Ways, str, int, int, int], ...] = (
     (
         ways("when it rained|in the rain|when it was raining|with precipitation|"
-"in hours with precipitation|while it rained|during rain|in rainy hours", "when there was rain"),
+"in hours with precipitation|while it rained|during rain|in rainy hours|in rainy weather|"
+"with rain", "when there was rain"),
         "precip > 0", 0, 0, 1,
     ),
     (
         ways("when the wind was above {v} mph|with wind speeds over {v} mph|"
-"in winds of more than {v} mph|when it blew more than {v} mph", "in wind over {v} mph"),
+"in winds of more than {v} mph|when it blew more than {v} mph|with wind above {v} mph|"
+"when winds exceeded {v} mph", "in wind over {v} mph"),
         "wind_speed > {v}", 15, 35, 1,
     ),
     (
-        ways("with visibility below {v} miles|when visibility was under {v} miles",
+        ways("with visibility below {v} miles|when visibility was under {v} miles|"
+        "when you could see less than {v} miles|"
+            "in visibility of less than {v} miles",
             "with less than {v} miles of visibility",
         ),
         "visib < {v}", 2, 9, 1,
     ),
-    (ways("when it was below freezing|in freezing temperatures", "in freezing weather"), "temp < 32", 0, 0, 1),
+    (ways("when it was below freezing|in freezing temperatures|below freezing|when it froze|"
+    "when it was under 32 degrees", "in freezing weather"), "temp < 32", 0, 0, 1),
     (
-        ways("when it was hotter than {v} degrees|with temperatures above {v}", "in temperatures over {v} degrees"),
+        ways("when it was hotter than {v} degrees|with temperatures above {v}|when it was over {v} degrees|"
+            "when the temperature was above {v}|in heat above {v} degrees", "in temperatures over {v} degrees"),
         "temp > {v}", 70, 95, 5,
     ),
     (
-        ways("when it was colder than {v} degrees|with temperatures below {v}", "in temperatures under {v} degrees"),
+        ways("when it was colder than {v} degrees|with temperatures below {v}|when it was under {v} degrees|"
+            "when the temperature was below {v}", "in temperatures under {v} degrees"),
         "temp < {v}", 20, 50, 5,
     ),
 )  # fmt: skip
@@ -640,7 +752,7 @@ class Filters:
         weights = {kind: weight for kind, weight in _WEIGHTS.items() if kind not in without}
         kinds: list[str] = []
         while len(kinds) < count and weights:
-            kind = voice.weighted(weights)
+            kind = voice.part(weights, "filter")
             kinds.append(kind)
             gone = {kind}.union(*(group for group in _EXCLUDES if kind in group))
             weights = {other: weight for other, weight in weights.items() if other not in gone}

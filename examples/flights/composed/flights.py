@@ -120,7 +120,7 @@ class FlightQuestions:
 
     def share(self, voice: Voice) -> Composed:
         """The percentage of flights that have a property."""
-        kind = voice.weighted({"cancelled": 4, "late": 6, "distance": 1, "hour": 1, "weekday": 1})
+        kind = voice.part({"cancelled": 4, "late": 6, "distance": 1, "hour": 1, "weekday": 1}, "share")
         prop = self._filters.one(voice, kind)
         gone = frozenset({kind, "cancelled", "flown", "late", "air_time", "maker", "seats", "built", "weather"})
         gone |= {"weekday": frozenset({"date"}), "distance": frozenset({"dest"})}.get(kind, frozenset())
@@ -269,7 +269,7 @@ class FlightQuestions:
     def top_count(self, voice: Voice) -> Composed:
         """The few groups with the most flights, with or without the counts."""
         key, filters = self._group(voice, {0: 40, 1: 40, 2: 20})
-        k = voice.between(2, 10)
+        k = voice.between(2, key.top)
         most = voice.chance(0.85)
         if all(item.direct for item in filters) and most and voice.chance(0.35):
             text = voice.say(POPULAR, k=_few(voice, k), keys=voice.say(key.plural), of=self._of(voice, filters))
@@ -298,7 +298,7 @@ class FlightQuestions:
         """The few groups with the highest or lowest aggregate."""
         measure = self._measure(voice, telling=True)
         key, filters = self._group(voice, {0: 40, 1: 42, 2: 18}, measure)
-        high, k, noun = voice.chance(0.7), voice.between(2, 10), voice.say(measure.nouns)
+        high, k, noun = voice.chance(0.7), voice.between(2, key.top), voice.say(measure.nouns)
         text = voice.say(
             TOP_VALUE,
             k=_few(voice, k),
@@ -328,13 +328,14 @@ class FlightQuestions:
                 voice, {0: 45, 1: 55}, keys=("carrier", "airline", "dest", "month", "tailnum", "route")
             )
             bound = voice.one((10, 50, 100, 200, 500, 1000, 2000, 5000, 10000))
-            much = voice.say(
-                ways("more than {b}|over {b}|more than {b}|at least {c}|above {b}", "upwards of {b}")
-                if more
-                else ways("fewer than {b}|less than {b}|under {b}", "below {b}"),
-                b=f"{bound:,}" if voice.chance(0.3) else bound,
-                c=bound + 1,
-            )
+            if more and voice.chance(0.2):
+                sign = ">="
+            words = {
+                ">": ways("more than {b}|over {b}|more than {b}|above {b}", "upwards of {b}"),
+                ">=": ways("at least {b}|{b} or more|a minimum of {b}", "no fewer than {b}"),
+                "<": ways("fewer than {b}|less than {b}|under {b}", "below {b}"),
+            }
+            much = voice.say(words[sign], b=f"{bound:,}" if voice.chance(0.3) else bound)
             text = voice.say(
                 HAVING_COUNT, keys=voice.say(key.plural), much=much, np=phrase(voice, filters, anything=False)
             )
@@ -374,7 +375,7 @@ class FlightQuestions:
 
     def listed(self, voice: Voice) -> Composed:
         """The different values of a column."""
-        what = voice.weighted({"carrier": 3, "airline": 2, "dest": 4, "origin": 1.5, "tailnum": 0.7})
+        what = voice.part({"carrier": 3, "airline": 2, "dest": 4, "origin": 1.5, "tailnum": 0.7}, "list")
         keep = {
             "carrier": ("origin", "dest", "month", "weekday", "cancelled"),
             "airline": ("origin", "dest", "month", "weekday"),
@@ -590,7 +591,7 @@ class FlightQuestions:
         for item in choices:
             if item.name in ("avg dep_delay", "avg arr_delay"):
                 choices[item] = 3.5
-        return voice.weighted(choices)
+        return voice.part(choices, "measure")
 
     def _for(
         self, voice: Voice, measure: Measure, counts: dict[int, float], without: Sequence[str] = ()
@@ -634,7 +635,7 @@ class FlightQuestions:
         }
         names = {name: weight for name, weight in weights.items() if not keys or name in keys}
         while True:
-            name = voice.weighted(names)
+            name = voice.part(names, "group")
             key = DAY if name == "day" else KEYS[name]
             if measure and (
                 COUNTED.get(measure.name) == key.name

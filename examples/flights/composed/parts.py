@@ -113,7 +113,8 @@ MEASURES = (
         ways(
             "average departure delay|mean departure delay|average departure delay|"
             "avg departure delay|avg dep delay|average delay|average delay at departure|"
-            "mean dep_delay|typical departure delay|average lateness at departure"
+            "mean dep_delay|typical departure delay|average lateness at departure|average wait before departure|"
+            "average delay of departure|average minutes of departure delay|mean delay"
         ),
         ways(
             "How late did {np} leave on average?|On average, how late did {np} depart?|"
@@ -132,7 +133,8 @@ MEASURES = (
         ways(
             "average arrival delay|mean arrival delay|average arrival delay|"
             "avg arrival delay|avg arr delay|average delay on arrival|mean arr_delay|"
-            "typical arrival delay|average lateness at arrival"
+            "typical arrival delay|average lateness at arrival|average delay of arrival|average delay when landing|"
+            "average minutes of arrival delay|mean delay on arrival"
         ),
         ways(
             "How late did {np} arrive on average?|On average, how late did {np} arrive?|"
@@ -167,14 +169,28 @@ MEASURES = (
     Measure(
         "median dep_delay",
         "median(dep_delay)",
-        ways("median departure delay|median delay|median dep delay"),
+        ways(
+            "median departure delay|median delay|median dep delay|median of the departure delay|"
+            "median lateness at departure"
+        ),
         many=False,
     ),
-    Measure("median arr_delay", "median(arr_delay)", ways("median arrival delay|median delay on arrival"), many=False),
+    Measure(
+        "median arr_delay",
+        "median(arr_delay)",
+        ways(
+            "median arrival delay|median delay on arrival|median arr delay|"
+            "median of the arrival delay|median delay at arrival"
+        ),
+        many=False,
+    ),
     Measure(
         "min arr_delay",
         "min(arr_delay)",
-        ways("smallest arrival delay|minimum arrival delay|lowest arrival delay|least arrival delay"),
+        ways(
+            "smallest arrival delay|minimum arrival delay|lowest arrival delay|least arrival delay|min arrival delay|"
+            "shortest arrival delay|arrival delay at the least"
+        ),
         many=False,
     ),
     Measure(
@@ -197,7 +213,8 @@ MEASURES = (
         "max(air_time)",
         ways(
             "longest air time|longest flight time|maximum air time|longest time in the air|"
-            "max air time|greatest air time|most minutes in the air"
+            "max air time|greatest air time|most minutes in the air|highest air time|longest flight duration|"
+            "longest duration in the air"
         ),
         many=False,
     ),
@@ -206,7 +223,8 @@ MEASURES = (
         "min(air_time)",
         ways(
             "shortest air time|shortest flight time|minimum air time|quickest flight time|"
-            "fastest flight time|least time in the air|lowest flight time"
+            "fastest flight time|least time in the air|lowest flight time|min air time|smallest air time|"
+            "fewest minutes in the air|shortest time in the air"
         ),
         many=False,
     ),
@@ -215,7 +233,8 @@ MEASURES = (
         "avg(distance)",
         ways(
             "average distance|mean distance|average flight distance|average distance flown|"
-            "avg distance|average length in miles|typical distance|average number of miles"
+            "avg distance|average length in miles|typical distance|average number of miles|average miles flown|"
+            "mean flight distance|average trip length in miles"
         ),
         ways(
             "How far do {np} go on average?|How many miles do {np} cover on average?",
@@ -227,7 +246,9 @@ MEASURES = (
         "max(distance)",
         ways(
             "longest distance|greatest distance|maximum distance|longest flight in miles|"
-            "largest distance|farthest distance|longest trip in miles|highest distance"
+            "largest distance|farthest distance|longest trip in miles|highest distance|max distance|"
+            "most miles of a flight|"
+            "length of the longest flight in miles"
         ),
         ways("How far did the longest of the {np} go?", "How many miles was the longest of the {np}?"),
         many=False,
@@ -237,7 +258,8 @@ MEASURES = (
         "min(distance)",
         ways(
             "shortest distance|smallest distance|minimum distance|shortest flight in miles|"
-            "least distance|shortest trip in miles"
+            "least distance|shortest trip in miles|min distance|lowest distance|fewest miles of a flight|"
+            "length of the shortest flight in miles"
         ),
         many=False,
     ),
@@ -246,7 +268,8 @@ MEASURES = (
         "sum(distance)",
         ways(
             "total distance|total miles|total distance flown|sum of the distances|"
-            "total mileage|total number of miles flown|combined distance|overall mileage"
+            "total mileage|total number of miles flown|combined distance|overall mileage|total miles flown|"
+            "overall distance|sum of the miles"
         ),
         ways(
             "How many miles did {np} cover in total?|"
@@ -257,15 +280,22 @@ MEASURES = (
     Measure(
         "sum air_time",
         "sum(air_time)",
-        ways("total air time|total time in the air|total minutes in the air|combined air time"),
-        ways("How many minutes did {np} spend in the air in total?"),
+        ways(
+            "total air time|total time in the air|total minutes in the air|combined air time|sum of the air times|"
+            "overall air time|total flight time|total number of minutes in the air"
+        ),
+        ways(
+            "How many minutes did {np} spend in the air in total?|How many minutes were {np} in the air altogether?|"
+            "In total, how long were {np} in the air?"
+        ),
     ),
     Measure(
         "sum dep_delay",
         "sum(dep_delay)",
         ways(
             "total departure delay|total minutes of departure delay|"
-            "sum of the departure delays|combined departure delay"
+            "sum of the departure delays|combined departure delay|overall departure delay|sum of departure delay|"
+            "total delay at departure|total minutes late at departure"
         ),
     ),
     Measure(
@@ -273,9 +303,13 @@ MEASURES = (
         "avg(seats)",
         ways(
             "average number of seats|average seats|mean number of seats|"
-            "average plane size in seats|typical number of seats"
+            "average plane size in seats|typical number of seats|average seat count|mean seats|avg number of seats"
         ),
-        ways("How many seats do the planes of {np} have on average?"),
+        ways(
+            "How many seats do the planes of {np} have on average?|"
+            "On average, how many seats do the planes of {np} have?|"
+            "How big are the planes of {np} on average, in seats?"
+        ),
         join=PLANES,
     ),
     Measure(
@@ -283,7 +317,8 @@ MEASURES = (
         "count(distinct carrier)",
         ways(
             "number of different carriers|number of airlines|number of distinct carriers|"
-            "number of carriers|count of airlines"
+            "number of carriers|count of airlines|number of different airlines|count of different carriers|"
+            "number of separate carriers"
         ),
         ways(
             "How many carriers have {np}?|How many airlines fly {at}?|"
@@ -317,7 +352,8 @@ MEASURES = (
         "count(distinct tailnum)",
         ways(
             "number of different planes|number of distinct tail numbers|"
-            "number of planes used|number of different aircraft|count of separate planes"
+            "number of planes used|number of different aircraft|count of separate planes|number of individual planes|"
+            "count of different planes|number of aircraft used"
         ),
         ways(
             "How many different planes flew {at}?|"
@@ -345,6 +381,8 @@ class Key:
     also: tuple[str, ...] = ()
     place: str = "in"
     """Preposition of "in which month", "from which airport"."""
+    top: int = 10
+    """The most groups that "the top few" can be: fewer than there are."""
 
     @property
     def group(self) -> str:
@@ -383,6 +421,7 @@ KEYS = {
         ways("origins|departure airports|airports|starting airports"),
         ("origin", "weather"),
         place="from",
+        top=2,
     ),
     "dest": Key(
         "dest",
@@ -400,6 +439,7 @@ KEYS = {
         ways("days of the week|weekdays"),
         ("weekday", "date"),
         place="on",
+        top=5,
     ),
     "hour": Key(
         "hour", "hour", ways("hour|hour of the day|scheduled hour"), ways("hours|hours of the day"), ("hour", "weather")

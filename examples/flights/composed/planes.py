@@ -35,16 +35,22 @@ class PlaneQuestions:
             "maker": (
                 MAKERS[make],
                 voice.say(
-                    ways("made by {m}|built by {m}|by {m}|from {m}|that {m} made", "manufactured by {m}"), m=make
+                    ways(
+                        "made by {m}|built by {m}|by {m}|from {m}|that {m} made|of the maker {m}|"
+                        "produced by {m}|that {m} built|"
+                        "with {m} as the maker",
+                        "manufactured by {m}",
+                    ),
+                    m=make,
                 ),
             ),
             "year": (
                 f"year {sign} {year}",
                 voice.say(
                     ways(
-                        "built {w} {y}|made {w} {y}|from {w} {y}"
+                        "built {w} {y}|made {w} {y}|from {w} {y}|produced {w} {y}"
                         if sign != "="
-                        else "built {w} {y}|made {w} {y}|from {y}",
+                        else "built {w} {y}|made {w} {y}|from {y}|produced {w} {y}|of the year {y}",
                         "manufactured {w} {y}|constructed {w} {y}",
                     ),
                     w=word,
@@ -55,7 +61,9 @@ class PlaneQuestions:
                 f"seats {'>' if more else '<'} {seats}",
                 voice.say(
                     ways(
-                        "with {m} than {s} seats|with {o} {s} seats|that have {m} than {s} seats|seating {m} than {s}",
+                        "with {m} than {s} seats|with {o} {s} seats|that have {m} than {s} seats|seating {m} than {s}|"
+                        "that have {o} {s} seats|with room for {m} than {s} people|having {m} than {s} seats|"
+                        "that carry {m} than {s} passengers",
                         "that seat {o} {s} people",
                     ),
                     m="more" if more else "fewer",
@@ -66,19 +74,31 @@ class PlaneQuestions:
             "engine": (
                 f"engine = '{engine}'",
                 voice.say(
-                    ways("with {e} engines|with a {e} engine|of engine type {e}", "powered by {e} engines"),
+                    ways(
+                        "with {e} engines|with a {e} engine|of engine type {e}|"
+                        "that have {e} engines|with {e} as their engine|"
+                        "with engine type {e}",
+                        "powered by {e} engines",
+                    ),
                     e=engine if voice.chance(0.6) else engine.lower(),
                 ),
             ),
             "engines": (
                 f"engines = {engines}",
                 voice.say(
-                    ways("with {e} engine{s}|that have {e} engine{s}", "having {e} engine{s}"),
+                    ways(
+                        "with {e} engine{s}|that have {e} engine{s}|that fly on {e} engine{s}|with {e} engine{s} each|"
+                        "with a total of {e} engine{s}",
+                        "having {e} engine{s}",
+                    ),
                     e=NUMBERS[engines] if voice.chance(0.6) else engines,
                     s="s" * (engines > 1),
                 ),
             ),
-            "type": (f"type = '{kind}'", voice.say(ways("of type {t}|of the type {t}"), t=kind)),
+            "type": (
+                f"type = '{kind}'",
+                voice.say(ways("of type {t}|of the type {t}|in the type {t}|of the {t} type"), t=kind),
+            ),
         }
         names = [name for name in choices if name not in without]
         weights = {"maker": 4.0, "year": 3.0, "seats": 3.0, "engine": 1.5, "engines": 1.5, "type": 1.0}
@@ -86,7 +106,7 @@ class PlaneQuestions:
         for _ in range(voice.weighted(counts)):
             left = {name: weights[name] for name in names if name not in chosen}
             if left:
-                chosen.append(voice.weighted(left))
+                chosen.append(voice.part(left, "plane filter"))
         return [(name, *choices[name]) for name in choices if name in chosen]
 
     def plane_count(self, voice: Voice) -> Composed:
@@ -98,7 +118,7 @@ class PlaneQuestions:
             () if what == "planes" else ("maker",) if what == "makers" else (),
         )
         noun = {
-            "planes": ways("planes|planes|aircraft|airplanes|planes"),
+            "planes": ways("planes|planes|aircraft|airplanes|planes|jets"),
             "models": ways(
                 "different models of planes|different plane models|distinct models of planes|"
                 "plane models|separate models of planes"
@@ -122,9 +142,9 @@ class PlaneQuestions:
         elif what == "planes" and filters and voice.chance(0.35):
             kind, _, words = filters[0]
             verb = {
-                "maker": f"were {words}",
+                "maker": f"were {words}" if words.partition(" ")[0] not in ("that", "with") else words,
                 "year": f"were {words}",
-                "seats": words.replace("with", "have").replace("that ", ""),
+                "seats": words.replace("with", "have").replace("that ", "").replace("having", "have"),
                 "engine": words.replace("with", "have").replace("of", "are of"),
                 "type": f"are {words}",
                 "engines": words.replace("with", "have").replace("that ", "").replace("having", "have"),
@@ -147,9 +167,16 @@ class PlaneQuestions:
                 (
                     "seats",
                     "avg",
-                    ways("average number of seats|average seats|mean number of seats|typical number of seats"),
                     ways(
-                        "How many seats does a plane{of} have on average?|How many seats do planes{of} have on average?"
+                        "average number of seats|average seats|mean number of seats|"
+                        "typical number of seats|average seat count|"
+                        "mean seats|avg seats|average size in seats"
+                    ),
+                    ways(
+                        "How many seats does a plane{of} have on average?|"
+                        "How many seats do planes{of} have on average?|"
+                        "On average, how many seats do planes{of} have?|how many people can planes{of} seat on average|"
+                        "How big are planes{of} on average, in seats?"
                     ),
                 ),
                 (
@@ -157,25 +184,36 @@ class PlaneQuestions:
                     "max",
                     ways(
                         "largest number of seats|maximum number of seats|most seats|"
-                        "highest number of seats|max seats|greatest number of seats"
+                        "highest number of seats|max seats|greatest number of seats|"
+                        "biggest number of seats|seats of the largest plane"
                     ),
                     ways(
                         "How many seats does the biggest plane{of} have?|"
-                        "How many seats does the largest plane{of} have?"
+                        "How many seats does the largest plane{of} have?|"
+                        "How many people can the biggest plane{of} seat?|"
+                        "What is the most seats that a plane{of} has?"
                     ),
                 ),
                 (
                     "seats",
                     "min",
-                    ways("smallest number of seats|minimum number of seats|fewest seats|least number of seats"),
-                    ways("How many seats does the smallest plane{of} have?"),
+                    ways(
+                        "smallest number of seats|minimum number of seats|fewest seats|least number of seats|min seats|"
+                        "lowest number of seats|seats of the smallest plane"
+                    ),
+                    ways(
+                        "How many seats does the smallest plane{of} have?|"
+                        "How many people can the smallest plane{of} seat?|"
+                        "What is the fewest seats that a plane{of} has?"
+                    ),
                 ),
                 (
                     "year",
                     "min",
                     ways(
                         "oldest year of construction|earliest year|oldest plane year|"
-                        "earliest build year|year of the oldest plane|first year of construction"
+                        "earliest build year|year of the oldest plane|first year of construction|"
+                        "minimum year|first year built"
                     ),
                     ways(
                         "When was the oldest plane{of} built?|"
@@ -189,21 +227,33 @@ class PlaneQuestions:
                     "max",
                     ways(
                         "newest year of construction|latest year|latest build year|"
-                        "year of the newest plane|last year of construction"
+                        "year of the newest plane|last year of construction|maximum year|most recent year built"
                     ),
-                    ways("When was the newest plane{of} built?|In what year was the newest plane{of} made?"),
+                    ways(
+                        "When was the newest plane{of} built?|In what year was the newest plane{of} made?|"
+                        "what year is the newest plane{of} from|How new is the newest plane{of}, by year built?"
+                    ),
                 ),
                 (
                     "year",
                     "avg",
-                    ways("average year of construction|average build year|mean year"),
-                    ways("On average, in what year were planes{of} built?"),
+                    ways(
+                        "average year of construction|average build year|mean year|"
+                        "average year built|avg year|typical year built"
+                    ),
+                    ways("On average, in what year were planes{of} built?|What year are planes{of} from on average?"),
                 ),
                 (
                     "seats",
                     "sum",
-                    ways("total number of seats|total seats"),
-                    ways("How many seats do all planes{of} have together?"),
+                    ways(
+                        "total number of seats|total seats|sum of the seats|overall number of seats|"
+                        "combined number of seats"
+                    ),
+                    ways(
+                        "How many seats do all planes{of} have together?|How many seats are there in all planes{of}?|"
+                        "how many seats do planes{of} have in total"
+                    ),
                 ),
             )
         )
@@ -231,7 +281,7 @@ class PlaneQuestions:
                 ("type", ways("type|plane type|type of plane|kind of plane")),
                 ("year", ways("year|year built|year of construction|build year")),
                 ("model", ways("model|plane model|model of plane")),
-                ("engines", ways("number of engines")),
+                ("engines", ways("number of engines|engine count|number of engines")),
             )
         )
         noun = voice.say(key)
@@ -293,7 +343,8 @@ class PlaneQuestions:
         elif shape == "value":
             text = voice.say(
                 ways(
-                    "Average number of seats by {k}?|average seats per {k}|"
+                    "Average number of seats by {k}?|average seats per {k}|Mean number of seats per {k}?|"
+                    "For each {k}, how many seats on average?|How many seats do planes have on average, by {k}?|"
                     "What is the average number of seats for each {k}?"
                 ),
                 k=noun,
@@ -304,6 +355,7 @@ class PlaneQuestions:
             text = voice.say(
                 ways(
                     "Which {k} has more than {b} planes?|List every {k} with more than {b} planes.|"
+                    "Show every {k} that has over {b} planes.|Each {k} with more than {b} planes?|"
                     "{k} with over {b} planes?"
                 ),
                 k=noun,
@@ -358,10 +410,13 @@ class PlaneQuestions:
                 ),
                 (
                     "engine",
-                    ways("What engine does {n} have?|engine type of {n}?|Which type of engine does plane {n} have?"),
+                    ways(
+                        "What engine does {n} have?|engine type of {n}?|Which type of engine does plane {n} have?|"
+                        "What kind of engine is on {n}?|engine of plane {n}"
+                    ),
                 ),
-                ("engines", ways("How many engines does {n} have?|number of engines of plane {n}?")),
-                ("type", ways("What type of plane is {n}?|type of {n}?")),
+                ("engines", ways("How many engines does {n} have?|number of engines of plane {n}?|engines of {n}")),
+                ("type", ways("What type of plane is {n}?|type of {n}?|Of what type is plane {n}?")),
             )
         )
         name = voice.one(self._tails)

@@ -10,13 +10,21 @@ from composed.words import Voice, Ways, ways
 
 _READINGS: dict[str, dict[str, Ways]] = {
     "temp": {
-        "avg": ways("average temperature|mean temperature|avg temp|average temp|typical temperature"),
+        "avg": ways(
+            "average temperature|mean temperature|avg temp|average temp|typical temperature|"
+            "mean temp|average air temperature|"
+            "average of the temperature"
+        ),
         "max": ways(
             "hottest temperature|highest temperature|maximum temperature|max temp|"
-            "top temperature|warmest temperature|peak temperature|greatest temperature"
+            "top temperature|warmest temperature|peak temperature|greatest temperature|"
+            "record high temperature|high temp|"
+            "maximum air temperature"
         ),
         "min": ways(
-            "coldest temperature|lowest temperature|minimum temperature|min temp|smallest temperature|least temperature"
+            "coldest temperature|lowest temperature|minimum temperature|min temp|"
+            "smallest temperature|least temperature|"
+            "record low temperature|low temp|minimum air temperature"
         ),
     },
     "precip": {
@@ -25,40 +33,64 @@ _READINGS: dict[str, dict[str, Ways]] = {
             "amount of rain|precipitation in total|overall rainfall|combined precipitation"
         ),
         "max": ways(
-            "highest precipitation|heaviest rain in an hour|maximum hourly precipitation|most rain in one hour"
+            "highest precipitation|heaviest rain in an hour|maximum hourly precipitation|most rain in one hour|"
+            "max precipitation|largest hourly rainfall|greatest amount of rain in an hour"
         ),
     },
     "wind_speed": {
-        "avg": ways("average wind speed|mean wind speed|avg wind speed|average wind|typical wind speed"),
+        "avg": ways(
+            "average wind speed|mean wind speed|avg wind speed|average wind|typical wind speed|mean wind|"
+            "average speed of the wind"
+        ),
         "max": ways(
             "highest wind speed|maximum wind speed|strongest wind|top wind speed|"
-            "max wind speed|fastest wind|greatest wind speed|peak wind speed"
+            "max wind speed|fastest wind|greatest wind speed|peak wind speed|highest wind|largest wind speed"
         ),
     },
     "wind_gust": {
         "max": ways(
-            "strongest gust|highest gust|maximum wind gust|fastest gust|highest wind gust|biggest gust|peak gust"
+            "strongest gust|highest gust|maximum wind gust|fastest gust|highest wind gust|biggest gust|peak gust|"
+            "max gust|largest wind gust|gust maximum"
         ),
-        "avg": ways("average gust|average gust speed|mean wind gust"),
+        "avg": ways(
+            "average gust|average gust speed|mean wind gust|average wind gust|typical gust|"
+            "mean gust|average speed of gusts"
+        ),
     },
     "humid": {
-        "avg": ways("average humidity|mean humidity|average relative humidity|avg humidity|typical humidity"),
-        "max": ways("highest humidity|maximum humidity|greatest humidity"),
-        "min": ways("lowest humidity|minimum humidity|least humidity"),
+        "avg": ways(
+            "average humidity|mean humidity|average relative humidity|avg humidity|typical humidity|"
+            "average moisture of the air|mean relative humidity"
+        ),
+        "max": ways("highest humidity|maximum humidity|greatest humidity|max humidity|peak humidity|top humidity"),
+        "min": ways("lowest humidity|minimum humidity|least humidity|min humidity|smallest humidity"),
     },
     "visib": {
-        "avg": ways("average visibility|mean visibility|typical visibility"),
-        "min": ways("lowest visibility|worst visibility|minimum visibility|poorest visibility"),
+        "avg": ways("average visibility|mean visibility|typical visibility|avg visibility|average range of sight"),
+        "min": ways(
+            "lowest visibility|worst visibility|minimum visibility|poorest visibility|"
+            "min visibility|shortest visibility"
+        ),
     },
     "pressure": {
-        "avg": ways("average pressure|mean air pressure|average sea level pressure"),
-        "max": ways("highest pressure|maximum air pressure|highest air pressure"),
-        "min": ways("lowest pressure|minimum pressure|lowest air pressure|smallest pressure"),
+        "avg": ways(
+            "average pressure|mean air pressure|average sea level pressure|mean pressure|average air pressure|"
+            "average barometric pressure|typical pressure"
+        ),
+        "max": ways(
+            "highest pressure|maximum air pressure|highest air pressure|maximum pressure|"
+            "greatest pressure|max pressure|"
+            "highest barometric pressure"
+        ),
+        "min": ways(
+            "lowest pressure|minimum pressure|lowest air pressure|smallest pressure|min pressure|minimum air pressure|"
+            "lowest barometric pressure"
+        ),
     },
     "dewp": {
-        "avg": ways("average dew point|mean dew point"),
-        "max": ways("highest dew point|maximum dew point"),
-        "min": ways("lowest dew point|minimum dew point"),
+        "avg": ways("average dew point|mean dew point|avg dew point|typical dew point|average dewpoint|mean dewpoint"),
+        "max": ways("highest dew point|maximum dew point|max dew point|greatest dew point|highest dewpoint"),
+        "min": ways("lowest dew point|minimum dew point|min dew point|smallest dew point|lowest dewpoint"),
     },
 }
 _WEATHER_ASKED = {
@@ -87,7 +119,10 @@ _WEATHER_ASKED = {
 }
 _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
     (
-        ways("with rain|with precipitation|when it rained|of rain|with any rain|when rain fell"),
+        ways(
+            "with rain|with precipitation|when it rained|of rain|with any rain|when rain fell|in which it rained|"
+            "that were rainy"
+        ),
         "precip > 0",
         0,
         0,
@@ -95,7 +130,8 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
     ),
     (
         ways(
-            "with visibility below {v} miles|with visibility under {v} miles|when visibility was less than {v} miles",
+            "with visibility below {v} miles|with visibility under {v} miles|when visibility was less than {v} miles|"
+            "when you could see less than {v} miles|with a visibility of less than {v} miles",
             "with less than {v} miles of visibility",
         ),
         "visib < {v}",
@@ -104,21 +140,32 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
         1,
     ),
     (
-        ways("below freezing|with freezing temperatures|with temperatures under 32 degrees|colder than freezing"),
+        ways(
+            "below freezing|with freezing temperatures|with temperatures under 32 degrees|colder than freezing|"
+            "when it was freezing|with frost"
+        ),
         "temp < 32",
         0,
         0,
         1,
     ),
     (
-        ways("above {v} degrees|hotter than {v} degrees|with temperatures over {v}", "over {v} degrees"),
+        ways(
+            "above {v} degrees|hotter than {v} degrees|with temperatures over {v}|warmer than {v} degrees|"
+            "with a temperature above {v} degrees",
+            "over {v} degrees",
+        ),
         "temp > {v}",
         60,
         95,
         5,
     ),
     (
-        ways("below {v} degrees|colder than {v} degrees|with temperatures under {v}", "under {v} degrees"),
+        ways(
+            "below {v} degrees|colder than {v} degrees|with temperatures under {v}|cooler than {v} degrees|"
+            "with a temperature below {v} degrees",
+            "under {v} degrees",
+        ),
         "temp < {v}",
         20,
         60,
@@ -126,7 +173,8 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
     ),
     (
         ways(
-            "with wind speeds over {v} mph|with wind above {v} mph|windier than {v} mph",
+            "with wind speeds over {v} mph|with wind above {v} mph|windier than {v} mph|when the wind was over {v} mph|"
+            "with winds of more than {v} mph",
             "with more than {v} mph of wind",
         ),
         "wind_speed > {v}",
@@ -135,16 +183,20 @@ _CONDITIONS: tuple[tuple[Ways, str, int, int, int], ...] = (
         1,
     ),
     (
-        ways("with humidity above {v} percent|with humidity over {v}%", "more humid than {v} percent"),
+        ways(
+            "with humidity above {v} percent|with humidity over {v}%|when humidity was above {v} percent|"
+            "with a humidity of more than {v}%",
+            "more humid than {v} percent",
+        ),
         "humid > {v}",
         60,
         95,
         5,
     ),
 )
-_WHERE = ways("at {n}|in {n}|at {n}|for {n}", "over at {n}")
+_WHERE = ways("at {n}|in {n}|at {n}|for {n}|around {n}|measured at {n}|recorded at {n}", "over at {n}")
 _WEATHER_KEYS = {
-    "origin": ("origin", ways("airport|origin|New York airport|airport|station")),
+    "origin": ("origin", ways("airport|origin|New York airport|airport|station|weather station")),
     "month": ("month", ways("month")),
     "hour": ("hour", ways("hour of the day|hour")),
     "day": ("day", ways("day")),
@@ -281,7 +333,7 @@ class WeatherQuestions:
         return Composed(text, sql, ("hours", condition.split()[0], *kinds(filters)))
 
     def _reading(self, voice: Voice) -> tuple[str, str, str]:
-        column = voice.weighted(
+        column = voice.part(
             {
                 "temp": 9,
                 "precip": 4,
@@ -291,7 +343,8 @@ class WeatherQuestions:
                 "visib": 2,
                 "pressure": 2,
                 "dewp": 1,
-            }
+            },
+            "reading",
         )
         how = voice.one(tuple(_READINGS[column]))
         return column, how, voice.say(_READINGS[column][how])
