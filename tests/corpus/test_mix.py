@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.corpus.mix import all_of, mix
-from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, pack
+from burnish.corpus.token_corpus import TokenCorpus, WindowIndex
+from burnish.corpus.windows import pack
 from burnish.errors import DataError
 
 WINDOW = 8
@@ -42,7 +43,7 @@ def test_mix(
     for number, size in enumerate(sizes[:-1], start=1):
         total += size
         assert number * tokens_per_step <= total < number * tokens_per_step + WINDOW or tokens_per_step < WINDOW
-    assert steps == mix(tokens, tokens_per_step=tokens_per_step, replay=replay, seed=seed, epochs=epochs)
+    assert [*steps] == [*mix(tokens, tokens_per_step=tokens_per_step, replay=replay, seed=seed, epochs=epochs)]
 
 
 @given(LENGTHS, LENGTHS, st.integers(1, 60), st.integers(1, 3), st.integers(0, 5))
@@ -58,10 +59,10 @@ def test_all_of_a_corpus(domain: list[int], general: list[int], tokens_per_step:
         assert {*windows[start : start + per_pass]} == every
     assert len(windows) == per_pass * epochs
     total = 0
-    for number, step in enumerate(steps[:-1], start=1):
+    for number, step in enumerate([*steps][:-1], start=1):
         total += sum(len(tokens[window]) for window in step)
         assert number * tokens_per_step <= total < number * tokens_per_step + WINDOW or tokens_per_step < WINDOW
-    assert steps == all_of(tokens, tokens_per_step=tokens_per_step, seed=seed, epochs=epochs)
+    assert [*steps] == [*all_of(tokens, tokens_per_step=tokens_per_step, seed=seed, epochs=epochs)]
 
 
 def test_a_part_of_a_pass_over_all_and_none() -> None:
@@ -84,14 +85,14 @@ def test_each_pass_and_each_seed_has_its_own_order() -> None:
 
 def test_more_epochs_begin_with_the_same_order() -> None:
     tokens = corpus([4] * 50, [4] * 20)
-    one, two = (mix(tokens, tokens_per_step=40, replay=0.5, seed=1, epochs=epochs) for epochs in (1, 2))
+    one, two = ([*mix(tokens, tokens_per_step=40, replay=0.5, seed=1, epochs=epochs)] for epochs in (1, 2))
     assert two[: len(one) - 1] == one[:-1]
 
 
 def test_replay_is_spread_over_the_steps() -> None:
     tokens = corpus([8] * 300, [8] * 40)
     steps = mix(tokens, tokens_per_step=80, replay=0.3, seed=1, epochs=1)
-    assert {sum(window.group == "general" for window in step) for step in steps[:-1]} == {3}
+    assert {sum(window.group == "general" for window in step) for step in [*steps][:-1]} == {3}
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,25 @@
 """Packing loses nothing, and a corpus is read back as it was written."""
 
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
+from burnish.corpus.building import build_corpus, cleaning_steps, save_corpus, tokenize
 from burnish.corpus.documents import Document, read_documents
-from burnish.corpus.token_corpus import (
-    TokenCorpus,
-    WindowIndex,
-    build_corpus,
-    cleaning_steps,
-    load_tokenizer,
-    pack,
-    tokenize,
-)
+from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, load_tokenizer
+from burnish.corpus.windows import Windows, pack
 from burnish.errors import DataError
 from burnish.text.tokenizer import Tokenizer
 from burnish.text.tokenizer_training import train_tokenizer
@@ -41,13 +38,13 @@ def test_packing_loses_and_repeats_no_token_and_never_mixes_documents(tokens: li
         rebuilt[number] += windows[index]
     assert rebuilt == tokens
     assert windows.documents.tolist() == sorted(windows.documents.tolist())
-    assert windows.lengths == [len(windows[index]) for index in range(len(windows))]
+    assert windows.lengths.tolist() == [len(windows[index]) for index in range(len(windows))]
     assert windows.n_documents == len(tokens)
 
 
 @given(st.integers(2, 500), st.integers(2, 40))
 def test_pieces_of_a_document_are_of_nearly_equal_length(length: int, window: int) -> None:
-    lengths = pack([[0] * length], window).lengths
+    lengths = pack([[0] * length], window).lengths.tolist()
     assert max(lengths) - min(lengths) <= 1
     assert len(lengths) == -(-length // window)
 
@@ -80,7 +77,7 @@ def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_pa
     ]
     assert [item.reason for item in report.removed["general"]] == ["equal to a document of another group"]
 
-    corpus.save(tmp_path / "corpus", report)
+    save_corpus(corpus, report, tmp_path / "corpus")
     loaded = TokenCorpus.load(tmp_path / "corpus")
     assert (loaded.window, loaded.vocab_size) == (64, tokenizer.vocab_size)
     assert loaded.counts() == counts
@@ -110,8 +107,9 @@ def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_pa
 def test_building_twice_gives_the_same_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
     for name in ("a", "b"):
         corpus, report = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
-        corpus.save(tmp_path / name, report)
-    first, second = ((tmp_path / name / "tokens.safetensors").read_bytes() for name in ("a", "b"))
+        save_corpus(corpus, report, tmp_path / name)
+    shard = Path("train") / "domain" / "00000.safetensors"
+    first, second = ((tmp_path / name / shard).read_bytes() for name in ("a", "b"))
     assert first == second
 
 
@@ -155,7 +153,7 @@ def test_one_document_of_a_domain_is_learned_and_measured(tokenizer: Tokenizer) 
 
 def test_a_corpus_knows_whose_tokens_it_holds(tokenizer: Tokenizer, tmp_path: Path) -> None:
     corpus, report = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
-    corpus.save(tmp_path / "corpus", report)
+    save_corpus(corpus, report, tmp_path / "corpus")
     loaded = TokenCorpus.load(tmp_path / "corpus")
     loaded.check_tokenizer(tokenizer, "base")
     letters = sorted(tokenizer.backend.get_vocab(), reverse=True)
@@ -173,15 +171,49 @@ def test_a_corpus_knows_whose_tokens_it_holds(tokenizer: Tokenizer, tmp_path: Pa
         )
 
 
-def test_bad_corpus_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tokens\.safetensors: cannot be read"):
+def test_bad_corpus_folders(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"corpus\.json: cannot be read"):
         TokenCorpus.load(tmp_path)
-    (tmp_path / "tokens.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
-    with pytest.raises(DataError, match=r"tokens\.safetensors: cannot be read"):
-        TokenCorpus.load(tmp_path)
-    save_file({"tokens": torch.zeros(1)}, tmp_path / "tokens.safetensors")
+    (tmp_path / "corpus.json").write_text("{}")
     with pytest.raises(DataError, match="not a corpus written by this version"):
         TokenCorpus.load(tmp_path)
+    corpus, _ = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
+    corpus.save(tmp_path / "corpus", shard_tokens=64)
+    shards = tmp_path / "corpus" / "train" / "domain"
+    (shards / "00001.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    with pytest.raises(DataError, match=r"00001\.safetensors: cannot be read"):
+        TokenCorpus.load(tmp_path / "corpus")
+    save_file({"tokens": torch.zeros(1)}, shards / "00001.safetensors")
+    with pytest.raises(DataError, match="not a corpus written by this version"):
+        TokenCorpus.load(tmp_path / "corpus")
+    (shards / "00001.safetensors").unlink()
+    with pytest.raises(DataError, match="domain: one of its files is missing; run the corpus stage again"):
+        TokenCorpus.load(tmp_path / "corpus")
+
+
+@given(st.lists(st.lists(st.integers(0, 70_000), min_size=1, max_size=30), min_size=1, max_size=8), st.integers(1, 40))
+@settings(max_examples=20)
+def test_shards_of_any_size_hold_the_same_windows(tokens: list[list[int]], shard_tokens: int) -> None:
+    windows = pack(tokens, 7)
+    for vocab_size in (70_001, 1 << 16) if max(map(max, tokens)) < 1 << 16 else (70_001,):
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = TokenCorpus(7, vocab_size, {"domain": windows}, {"domain": pack([], 7)})
+            corpus.save(Path(folder) / "corpus", shard_tokens=shard_tokens)
+            loaded = TokenCorpus.load(Path(folder) / "corpus")
+            assert [loaded.train["domain"][i] for i in range(len(windows))] == [windows[i] for i in range(len(windows))]
+            assert loaded.digest() == corpus.digest()
+            assert loaded.train["domain"].tokens(0, len(windows)).tolist() == [t for one in tokens for t in one]
+            assert len(loaded.heldout["domain"]) == 0
+
+
+def test_a_corpus_that_is_read_is_mapped_and_not_copied(tmp_path: Path) -> None:
+    windows = Windows([np.zeros(50_000_000, np.int32)], np.full(50_000, 1000, np.int32), np.zeros(50_000, np.int32), 1)
+    TokenCorpus(1000, 10, {"domain": windows}, {"domain": pack([], 7)}).save(tmp_path / "corpus")
+    before = psutil.Process().memory_info()
+    loaded = TokenCorpus.load(tmp_path / "corpus")
+    assert loaded[WindowIndex("domain", 40_000)] == [0] * 1000
+    after = psutil.Process().memory_info()
+    assert after.rss - before.rss < 20_000_000  # of 100 MB on the disk
 
 
 def test_real_web_pages(shared_data: Path, tokenizer: Tokenizer) -> None:

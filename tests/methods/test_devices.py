@@ -15,7 +15,8 @@ from test_rollouts import Words
 from torch import Tensor, nn
 
 import burnish
-from burnish.corpus.token_corpus import TokenCorpus, pack
+from burnish.corpus.token_corpus import TokenCorpus
+from burnish.corpus.windows import pack
 from burnish.datasets.batches import Batch, Steps, document_batches
 from burnish.datasets.examples import Example, LabelledExample, PreferenceExample, Prompt
 from burnish.datasets.rankings import RankedExample

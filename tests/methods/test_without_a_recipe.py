@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import burnish
+from burnish.corpus.building import tokenize
 from burnish.corpus.documents import Document
-from burnish.corpus.token_corpus import TokenCorpus, pack, tokenize
+from burnish.corpus.token_corpus import TokenCorpus
+from burnish.corpus.windows import pack
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Stepwise
 from burnish.errors import BurnishError, DataError
 from burnish.methods import cpt, dpo, kto, outcome_reward_model, process_reward_model, reward_model, sft

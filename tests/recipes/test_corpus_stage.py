@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from burnish import load
 from burnish.console.display import Display
+from burnish.corpus.token_corpus import TokenCorpus
 from burnish.errors import BurnishError, DataError, RecipeError
+from burnish.evaluation.perplexity import surprises
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from workshop import SAME_BITS, make_workshop
@@ -155,3 +158,57 @@ def test_answers_before_and_after_each_training_are_kept_and_shown(recipe: Path)
     words = (folder / "report.html").read_text()
     assert words.index("What this run cannot do") < words.index("What was asked and answered")
     assert words.index("What was asked and answered") < words.index("Perplexity on held-out text")
+
+
+ROWS = [
+    {"id": f"{source}{i}", "text": f"SELECT {i} FROM {source} " * 8, "source": source, "quality": float(i % 7)}
+    for source, count in (("handbook", 12), ("wiki", 36))
+    for i in range(count)
+]
+
+
+@pytest.fixture
+def weighted(recipe: Path) -> Path:
+    (recipe.parent / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    mixture = "    mixture: {weights: {handbook: 0.7, wiki: 0.3}, max_repeats: 4}\n"
+    text = recipe.read_text().replace("    documents: [documents]\n", f"    documents: [rows.jsonl]\n{mixture}")
+    recipe.write_text(text[: text.index("  - type: perplexity")])
+    return recipe
+
+
+def test_sources_have_their_weights_and_the_best_text_comes_last(weighted: Path) -> None:
+    _, shown = done(weighted, "corpus.order={by: score, score_key: quality}")
+    sources = metrics(weighted, "01-corpus")["sources"]
+    assert [source[1] for source in sources.values()] == [0.7, 0.3]
+    assert "source handbook: " in shown
+    assert "70.0% of what is read" in shown
+    corpus = TokenCorpus.load(weighted.parent / "runs" / "corpus" / "01-corpus" / "corpus")
+    windows = corpus.train["domain"]
+    _, tokenizer = load(weighted.parent / "model")
+    numbers = [int(tokenizer.decode(windows[i]).split()[1]) % 7 for i in range(len(windows)) if windows[i][0] == 83]
+    assert numbers == sorted(numbers)
+    assert corpus.ordered
+
+
+def test_text_is_ordered_by_the_models_own_perplexity(weighted: Path) -> None:
+    done(weighted, "corpus.order={by: perplexity, model: base}")
+    corpus = TokenCorpus.load(weighted.parent / "runs" / "corpus" / "01-corpus" / "corpus")
+    decoder, _ = load(weighted.parent / "model", compute_dtype="float32")
+    losses = [nats / tokens for nats, tokens in surprises(decoder, corpus.sequences("domain", "train")) if tokens]
+    assert losses == pytest.approx(sorted(losses), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("corpus.mixture.weights={handbook: 1}", r"got weights for handbook, but there are handbook, wiki"),
+        ("corpus.mixture.temperature=2", r"temperature: got 2 beside weights"),
+        ("corpus.order={by: perplexity}", r"no model whose it is: set order\.model"),
+        ("corpus.order={by: length, model: base}", r"by length no model is asked: remove it"),
+        ("corpus.order={by: score}", r"document handbook0 has no score.*order\.score_key"),
+        ("corpus.order={by: lenght}", r"did you mean 'length'|length"),
+    ],
+)
+def test_what_is_wrong_with_a_mixture_or_an_order(weighted: Path, override: str, expected: str) -> None:
+    with pytest.raises((RecipeError, DataError), match=expected):
+        done(weighted, override)

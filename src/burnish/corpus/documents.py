@@ -61,12 +61,16 @@ _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with an id that does not depend on what else is in the corpus, where it comes from, and its licence."""
+    """A text with an id that does not depend on what else is in the corpus, where it comes from, and its licence.
+
+    score: how good it is, in the unit of whoever said so.
+    """
 
     id: str
     text: str
     source: str
     licence: str | None = None
+    score: float | None = None
 
     def row(self) -> dict[str, str]:
         """As a row of a data file has it."""
@@ -79,6 +83,7 @@ def read_documents(
     *,
     text_key: str = "text",
     id_key: str = "id",
+    score_key: str | None = None,
     skipped: list[Skipped] | None = None,
 ) -> list[Document]:
     """Read every document that files, folders and patterns name, in a fixed order.
@@ -86,6 +91,7 @@ def read_documents(
     Args:
         text_key: the column of data rows that holds the text.
         id_key: the column that holds an id; without one the id is a hash of the text.
+        score_key: the column that holds a number by which the document is as good as it is large, where one is read.
         skipped: if given, receives the files of folders that are not read, each with its reason.
 
     Raises:
@@ -102,7 +108,7 @@ def read_documents(
             bad_rows = Problems()
             why_not: tuple[str, str] | None = None
             try:
-                for document in _documents_of(file, name, text_key, id_key, bad_rows, readers):
+                for document in _documents_of(file, name, text_key, id_key, bad_rows, readers, score_key):
                     found.append(document)
                 if not found and bad_rows.count:
                     why_not = f'{suffix_of(file)} file without text in "{text_key}"', bad_rows.first()
@@ -220,7 +226,13 @@ class _UnreadableError(DataError):
 
 
 def _documents_of(
-    file: Path, name: str, text_key: str, id_key: str, problems: Problems, readers: Readers
+    file: Path,
+    name: str,
+    text_key: str,
+    id_key: str,
+    problems: Problems,
+    readers: Readers,
+    score_key: str | None = None,
 ) -> Iterator[Document]:
     suffix = suffix_of(file)
     if suffix in TEXT_SUFFIXES + CODE_SUFFIXES:
@@ -234,6 +246,7 @@ def _documents_of(
     for row in _rows(file, readers) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems):
         try:
             text = _row_text(row.value, text_key)
+            score = None if score_key is None else _row_score(row.value, score_key)
         except ValueError as error:
             problems.add(row.file, row.line, str(error))
             continue
@@ -244,6 +257,7 @@ def _documents_of(
             text,
             f"{name}:{row.line}" if source is None else str(source),
             None if (licence := row.value.get("license", row.value.get("licence"))) is None else str(licence),
+            score,
         )
 
 
@@ -310,3 +324,12 @@ def _row_text(row: dict[str, Any], key: str) -> str:
     if not isinstance(text, str):
         raise ValueError(f"{key} is {shown(text)}; expected text")
     return text
+
+
+def _row_score(row: dict[str, Any], key: str) -> float | None:
+    score = row.get(key)
+    if score is None:
+        return None
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise ValueError(f"{key} is {shown(score)}; expected a number")
+    return float(score)

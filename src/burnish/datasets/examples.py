@@ -26,11 +26,13 @@ class Example:
     """A sequence to imitate where `mask` is True; both have one entry a token.
 
     conversation: the number, among those that were encoded, of the conversation that it is an example of.
+    task_type: that of the conversation.
     """
 
     tokens: list[int]
     mask: list[bool]
     conversation: int = 0
+    task_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def conversation_examples(
         too_long = []
         for encoding in found:
             try:
-                examples.append(_fit(encoding, account, max_length, on_long))
+                fitted = _fit(encoding, account, max_length, on_long)
+                examples.append(replace(fitted, task_type=row.task_type))
             except DropError as error:
                 too_long.append(str(error))
         if not examples:

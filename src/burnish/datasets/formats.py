@@ -46,7 +46,7 @@ SYSTEM_KEYS = ("system", "system_prompt")
 MARGIN_KEYS = ("margin", "score_chosen", "score_rejected")
 KNOWN_KEYS = (
     *(*FORMATS, *ANSWER_KEYS, *PAIR_KEYS, *LABEL_KEYS, *LIST_KEYS, "labels", *RANK_KEYS, *MARGIN_KEYS),
-    *(*SYSTEM_KEYS, "input", "context", "history", "tools", "functions", "chat_template_kwargs"),
+    *(*SYSTEM_KEYS, "input", "context", "history", "tools", "functions", "chat_template_kwargs", "task_type"),
 )
 # What people call a key, for the advice to name it in `columns`; the first that a row has is taken.
 OTHER_NAMES = {
@@ -57,6 +57,16 @@ OTHER_NAMES = {
 }
 TEMPLATE_OWN = ("messages", "conversation", "tools", "add_generation_prompt", "continue_final_message", "tokenize")
 """Variables of a chat template that its caller sets, so that a row may not."""
+
+
+def task_type(row: Fields) -> str | None:
+    """The kind of task that a row is of, by which kinds are balanced; None where it does not say."""
+    if not present(row, "task_type"):
+        return None
+    kind = row["task_type"]
+    if not isinstance(kind, str):
+        raise BadRowError(f"task_type is {shown(kind)}; expected the name of a kind of task")
+    return kind
 
 
 class Around(NamedTuple):

@@ -59,6 +59,7 @@ class Conversation:
     learned: one entry an assistant message, whether it is imitated or only read; None imitates all.
     tools: the definitions of the tools that the chat template offers.
     template_kwargs: further variables for the chat template, such as `enable_thinking`.
+    task_type: what kinds of tasks are balanced by.
     fault: why the row teaches nothing although it is well-formed, such as an empty answer; it is dropped and reported
     when it is encoded. unused: keys of the row that are not empty and that nothing reads.
     """
@@ -70,6 +71,7 @@ class Conversation:
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
+    task_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +178,10 @@ def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None
 
     def convert(row: Fields, place: Place) -> Conversation:
         messages, learned = formats.conversation(row)
+        kind = formats.task_type(row)
         tools, kwargs, unused = formats.around(row)
         messages = without_foreign_nulls(messages, tools)
-        return Conversation(messages, learned, tools, place, template_kwargs=kwargs, unused=unused)
+        return Conversation(messages, learned, tools, place, template_kwargs=kwargs, unused=unused, task_type=kind)
 
     return _read(paths, convert, columns, lambda place, fault: Conversation([], place=place, fault=fault))
 

@@ -18,12 +18,11 @@ from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
-from burnish.runs.hashes import digest
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
-    from burnish.corpus.token_corpus import TokenCorpus, Windows
-    from burnish.datasets.batches import Steps
+    from burnish.corpus.token_corpus import TokenCorpus
+    from burnish.datasets.corpus_steps import StreamedSteps
     from burnish.evaluation.perplexity import Surprise
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
@@ -64,8 +63,7 @@ def train(
     from burnish.evaluation.limits import of_documents
     from burnish.objectives.language_model import language_model
 
-    groups = [windows for split in (corpus.train, corpus.heldout) for windows in split.values()]
-    run = begin(model, map(_content, groups), settings, run)
+    run = begin(model, [] if run.key else [corpus.digest()], settings, run)
     size, name = settings.training.micro_batch_tokens, str(base or tokenizer.source)
 
     def measure() -> dict[str, Any]:
@@ -75,7 +73,7 @@ def train(
     if not before:
         run.display.say(f"  {NOTHING_HELD_OUT}")
     steps, passes = planned(corpus, settings, run)
-    tokens = round(min(passes[DOMAIN], 1) * len(corpus.train[DOMAIN].tokens))
+    tokens = round(min(passes[DOMAIN], 1) * corpus.train[DOMAIN].n_tokens)
     say_limit(run, of_documents(len(steps), tokens, passes[DOMAIN]))
     heldout = bool(len(corpus.heldout[DOMAIN]))
     windows = corpus.heldout[DOMAIN] if heldout else corpus.train[DOMAIN]
@@ -111,10 +109,10 @@ def heldout_loss(measure: "Callable[[], Mapping[str, list[Surprise]]]") -> Calla
     return evaluate
 
 
-def planned(corpus: "TokenCorpus", settings: Settings, run: Run) -> "tuple[Steps, dict[str, float]]":
+def planned(corpus: "TokenCorpus", settings: Settings, run: Run) -> "tuple[StreamedSteps, dict[str, float]]":
     """The micro-batches of every step, and how often the text of each group is read."""
     from burnish.corpus.mix import GENERAL, mix
-    from burnish.datasets.batches import Steps, document_batches
+    from burnish.datasets.corpus_steps import StreamedSteps
 
     training, replay = settings.training, settings.replay
     if replay and not len(corpus.train.get(GENERAL, ())):
@@ -127,28 +125,11 @@ def planned(corpus: "TokenCorpus", settings: Settings, run: Run) -> "tuple[Steps
         seed=run.seed,
         epochs=training.epochs,
     )
-    windows = [window for step in mixed for window in step]
-    passes = {
-        group: sum(len(corpus[window]) for window in windows if window.group == group) / len(of_group.tokens)
-        for group, of_group in corpus.train.items()
-    }
+    read = mixed.tokens(corpus)
+    passes = {group: read.get(group, 0) / windows.n_tokens for group, windows in corpus.train.items()}
     if passes.get(GENERAL, 0) > 1:
         run.display.say(
             f"  general text is too short for replay {replay:g}: it is read {passes[GENERAL]:.1f} times over"
         )
-    plan, start = [], 0
-    for step in mixed:
-        plan.append(range(start, start + len(step)))
-        start += len(step)
-    built = Steps(
-        plan,
-        lambda numbers: document_batches(
-            [corpus[windows[number]] for number in numbers], micro_batch_tokens=training.micro_batch_tokens
-        ),
-    )
+    built = StreamedSteps(corpus, mixed, micro_batch_tokens=training.micro_batch_tokens)
     return built, {group: round(times, 3) for group, times in passes.items()}
-
-
-def _content(windows: "Windows") -> str:
-    """What a group of windows holds, in a few characters."""
-    return digest([windows.starts.tolist(), windows.tokens.tolist()])

@@ -7,7 +7,7 @@ Notable choices:
   surprised as the vocabulary is large.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from burnish.corpus.token_corpus import TokenCorpus
-    from burnish.datasets.batches import Batch, Steps
+    from burnish.datasets.corpus_steps import StreamedSteps
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
     from burnish.training.loop import Progress, StepsLike, TrainingReport
@@ -123,7 +123,7 @@ def train(
         **trained.metrics,
         "parameters": n_parameters,
         "vocab_size": config.vocab_size,
-        "tokens": sum(len(windows.tokens) for windows in corpus.train.values()),
+        "tokens": sum(windows.n_tokens for windows in corpus.train.values()),
         "tokens_read": read,
         "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
         "perplexity_interval": change_intervals(before, after, run.seed),
@@ -145,18 +145,12 @@ def learn(
     return fit(model, language_model, steps, settings, run, on_the_way=on_the_way, on_progress=on_progress)
 
 
-def planned(corpus: "TokenCorpus", training: TrainingConfig, *, seed: int) -> "tuple[Steps, int]":
+def planned(corpus: "TokenCorpus", training: TrainingConfig, *, seed: int) -> "tuple[StreamedSteps, int]":
     """The micro-batches of every step, and how many tokens they have together."""
     from burnish.corpus.mix import all_of
-    from burnish.datasets.batches import Steps, document_batches
+    from burnish.datasets.corpus_steps import StreamedSteps
 
     size = training.batch_size * corpus.window
-    windows = all_of(corpus, tokens_per_step=size, seed=seed, epochs=training.epochs)
-    read = sum(len(corpus[window]) for step in windows for window in step)
-    plan = [range(number, number + 1) for number in range(len(windows))]
-
-    def build(numbers: Sequence[int]) -> "list[Batch]":
-        documents = [corpus[window] for number in numbers for window in windows[number]]
-        return document_batches(documents, micro_batch_tokens=training.micro_batch_tokens)
-
-    return Steps(plan, build), read
+    order = all_of(corpus, tokens_per_step=size, seed=seed, epochs=training.epochs)
+    read = sum(order.tokens(corpus).values())
+    return StreamedSteps(corpus, order, micro_batch_tokens=training.micro_batch_tokens), read

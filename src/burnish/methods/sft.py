@@ -6,13 +6,14 @@ Notable choices:
 - conversations are held out whole: what one of its answers says is in the prompt of the next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from burnish.corpus.mixture import Mixture
 from burnish.methods.measuring import Metrics, objective_metrics
 from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import TrainingSettings
@@ -42,6 +43,15 @@ class Settings(TrainingSettings):
     mean_over: Literal["tokens", "examples"] = Field(
         "tokens", description="what the loss is a mean over: tokens weigh alike, or examples, however long they are"
     )
+    mixture: Mixture | None = Field(
+        None, description="how much is read of each kind of task, the rows' `task_type`; as there is if left out"
+    )
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """What no single key shows to be wrong: the key at fault, and why."""
+        yield from super().contradictions()
+        if self.mixture is not None and (problem := self.mixture.problem()) is not None:
+            yield f"mixture.{problem[0]}", problem[1]
 
 
 def train(
@@ -69,6 +79,9 @@ def train(
         run.display.say(f"  heldout {settings.heldout:g} of {n_rows} conversations is none: no loss is measured")
     before = run.remembered("loss-before", lambda: loss(model, heldout, settings))
     say_limit(run, of_conversations(len(examples)))
+    kinds = task_types(examples, settings)
+    for kind, of_kind in kinds.items():
+        run.display.say(f"  {kind}: {of_kind['examples']:,.0f} examples, {of_kind['share']:.1%} of what is read")
     answers = ShownAnswers(run, model, tokenizer, heldout or examples, last_turn, heldout=bool(heldout))
     make_trainable(model, settings, run)
 
@@ -83,6 +96,7 @@ def train(
         "steps": trained.steps,
         **trained.metrics,
         "examples": len(examples),
+        **({"task_types": kinds} if kinds else {}),
         "dropped": len(report.dropped),
         "cut": len(report.cut),
         "heldout_loss": {"before": before, "after": loss(model, heldout, settings)},
@@ -99,12 +113,34 @@ def learn(
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> "TrainingReport":
     """Take the optimizer steps on conversations that are tokens already."""
-    from burnish.datasets.batches import Steps, shuffled_steps
+    from burnish.datasets.batches import Steps
 
-    training = settings.training
-    plan = shuffled_steps(len(examples), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
-    steps = Steps(plan, partial(batches, examples, settings))
+    steps = Steps(planned(examples, settings, run.seed), partial(batches, examples, settings))
     return fit(model, objective(settings), steps, settings, run, on_the_way=on_the_way, on_progress=on_progress)
+
+
+def planned(examples: "Sequence[Example]", settings: Settings, seed: int) -> list[list[int]]:
+    """Example numbers of each step: shuffled, or by kinds of tasks as a mixture says."""
+    from burnish.datasets.batches import shuffled_steps
+    from burnish.datasets.mixing import mixed_steps
+
+    size, epochs = settings.training.batch_size, settings.training.epochs
+    if settings.mixture is None:
+        return shuffled_steps(len(examples), batch_size=size, epochs=epochs, seed=seed)
+    kinds = [example.task_type for example in examples]
+    return mixed_steps(kinds, settings.mixture, batch_size=size, epochs=epochs, seed=seed)
+
+
+def task_types(examples: "Sequence[Example]", settings: Settings) -> dict[str, dict[str, float]]:
+    """Of each kind of task its examples and its share of those that are read; nothing without a mixture."""
+    from burnish.datasets.mixing import counts
+
+    if settings.mixture is None:
+        return {}
+    there = counts([example.task_type for example in examples])
+    budgets = settings.mixture.budgets(there, settings.training.epochs * len(examples))
+    total = sum(budgets.values())
+    return {name: {"examples": there[name], "share": budgets[name] / total} for name in there}
 
 
 def objective(settings: Settings) -> "Objective[Tensor]":

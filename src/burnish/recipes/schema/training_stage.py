@@ -81,7 +81,7 @@ class TrainingStage(TrainingSettings, LeavesModels):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         for key, problem in self.contradictions():
-            yield (key,), problem
+            yield tuple(key.split(".")), problem
 
     def check_model(self, model: "ModelShape") -> None:
         if (misfit := self.misfit(model)) is not None:

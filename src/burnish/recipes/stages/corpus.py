@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from burnish.corpus.arrangement import Arrangement
+from burnish.corpus.mixture import Mixture
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.heldout_text import SCORED_TOKENS
 from burnish.recipes.schema.new_tokenizer import NewTokenizer, TokenizerKey
 from burnish.recipes.schema.stage import (
     BASE_MODEL,
     Metrics,
+    ModelReference,
     Reference,
     ReferenceKind,
     StageConfig,
@@ -22,13 +26,29 @@ from burnish.recipes.schema.stage import (
 )
 
 if TYPE_CHECKING:
+    from burnish.corpus.arrangement import Surprise
+    from burnish.corpus.building import CorpusReport
     from burnish.corpus.documents import Document
     from burnish.corpus.folders import Skipped
-    from burnish.corpus.token_corpus import CorpusReport
+    from burnish.corpus.token_corpus import TokenCorpus
+    from burnish.corpus.windows import Windows
 
 STDLIB = "stdlib"
 """As a document: the prose that Python carries, see `burnish.corpus.prose`."""
 TextReference = Annotated[str, Reference("documents", words=(STDLIB,))]
+
+
+class ReadingOrder(Arrangement):
+    """In which order the text is read: by chance, a curriculum by a figure, or related documents side by side."""
+
+    model: ModelReference | None = Field(None, description="whose perplexity decides, for `by: perplexity`: base")
+
+    def problem(self) -> tuple[str, str] | None:
+        if self.by == "perplexity" and self.model is None:
+            return "by", "got perplexity, and no model whose it is: set order.model, for example to base"
+        if self.by != "perplexity" and self.model is not None:
+            return "model", f"got '{self.model}'; by {self.by} no model is asked: remove it"
+        return super().problem()
 
 
 class CorpusStage(StageConfig):
@@ -61,6 +81,11 @@ class CorpusStage(StageConfig):
         "which is trained on the text, for a `pretrain` stage: `{vocab_size: 8192}`",
     )
 
+    mixture: Mixture | None = Field(
+        None, description="how much is read of each source, a document's `source`; as much as there is if left out"
+    )
+    order: ReadingOrder = Field(ReadingOrder.model_validate({}), description="in which order the text is read")
+
     produces: ClassVar[dict[ReferenceKind, str]] = {"corpus": "corpus"}
 
     def fingerprints(self, folder: Path) -> dict[str, str]:
@@ -75,17 +100,24 @@ class CorpusStage(StageConfig):
         if isinstance(self.tokenizer, NewTokenizer):
             for path, text in self.tokenizer.contradictions():
                 yield ("tokenizer", *path), text
+        for key, of_key in (("mixture", self.mixture), ("order", self.order)):
+            problem = None if of_key is None else of_key.problem()
+            if problem is not None:
+                yield (key, problem[0]), problem[1]
 
     def check(self, context: StageContext) -> None:
         if isinstance(self.tokenizer, NewTokenizer):
             self.tokenizer.check(context)
-        self._groups(context)
+        groups = self._groups(context)
+        if self.mixture is not None:
+            self.mixture.shares({document.source: 1.0 for document in groups["domain"].documents})
 
     def work(self, context: StageContext) -> Work:
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.token_corpus import SKIPPED_FILE, TOKENIZER_FOLDER, build_corpus
+        from burnish.corpus.building import SKIPPED_FILE, build_corpus, save_corpus
+        from burnish.corpus.token_corpus import TOKENIZER_FOLDER
 
         groups = self._groups(context)
         for name, group in groups.items():
@@ -97,10 +129,13 @@ class CorpusStage(StageConfig):
             else context.load_tokenizer(self.tokenizer),
             window=self.window,
             heldout_fraction=self.heldout,
+            mixture=self.mixture,
+            arrangement=self.order,
+            surprise=self._surprise(context),
         )
         report.skipped = {name: group.skipped for name, group in groups.items()}
         folder = context.folder / self.produces["corpus"]
-        corpus.save(folder, report)
+        save_corpus(corpus, report, folder)
         new = isinstance(self.tokenizer, NewTokenizer)
         if new:
             context.display.say(
@@ -111,19 +146,38 @@ class CorpusStage(StageConfig):
             context.display.say(f"  {name}: {_kept(of_group, report, name)}")
         if any(report.skipped.values()):
             context.display.say(f"  files that were not read are all named in {folder / SKIPPED_FILE}")
+        sources = _sources(corpus)
+        for name, (tokens, share) in sources.items():
+            context.display.say(f"  source {name}: {tokens:,} tokens, {share:.1%} of what is read")
         return {
             "counts": counts,
+            **({"sources": sources} if sources else {}),
             **({"vocab_size": corpus.vocab_size} if new else {}),
             "removed": {name: len(documents) for name, documents in report.removed.items()},
             "cut_for_heldout": report.cut,
             "skipped": {name: _skipped(group.skipped) for name, group in groups.items() if group.skipped},
         }
 
+    def _surprise(self, context: StageContext) -> "Surprise | None":
+        """What scores windows where they are ordered by it."""
+        if self.order.by != "perplexity":
+            return None
+        from burnish.evaluation.perplexity import surprises
+
+        def losses(windows: "Windows") -> list[float]:
+            decoder, _ = context.load(self.order.model)
+            sequences = [windows[number] for number in range(len(windows))]
+            scored = surprises(decoder, sequences, micro_batch_tokens=SCORED_TOKENS)
+            return [nats / max(tokens, 1) for nats, tokens in scored]
+
+        return losses
+
     def _groups(self, context: StageContext) -> "dict[str, _Group]":
         from burnish.corpus.documents import read_documents
         from burnish.corpus.prose import stdlib_documents
 
         groups = {}
+        score_key = self.order.score_key if self.order.by == "score" else None
         for name, references in {"domain": self.documents, "general": self.general}.items():
             if not references:
                 continue
@@ -131,7 +185,11 @@ class CorpusStage(StageConfig):
             written = [reference for reference in references if reference != STDLIB]
             if written:
                 group.documents += read_documents(
-                    context.paths(written), text_key=self.text_key, id_key=self.id_key, skipped=group.skipped
+                    context.paths(written),
+                    text_key=self.text_key,
+                    id_key=self.id_key,
+                    score_key=score_key,
+                    skipped=group.skipped,
                 )
             if STDLIB in references:
                 group.documents += stdlib_documents()
@@ -153,6 +211,21 @@ class _Group:
             return ""
         lines = describe(self.skipped).replace("\n", "\n      ")
         return f"; {len(self.skipped):,} files and folders were not read:\n      {lines}"
+
+
+def _sources(corpus: "TokenCorpus") -> dict[str, tuple[int, float]]:
+    """Of each source its tokens and its share of what is read of the domain; nothing without a mixture.
+
+    Raises DataError where the mixture names other sources than there are.
+    """
+    from burnish.corpus.building import source_sizes
+    from burnish.corpus.mix import DOMAIN
+
+    if corpus.mixture is None:
+        return {}
+    sizes = source_sizes(corpus.train[DOMAIN])
+    shares = corpus.mixture.shares({name: float(size) for name, size in sizes.items()})
+    return {name: (size, shares[name]) for name, size in sizes.items()}
 
 
 def _documents(count: int) -> str:

@@ -33,12 +33,12 @@ class CptStage(cpt.Settings, TrainingStage):
 
         corpus = TokenCorpus.load(context.path(self.corpus))
         steps, passes = cpt.planned(corpus, self, context)
-        read = sum(passes[group] * len(windows.tokens) for group, windows in corpus.train.items())
+        read = sum(passes[group] * windows.n_tokens for group, windows in corpus.train.items())
         layers, weights = self.trained_share(context)
         return Work(
             steps=len(steps),
             trained=round(read),
-            scored=2 * sum(len(windows.tokens) for windows in corpus.heldout.values()),
+            scored=2 * sum(windows.n_tokens for windows in corpus.heldout.values()),
             layers=layers,
             weights=weights,
             micro_batch=self.training.micro_batch_tokens,

@@ -72,7 +72,7 @@ class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
 
         corpus, size = TokenCorpus.load(context.path(self.corpus)), self.training.micro_batch_tokens
         steps, read = pretrain.planned(corpus, self.training, seed=context.seed)
-        heldout = sum(len(windows.tokens) for windows in corpus.heldout.values())
+        heldout = sum(windows.n_tokens for windows in corpus.heldout.values())
         return Work(steps=len(steps), trained=read, scored=2 * heldout, micro_batch=size)
 
     def run(self, context: StageContext) -> Metrics:

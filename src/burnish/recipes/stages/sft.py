@@ -31,6 +31,13 @@ class SftStage(sft.Settings, RowsStage):
     def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
         return sft.encode(rows, tokenizer, self)
 
+    def check(self, context: StageContext) -> None:
+        super().check(context)
+        if self.mixture is not None:
+            from burnish.datasets.mixing import counts
+
+            self.mixture.shares(counts([row.task_type for row in self.rows(context)]))
+
     def learned_from(self, rows: "Sequence[Conversation]") -> int:
         # A conversation may become an example an answer.
         answers = sum(message["role"] == "assistant" for one in rows for message in one.messages)
