@@ -73,9 +73,9 @@ def _arguments() -> argparse.Namespace:
         "--composed",
         type=int,
         nargs=3,
-        default=(5000, 100, 200),
+        default=(6500, 100, 200),
         metavar=("TRAIN", "TASKS", "TEST"),
-        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 5000 100 200)",
+        help="composed questions in train.jsonl, tasks.jsonl and test.jsonl (default 6500 100 200)",
     )
     parser.add_argument(
         "--intents",
