@@ -18,6 +18,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.generation.sampling import Sampling
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext
+from burnish.retrieval import Index
 from workshop import make_workshop
 
 
@@ -226,3 +227,28 @@ def test_only_answers_that_pass_the_gate_are_given(
 def test_a_gate_needs_a_judge_that_reads_no_row(judge: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ChatConfig.model_validate({"gate": {"judge": judge, "threshold": 1}})
+
+
+def test_with_an_index_the_question_stands_behind_its_passages(
+    model: Path, asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "leave.md").write_text("# Leave\n\nEveryone has thirty days of leave.\n")
+    index = Index.build(tmp_path / "leave.md", tmp_path / "index")[0]
+    out = chat(model, ["How many days of leave?", "zebra?", "And days?"], retrieve=index.folder)
+    one, two, three = (call["prompt"] for call in asked)
+    assert "[1] leave.md, Leave\nEveryone has thirty days of leave.\n\nQuestion: How many days of leave?" in one
+    assert "[1] leave.md, Leave" in out
+    assert "answered without passages: the index has nothing about it" in out
+    assert "Everyone" not in two, "of the turns before only the questions and answers are seen"
+    assert three.count("Everyone") == 1
+    assert "How many days of leave?" in three
+
+
+def test_passages_without_room_are_told(model: Path, asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "leave.md").write_text("# Leave\n\nEveryone has thirty days of leave.\n")
+    index = Index.build(tmp_path / "leave.md", tmp_path / "index")[0]
+    out = chat(model, ["leave?"], retrieve=index.folder, passage_tokens=5)
+    assert "answered without passages: none of the passages found has room" in out
+    assert "Everyone" not in asked[0]["prompt"]
+    with pytest.raises(BurnishError, match="there is no such folder"):
+        chat(model, ["leave?"], retrieve=tmp_path / "none")

@@ -47,6 +47,11 @@ def chat(
         Literal["votes", "best", "weighted_votes"],
         typer.Option(help="With --votes, which answer is given: what most come to, or by judges' scores."),
     ] = "votes",
+    retrieve: Annotated[
+        Path | None, typer.Option(metavar="INDEX", help="Answer from passages of this index, and name them.")
+    ] = None,
+    passages: Annotated[int, typer.Option(min=1, help="With --retrieve, passages for a question.")] = 4,
+    passage_tokens: Annotated[int, typer.Option(min=1, help="With --retrieve, tokens of passages at most.")] = 1024,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -68,6 +73,9 @@ def chat(
             seed=seed,
             votes=votes,
             choose=choose,
+            retrieve=retrieve,
+            passages=passages,
+            passage_tokens=passage_tokens,
             keyboard=not ask and sys.stdin.isatty(),
         )
         hold_chat(find_target(target), ask if ask else _questions(console), console, options)

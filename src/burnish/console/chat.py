@@ -28,6 +28,8 @@ from burnish.recipes.plan.outside import removal
 from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
+from burnish.retrieval import Index
+from burnish.retrieval.grounding import PASSAGE_TOKENS, Grounded, Passages, cited
 from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
 from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
@@ -101,14 +103,18 @@ class ChatOptions:
     """What the command line says beside the target; None leaves it to the recipe or the default.
 
     temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which `choose` says which is given: what
-    most come to, what scores highest, or what weighs most by both. seed None: another one every time. keyboard: whether
-    a person types the questions, so that a mistake or Ctrl-C ends an answer and not the chat.
+    most come to, what scores highest, or what weighs most by both. retrieve: the index whose best `passages`, together
+    of at most `passage_tokens` tokens, questions are answered from. seed None: another one every time. keyboard:
+    whether a person types the questions, so that a mistake or Ctrl-C ends an answer and not the chat.
     """
 
     system: str | None = None
     temperature: float | None = None
     votes: int = 1
     choose: Choose = "votes"
+    retrieve: Path | None = None
+    passages: int = 4
+    passage_tokens: int = PASSAGE_TOKENS
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float | None = None
@@ -156,6 +162,10 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     if options.votes > 1 and gate is not None:
         raise BurnishError("--votes: this target's recipe has a gate, `chat.gate`, which takes one answer at a time")
     used = _needed_judges(target.config.judges, options)
+    passages = None
+    if options.retrieve is not None:
+        index = Index.open(options.retrieve)
+        passages = Passages(index, k=options.passages, max_tokens=options.passage_tokens)
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
@@ -164,6 +174,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         sampling=options.sampling(target.config),
         memory=target.config.memory if options.memory is None else options.memory,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
+        passages=passages,
     )
     with ExitStack() as stack:
         judges: list[WeightedJudge] = []
@@ -196,6 +207,8 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                     answer = _show([found.answer.text], console)
                 else:
                     answer = _show(chat.ask(question), console)
+                if chat.found is not None:
+                    _show_sources(chat.found, answer, console)
                 if sandbox is not None:
                     console.print(_result_table(sandbox.execute(extract_sql(answer))))
             except (DataError, KeyboardInterrupt) as error:
@@ -213,6 +226,19 @@ def _show(pieces: Iterable[str], console: Console) -> str:
         console.out(printable(piece), end="", highlight=False)
     console.out("")
     return answer
+
+
+def _show_sources(found: Grounded, answer: str, console: Console) -> None:
+    """The passages that the question was given, those that the answer names bright."""
+    named = cited(answer, len(found.hits))
+    if not found.hits:
+        why = "none of the passages found has room" if found.left_out else "the index has nothing about it"
+        console.print(f"answered without passages: {why}", style="yellow")
+        return
+    for number, hit in enumerate(found.hits, start=1):
+        console.print(Text(f"[{number}] {printable(hit.place)}", style="cyan" if number in named else "dim"))
+    if found.left_out:
+        console.print(f"{found.left_out} further passages had no room", style="dim")
 
 
 def _obey(chat: Chat, name: str, rest: str) -> str | None:

@@ -11,6 +11,7 @@ from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import answer_of
 from burnish.nn.decoder import Decoder
+from burnish.retrieval.grounding import Grounded, Passages
 from burnish.rewards.gate import Gated, through_gate
 from burnish.rewards.judgement import Judge
 from burnish.rewards.votes import VOTE_TEMPERATURE
@@ -26,6 +27,8 @@ class Chat:
     """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
 
     seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
+    passages: finds what a question is answered from. Only the question that is asked stands behind its passages; of
+    the turns before the model sees the questions alone. `found` is what the last one was given.
     """
 
     def __init__(
@@ -37,8 +40,11 @@ class Chat:
         sampling: Sampling,
         memory: bool = True,
         seed: int = 0,
+        passages: Passages | None = None,
     ) -> None:
         self._decoder, self._tokenizer = decoder, tokenizer
+        self._passages = passages
+        self.found: Grounded | None = None
         self._sampling = replace(sampling, stop=tokenizer.stop_ids)
         self._memory, self._seed, self._asked = memory, seed, 0
         self.system = system
@@ -97,6 +103,9 @@ class Chat:
             self._turns = [*turns, {"role": "assistant", "content": found.answer.text}]
         return found
 
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text))
+
     def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
         """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
 
@@ -104,7 +113,14 @@ class Chat:
         """
         opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
         turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
-        encoding = encode_question(self._tokenizer, [*opening, *turns])
+        context = self._tokenizer.context_length or self._decoder.config.max_positions
+        self.found = None
+        if self._passages is not None:
+            alone = len(encode_question(self._tokenizer, [*opening, *turns]).tokens)
+            room = context - alone - self._sampling.max_new_tokens
+            self.found = self._passages.ground(question, self._count, room=room)
+        asked = question if self.found is None else self.found.prompt
+        encoding = encode_question(self._tokenizer, [*opening, *self._turns, {"role": "user", "content": asked}])
         if encoding.lost:
             part = encoding.lost[0]
             raise DataError(
@@ -112,7 +128,6 @@ class Chat:
                 f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
             )
         prompt = encoding.tokens
-        context = self._tokenizer.context_length or self._decoder.config.max_positions
         if len(prompt) >= context:
             raise DataError(
                 f"the conversation has {len(prompt)} tokens, which leaves no room for an answer in the model's "

@@ -21,7 +21,7 @@ from burnish.datasets.fields import present
 from burnish.datasets.formats import FORMATS, OTHER_NAMES
 from burnish.errors import BurnishError
 from burnish.methods.decoding import Grid
-from burnish.recipes.plan.outside import PACKAGE
+from burnish.packages import PACKAGE
 from burnish.recipes.schema.stage import BASE_MODEL, read_text, references
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.runs.folder import is_record, read_object

@@ -1,18 +1,15 @@
 """Files, folders and patterns that a recipe names and that are there before it runs."""
 
 import glob
-import importlib.util
 import os
-import re
 from pathlib import Path
 
 from burnish.errors import DataError
+from burnish.packages import PACKAGE, NotInPackageError, in_package
 from burnish.recipes.language.places import did_you_mean
 from burnish.recipes.schema.stage import exists
 from burnish.runs.names import STAGE_FILE
 from burnish.runs.record import require_object
-
-PACKAGE = "package:"
 
 
 class NotFoundError(Exception):
@@ -78,31 +75,11 @@ def _location(written: str, folder: Path) -> Path:
 
 
 def _in_package(written: str) -> Path:
-    """The file of `package:NAME/FILE`, found without importing the package."""
-    package, _, inner = written.removeprefix(PACKAGE).partition("/")
-    if not package or not inner:
-        raise NotFoundError(f"got '{written}'; expected package:NAME/FILE")
-    if not package.isidentifier():
-        # The spec of `a.b` is found by importing `a`.
-        raise NotFoundError(f"got '{written}'; '{package}' is not the name of a package, which has no dots")
-    if not inner.isprintable() or any(part in ("", ".", "..") for part in re.split(r"[/\\]", inner)):
-        raise NotFoundError(f"got '{written}'; '{inner}' is not a file inside the package '{package}'")
     try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError, OSError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        distribution = package.replace("_", "-")
-        raise NotFoundError(
-            f"got '{written}'; package '{package}' is not installed: pip install --no-deps {distribution}"
-        )
-    for folder in map(Path, spec.submodule_search_locations):
-        if exists(folder / inner):
-            if not (folder / inner).resolve().is_relative_to(folder.resolve()):
-                raise NotFoundError(f"got '{written}', a link that leads out of the package's folder {folder}")
-            return folder / inner
-    folder = Path(spec.submodule_search_locations[0])
-    raise NotFoundError(f"got '{written}'; no such file in {folder}{_nearest_file(folder / inner)}")
+        return in_package(written)
+    except NotInPackageError as error:
+        hint = "" if error.location is None else _nearest_file(error.location)
+        raise NotFoundError(f"{error}{hint}") from None
 
 
 def _nearest_file(location: Path) -> str:

@@ -1,0 +1,52 @@
+"""`burnish index` and `burnish search`: documents as an index that questions are asked to."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from burnish.cli.saying import INTERRUPTED
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: burnish index our-docs --out runs/our-index")
+def index(
+    documents: Annotated[
+        list[Path], typer.Argument(metavar="DOCUMENTS...", help="Files, folders or patterns of documents.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the index; one that is there is updated.")],
+    size: Annotated[int | None, typer.Option(min=8, help="Tokens of a passage at most; 192 if left out.")] = None,
+    overlap: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that a passage repeats of that before it; 32 if left out.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Whose word endings do not count, `none` for any language; english if left out.")
+    ] = None,
+) -> None:
+    """Make an index of documents, for `burnish search`, `burnish chat --retrieve` and recipes to answer from."""
+    from burnish.console.retrieving import make_index
+
+    try:
+        make_index(documents, out, size=size, overlap=overlap, language=language)
+    except KeyboardInterrupt:
+        print("\nstopped; an index that was there is as it was.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@commands.command(epilog="Example: burnish search runs/our-index 'How do I cancel a task?'")
+def search(
+    index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that `burnish index` has made.")],
+    queries: Annotated[
+        list[str] | None, typer.Argument(metavar="QUERY...", help="Questions; lines of standard input if left out.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages for each question.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print passages as JSON lines.")] = False,
+) -> None:
+    """Show the passages of an index that have most to do with a question."""
+    from burnish.console.retrieving import show_hits
+
+    questions = queries or (line.strip() for line in sys.stdin if line.strip())
+    show_hits(index, questions, Console(highlight=False), k=k, as_json=as_json)
