@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import step_of
 
-from burnish.datasets.batches import Steps
-from burnish.datasets.token_labels import LabelledSequence, label_batches
+from burnish.datasets.batches import Batch, Steps
+from burnish.datasets.token_labels import LabelledSequence, label_batches, with_all_tokens
 from burnish.forest import Forest
 from burnish.nn.process_reward import ProcessRewardModel
+from burnish.nn.scalar import ScalarModel
 from burnish.objectives.process_reward import LabelledTokens, label_losses
+from burnish.objectives.verifier import JointVerifier, Verified
 from burnish.text.steps import encode_steps
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events
@@ -119,3 +121,40 @@ def test_the_curve_and_the_trained_head_are_those_of_trl(tmp_path: Path) -> None
         assert event["grad_norm"] == pytest.approx(entry["grad_norm"], rel=1e-3, abs=1e-3)
     torch.testing.assert_close(model.score, torch.tensor(TRL["score_after"]), rtol=1e-3, atol=2e-4)
     torch.testing.assert_close(model.bias, torch.tensor(TRL["bias_after"]), rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("mean_over", ["labels", "examples"])
+@pytest.mark.parametrize("label_at", ["answer", "tokens"])
+def test_a_joint_verifier_imitates_right_answers_alone(label_at: str, mean_over: Literal["labels", "examples"]) -> None:
+    model, coefficient = ScalarModel(tiny_decoder(0, 5), seed=3), 0.3
+    examples = []
+    for number, (prompt, answer) in enumerate(
+        [([5, 6, 7], [8, 9]), ([5, 6, 7], [8, 10, 11]), ([12], [13, 14, 15, 16])]
+    ):
+        size = len(answer) if label_at == "tokens" else 1
+        mask = [False] * (len(prompt) + len(answer) - size) + [True] * size
+        examples.append(LabelledSequence(prompt + answer, mask, [float(number != 1)] * size, len(prompt)))
+    batches = label_batches([with_all_tokens(one) for one in examples], micro_batch_tokens=8)
+    assert len(batches) > 1
+
+    def outputs(batch: Batch) -> Verified:
+        return Verified(*model.with_logps(batch.forest, batch.scored))
+
+    found, metrics = step_of(model.decoder, JointVerifier(coefficient, mean_over), batches, outputs)
+    losses, nll = [], torch.zeros(())
+    for example in examples:
+        sequence = torch.tensor(example.tokens)
+        forest = Forest(sequence, (len(sequence),), (-1,))
+        odds = (model.decoder(forest) @ model.score.T)[torch.tensor(example.mask), 0]
+        probabilities = odds.sigmoid() if example.labels[-1] else 1 - odds.sigmoid()
+        losses.append(-probabilities.log())
+        if example.labels[-1]:
+            nll = nll - model.decoder.logps(forest, torch.arange(example.n_prompt, len(sequence))).sum()
+    of_labels = torch.cat(losses).mean() if mean_over == "labels" else torch.stack([a.mean() for a in losses]).mean()
+    expected = of_labels + coefficient * nll / 9  # tokens of all answers
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    parameters = [model.score, *model.decoder.parameters()]
+    for a, b in zip(torch.autograd.grad(found, parameters), torch.autograd.grad(expected, parameters), strict=True):
+        assert (a - b).norm() <= 2e-5 * b.norm() + 1e-6
+    assert metrics["nll_loss"] == pytest.approx(nll.item() / 6, rel=1e-5)
+    assert metrics["right"] == pytest.approx(2 / 3 if label_at == "answer" else 6 / 9)

@@ -28,6 +28,7 @@ from burnish.objectives.process_reward import LabelledTokens
 from burnish.objectives.reward_model import RewardModelling
 from burnish.objectives.rft import RFT
 from burnish.objectives.simpo import SimPO
+from burnish.objectives.verifier import JointVerifier, Verified
 from tiny_models import tiny_decoder
 
 VOCABULARY = 50
@@ -63,6 +64,9 @@ class Table(torch.nn.Module):
     def divergences(self, batch: Batch) -> Divergences:
         scores = self.scores(batch)
         return Divergences(-scores.logps[batch.entries], scores.entropies[batch.entries])
+
+    def verified(self, batch: Batch) -> Verified:
+        return Verified(self.scalars(batch), self.logps(batch))
 
     def evaluation(self, batch: Batch) -> Evaluation:
         return Evaluation(self.logps(batch), self.scalars(batch), self.scores(batch).entropies)
@@ -116,6 +120,7 @@ CASES: dict[str, Case] = {
     "cpo": (CPO(0.3, 0.6, 0.2), PAIRS, Table.logps),
     "reward model": (RewardModelling("bradley_terry", 0.1), LISTS, Table.scalars),
     **{f"labelled tokens, {over}": (LabelledTokens(over), SINGLES, Table.scalars) for over in AVERAGES},
+    **{f"joint verifier, {over}": (JointVerifier(0.4, over), SINGLES, Table.verified) for over in AVERAGES},
     "reward model, plackett_luce": (RewardModelling("plackett_luce", 0.1), LISTS, Table.scalars),
     **{
         f"grpo, {kind}, {level}": (

@@ -58,13 +58,14 @@ def test_judges_of_reasoning_work_side_by_side(tmp_path: Path) -> None:
       - {type: cosine, of: {type: numbers}, max_length: 50, wrong: [-3, -3]}
       - {type: format, full: 2, none: -1, think_tags: [<a>, </a>]}
       - {type: language, among: [en, de]}
+      - {type: numbers, answer_tags: [<b>, </b>]}
       - {type: repetition, n: 2}
       - {type: repetition, name: whole, n: 2, by_token: false}
 """
     found = evaluated(tmp_path, judges)
     assert {name: one["kind"] for name, one in found.items()} == {
-        "math": "accuracy", "cosine": "accuracy", "format": "score", "language": "score", "repetition": "score",
-        "whole": "score",
+        "math": "accuracy", "cosine": "accuracy", "format": "score", "language": "score", "numbers": "accuracy",
+        "repetition": "score", "whole": "score",
     }  # fmt: skip
     assert found["format"]["value"] == -1
 

@@ -7,6 +7,8 @@ import pytest
 
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
+from burnish.rewards.choice import MultipleChoice
+from burnish.rewards.format import Tags
 from burnish.rewards.judgement import Judge, Judgement, WeightedJudge
 from burnish.rewards.numbers import NumberVerifier
 from burnish.rewards.texts import CommonForm, ContainedText, ExactText, MatchedText, compiled, expected_texts
@@ -128,3 +130,29 @@ def test_the_judge_of_the_row_holds_the_election() -> None:
     assert elector(judges, said("5", kind="sum")) is numbers
     assert elector(judges, said("5", kind="word")) is exact
     assert elector(judges[:1], said("5", kind="sum")) is None
+
+
+SPECIAL = Tags(("|reason|", "|/reason|"), ("|summary|", "|/summary|"))
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        NumberVerifier(tags=SPECIAL),
+        ExactText(tags=SPECIAL),
+        ContainedText(tags=SPECIAL),
+        MatchedText(r"\d+", "answer", tags=SPECIAL),
+        MultipleChoice(tags=SPECIAL),
+    ],
+    ids=lambda judge: type(judge).__name__,
+)
+def test_answers_stand_in_the_tags_that_are_named(judge: Any) -> None:
+    row = {"answer": "12", "choices": ["11", "12"]}
+    right = "|reason|11 or 12|/reason||summary|12|/summary| not 11"
+    wrong = "|reason|12|/reason||summary|11|/summary| not 12"
+    assert one(judge, right, **row).correct
+    assert not one(judge, wrong, **row).correct
+    election = judge.elect([said(text, **row) for text in (wrong, right, right.replace("11 or", ""))])
+    assert (election.winner, election.votes) == (1, 2)
+    # Without these tags all of it is the answer, or what stands in others.
+    assert not one(judge, "<answer>12</answer> |summary|11|/summary|", **row).correct

@@ -154,7 +154,10 @@ def lab_reasoning(
     runs: _LabRuns = Path("runs"),
     experiment: Annotated[
         list[str] | None,
-        typer.Option(help="r1-zero, formats or distillation; may be repeated. All, if left out.", show_default=False),
+        typer.Option(
+            help="r1-zero, formats, distillation, methods or reward-models; may be repeated. All, if left out.",
+            show_default=False,
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Models that learn nothing, a minute: to see that it works.")

@@ -6,8 +6,9 @@ Notable choices:
 - an outcome is read at the last token of all that the chat template writes, as by transformers' sequence classifiers.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -113,6 +114,14 @@ def outcome_examples(
         labels = [float(example.desired)] * n_labels
         found.append(LabelledSequence(example.prompt + example.answer, mask, labels, len(example.prompt)))
     return found, report
+
+
+def with_all_tokens(example: LabelledSequence) -> LabelledSequence:
+    """The same answer with an entry for each of its tokens; the label of those that have none is NaN."""
+    labels = iter(example.labels)
+    of_tokens = [next(labels) if labelled else math.nan for labelled in example.mask[example.n_prompt :]]
+    mask = [False] * example.n_prompt + [True] * len(of_tokens)
+    return replace(example, mask=mask, labels=of_tokens)
 
 
 def label_batches(examples: Sequence[LabelledSequence], *, micro_batch_tokens: int) -> list[Batch]:

@@ -4,12 +4,13 @@ Notable choices:
 - the network of a reward model: a scalar, here the log-odds that the answer is right, read at its last token;
 - with `label_at: tokens` every token of the answer has its label, so that each is judged by what it led to (the
   token-level verifier of section 4.2); the last token still speaks for the answer;
+- with `lm_coef` it goes on imitating right answers, the joint objective of that section;
 - otherwise it is a process reward model of one step, and shares its loss and measurements.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +44,9 @@ class Settings(LabelSettings):
     )
     mean_over: Literal["labels", "examples"] = Field(
         "examples", description="with label_at: tokens, what the loss is a mean over: tokens, or answers of any length"
+    )
+    lm_coef: float = Field(
+        0.0, ge=0, description="weight of imitating the right answers beside (the joint objective of Cobbe 2021)"
     )
 
     def misfit(self, model: DecoderConfig) -> str | None:
@@ -119,23 +123,26 @@ def learn(
 ) -> "TrainingReport":
     """Take the optimizer steps on answers that are tokens already."""
     from burnish.datasets.batches import Steps, grouped_steps
+    from burnish.datasets.token_labels import with_all_tokens
     from burnish.objectives.process_reward import LabelledTokens
+    from burnish.objectives.verifier import JointVerifier, Verified
 
     training = settings.training
     plan = grouped_steps(
         groups(examples, settings), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed
     )
-    return fit(
-        model,
-        LabelledTokens(settings.mean_over),
-        Steps(plan, lambda numbers: batches(examples, settings, numbers)),
-        settings,
-        run,
-        outputs=log_odds(model),
-        shown=("loss", "accuracy", "tokens_per_second"),
-        on_the_way=on_the_way,
-        on_progress=on_progress,
-    )
+    taught = [with_all_tokens(one) for one in examples] if settings.lm_coef else examples
+    steps = Steps(plan, lambda numbers: batches(taught, settings, numbers))
+    seen: Any = {"shown": ("loss", "accuracy", "tokens_per_second"), "on_the_way": on_the_way}
+    if settings.lm_coef:
+
+        def verified(batch: "Batch") -> Verified:
+            return Verified(*model.with_logps(batch.forest, batch.scored))
+
+        joint = JointVerifier(settings.lm_coef, settings.mean_over)
+        return fit(model, joint, steps, settings, run, outputs=verified, on_progress=on_progress, **seen)
+    objective = LabelledTokens(settings.mean_over)
+    return fit(model, objective, steps, settings, run, outputs=log_odds(model), on_progress=on_progress, **seen)
 
 
 def log_odds(model: "ScalarModel") -> "Callable[[Batch], Tensor]":

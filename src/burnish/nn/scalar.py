@@ -34,3 +34,11 @@ class ScalarModel(nn.Module):
     def forward(self, forest: Forest, indices: Tensor) -> Tensor:
         """The scalar at the tokens `indices` `[n]` of the forest: float32 `[n]`."""
         return self.scalars(self.decoder(forest).index_select(0, indices))
+
+    def with_logps(self, forest: Forest, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """The scalar at the tokens `indices` `[n]`, and log p of these tokens themselves, in nats: float32 `[n]` each.
+
+        Raises ValueError where one of them is a root's first token, which nothing predicts.
+        """
+        logps, _, hidden = self.decoder(forest, scored=indices)
+        return self.scalars(hidden.index_select(0, indices)), logps

@@ -8,7 +8,7 @@ from typing import Any
 
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
-from burnish.rewards.format import final_answer
+from burnish.rewards.format import R1_TAGS, Tags
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.texts import CommonForm
 from burnish.rewards.votes import Election, elect_equal
@@ -26,13 +26,13 @@ class Options:
     texts: tuple[str, ...]
     right: int
 
-    def taken(self, text: str) -> int | None:
+    def taken(self, text: str, tags: Tags = R1_TAGS) -> int | None:
         """The place of the option that a text takes, by its label or its words; None where it takes none or several.
 
         Read are, in this order: nothing but a label or an option; the last "answer is B"; "B) …" at the beginning;
         the only option whose words are there.
         """
-        said = final_answer(text).strip()
+        said = tags.final_answer(text).strip()
         by_label = {label.casefold(): place for place, label in enumerate(self.labels)}
         whole = _FORM.of(said)
         if whole in by_label:
@@ -88,6 +88,7 @@ class MultipleChoice:
 
     choices: str = "choices"
     answer: str = "answer"
+    tags: Tags = R1_TAGS
 
     def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
         """Judge each answer."""
@@ -95,7 +96,7 @@ class MultipleChoice:
 
     def elect(self, answers: Sequence[Answer], /) -> Election:
         """The answer that takes the option which most take."""
-        return elect_equal([self.options(answer.row).taken(answer.text) for answer in answers])
+        return elect_equal([self.options(answer.row).taken(answer.text, self.tags) for answer in answers])
 
     def options(self, row: Mapping[str, Any]) -> Options:
         """The options of a row. Raises DataError where it has none."""
@@ -103,7 +104,7 @@ class MultipleChoice:
 
     def _verify(self, answer: Answer) -> Judgement:
         options = self.options(answer.row)
-        place = options.taken(answer.text)
+        place = options.taken(answer.text, self.tags)
         expected = f"{options.labels[options.right]}: {options.texts[options.right]}"
         if place is None:
             return verdict(False, "no choice", f"takes none of the options, or several; expected {expected[:80]}")

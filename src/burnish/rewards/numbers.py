@@ -21,7 +21,7 @@ from typing import Any
 
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
-from burnish.rewards.format import answer_block, without_thoughts
+from burnish.rewards.format import R1_TAGS, Tags
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.number_suffixes import HAN_FACTORS, UNSPACED, WORDS, factor
 from burnish.rewards.reasoning import equations
@@ -93,14 +93,14 @@ def last_number(text: str) -> Number | None:
     return _read(last[0]) if last else None
 
 
-def answer_number(completion: str) -> Number | None:
+def answer_number(completion: str, tags: Tags = R1_TAGS) -> Number | None:
     """The number that a completion gives as its answer, thoughts left out.
 
-    That is the last number of `<answer>…</answer>`; without the tag the first one after the last `####`; without
-    that the last one of all.
+    That is the last number of `<answer>…</answer>`, or of what `tags` are; without the tag the first one after the last
+    `####`; without that the last one of all.
     """
-    said = without_thoughts(completion)
-    answer = answer_block(said)
+    said = tags.without_thoughts(completion)
+    answer = tags.answer_block(said)
     if answer is not None:
         return last_number(answer)
     _, mark, after = said.rpartition(_MARK)
@@ -118,11 +118,12 @@ class NumberVerifier:
     """
 
     key: str = "answer"
+    tags: Tags = R1_TAGS
 
     def verify(self, completion: str, row: Mapping[str, Any]) -> Judgement:
         """Judge one completion."""
         expected = self.gold(row)
-        found = answer_number(completion)
+        found = answer_number(completion, self.tags)
         if found is None:
             return verdict(False, "no number", "the completion has no number")
         if found.equals(expected):
@@ -135,7 +136,7 @@ class NumberVerifier:
 
     def elect(self, answers: Sequence[Answer], /) -> Election:
         """The answer whose number most of them give."""
-        return elect_equal([answer_number(answer.text) for answer in answers], Number.equals)
+        return elect_equal([answer_number(answer.text, self.tags) for answer in answers], Number.equals)
 
     def reasoning(self, answer: Answer, /) -> tuple[str, ...] | None:
         """The equations that an answer computes its number with, its thoughts included; None where it shows none."""

@@ -1,7 +1,8 @@
 """Judging an answer by its words: the same as expected, containing what is expected, matching an expression.
 
 Notable choices:
-- what is compared is the answer itself: thoughts are left out, and of `<answer>…</answer>` the inside is taken;
+- what is compared is the answer itself: thoughts are left out, and of `<answer>…</answer>`, or of other tags, the
+  inside is taken;
 - texts are compared in a common form, and what that evens out is set by keys, not by rules of a language;
 - an expression is the recipe author's, the text that it runs over the model's: matching has a time limit, in which it
   is stopped, and what takes longer is wrong.
@@ -17,7 +18,7 @@ import regex
 
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
-from burnish.rewards.format import final_answer
+from burnish.rewards.format import R1_TAGS, Tags
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.votes import Election, elect_equal
 
@@ -88,6 +89,7 @@ class ExactText:
 
     key: str = "answer"
     form: CommonForm = CommonForm()
+    tags: Tags = R1_TAGS
 
     def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
         """Judge each answer."""
@@ -99,7 +101,7 @@ class ExactText:
 
     def said(self, answer: Answer) -> str:
         """The answer in the form that is compared."""
-        return self.form.of(final_answer(answer.text))
+        return self.form.of(self.tags.final_answer(answer.text))
 
     def _verify(self, said: str, row: Mapping[str, Any]) -> Judgement:
         expected = expected_texts(row, self.key)
@@ -121,6 +123,7 @@ class ContainedText:
     require_all: bool = True
     words: bool = True
     form: CommonForm = CommonForm()
+    tags: Tags = R1_TAGS
 
     def __call__(self, answers: Sequence[Answer], /) -> list[Judgement]:
         """Judge each answer."""
@@ -128,10 +131,10 @@ class ContainedText:
 
     def elect(self, answers: Sequence[Answer], /) -> Election:
         """The answer that most give, word for word."""
-        return elect_equal([self.form.of(final_answer(answer.text)) or None for answer in answers])
+        return elect_equal([self.form.of(self.tags.final_answer(answer.text)) or None for answer in answers])
 
     def _verify(self, answer: Answer) -> Judgement:
-        said = self.form.of(final_answer(answer.text))
+        said = self.form.of(self.tags.final_answer(answer.text))
         expected = expected_texts(answer.row, self.key)
         missing = [text for text in expected if not self._has(said, self.form.of(text))]
         share = 1 - len(missing) / len(expected)
@@ -180,6 +183,7 @@ class MatchedText:
     whole: bool = False
     timeout_seconds: float = 1.0
     form: CommonForm = CommonForm()
+    tags: Tags = R1_TAGS
 
     @cached_property
     def _compiled(self) -> "regex.Pattern[str]":
@@ -206,7 +210,7 @@ class MatchedText:
 
     def _found(self, answer: Answer) -> tuple[str | None, str]:
         """What the expression finds, in the form that is compared; None and why, where it finds nothing."""
-        text = final_answer(answer.text)
+        text = self.tags.final_answer(answer.text)
         try:
             if self.whole:
                 match = self._compiled.fullmatch(text.strip(), timeout=self.timeout_seconds)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from burnish.errors import BurnishError
 from burnish.lab.experiment import Experiment
-from burnish.lab.reasoning import distillation
+from burnish.lab.reasoning import distillation, equal_budget, judged
 from burnish.lab.reasoning.additions import FORMATS, R1_ZERO, AdditionsExperiment, Scale, quick
 
 
@@ -28,10 +28,22 @@ def _distillation(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
     return distillation.DistillationExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
 
 
+def _methods(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+    scale = equal_budget.QUICK if is_quick else equal_budget.FULL
+    return equal_budget.EqualBudgetExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
+
+
+def _reward_models(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+    scale = judged.QUICK if is_quick else judged.FULL
+    return judged.RewardModelsExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
+
+
 EXPERIMENTS: Mapping[str, Maker] = {
     "r1-zero": _additions("r1-zero", R1_ZERO),
     "formats": _additions("formats", FORMATS),
     "distillation": _distillation,
+    "methods": _methods,
+    "reward-models": _reward_models,
 }
 
 

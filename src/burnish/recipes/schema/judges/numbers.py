@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.recipes.schema.judges.base import JudgeBase, problem_of
+from burnish.recipes.schema.judges.base import TaggedJudge, problem_of
 from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.judgement import Judge
 
 
-class NumbersJudge(JudgeBase):
+class NumbersJudge(TaggedJudge):
     """A completion is right if the number it answers with is that of the task's row."""
 
     type: Literal["numbers"] = Field(description="kind of judge: numbers")
@@ -28,4 +28,4 @@ class NumbersJudge(JudgeBase):
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.numbers import NumberVerifier
 
-        return nullcontext(NumberVerifier(self.key))
+        return nullcontext(NumberVerifier(self.key, self.tags))

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from burnish.errors import DataError
-from burnish.recipes.schema.judges.base import JudgeBase, problem_of
+from burnish.recipes.schema.judges.base import TaggedJudge, problem_of
 from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.choice import MultipleChoice
 from burnish.rewards.judgement import Judge
 from burnish.rewards.texts import CommonForm, ContainedText, ExactText, MatchedText, compiled, expected_texts
 
 
-class _TextJudge(JudgeBase):
+class _TextJudge(TaggedJudge):
     """Keys of the judges that compare texts."""
 
     ignore_case: bool = Field(True, description="whether A is a")
@@ -48,7 +48,7 @@ class ExactJudge(_TextJudge):
         return problem_of(expected_texts, row, self.key)
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
-        return nullcontext(ExactText(self.key, self.form))
+        return nullcontext(ExactText(self.key, self.form, self.tags))
 
 
 class ContainsJudge(_TextJudge):
@@ -63,7 +63,7 @@ class ContainsJudge(_TextJudge):
         return problem_of(expected_texts, row, self.key)
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
-        return nullcontext(ContainedText(self.key, self.require == "all", self.words, self.form))
+        return nullcontext(ContainedText(self.key, self.require == "all", self.words, self.form, self.tags))
 
 
 class RegexJudge(_TextJudge):
@@ -90,10 +90,10 @@ class RegexJudge(_TextJudge):
         return None if self.key is None else problem_of(expected_texts, row, self.key)
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
-        return nullcontext(MatchedText(self.pattern, self.key, self.whole, self.timeout_seconds, self.form))
+        return nullcontext(MatchedText(self.pattern, self.key, self.whole, self.timeout_seconds, self.form, self.tags))
 
 
-class ChoiceJudge(JudgeBase):
+class ChoiceJudge(TaggedJudge):
     """An answer is right if it takes the right one of the row's options, by its label or its words.
 
     `evaluate` does not let the model write: the answer is the option that the model finds the most probable.
@@ -118,7 +118,7 @@ class ChoiceJudge(JudgeBase):
     @property
     def judge(self) -> MultipleChoice:
         """What reads the options of rows."""
-        return MultipleChoice(self.choices, self.key)
+        return MultipleChoice(self.choices, self.key, self.tags)
 
     def row_problem(self, row: Mapping[str, Any]) -> str | None:
         return problem_of(self.judge.options, row)
