@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from burnish import __version__
-from burnish.cli import chat, data, doctor, evaluating, lab, models, recipes, retrieving, starting
+from burnish.cli import chat, data, doctor, evaluating, flywheel, lab, models, recipes, retrieving, starting
 from burnish.errors import BurnishError
 from burnish.terminal import printable
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 for group in (starting, recipes, chat, evaluating, retrieving, models, doctor):
     app.add_typer(group.commands)
 app.add_typer(data.data_commands, name="data")
+app.add_typer(flywheel.flywheel_commands, name="flywheel")
 app.add_typer(lab.lab_commands, name="lab")
 
 

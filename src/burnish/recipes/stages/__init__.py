@@ -13,6 +13,7 @@ from burnish.recipes.stages.documents import DocumentsStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
+from burnish.recipes.stages.feedback import FeedbackStage
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.recipes.stages.kto import KtoStage
 from burnish.recipes.stages.outcome_reward_model import OutcomeRewardModelStage
@@ -36,6 +37,7 @@ Stage = Annotated[
     | CptStage
     | SftStage
     | SampleStage
+    | FeedbackStage
     | RewardModelStage
     | StepLabelsStage
     | ProcessRewardModelStage
