@@ -11,8 +11,8 @@ from benchmarks.row import Config
 if TYPE_CHECKING:
     from burnish.generation.answer import Answer
     from burnish.generation.engine import Completion
-    from burnish.methods.environment import Environment
     from burnish.nn.decoder import Decoder
+    from burnish.rewards.environment import Environment
     from burnish.text.tokenizer import Tokenizer
 
 Prompts = Sequence[Sequence[int]]
@@ -25,7 +25,7 @@ def sampled_work(tokenizer: "Tokenizer", prompts: Prompts, *, fixed: bool) -> "E
     """
     from burnish.datasets.examples import Prompt
     from burnish.datasets.rows import Task
-    from burnish.methods.environment import Environment
+    from burnish.rewards.environment import Environment
     from burnish.rewards.judgement import WeightedJudge
 
     reward = WeightedJudge("odd", _odd_tokens) if fixed else WeightedJudge("distinct", _distinct_characters)

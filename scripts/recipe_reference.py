@@ -42,6 +42,7 @@ def _stage_names(schema: dict[str, Any]) -> list[str]:
         "corpus",
         "pretrain",
         "convert",
+        "adapt_tokenizer",
         "cpt",
         "sft",
         "sample",

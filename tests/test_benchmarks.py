@@ -20,7 +20,8 @@ from burnish.datasets.batches import shuffled_steps
 from burnish.forest import Forest
 from burnish.generation.sampling import Sampling
 from burnish.lab.attention.roofline import matrix_parameters
-from burnish.methods.rollouts import RolloutConfig, Rollouts
+from burnish.methods.rollouts import Rollouts
+from burnish.rewards.sampled_groups import RolloutConfig
 from burnish.runs.run import Run
 from tiny_models import tiny_decoder
 

@@ -42,7 +42,6 @@ from burnish.methods import (
     seq2seq,
     sft,
 )
-from burnish.methods.environment import Environment
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.sequences import answer_logps, answer_rewards
 from burnish.methods.teachers import Teacher
@@ -56,6 +55,7 @@ from burnish.nn.process_reward import ProcessRewardModel
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.kto import KTO
 from burnish.objectives.language_model import language_model
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge
 from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
-from burnish.methods.environment import Environment
 from burnish.methods.ppo import Settings
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
-from burnish.methods.rollouts import RolloutConfig, Rollouts
+from burnish.methods.rollouts import Rollouts
 from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import PPO
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge
+from burnish.rewards.sampled_groups import RolloutConfig
 from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig
 from burnish.training.events import read_events

@@ -14,10 +14,10 @@ from burnish.datasets.rollout import Rollout
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
 from burnish.methods import rft
-from burnish.methods.environment import Environment
 from burnish.nn.decoder import Decoder
 from burnish.objectives.objective import loss_of, step_counts
 from burnish.objectives.rft import RFT
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judgement, WeightedJudge, verdict
 from burnish.runs.run import Run
 from burnish.training.events import read_events

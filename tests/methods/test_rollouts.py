@@ -18,10 +18,11 @@ from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.generation.sampling import Sampling
-from burnish.methods.environment import Environment
-from burnish.methods.rollouts import RolloutConfig, Rollouts, chosen_tasks
+from burnish.methods.rollouts import Rollouts, chosen_tasks
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
+from burnish.rewards.sampled_groups import RolloutConfig
 from burnish.runs.run import Run
 from tiny_models import tiny_decoder
 

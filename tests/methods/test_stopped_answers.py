@@ -9,9 +9,10 @@ from burnish.generation.sampling import Sampling
 from burnish.methods.answering import sample
 from burnish.methods.environment import environment_of
 from burnish.methods.grpo import Settings
-from burnish.methods.rollouts import RolloutConfig, Rollouts
+from burnish.methods.rollouts import Rollouts
 from burnish.nn.decoder import Decoder
 from burnish.rewards.judgement import WeightedJudge, each
+from burnish.rewards.sampled_groups import RolloutConfig
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 from tiny_models import TINY

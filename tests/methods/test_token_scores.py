@@ -15,11 +15,11 @@ from burnish.datasets.rollout import Rollout
 from burnish.generation.answer import Answer
 from burnish.methods import grpo, ppo
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
-from burnish.methods.rollouts import token_scores
 from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
 from burnish.objectives.grpo import GRPO, group_advantages, step_advantages
 from burnish.objectives.objective import measure
 from burnish.rewards.judgement import Judgement, WeightedJudge
+from burnish.rewards.sampled_groups import token_scores
 from tiny_models import tiny_decoder
 
 

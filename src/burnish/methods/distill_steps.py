@@ -11,14 +11,15 @@ from burnish.datasets.examples import Prompt
 from burnish.datasets.taught import TaughtBatch, TaughtExample
 from burnish.generation.sampling import Sampling
 from burnish.methods.distill import Settings
-from burnish.methods.environment import Environment
-from burnish.methods.rollouts import RolloutConfig, Rollouts
+from burnish.methods.rollouts import Rollouts
 from burnish.methods.teachers import IDS, LOGPS, StoredTeacher, Teacher
 from burnish.nn.decoder import Decoder
 from burnish.nn.divergence import Divergences, divergences
 from burnish.nn.top_tokens import at_tokens
 from burnish.objectives.distillation import Distillation, generalized_jsd
 from burnish.objectives.objective import measure
+from burnish.rewards.environment import Environment
+from burnish.rewards.sampled_groups import RolloutConfig
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 

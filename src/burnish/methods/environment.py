@@ -1,26 +1,18 @@
-"""What a policy is asked, and what rewards its answers: the environment of reinforcement learning."""
+"""The environment of reinforcement learning, of tasks: those that leave room for an answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from burnish.datasets.examples import Prompt, task_prompts
+from burnish.datasets.examples import task_prompts
 from burnish.datasets.rows import MEMORY, Place, Task
 from burnish.errors import DataError
 from burnish.methods.settings import RolloutSettings, source
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge
+from burnish.runs.names import DATA_REPORT_FILE
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Tasks, their prompts as tokens, and the judges of answers to them."""
-
-    tokenizer: Tokenizer
-    tasks: Sequence[Task]
-    prompts: Sequence[Prompt]
-    rewards: Sequence[WeightedJudge]
 
 
 def environment_of(
@@ -30,16 +22,18 @@ def environment_of(
     rewards: Sequence[WeightedJudge],
     settings: RolloutSettings,
     run: Run,
+    *,
+    file: str = DATA_REPORT_FILE,
 ) -> tuple[Environment, int]:
     """The tasks whose prompts leave room for an answer, with these, and how many tasks were dropped.
 
-    Says and writes down what became of each. Raises DataError where none is left.
+    Says and writes down, in `file`, what became of each. Raises DataError where none is left.
     """
     # Those of a list in memory are told apart by their number in it.
     tasks = [replace(t, place=Place(t.place.file, n)) if t.place is MEMORY else t for n, t in enumerate(tasks, 1)]
     room = (tokenizer.context_length or policy.config.max_positions) - settings.max_new_tokens
     prompts, report = task_prompts(tasks, tokenizer, max_length=room)
-    run.report(report)
+    run.report(report, file)
     if not prompts:
         raise DataError(
             f"{source(tasks)}: no prompt leaves room for {settings.max_new_tokens} new tokens in the model's context; "

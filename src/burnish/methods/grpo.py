@@ -5,15 +5,17 @@ earned more than the others of its group becomes more probable, what earned less
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.methods.measuring import Metrics, by_time
+from burnish.methods.measuring import Metrics, by_time, comparison
 from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import RolloutSettings, source
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
+from burnish.runs.names import HELDOUT_REPORT_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.datasets.rollout import Rollout
     from burnish.datasets.rows import Task
-    from burnish.methods.environment import Environment
+    from burnish.methods.heldout_tasks import HeldOutTasks
     from burnish.nn.decoder import Decoder
     from burnish.nn.log_probabilities import Scores
+    from burnish.rewards.environment import Environment
     from burnish.rewards.judgement import WeightedJudge
     from burnish.runs.run import Run
     from burnish.text.tokenizer import Tokenizer
@@ -64,6 +67,10 @@ class Settings(RolloutSettings):
     kl_in: Literal["loss", "reward"] = Field("loss", description="where the price is paid")
     use_bias_correction_kl: bool = Field(False, description="multiply the divergence by the ratio (DeepSeek-V3.2)")
     log_entropy: bool = Field(False, description="log the mean entropy of the policy, at some cost")
+    groups: str | None = Field(None, description="key of the tasks by whose values reward and length are logged apart")
+    num_generations_eval: int = Field(
+        8, ge=1, description="answers to each held-out task, at each evaluation (`training.eval_steps`)"
+    )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from super().contradictions()
@@ -79,6 +86,10 @@ class Settings(RolloutSettings):
     def passes(self) -> int:
         return self.num_iterations
 
+    def group_of(self, task: "Task") -> str | None:
+        """The group of a task, such as `digits=3`; None where there are none."""
+        return None if self.groups is None or self.groups not in task.row else f"{self.groups}={task.row[self.groups]}"
+
     @property
     def kl_in_loss(self) -> float:
         """β where the loss pays it."""
@@ -93,20 +104,27 @@ def train(
     settings: Settings,
     run: "Run",
     *,
+    heldout: "HeldOutTasks | None" = None,
     base: Path | None = None,
 ) -> Metrics:
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
     `rollouts/` there has all that was sampled, with the rewards, one file for each rollout. An interrupted training is
-    gone on with, to the same bits. Returns the measurements. base: as for `burnish.methods.saving.save`.
+    gone on with, to the same bits. Returns the measurements. heldout: what the policy is measured on before training,
+    every `training.eval_steps` and at the end; all answers are in `evaluations/`. base: as for
+    `burnish.methods.saving.save`.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
     from burnish.methods.environment import environment_of
 
     run = begin(model, tasks, settings, run)
     environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
+    measured = None
+    if heldout is not None:
+        given = (model, tokenizer, heldout.tasks, heldout.judges, settings, run)
+        measured, _ = environment_of(*given, file=HELDOUT_REPORT_FILE)
     make_trainable(model, settings, run)
-    metrics = learn(model, environment, settings, run)
+    metrics = learn(model, environment, settings, run, heldout=measured)
     save(model, tokenizer, settings, run, base=base)
     return {"dropped": n_dropped, **metrics}
 
@@ -117,12 +135,15 @@ def learn(
     settings: Settings,
     run: "Run",
     *,
+    heldout: "Environment | None" = None,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
-    """Train those parameters of `model` that are trainable, on prompts given as tokens."""
-    from burnish.methods.rollouts import RolloutConfig, Rollouts, RolloutSteps
+    """Train those parameters of `model` that are trainable, on prompts given as tokens; heldout: as for `train`."""
+    from burnish.methods.heldout_tasks import PolicyEvaluation
+    from burnish.methods.rollouts import Rollouts, RolloutSteps
     from burnish.nn.actor_critic import Reference
     from burnish.objectives.grpo import GRPO
+    from burnish.rewards.sampled_groups import RolloutConfig
     from burnish.training.events import read_events
 
     n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
@@ -154,8 +175,17 @@ def learn(
     rollouts = Rollouts(model, environment, config, run, columns=columns)
     updates_each = settings.steps_per_generation * settings.num_iterations
     steps = RolloutSteps(
-        rollouts, n_rollouts, updates_each, lambda rollout, _, update: updates(rollout, update, settings)
+        rollouts,
+        n_rollouts,
+        updates_each,
+        lambda rollout, _, update: updates(rollout, update, settings),
+        lambda task: settings.group_of(environment.tasks[task]),
     )
+    evaluation, before = None, Metrics()
+    if heldout is not None:
+        asking = replace(config, num_generations=settings.num_generations_eval)
+        evaluation = PolicyEvaluation(model, heldout, asking, run, group_of=settings.group_of)
+        before = evaluation.measure(0)
     objective = GRPO(
         settings.kl_in_loss,
         settings.epsilon,
@@ -175,9 +205,16 @@ def learn(
         outputs=outputs,
         step_metrics=steps.metrics,
         shown=("reward", "kl", "tokens_per_second"),
-        on_the_way=OnTheWay(snapshot=snapshot_of(model, environment.tokenizer)),
+        on_the_way=OnTheWay(
+            None if evaluation is None else lambda: evaluation.measure(steps.latest + 1),
+            snapshot_of(model, environment.tokenizer),
+        ),
         on_progress=on_progress,
     )
+    measured = {}
+    if heldout is not None and evaluation is not None:
+        last = int(report.metrics["best_step"]) if settings.training.keep_best else report.steps
+        measured = comparison(before, evaluation.measure(last), len(heldout.tasks))
     events = read_events(run.folder)
     if all(event["frac_reward_zero_std"] == 1 for event in events):
         run.warn(
@@ -190,6 +227,7 @@ def learn(
         "tasks": len(environment.tasks),
         "rewards_by_time": by_time(events, "reward"),
         **report.metrics,
+        **measured,
     }
 
 

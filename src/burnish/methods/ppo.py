@@ -18,9 +18,9 @@ from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.methods.environment import Environment
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
+    from burnish.rewards.environment import Environment
     from burnish.rewards.judgement import WeightedJudge
     from burnish.runs.run import Run
     from burnish.text.tokenizer import Tokenizer
@@ -119,9 +119,10 @@ def learn(
 ) -> Metrics:
     """Train those parameters of `model` and critic that are trainable, on prompts given as tokens."""
     from burnish.methods.ppo_steps import PPOSteps, rollout_columns
-    from burnish.methods.rollouts import RolloutConfig, Rollouts
+    from burnish.methods.rollouts import Rollouts
     from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
     from burnish.objectives.ppo import PPO
+    from burnish.rewards.sampled_groups import RolloutConfig
 
     n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
     reference = Reference(model)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.datasets.rollout import Rollout
     from burnish.datasets.rows import Task
-    from burnish.methods.environment import Environment
     from burnish.methods.rollouts import Rollouts
     from burnish.nn.decoder import Decoder
+    from burnish.rewards.environment import Environment
     from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
     from burnish.runs.run import Run
     from burnish.text.tokenizer import Tokenizer
@@ -113,8 +113,9 @@ def learn(
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
     """Train those parameters of `model` that are trainable, on prompts given as tokens."""
-    from burnish.methods.rollouts import RolloutConfig, Rollouts, RolloutSteps
+    from burnish.methods.rollouts import Rollouts, RolloutSteps
     from burnish.objectives.rft import RFT
+    from burnish.rewards.sampled_groups import RolloutConfig
     from burnish.training.events import read_events
 
     n_tasks = len(environment.tasks)

@@ -8,8 +8,6 @@ Notable choices:
 - a group is a prompt and its completions: one segment with children in training as in generation.
 """
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,40 +20,14 @@ from burnish.datasets.batches import Batch
 from burnish.datasets.rollout import Rollout, load_rollout, rollout_batches, save_rollout
 from burnish.errors import BurnishError
 from burnish.files import atomic_write_text
-from burnish.generation.engine import generate
-from burnish.generation.sampling import Sampling
-from burnish.generation.texts import answer_of
-from burnish.methods.environment import Environment
 from burnish.nn.decoder import Decoder
-from burnish.rewards.judgement import JudgedAnswer, Judgement, WeightedJudge, judge_answers, judged_answers, scores
+from burnish.rewards.environment import Environment
+from burnish.rewards.sampled_groups import Marks, RolloutConfig, metrics_by_group, readable, sample_wave
 from burnish.runs.names import ROLLOUTS_FOLDER
 from burnish.runs.run import Run
 
 Columns = Callable[[Batch], Mapping[str, Tensor]]
 """Numbers about a batch's scored tokens, `[n_scored]` each, such as `old_logps`, `reference_logps` and `values`."""
-Marks = Callable[[Sequence[WeightedJudge], Sequence[Sequence[JudgedAnswer]]], Mapping[str, Sequence[bool]]]
-"""What is so of some of the judged completions, group by group: by name, a value for each of them all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolloutConfig:
-    """How a rollout is sampled.
-
-    prompts: groups of a rollout. num_generations: completions of each prompt.
-    dynamic_sampling: so many times, groups whose completions all earned the same are replaced by further prompts
-        (DAPO, arXiv:2503.14476, section 3.2); what is still lacking then stays as it is.
-    tempered: whether the loss is that of the policy at the temperature of the sampling, and the log-probabilities which
-        it is compared with are; else they are the model's own.
-    batch_size: completions decoded side by side.
-    """
-
-    sampling: Sampling
-    prompts: int
-    num_generations: int
-    dynamic_sampling: int = 0
-    micro_batch_tokens: int = 2048
-    tempered: bool = True
-    batch_size: int = 128
 
 
 class Rollouts:
@@ -159,44 +131,8 @@ class Rollouts:
         return sampled
 
     def _sample_wave(self, tasks: Sequence[int], seeds: Sequence[int]) -> Rollout:
-        environment, rewards, n = self._environment, self._environment.rewards, self.config.num_generations
-        prompts = [environment.prompts[task].tokens for task in tasks]
-        groups = generate(
-            self._policy,
-            prompts,
-            self.config.sampling,
-            n=n,
-            seed=int(np.random.SeedSequence([self._seed, *seeds]).generate_state(1)[0]),
-            batch_size=self.config.batch_size,
-            tokenizer=environment.tokenizer,
-        )
-        completions = [completion for group in groups for completion in group]
-        asked = [environment.tasks[task] for task in tasks for _ in range(n)]
-        answers = [
-            answer_of(completion, environment.tokenizer, task.prompt, task.row, task.source)
-            for task, completion in zip(asked, completions, strict=True)
-        ]
-        judged = judge_answers(rewards, answers)
-        columns, by_token = token_scores(rewards, judged, [len(answer.tokens) for answer in answers])
-        columns["sampling_logps"] = [
-            torch.tensor(one.sampling_logps if self.config.tempered else one.logps) for one in completions
-        ]
-        marks: Mapping[str, Sequence[bool]] = {}
-        if self._marks is not None:
-            found = judged_answers(rewards, answers, judged)
-            marks = self._marks(rewards, [found[start : start + n] for start in range(0, len(found), n)])
-        return Rollout(
-            tasks=list(tasks),
-            prompts=prompts,
-            answers=[list(answer.tokens) for answer in answers],
-            finished=torch.tensor([answer.finished for answer in answers]),
-            rewards=torch.tensor(scores(judged), dtype=torch.float32).reshape(len(rewards), len(answers)),
-            weights={reward.name: reward.weight for reward in rewards},
-            columns=columns,
-            n_sampled=len(tasks),
-            by_token=by_token,
-            marks={name: torch.tensor(values) for name, values in marks.items()},
-        )
+        seed = int(np.random.SeedSequence([self._seed, *seeds]).generate_state(1)[0])
+        return sample_wave(self._policy, self._environment, self.config, tasks, seed, marks=self._marks)
 
     def _compute_columns(self, rollout: Rollout) -> dict[str, list[Tensor]]:
         found: dict[str, list[Tensor]] = {}
@@ -216,42 +152,30 @@ class Rollouts:
         return found
 
     def _write_readable(self, number: int, rollout: Rollout) -> None:
-        lines = []
-        for place, answer in enumerate(rollout.answers):
-            task = self._environment.tasks[rollout.tasks[place // rollout.group_size]]
-            line = {
-                "prompt": task.prompt,
-                "completion": self._environment.tokenizer.decode(answer),
-                "reward": round(rollout.totals.flatten()[place].item(), 6),
-                "rewards": {
-                    name: round(value, 6)
-                    for name, value in zip(rollout.weights, rollout.rewards[:, place].tolist(), strict=True)
-                    if not math.isnan(value)
-                },
-                "tokens": len(answer),
-                "finished": bool(rollout.finished[place]),
-                **{name: bool(values[place]) for name, values in rollout.marks.items()},
-            }
-            lines.append(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-        atomic_write_text(self._folder / f"{number:05}.jsonl", "".join(lines))
+        atomic_write_text(self._folder / f"{number:05}.jsonl", readable(rollout, self._environment))
 
 
-@dataclass(frozen=True)
+@dataclass
 class RolloutSteps:
     """The optimizer steps of a run: so many updates on each rollout.
 
     updates: the micro-batches of a rollout, by its number, and of its update number `u`, 0 to `steps_per_rollout - 1`.
+    group_of: of a task's number its group, by which rewards and lengths are logged apart; None where it has none.
+    latest: the step that was asked for last.
     """
 
     rollouts: Rollouts
     n_rollouts: int
     steps_per_rollout: int
     updates: Callable[[Rollout, int, int], list[Batch]]
+    group_of: Callable[[int], str | None] = lambda _: None
+    latest: int = -1
 
     def __len__(self) -> int:
         return self.n_rollouts * self.steps_per_rollout
 
     def __getitem__(self, step: int) -> list[Batch]:
+        self.latest = step
         number, update = divmod(step, self.steps_per_rollout)
         return self.updates(self.rollouts[number], number, update)
 
@@ -261,30 +185,7 @@ class RolloutSteps:
 
     def metrics(self, step: int) -> dict[str, float]:
         """What the step's rollout earned: `step_metrics` of the training loop."""
-        return self.rollouts[step // self.steps_per_rollout].metrics()
-
-
-def token_scores(
-    rewards: Sequence[WeightedJudge], judged: Sequence[Sequence[Judgement | None]], lengths: Sequence[int]
-) -> tuple[dict[str, list[Tensor]], Tensor | None]:
-    """The column `token_scores` of answers of so many tokens, and which rewards are in it; nothing where none is.
-
-    An answer without token scores, of a judge that scores the tokens of others, has its score at its last token.
-    """
-    by_token = [any(one is not None and one.token_scores is not None for one in of_all) for of_all in judged]
-    if not any(by_token):
-        return {}, None
-    sums = [torch.full((length,), torch.nan) for length in lengths]
-    for reward, of_all in (
-        (reward, of_all) for reward, of_all, yes in zip(rewards, judged, by_token, strict=True) if yes
-    ):
-        for place, one in enumerate(of_all):
-            if one is None:
-                continue
-            found = [*[None] * (lengths[place] - 1), one.score] if one.token_scores is None else one.token_scores
-            scored = torch.tensor([math.nan if score is None else reward.weight * score for score in found])
-            sums[place] = torch.where(scored.isnan(), sums[place], sums[place].nan_to_num() + scored)
-    return {"token_scores": sums}, torch.tensor(by_token)[:, None].expand(-1, len(lengths))
+        return metrics_by_group(self.rollouts[step // self.steps_per_rollout], self.group_of)
 
 
 def chosen_tasks(n_tasks: int, number: int, prompts: int, seed: int) -> list[int]:

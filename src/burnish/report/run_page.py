@@ -21,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from burnish.evaluation.limits import of_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
-from burnish.report import formatting, sampling
+from burnish.report import formatting, learning, sampling
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart, line_chart
 from burnish.report.comparison import comparison
@@ -47,6 +47,8 @@ DRAWN_TOGETHER = (
 )
 """Metrics that only say something side by side, under the name of their common chart."""
 DRAWN_FIRST = (
+    "eval_pass@k",
+    "eval_reward",
     "reward",
     "accuracy",
     "loss",
@@ -210,6 +212,7 @@ def render(run: RunRecord) -> str:
         evaluations=evaluations,
         comparisons=comparisons,
         sampled=list(filter(None, (sampling.sampled(stage.name, _scores(stage)) for stage in run.stages))),
+        learned=list(filter(None, map(learning.learning, run.stages))),
         limits=list(of_run(summary.get("n_parameters"), metrics_by_stage(run.stages))),
         asked=[] if shown_already else asked(run.stages),
         perplexities=list(perplexities(summary)),
@@ -442,14 +445,14 @@ def _outcomes(answers: Mapping[str, Sequence[JudgedAnswer]], models: Sequence[Ba
 
 def charts(stage: StageRecord) -> tuple[list[LineChart], list[tuple[str, float]]]:
     """One chart a metric, reward first, where those of DRAWN_TOGETHER share one; and the metrics that never changed."""
-    constants = [(name, points[0][1]) for name, points in stage.curves.items() if len({y for _, y in points}) == 1]
-    curves = {name: points for name, points in stage.curves.items() if name not in dict(constants)}
-    panels: dict[str, list[tuple[str, Sequence[tuple[float, float]]]]] = {}
+    curves = learning.curves(stage)
+    constants = [(name, points[0][1]) for name, points in curves.items() if len({y for _, y in points}) == 1]
+    curves = {name: points for name, points in curves.items() if name not in dict(constants)}
+    panels: learning.Panels = {}
     for name, members in DRAWN_TOGETHER:
         if all(member in curves for member in members):
             panels[name] = [(member.rpartition("/")[2], curves.pop(member)) for member in members]
-    for name, points in curves.items():
-        panels[name] = [(name, points)]
+    panels |= learning.together(curves)
 
     def place(name: str) -> tuple[int, str]:
         if name in DRAWN_FIRST:

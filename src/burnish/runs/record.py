@@ -1,7 +1,7 @@
 """What a run folder says about itself, read back into typed values for the report.
 
 A run folder holds `summary.json` and a folder a stage with `stage.json`, perhaps `events.jsonl`, perhaps
-`answers-<model>.jsonl` or `samples-<model>.jsonl`, which judges judged. Only what is there
+`answers-<model>.jsonl` or `samples-<model>.jsonl`, which judges judged, perhaps `evaluations/`. Only what is there
 is read: a run without preference training has no reward curves, one without an evaluation no answers.
 """
 
@@ -16,7 +16,14 @@ from burnish.errors import BurnishError, DataError
 from burnish.files import open_regular
 from burnish.generation.answer import Answer
 from burnish.rewards.judgement import JudgedAnswer, Judgement
-from burnish.runs.names import ANSWERS_PREFIX, SAMPLES_PREFIX, SHOWN_FILE, STAGE_FILE, SUMMARY_FILE
+from burnish.runs.names import (
+    ANSWERS_PREFIX,
+    EVALUATIONS_FOLDER,
+    SAMPLES_PREFIX,
+    SHOWN_FILE,
+    STAGE_FILE,
+    SUMMARY_FILE,
+)
 from burnish.training.names import EVENTS_FILE
 
 
@@ -32,6 +39,17 @@ class ShownAnswer:
 
 
 @dataclass(frozen=True)
+class EvaluatedAnswer:
+    """An answer of a policy to a held-out task while it learned. correct: None where no judge tells."""
+
+    prompt: str
+    text: str
+    reward: float
+    tokens: int
+    correct: bool | None
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage of a run.
 
@@ -41,6 +59,7 @@ class StageRecord:
         lines of the file, whose `group` and `gold` tell the task's group and right answer.
     samples: each compared model's answers.
     shown: answers of the model that a training began with and of the one it made.
+    evaluations: by the number of steps, all answers to held-out tasks after so many, in the order of the tasks.
     """
 
     name: str
@@ -53,6 +72,7 @@ class StageRecord:
     answers: Mapping[str, Sequence[JudgedAnswer]]
     samples: Mapping[str, Sequence[JudgedAnswer]]
     shown: Sequence[ShownAnswer]
+    evaluations: Mapping[int, Sequence[EvaluatedAnswer]]
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,11 @@ def _read_stage(run: Path, entry: Mapping[str, Any]) -> StageRecord:
         answers=_read_answers(folder, record),
         samples={label: list(_samples(file)) for label, file in _files_by_model(folder, record, SAMPLES_PREFIX)},
         shown=list(_shown(folder / SHOWN_FILE)),
+        evaluations={
+            int(file.stem): list(_evaluated(file))
+            for file in sorted((folder / EVALUATIONS_FOLDER).glob("*.jsonl"))
+            if file.stem.isdecimal()
+        },
     )
 
 
@@ -182,6 +207,16 @@ def _shown(path: Path) -> Iterator[ShownAnswer]:
             yield ShownAnswer(prompt, expected, before, after, bool(row["heldout"]))
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}:{line}: needs prompt, expected, before, after and heldout; {error!r}") from error
+
+
+def _evaluated(path: Path) -> Iterator[EvaluatedAnswer]:
+    for line, row in _read_rows(path):
+        try:
+            correct = None if row.get("correct") is None else bool(row["correct"])
+            text, reward, tokens = str(row["completion"]), float(row["reward"]), int(row["tokens"])
+            yield EvaluatedAnswer(_said(row).question, text, reward, tokens, correct)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"{path}:{line}: needs prompt, completion, reward and tokens; {error!r}") from error
 
 
 def _answer(path: Path, line: int, row: Mapping[str, Any]) -> JudgedAnswer:

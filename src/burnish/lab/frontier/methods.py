@@ -19,11 +19,11 @@ from burnish.lab.frontier.setting import Outcome, Setting
 from burnish.lab.notebook import Notebook
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import dpo, ppo, reward_model, sft
-from burnish.methods.environment import Environment
 from burnish.methods.sequences import answer_rewards
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
 from burnish.nn.scalar import ScalarModel
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judge, WeightedJudge
 from burnish.runs.run import Run
 from burnish.training.config import TrainingConfig

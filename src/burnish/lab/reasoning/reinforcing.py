@@ -17,9 +17,9 @@ from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import WAYS, Addition, Way, is_right, longest_answer, tasks, way_of
 from burnish.lab.reasoning.setting import Setting
 from burnish.methods import grpo
-from burnish.methods.environment import Environment
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judge, Judgement, WeightedJudge, verdict
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run

@@ -115,7 +115,8 @@ class Plan:
     def origins(self, stage: PlannedStage) -> dict[str, Path]:
         """For each model that the stage reads, the one outside of the run that it goes back to, where there is one.
 
-        Its tokenizer is the same: that of a model made from nothing is its corpus's.
+        Its tokenizer is the same: that of a model made from nothing is its corpus's, and one with new tokens goes back
+        to none.
         """
         found: dict[str, Path] = {}
         for item in stage.inputs:
@@ -123,7 +124,8 @@ class Plan:
                 continue
             source: Input | None = item
             while source is not None and source.producer is not None:
-                inputs = {read.field: read for read in self.stage(source.producer).inputs}
+                producer = self.stage(source.producer)
+                inputs = {} if producer.config.retokenizes else {read.field: read for read in producer.inputs}
                 source = next((inputs[field] for field in ("model", "corpus", "tokenizer") if field in inputs), None)
             if source is not None and source.kind == "corpus":
                 from burnish.corpus.token_corpus import TOKENIZER_FOLDER

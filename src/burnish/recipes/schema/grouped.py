@@ -58,9 +58,7 @@ class Grouped(StrictModel):
         """Raise DataError where a task has no group, or a group that is to be reported has no task."""
         if self.groups is None:
             return
-        for task in tasks:
-            if task.row.get(self.groups) is None:
-                raise DataError(f"{task.place}: the key '{self.groups}', which tells the groups apart, is missing")
+        check_group_key(tasks, self.groups)
         there = sorted({str(self.group_of(task)) for task in tasks})
         for name, score in self.report.items():
             for group in score.members:
@@ -69,3 +67,10 @@ class Grouped(StrictModel):
                     raise DataError(
                         f"report.{name}.group: no task has '{self.groups}: {group}'{hint} It has: {', '.join(there)}"
                     )
+
+
+def check_group_key(tasks: "Sequence[Task]", key: str) -> None:
+    """Raise DataError naming file and line of a task without the key that tells groups apart."""
+    for task in tasks:
+        if task.row.get(key) is None:
+            raise DataError(f"{task.place}: the key '{key}', which tells the groups apart, is missing")

@@ -140,6 +140,8 @@ class StageConfig(StrictModel):
     """What a bare `@name` of each kind stands for, as a path inside the stage's folder."""
     copies: ClassVar[bool] = False
     """Whether the product is an earlier one in another form, which `latest` references pass over."""
+    retokenizes: ClassVar[bool] = False
+    """Whether the model that it makes reads other tokens than the one it is made from."""
     seeded: ClassVar[bool] = True
     """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
     shows: ClassVar[tuple[str, ...]] = ()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from burnish.recipes.stages.adapt_tokenizer import AdaptTokenizerStage
 from burnish.recipes.stages.compare import CompareStage
 from burnish.recipes.stages.convert import ConvertStage
 from burnish.recipes.stages.corpus import CorpusStage
@@ -49,6 +50,7 @@ Stage = Annotated[
     | KtoStage
     | DistillStage
     | ConvertStage
+    | AdaptTokenizerStage
     | PretrainStage
     | EvaluateStage
     | CompareStage

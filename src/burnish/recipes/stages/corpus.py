@@ -68,6 +68,7 @@ class CorpusStage(StageConfig):
     text_key: str = Field("text", description="key of the text in JSONL and Parquet rows")
     id_key: str = Field("id", description="key of the document's name in JSONL and Parquet rows")
     window: int = Field(1024, ge=2, description="longest sequence, in tokens; longer documents are cut into pieces")
+    min_characters: int = Field(50, ge=0, description="shorter documents are removed, as headings and leftovers are")
     heldout: float = Field(
         0.05,
         ge=0,
@@ -116,7 +117,7 @@ class CorpusStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.building import SKIPPED_FILE, build_corpus, save_corpus
+        from burnish.corpus.building import SKIPPED_FILE, build_corpus, cleaning_steps, save_corpus
         from burnish.corpus.token_corpus import TOKENIZER_FOLDER
 
         groups = self._groups(context)
@@ -132,6 +133,7 @@ class CorpusStage(StageConfig):
             mixture=self.mixture,
             arrangement=self.order,
             surprise=self._surprise(context),
+            steps=cleaning_steps(min_characters=self.min_characters),
         )
         report.skipped = {name: group.skipped for name, group in groups.items()}
         folder = context.folder / self.produces["corpus"]

@@ -33,7 +33,11 @@ class PrepareStage(StageConfig):
 
     type: Literal["prepare"] = Field("prepare", description="prepare")
     script: str = Field(description="Python file, relative to the recipe")
-    arguments: list[str] = Field([], description="further arguments of the script")
+    arguments: list[str] = Field(
+        [],
+        description="further arguments of the script; one that is also in `inputs`, such as @sample/chosen.jsonl, is "
+        "given as its path",
+    )
     watch: list[str] = Field(
         ["**/*.py"], description="patterns, relative to the script, of files whose change makes the stage run again"
     )
@@ -70,6 +74,8 @@ class PrepareStage(StageConfig):
     def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
         declared = {Path(path).name for path in self.inputs}
         for index, argument in enumerate(self.arguments):
+            if argument.startswith("@") and argument not in self.inputs:
+                yield f"arguments[{index}] is {argument}: name it in `inputs` too, or the script gets this text itself"
             if argument not in ("", ".", "..") and exists(Path(argument)) and Path(argument).name not in declared:
                 yield (
                     f"arguments[{index}] is the path {argument}: name it in `inputs` too, or a change there does not "
@@ -95,7 +101,7 @@ class PrepareStage(StageConfig):
         with reported("write", context.folder):
             out = Path(tempfile.mkdtemp(prefix=f".{context.folder.name}-", dir=context.folder.parent)).resolve()
             try:
-                command = [sys.executable, "-u", str(script), "--out", str(out), *self.arguments]
+                command = [sys.executable, "-u", str(script), "--out", str(out), *self._given(context)]
                 with log.open("wb") as output:
                     status = _stream(command, output, context)
                 if status != 0:
@@ -108,6 +114,11 @@ class PrepareStage(StageConfig):
             finally:
                 shutil.rmtree(out, ignore_errors=True)
         return {"files": len(files), "bytes": size}
+
+    def _given(self, context: StageContext) -> list[str]:
+        """The arguments, those that are references of `inputs` as paths."""
+        read = {one for one in self.inputs if one.startswith("@")}
+        return [str(context.path(one).resolve()) if one in read else one for one in self.arguments]
 
     def _contents(self, folder: Path) -> dict[str, str]:
         """SHA-256 of the watched files, by their path from the script's folder."""

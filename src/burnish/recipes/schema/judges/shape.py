@@ -1,13 +1,14 @@
-"""The shape of an answer, whatever it says: its format, its length, what it repeats."""
+"""The shape of an answer, right or wrong: its format, its length, what it repeats, how often it says some words."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from burnish.recipes.schema.judges.base import JudgeBase, TaggedJudge
 from burnish.recipes.schema.stage import StageContext
 from burnish.rewards.judgement import Judge, Judgement, each
+from burnish.rewards.words import REFLECTION
 
 
 class FormatJudge(TaggedJudge):
@@ -63,3 +64,24 @@ class RepetitionJudge(JudgeBase):
         from burnish.rewards.repetition import by_repetition
 
         return nullcontext(by_repetition(n=self.n, penalty=self.penalty, by_token=self.by_token))
+
+
+class WordsJudge(JudgeBase):
+    """How often a completion says one of some words; with `weight: 0` it is only logged."""
+
+    type: Literal["words"] = Field(description="kind of judge: words")
+    words: list[str] = Field(
+        list(REFLECTION), min_length=1, description="words that are counted; those of reflection if left out"
+    )
+
+    @field_validator("words")
+    @classmethod
+    def _are_words(cls, words: list[str]) -> list[str]:
+        if any(not word.strip() for word in words):
+            raise ValueError("expected words, and one of them is empty")
+        return words
+
+    def open(self, context: StageContext) -> AbstractContextManager[Judge]:
+        from burnish.rewards.words import CountedWords
+
+        return nullcontext(CountedWords(self.words))

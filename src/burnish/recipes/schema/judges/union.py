@@ -12,7 +12,7 @@ from burnish.recipes.schema.judges.mathematics import MathJudge
 from burnish.recipes.schema.judges.numbers import NumbersJudge
 from burnish.recipes.schema.judges.python import PythonJudge
 from burnish.recipes.schema.judges.reasoning_gym import ReasoningGymJudge
-from burnish.recipes.schema.judges.shape import FormatJudge, LengthJudge, RepetitionJudge
+from burnish.recipes.schema.judges.shape import FormatJudge, LengthJudge, RepetitionJudge, WordsJudge
 from burnish.recipes.schema.judges.sql import SqlJudge
 from burnish.recipes.schema.judges.texts import ChoiceJudge, ContainsJudge, ExactJudge, RegexJudge
 from burnish.recipes.schema.judges.unit_tests import UnitTestsJudge
@@ -31,6 +31,7 @@ JudgeConfig = Annotated[
     | LengthJudge
     | CosineJudge
     | RepetitionJudge
+    | WordsJudge
     | RewardModelJudge
     | ProcessRewardModelJudge
     | ImplicitRewardJudge
