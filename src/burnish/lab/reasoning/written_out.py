@@ -30,9 +30,9 @@ from burnish.lab.reasoning.arithmetic import (
 from burnish.lab.reasoning.setting import Shape
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import sft
-from burnish.methods.environment import Environment
 from burnish.methods.pretrain import drawn
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judgement, WeightedJudge, verdict
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run
