@@ -16,9 +16,10 @@ from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning import tables
 from burnish.lab.reasoning.arithmetic import Way
+from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforced
 from burnish.lab.reasoning.results import CaseResult
-from burnish.lab.reasoning.setting import Measuring, Reading, Setting, Shape, n_parameters
+from burnish.lab.reasoning.setting import Measuring, Reading, Setting
 from burnish.runs.progress import Reporter
 
 
@@ -35,17 +36,17 @@ class Scale:
 
 R1_ZERO = Scale(
     shape=Shape(),
-    reading=Reading(digits=4, shares={"direct": 0.85, "columns": 0.15}, steps=1500),
-    measuring=Measuring(digits=(1, 2, 3, 4, 5, 6), problems=40, samples=16),
+    reading=Reading(digits=6, shares={"direct": 0.85, "columns": 0.15}, steps=2000, batch_size=64),
+    measuring=Measuring(digits=(1, 2, 3, 4, 5, 6, 7), problems=40, samples=16),
     cases=(
-        Reinforcing(name="3 and 4 digits", digits=(3, 4), steps=80),
-        Reinforcing(name="4 digits only", digits=(4,), steps=80),
+        Reinforcing(name="4 to 6 digits", digits=(4, 5, 6), steps=80),
+        Reinforcing(name="2 digits only", digits=(2,), steps=80),
     ),
     ks=(1, 2, 4, 8, 16),
 )
 FORMATS = replace(
     R1_ZERO,
-    reading=replace(R1_ZERO.reading, shares={"direct": 1 / 3, "columns": 1 / 3, "totals": 1 / 3}),
+    reading=replace(R1_ZERO.reading, shares={"direct": 1 / 3, "columns": 1 / 3, "totals": 1 / 3}, steps=1200),
     cases=R1_ZERO.cases[:1],
 )
 

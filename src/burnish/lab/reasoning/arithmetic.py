@@ -23,7 +23,10 @@ WAYS: tuple[Way, ...] = get_args(Way)
 
 END = "\n"
 """Ends an answer, and stands before every problem."""
-ALPHABET = f"{END}0123456789+=;"
+ALPHABET = f"{END}0123456789+=; "
+WIDTH = 7
+"""Characters of each number of a problem, right-aligned, as one writes numbers below each other: digits of one place
+stand at one position in every problem, so that a small model finds them."""
 
 _HELDOUT = 16
 """One problem of so many is held out."""
@@ -40,7 +43,7 @@ class Addition:
     @property
     def question(self) -> str:
         """What the model is asked."""
-        return f"{self.a}+{self.b}="
+        return f"{self.a:>{WIDTH}}+{self.b:>{WIDTH}}="
 
     @property
     def answer(self) -> str:

@@ -18,10 +18,11 @@ from burnish.lab.reasoning.additions import R1_ZERO
 from burnish.lab.reasoning.additions import Scale as TeacherScale
 from burnish.lab.reasoning.additions import quick as quick_teacher
 from burnish.lab.reasoning.operations import Operations
+from burnish.lab.reasoning.reading import Shape
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforce
 from burnish.lab.reasoning.results import ByDigits, passes
 from burnish.lab.reasoning.routes import RL, TAUGHT, Student
-from burnish.lab.reasoning.setting import Setting, Shape, read_measured
+from burnish.lab.reasoning.setting import Setting, read_measured
 from burnish.lab.report import Cell, Panel, Table
 from burnish.lab.weights import load_trained, save_trained
 from burnish.nn.decoder import Decoder
@@ -46,7 +47,7 @@ class Scale:
         return replace(self.teacher.cases[0], name=RL, steps=self.steps)
 
 
-FULL = Scale(teacher=R1_ZERO, student=Shape(d_model=32, n_layers=4, n_heads=2), steps=80)
+FULL = Scale(teacher=R1_ZERO, student=Shape(d_model=32, n_layers=3, n_heads=2), steps=80)
 QUICK = Scale(teacher=quick_teacher(R1_ZERO), student=Shape(d_model=16, n_layers=1, n_heads=2), steps=3)
 
 

@@ -2,22 +2,21 @@
 
 Notable choices:
 - what is logged beside the reward, such as the length by difficulty, are judges of weight 0: the method keeps their
-  means with each step, so that they survive an interruption as the training itself does;
-- a training is over when its last measurement is in the notebook; one that was interrupted goes on.
+  means with each step, so that they survive an interruption as the training itself does.
 """
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from burnish.datasets.examples import Prompt
 from burnish.generation.answer import Answer
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import WAYS, Addition, Way, is_right, longest_answer, tasks, way_of
+from burnish.lab.reasoning.reading import trained_once
 from burnish.lab.reasoning.setting import Setting
 from burnish.methods import grpo
-from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
 from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judge, Judgement, WeightedJudge, verdict
@@ -90,25 +89,12 @@ def reinforced(
     setting: Setting, case: Reinforcing, start: Decoder, seed: int, notebook: Notebook, display: Reporter
 ) -> dict[str, Any]:
     """`Curves`, and what the policy is measured to be afterwards, as JSON values: `curves` and `after`."""
-    name = f"{case.name.replace(' ', '-')}-{seed}"
 
-    def learn() -> dict[str, Any]:
-        policy = sharing_copy(start)
-        run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
+    def learn(policy: Decoder, run: Run, look: Callable[[Progress], None]) -> dict[str, Any]:
+        return vars(curves(reinforce(setting, case, policy, run, look), case.digits))
 
-        def after() -> dict[str, Any]:
-            return notebook.piece(f"{name}-after", lambda: setting.measured(policy, seed))
-
-        def look(progress: Progress) -> None:
-            if progress.step == progress.n_steps:
-                after()
-
-        events = reinforce(setting, case, policy, run, look)
-        found = {"curves": vars(curves(events, case.digits)), "after": after()}
-        shutil.rmtree(run.folder)
-        return found
-
-    return notebook.piece(name, learn)
+    measure = partial(setting.measured, seed=seed)
+    return trained_once(case.name, start, seed, notebook, display, learn=learn, measure=measure)
 
 
 def reinforce(

@@ -14,8 +14,9 @@ from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.lab.reasoning.arithmetic import Addition, is_right, longest_answer, tasks
 from burnish.lab.reasoning.operations import Operations
+from burnish.lab.reasoning.reading import n_parameters
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforce
-from burnish.lab.reasoning.setting import Setting, n_parameters
+from burnish.lab.reasoning.setting import Setting
 from burnish.methods import distill, sft
 from burnish.methods.teachers import Teacher
 from burnish.nn.actor_critic import sharing_copy

@@ -1,6 +1,5 @@
 """The setting that the experiments on additions share: a small decoder that read additions, and how it is measured."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from burnish.datasets.batches import Batch, document_batches
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.lab.notebook import Notebook
@@ -25,84 +23,25 @@ from burnish.lab.reasoning.arithmetic import (
     longest_answer,
     way_of,
 )
-from burnish.lab.weights import load_trained, save_trained
-from burnish.methods import pretrain
-from burnish.methods.pretrain import drawn
-from burnish.nn.config import DecoderConfig
+from burnish.lab.reasoning.reading import Documents, Pace, Shape, pretrained
 from burnish.nn.decoder import Decoder
 from burnish.runs.progress import Reporter
-from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 
-_LONGEST = 256
+_LONGEST = 128
 """Tokens that the decoder is made for; no addition here has as many."""
-_MICRO_BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """Sizes of the decoder."""
-
-    d_model: int = 96
-    n_layers: int = 4
-    n_heads: int = 4
-
-    def config(self, *, vocab_size: int, max_positions: int) -> DecoderConfig:
-        """A Llama of this shape."""
-        return DecoderConfig(
-            vocab_size=vocab_size,
-            d_model=self.d_model,
-            n_layers=self.n_layers,
-            n_heads=self.n_heads,
-            n_kv_heads=self.n_heads,
-            head_dim=self.d_model // self.n_heads,
-            d_ff=-(-self.d_model * 8 // 3 // 32) * 32,
-            max_positions=max_positions,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`.
-
-    batch_size: additions a step, each a document that sees no other.
-    """
+class Reading(Pace):
+    """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`."""
 
     digits: int
     shares: Mapping[Way, float]
-    steps: int
-    batch_size: int = 128
-    learning_rate: float = 3e-3
 
-    @property
-    def settings(self) -> pretrain.Settings:
-        """Linear warm-up, then cosine decay to a tenth of the peak."""
-        training = {
-            "learning_rate": self.learning_rate,
-            "warmup_fraction": 0.05,
-            "batch_size": self.batch_size,
-            "micro_batch_tokens": _MICRO_BATCH_TOKENS,
-            "checkpoint_seconds": 20.0,
-        }
-        return pretrain.Settings.model_validate({"training": pretrain.PretrainingConfig.model_validate(training)})
-
-
-@dataclass(frozen=True)
-class Additions:
-    """The micro-batches of each step of a reading: new additions, a function of (seed, step)."""
-
-    reading: Reading
-    tokenizer: Tokenizer
-    seed: int
-
-    def __len__(self) -> int:
-        return self.reading.steps
-
-    def __getitem__(self, step: int) -> list[Batch]:
-        rng = np.random.default_rng([self.seed, 1, step])
-        reading = self.reading
-        texts = documents(rng, digits=reading.digits, shares=reading.shares, count=reading.batch_size)
-        return document_batches([self.tokenizer.encode(text) for text in texts], micro_batch_tokens=_MICRO_BATCH_TOKENS)
+    def documents(self, rng: np.random.Generator, count: int) -> list[str]:
+        """So many additions."""
+        return documents(rng, digits=self.digits, shares=self.shares, count=count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,15 +111,9 @@ class Setting:
 
     def pretrained(self, seed: int, notebook: Notebook, display: Reporter, *, name: str = "pretrained") -> Decoder:
         """The decoder after its reading: trained once, kept in the notebook under a name."""
-        name = f"{name}-{seed}"
         config = self.shape.config(vocab_size=len(ALPHABET), max_positions=_LONGEST)
-        decoder, file = drawn(config, seed=seed), notebook.subfolder("pretrained") / f"{name}.safetensors"
-        run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
-        if not load_trained(decoder, file, identity=run.key):
-            pretrain.learn(decoder, Additions(self.reading, self.tokenizer, seed), self.reading.settings, run)
-            save_trained(decoder, file, identity=run.key)
-        shutil.rmtree(run.folder)
-        return decoder.eval()
+        additions = Documents(self.reading.documents, self.tokenizer, self.reading, seed)
+        return pretrained(config, additions, notebook, display, name=name)
 
     def prompt(self, problem: Addition) -> list[int]:
         """The question as tokens, behind the end of what came before."""
@@ -222,8 +155,3 @@ class Setting:
 def read_measured(kept: Mapping[str, Any]) -> dict[int, Measured]:
     """What `Setting.measured` gave, by digits."""
     return {int(digits): Measured(**values) for digits, values in kept.items()}
-
-
-def n_parameters(decoder: Decoder) -> int:
-    """Numbers that train."""
-    return sum(parameter.numel() for parameter in decoder.parameters())
