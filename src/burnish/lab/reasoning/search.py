@@ -1,0 +1,94 @@
+"""`search`: does reinforcement solve what the searches that were read, and samples of the model, did not?
+
+Stream of search (Gandhi 2024, arXiv:2404.03683) on countdown with three numbers; then GRPO and online RFT, rewarded for
+the answer alone, with the same samples.
+
+Notable choices:
+- problems are hard where neither order of search finds an answer within the budget that was read, so that no document
+  could have shown how;
+- samples that missed a problem may solve it the next time by chance: the model before is asked again, with other draws,
+  and reinforcement has solved new problems only as far as it does better than that.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from burnish.lab.experiment import Findings
+from burnish.lab.notebook import Notebook
+from burnish.lab.reasoning import search_tables
+from burnish.lab.reasoning.reading import Shape, n_parameters
+from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
+from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches, SearchSetting, reinforced
+from burnish.runs.progress import Reporter
+
+FULL = SearchSetting(
+    shape=Shape(),
+    reading=Searches(budget=2, steps=1500, batch_size=64),
+    rewarding=Rewarding(steps=150, max_new_tokens=100),
+    problems=200,
+    samples=32,
+)
+QUICK = SearchSetting(
+    shape=Shape(d_model=32, n_layers=1, n_heads=2),
+    reading=Searches(budget=2, steps=20, batch_size=16),
+    rewarding=Rewarding(steps=3, max_new_tokens=60, prompts=4, samples=4),
+    problems=8,
+    samples=4,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchExperiment:
+    """Read searches, reinforce by each method, ask before and after; with each of so many seeds."""
+
+    name: ClassVar[str] = "reasoning-search"
+    seed: int
+    setting: SearchSetting
+    seeds: int = 3
+    quick: bool = False
+
+    @property
+    def command(self) -> str:
+        return f"burnish lab reasoning --experiment search{' --quick' if self.quick else ''}"
+
+    def settings(self) -> dict[str, Any]:
+        return {"command": self.command, "scale": asdict(self.setting)}
+
+    def measure(self, notebook: Notebook, display: Reporter) -> Findings:
+        setting, size = self.setting, 0
+        policies: dict[str, list[Looked]] = {name: [] for name in (BEFORE, AGAIN, *METHODS)}
+        curves: dict[str, list[dict[str, list[float]]]] = {method: [] for method in METHODS}
+        for seed in range(self.seed, self.seed + self.seeds):
+            display.say(f"seed {seed}", style="bold")
+            start = setting.pretrained(seed, notebook, display)
+            size = n_parameters(start)
+            for draws, name in enumerate((BEFORE, AGAIN)):
+                look = partial(setting.looked, start, seed, draws=draws)
+                policies[name].append(Looked(**notebook.piece(f"before-{draws}-{seed}", look)))
+            for method in METHODS:
+                found = reinforced(setting, method, start, seed, notebook, display)
+                policies[method].append(Looked(**found["after"]))
+                curves[method].append(found["curves"])
+        results = Results(policies, setting.samples)
+        return Findings(
+            [
+                search_tables.findings_table(results, seed=self.seed),
+                search_tables.policies_table(results, self._note(size)),
+                search_tables.solved_table(results, seed=self.seed),
+                search_tables.examples_table(results),
+            ],
+            [*search_tables.curve_panels(curves), *search_tables.passes_panels(results)],
+            {"seeds": self.seeds, "parameters": size, "command": f"{self.command} --seeds {self.seeds}"},
+        )
+
+    def _note(self, size: int) -> str:
+        reading, rewarding = self.setting.reading, self.setting.rewarding
+        return (
+            f"{size:,} parameters, a token for each number and sign; read {reading.steps * reading.batch_size:,} "
+            f"searches that give up after 1 to {reading.budget} first steps; then {rewarding.steps} steps of "
+            f"{rewarding.prompts} problems with {rewarding.samples} samples, each method with the same learning rate. "
+            f"{self.setting.problems} held-out problems and {self.setting.samples} samples of each for every seed, at "
+            f"temperature 1. Hard: neither order of search solves it within {reading.budget} first steps. ±: deviation "
+            "of the seeds."
+        )
