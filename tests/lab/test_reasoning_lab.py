@@ -110,6 +110,7 @@ def test_sides_never_meet_and_shares_are_as_asked() -> None:
             digits.append(len(question.partition("+")[0]))
             problem = Addition(a, b, digits[-1])
             assert problem.heldout == side
+            assert text.startswith(END + problem.aligned)
             assert is_right(problem, answer)
         columns = sum(way_of(text.partition("=")[2]) == "columns" for text in found) / len(found)
         assert 0.18 < columns < 0.32

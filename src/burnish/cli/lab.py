@@ -155,8 +155,8 @@ def lab_reasoning(
     experiment: Annotated[
         list[str] | None,
         typer.Option(
-            help="r1-zero, formats, distillation, methods or reward-models; may be repeated. All, if left out.",
-            show_default=False,
+            help="r1-zero, formats, search, smollm2, distillation, methods or reward-models; may be repeated.",
+            show_default="all",
         ),
     ] = None,
     quick: Annotated[

@@ -35,7 +35,7 @@ class Scale:
 
 
 R1_ZERO = Scale(
-    shape=Shape(),
+    shape=Shape(d_model=96, n_layers=3, n_heads=4),
     reading=Reading(digits=6, shares={"direct": 0.85, "columns": 0.15}, steps=2000, batch_size=64),
     measuring=Measuring(digits=(1, 2, 3, 4, 5, 6, 7), problems=40, samples=16),
     cases=(

@@ -23,10 +23,10 @@ WAYS: tuple[Way, ...] = get_args(Way)
 
 END = "\n"
 """Ends an answer, and stands before every problem."""
-ALPHABET = f"{END}0123456789+=; "
+ALPHABET = f"{END}0123456789+=;"
+ALIGNED_ALPHABET = f"{ALPHABET} "
 WIDTH = 7
-"""Characters of each number of a problem, right-aligned, as one writes numbers below each other: digits of one place
-stand at one position in every problem, so that a small model finds them."""
+"""Characters of each number of an aligned question."""
 
 _HELDOUT = 16
 """One problem of so many is held out."""
@@ -43,6 +43,14 @@ class Addition:
     @property
     def question(self) -> str:
         """What the model is asked."""
+        return f"{self.a}+{self.b}="
+
+    @property
+    def aligned(self) -> str:
+        """The same with both numbers right-aligned, as one writes them below each other.
+
+        Digits of one place then stand at one position in every question, and a small model finds them much sooner.
+        """
         return f"{self.a:>{WIDTH}}+{self.b:>{WIDTH}}="
 
     @property
@@ -107,7 +115,7 @@ def draw(rng: np.random.Generator, digits: int, *, heldout: bool) -> Addition:
 def documents(
     rng: np.random.Generator, *, digits: int, shares: Mapping[Way, float], count: int, heldout: bool = False
 ) -> list[str]:
-    """So many problems of 1 to `digits` digits with right answers, each with its ends.
+    """So many aligned problems of 1 to `digits` digits with right answers, each with its ends.
 
     shares: how often an answer is written in each way.
     """
@@ -116,7 +124,7 @@ def documents(
     chosen = rng.choice(len(ways), size=count, p=weights / weights.sum())
     problems = [draw(rng, int(size), heldout=heldout) for size in sizes]
     return [
-        END + problem.question + written(problem, ways[way]) + END
+        END + problem.aligned + written(problem, ways[way]) + END
         for problem, way in zip(problems, chosen.tolist(), strict=True)
     ]
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from burnish.errors import BurnishError
 from burnish.lab.experiment import Experiment
-from burnish.lab.reasoning import distillation, equal_budget, judged
+from burnish.lab.reasoning import distillation, equal_budget, gym, judged, search
 from burnish.lab.reasoning.additions import FORMATS, R1_ZERO, AdditionsExperiment, Scale, quick
 
 
@@ -38,9 +38,21 @@ def _reward_models(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
     return judged.RewardModelsExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
 
 
+def _search(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+    setting = search.QUICK if is_quick else search.FULL
+    return search.SearchExperiment(seed=seed, seeds=seeds, setting=setting, quick=is_quick)
+
+
+def _smollm2(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+    scale = gym.QUICK if is_quick else gym.FULL
+    return gym.GymExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
+
+
 EXPERIMENTS: Mapping[str, Maker] = {
     "r1-zero": _additions("r1-zero", R1_ZERO),
     "formats": _additions("formats", FORMATS),
+    "search": _search,
+    "smollm2": _smollm2,
     "distillation": _distillation,
     "methods": _methods,
     "reward-models": _reward_models,

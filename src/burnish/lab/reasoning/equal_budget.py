@@ -20,8 +20,8 @@ from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.equal_budget_results import Outcome, Results
 from burnish.lab.reasoning.equal_budget_tables import tables_and_panels
 from burnish.lab.reasoning.peak_memory import peak_tensor_bytes
+from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.rivals import METHODS, PROMPTS, Choice, Contest, Method, Plan, planned
-from burnish.lab.reasoning.setting import Shape, n_parameters
 from burnish.lab.reasoning.written_out import Demonstrations, chat_tokenizer, problems, right_counts, sampled
 from burnish.nn.decoder import Decoder
 from burnish.report.formatting import percent

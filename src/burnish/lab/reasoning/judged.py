@@ -20,8 +20,8 @@ from burnish.lab.reasoning.arithmetic import longest_answer
 from burnish.lab.reasoning.choosing import best_of, voted
 from burnish.lab.reasoning.judged_tables import tables_and_panels
 from burnish.lab.reasoning.overoptimization import Look, Reinforcing, optimized
+from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reward_models import SEPARATOR, Judging, RewardModels
-from burnish.lab.reasoning.setting import Shape, n_parameters
 from burnish.lab.reasoning.written_out import Demonstrations, by_rule, chat_tokenizer, problems, sampled
 from burnish.nn.decoder import Decoder
 from burnish.report.formatting import percent

@@ -31,11 +31,11 @@ class Shape:
     """Sizes of the decoder."""
 
     d_model: int = 96
-    n_layers: int = 3
+    n_layers: int = 4
     n_heads: int = 4
 
     def config(self, *, vocab_size: int, max_positions: int) -> DecoderConfig:
-        """A Llama of this shape with learned positions: what is read has one layout, and places are learned sooner."""
+        """A Llama of this shape."""
         return DecoderConfig(
             vocab_size=vocab_size,
             d_model=self.d_model,
@@ -45,7 +45,6 @@ class Shape:
             head_dim=self.d_model // self.n_heads,
             d_ff=-(-self.d_model * 8 // 3 // 32) * 32,
             max_positions=max_positions,
-            positions="learned",
         )
 
 

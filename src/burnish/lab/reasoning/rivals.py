@@ -15,7 +15,7 @@ from burnish.datasets.examples import Example, PreferenceExample
 from burnish.generation.answer import Answer
 from burnish.lab.reasoning.arithmetic import Addition
 from burnish.lab.reasoning.operations import Operations
-from burnish.lab.reasoning.setting import n_parameters
+from burnish.lab.reasoning.reading import n_parameters
 from burnish.lab.reasoning.written_out import (
     MICRO_BATCH_TOKENS,
     by_rule,

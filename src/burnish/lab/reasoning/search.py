@@ -23,7 +23,7 @@ from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches
 from burnish.runs.progress import Reporter
 
 FULL = SearchSetting(
-    shape=Shape(),
+    shape=Shape(d_model=96, n_layers=3, n_heads=4),
     reading=Searches(budget=2, steps=1500, batch_size=64),
     rewarding=Rewarding(steps=150, max_new_tokens=100),
     problems=200,

@@ -1,7 +1,7 @@
 """A small decoder that reads searches, is rewarded for the answer alone, and is measured: the setting of `search`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
@@ -122,7 +122,7 @@ class SearchSetting:
 
     def pretrained(self, seed: int, notebook: Notebook, display: Reporter) -> Decoder:
         """The decoder after its reading: trained once, kept in the notebook."""
-        config = self.shape.config(vocab_size=len(VOCABULARY), max_positions=_LONGEST)
+        config = replace(self.shape.config(vocab_size=len(VOCABULARY), max_positions=_LONGEST), positions="learned")
         searches = Documents(self.reading.documents, self.tokenizer, self.reading, seed)
         return pretrained(config, searches, notebook, display)
 

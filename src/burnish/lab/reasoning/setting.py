@@ -1,7 +1,7 @@
 """The setting that the experiments on additions share: a small decoder that read additions, and how it is measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import (
-    ALPHABET,
+    ALIGNED_ALPHABET,
     END,
     WAYS,
     Addition,
@@ -107,17 +107,19 @@ class Setting:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return character_tokenizer()
+        return character_tokenizer(ALIGNED_ALPHABET)
 
     def pretrained(self, seed: int, notebook: Notebook, display: Reporter, *, name: str = "pretrained") -> Decoder:
         """The decoder after its reading: trained once, kept in the notebook under a name."""
-        config = self.shape.config(vocab_size=len(ALPHABET), max_positions=_LONGEST)
+        config = replace(
+            self.shape.config(vocab_size=len(ALIGNED_ALPHABET), max_positions=_LONGEST), positions="learned"
+        )
         additions = Documents(self.reading.documents, self.tokenizer, self.reading, seed)
         return pretrained(config, additions, notebook, display, name=name)
 
     def prompt(self, problem: Addition) -> list[int]:
         """The question as tokens, behind the end of what came before."""
-        return self.tokenizer.encode(END + problem.question)
+        return self.tokenizer.encode(END + problem.aligned)
 
     def drawn(self, digits: Sequence[int], count: int, seed: Sequence[int], *, heldout: bool = False) -> list[Addition]:
         """So many problems of these digits in turn, all different where there are enough."""
@@ -148,7 +150,7 @@ class Setting:
                 ways[way_of(answer)] += 1
                 right_ways[way_of(answer)] += correct
                 tokens += len(completion.tokens) + ends
-            said.append(problem.question + self.tokenizer.decode(group[0].tokens))
+            said.append(problem.aligned + self.tokenizer.decode(group[0].tokens))
         return Measured(right, self.measuring.samples, ways, right_ways, tokens, said[:2])
 
 

@@ -27,7 +27,7 @@ from burnish.lab.reasoning.arithmetic import (
     tasks,
     written,
 )
-from burnish.lab.reasoning.setting import Shape
+from burnish.lab.reasoning.reading import Shape
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import sft
 from burnish.methods.pretrain import drawn
