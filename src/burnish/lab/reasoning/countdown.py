@@ -96,7 +96,7 @@ class Problem:
 
 def search(problem: Problem, order: Order, budget: int) -> str:
     """A search of at most `budget` first steps as text, with its answer or `?`."""
-    said = []
+    said: list[str] = []
     for first, left in problem.ordered(order)[:budget]:
         tried = []
         for second in moves(first.result, left):
