@@ -20,8 +20,8 @@ from burnish.generation.sampling import Sampling
 from burnish.lab.reasoning.operations import Operations
 from burnish.lab.reasoning.reading import n_parameters
 from burnish.methods import grpo, sft
-from burnish.methods.environment import Environment
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge
 from burnish.rewards.reasoning_tasks import KEY, GymVerifier, floor_of, make
 from burnish.rewards.scorer import Scorer

@@ -28,8 +28,8 @@ from burnish.lab.reasoning.countdown import (
 )
 from burnish.lab.reasoning.reading import MICRO_BATCH_TOKENS, Documents, Pace, Shape, pretrained, trained_once
 from burnish.methods import grpo, rft
-from burnish.methods.environment import Environment
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import Judgement, WeightedJudge, verdict
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run
