@@ -1,5 +1,6 @@
 """One model in several formats, as those who run it need it."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from burnish.checkpoints import huggingface
 from burnish.checkpoints.gguf import write
+from burnish.checkpoints.k_quants import K_QUANTS, quantize_file, require_llama_cpp
 from burnish.nn.decoder import Decoder
 from burnish.text.tokenizer import Tokenizer
 
@@ -26,7 +28,11 @@ def write_formats(
     """Write `output/NAME-QUANTIZATION.gguf`, and where `model` says so a Hugging Face folder; returns what was written.
 
     context_length: that the GGUF files name. dtype: the folder's number format. card: the folder's model card.
+
+    Raises BurnishError where a K-quant is wanted and llama.cpp, which makes them, is not installed.
     """
+    for quantization in K_QUANTS.keys() & set(gguf):
+        require_llama_cpp(quantization)
     written = []
     if model is not None:
         written.append(model)
@@ -34,5 +40,19 @@ def write_formats(
         huggingface.write(decoder, tokenizer, model, card=card, dtype=getattr(torch, dtype))
     for quantization in dict.fromkeys(gguf):
         written.append(output / f"{name}-{quantization}.gguf")
-        write(decoder, tokenizer, written[-1], quantization=quantization, context_length=context_length)
+        if quantization in K_QUANTS:
+            _write_k_quant(decoder, tokenizer, written[-1], quantization, context_length)
+        else:
+            write(decoder, tokenizer, written[-1], quantization=quantization, context_length=context_length)
     return written
+
+
+def _write_k_quant(
+    decoder: Decoder, tokenizer: Tokenizer, path: Path, quantization: str, context_length: int | None
+) -> None:
+    """Write the model as F32 beside `path`, and from that the file that is wanted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        plain = Path(folder) / path.name  # whose stem is the model's name in the file
+        write(decoder, tokenizer, plain, quantization="F32", context_length=context_length)
+        quantize_file(plain, path, quantization)

@@ -19,10 +19,15 @@ class Quantization(StrEnum):
     F16 = "F16"
     BF16 = "BF16"
     Q8_0 = "Q8_0"
+    Q6_K = "Q6_K"
+    Q5_K_M = "Q5_K_M"
     Q5_1 = "Q5_1"
     Q5_0 = "Q5_0"
+    Q4_K_M = "Q4_K_M"
     Q4_1 = "Q4_1"
     Q4_0 = "Q4_0"
+    Q3_K_M = "Q3_K_M"
+    Q2_K = "Q2_K"
 
 
 class StoredDtype(StrEnum):

@@ -1,13 +1,17 @@
 """export: the finished model as a Hugging Face folder with a model card, and as GGUF files."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from burnish.errors import RecipeError
+from burnish.errors import BurnishError, RecipeError
+from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.heldout_text import SCORED_TOKENS, nothing_held_out
 from burnish.recipes.schema.stage import (
+    CorpusReference,
     LatestEvaluation,
     LatestModel,
     Metrics,
@@ -21,9 +25,25 @@ from burnish.runs.names import MODEL_FOLDER
 if TYPE_CHECKING:
     from burnish.checkpoints.facts import ModelShape
 
-Quantization = Literal["F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0"]
+Quantization = Literal[
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q6_K",
+    "Q5_K_M",
+    "Q5_1",
+    "Q5_0",
+    "Q4_K_M",
+    "Q4_1",
+    "Q4_0",
+    "Q3_K_M",
+    "Q2_K",
+]
 
 # A block of 32 numbers has, beside its 4, 5 or 8 bits for each, a scale of 16 bits, and in the _1 formats an offset.
+# Of K-quants the bits a weight of whole models are measured (llama.cpp, tools/quantize/README.md); where rows are no
+# multiple of 256 they are the next plain format, and a plain file of 32 bits is written first.
 _BYTES = {
     "F32": 4.0,
     "F16": 2.0,
@@ -33,6 +53,11 @@ _BYTES = {
     "Q5_0": 22 / 32,
     "Q4_1": 20 / 32,
     "Q4_0": 18 / 32,
+    "Q6_K": 4 + 34 / 32,
+    "Q5_K_M": 4 + 34 / 32,
+    "Q4_K_M": 4 + 24 / 32,
+    "Q3_K_M": 4 + 20 / 32,
+    "Q2_K": 4 + 20 / 32,
 }
 
 
@@ -42,7 +67,9 @@ class ExportStage(StageConfig):
     type: Literal["export"] = Field("export", description="export")
     model: LatestModel = Field(None, description="model to export; the latest trained one if left out")
     gguf: list[Quantization] = Field(
-        [], description="GGUF files to write, for llama.cpp: F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0"
+        [],
+        description="GGUF files to write, for llama.cpp: F32, F16, BF16, Q8_0, Q5_1, Q5_0, Q4_1, Q4_0; and where "
+        "llama-cpp-python is installed Q6_K, Q5_K_M, Q4_K_M, Q3_K_M, Q2_K",
     )
     context_length: int | None = Field(
         None,
@@ -54,10 +81,28 @@ class ExportStage(StageConfig):
     evaluation: LatestEvaluation = Field(
         None, description="evaluation whose results the model card shows; the latest if left out"
     )
+    corpus: CorpusReference | None = Field(
+        None, description="corpus on whose held-out text the perplexity of each file is measured, beside the model's"
+    )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
     copies: ClassVar[bool] = True
     shows: ClassVar[tuple[str, ...]] = ("system", "chat")
+
+    def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        from burnish.checkpoints.k_quants import K_QUANTS, require_llama_cpp
+
+        for place, quantization in enumerate(self.gguf):
+            if quantization in K_QUANTS:
+                try:
+                    require_llama_cpp(quantization)
+                except BurnishError as error:
+                    yield ("gguf", place), str(error)
+
+    def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
+        text = nothing_held_out(self.corpus, producers)
+        if text is not None:
+            yield ("corpus",), text
 
     def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         # The output layer of the smallest formats is larger, at most half the model.
@@ -107,7 +152,31 @@ class ExportStage(StageConfig):
         )
         for path in written:
             context.display.say(f"  {path}")
-        return {"bytes": {path.name: _bytes(path) for path in written}}
+        metrics: Metrics = {"bytes": {path.name: _bytes(path) for path in written}}
+        if self.corpus is not None:
+            metrics["perplexity"] = self._measured(context, written)
+        return metrics
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        if "perplexity" not in metrics:
+            return {}
+        sizes, measured = metrics["bytes"], metrics["perplexity"]
+        return {"exported": {name: {"bytes": sizes[name], "perplexity": measured[name]} for name in measured}}
+
+    def _measured(self, context: StageContext, written: list[Path]) -> dict[str, dict[str, float]]:
+        """The perplexity of what was written, read back from the disk, by file and group of held-out text."""
+        import burnish
+        from burnish.corpus.token_corpus import TokenCorpus
+        from burnish.evaluation.heldout_text import measure_heldout, perplexities
+
+        corpus = TokenCorpus.load(context.path(self.corpus))
+        found = {}
+        for path in written:
+            decoder, tokenizer = burnish.load(path, compute_dtype=context.compute_dtype, device=context.device)
+            found[path.name] = perplexities(measure_heldout(decoder, tokenizer, corpus, SCORED_TOKENS, str(path)))
+            shown = ", ".join(f"{group} {value:.2f}" for group, value in found[path.name].items())
+            context.display.say(f"  {path.name}: {_bytes(path) / 2**20:,.0f} MiB, perplexity {shown}")
+        return found
 
 
 def _system(context: StageContext) -> str | None:
