@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("retrieval",),
     ("evaluation",),
     ("methods",),
+    ("synthesis",),
     ("report",),
     ("recipes",),
     ("serving",),

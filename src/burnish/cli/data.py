@@ -1,4 +1,4 @@
-"""`burnish data`: a look at data files, and documents prepared."""
+"""`burnish data`: a look at data files, documents prepared, and questions and answers made of them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from burnish.cli.saying import say
 from burnish.errors import BurnishError
 
-data_commands = typer.Typer(help="Look at data files; prepare documents.", no_args_is_help=True)
+data_commands = typer.Typer(help="Look at data files; prepare documents, and make rows of them.", no_args_is_help=True)
 
 
 class ReadingStage(StrEnum):
@@ -97,3 +97,23 @@ def data_prepare(
     from burnish.console.preparation import prepare
 
     prepare(named, output, processes=processes)
+
+
+@data_commands.command("synthesize", epilog="Example: burnish data synthesize our-docs --output runs/our-questions")
+def data_synthesize(
+    named: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SETTINGS.yaml | DOCUMENTS...",
+            help="A file of documents and settings, or files and folders of documents.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the rows and what became of them.")],
+) -> None:
+    """Make questions and answers of documents: rows to learn from, and held-out questions to measure by.
+
+    Without a teacher they are taken from the documents' structure: headings, definitions, tables, docstrings, examples.
+    """
+    from burnish.console.synthesis import synthesize
+
+    synthesize(named, output)

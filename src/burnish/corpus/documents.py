@@ -251,7 +251,8 @@ def _documents_of(
             problems.add(row.file, row.line, str(error))
             continue
         given = row.value.get(id_key)
-        source = row.value.get("source")
+        # What preparation has written says which file a document was; its `source` is the name of a group of files.
+        source = row.value.get("origin", row.value.get("source"))
         yield Document(
             content_id(text) if given is None else str(given),
             text,

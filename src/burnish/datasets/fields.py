@@ -6,6 +6,9 @@ from typing import Any
 from burnish.datasets.bad_rows import BadRowError
 from burnish.datasets.messages import hint, is_said
 
+LABELS = ("task_type", "provenance")
+"""What a row may say of itself, for a person or a report: nothing is taught by it, and it is no mistake."""
+
 
 class Fields(dict[str, Any]):
     """The keys of a row. `row[key]` uses a key; `row.get(key)` only looks at it.
@@ -33,7 +36,8 @@ class Fields(dict[str, Any]):
     def unused(self) -> list[str]:
         """Return the keys that say something and that nothing has used."""
         hidden = [f'{key} (columns takes another for "{key}")' for key in self._hidden]
-        return [key for key, value in self.items() if key not in self.used and is_said(value)] + hidden
+        known = {*self.used, *LABELS}
+        return [key for key, value in self.items() if key not in known and is_said(value)] + hidden
 
 
 def present(row: Mapping[str, Any], key: str) -> bool:

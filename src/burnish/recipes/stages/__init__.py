@@ -29,11 +29,13 @@ from burnish.recipes.stages.rft import RftStage
 from burnish.recipes.stages.sample import SampleStage
 from burnish.recipes.stages.sft import SftStage
 from burnish.recipes.stages.step_labels import StepLabelsStage
+from burnish.recipes.stages.synthesize import SynthesizeStage
 
 Stage = Annotated[
     PrepareStage
     | ReasoningGymStage
     | DocumentsStage
+    | SynthesizeStage
     | CorpusStage
     | CptStage
     | SftStage

@@ -1,0 +1,194 @@
+"""Documents in, rows to learn from and questions to measure by out: what `burnish data synthesize` does.
+
+    train.jsonl        conversations to learn from (`messages`), each with its `task_type` and its `provenance`
+    questions.jsonl    questions about held-out documents with an exact short answer (`prompt`, `answer`)
+    choices.jsonl      the same as multiple choice (`prompt`, `choices`, `answer`)
+    removed.jsonl      what was found or written and is not used, with the reason
+    synthesis.json     how many of what, from where
+
+Notable choices:
+- whole documents are held out, by a hash of their name: a model is never measured by a question from a text that it was
+  taught questions about, and a document more or less changes nothing for the others. That the text itself was read in
+  continued pre-training is what such questions measure;
+- the output depends on the documents and settings alone: nothing is drawn but by hashes of what it is drawn for.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.corpus.documents import Document
+from burnish.errors import DataError
+from burnish.files import atomic_write_text
+from burnish.runs.run import Run
+from burnish.synthesis import choices
+from burnish.synthesis.checks import Removed, distinct, unseen
+from burnish.synthesis.documents import chunks
+from burnish.synthesis.extract import pairs as extracted
+from burnish.synthesis.rows import Pair, lines, place
+from burnish.synthesis.selection import FEW_DOCUMENTS, capped, held_out, spread
+from burnish.synthesis.settings import Extraction, Settings
+
+TRAIN_FILE, QUESTIONS_FILE, CHOICES_FILE = "train.jsonl", "questions.jsonl", "choices.jsonl"
+REMOVED_FILE, RECORD_FILE = "removed.jsonl", "synthesis.json"
+EXAMPLES = 3
+"""Contradictions that the record shows; all of them are in the file of what was removed."""
+FEW_ROWS = 1000
+"""Fewer rows than published work on instruction tuning finds enough (LIMA, arXiv:2305.11206, has 1,000)."""
+
+
+@dataclass
+class Synthesis:
+    """What was made of documents. held: documents (or, with `by_chunk`, chunks) that are not learned from."""
+
+    documents: int = 0
+    chunks: int = 0
+    held: int = 0
+    by_chunk: bool = False
+    empty: list[str] = field(default_factory=list)
+    train: list[Pair] = field(default_factory=list)
+    questions: list[Pair] = field(default_factory=list)
+    multiple: list[Pair] = field(default_factory=list)
+    removed: list[Removed] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """All of it in numbers."""
+        contradictions = [one for one in self.removed if one.reason == "contradiction"]
+        return {
+            "documents": self.documents,
+            "chunks": self.chunks,
+            "held_out": {"chunks" if self.by_chunk else "documents": self.held},
+            "documents_without_rows": sorted(self.empty),
+            "train": _counted(self.train),
+            "questions": _counted(self.questions),
+            "choices": _counted(self.multiple),
+            "removed": dict(Counter(one.reason for one in self.removed).most_common()),
+            "contradictions": [
+                {"question": one.pair.question[:200], "answers": one.detail} for one in contradictions[:EXAMPLES]
+            ],
+        }
+
+
+def synthesize(documents: Iterable[Document], settings: Settings, run: Run) -> Synthesis:
+    """Make rows of documents and write them into `run.folder`; returns what was made.
+
+    Raises DataError where nothing can be made of any document.
+    """
+    made = Synthesis()
+    taught, asked = _extract(documents, settings, made)
+    made.train, removed = distinct(taught)
+    made.removed += removed
+    _hold_out(asked, settings, made)
+    _add_choices(settings.extract, made)
+    made.train = spread(made.train, settings.max_rows)
+    if not made.train and not made.questions:
+        raise DataError(
+            f"nothing to ask was found in {made.documents:,} documents: they have no headings, definitions, tables, "
+            "docstrings or examples, or all are shorter than a sentence; name other documents, or a teacher"
+        )
+    _write(made, run.folder)
+    _say(made, run)
+    return made
+
+
+def _extract(documents: Iterable[Document], settings: Settings, made: Synthesis) -> tuple[list[Pair], list[Pair]]:
+    """The pairs of all documents: those to learn from, and those of what is held out."""
+    extract = settings.extract
+    units: list[tuple[str, int]] = []
+    pairs: list[Pair] = []
+    for document in documents:
+        found = list(chunks(document, settings.chunk_characters))
+        units += [(document.source, chunk.at.of) for chunk in found]
+        made.documents += 1
+        read = [pair for chunk in found for pair in extracted(chunk.at, extract.rules, extract.max_answer_characters)]
+        if not read:
+            made.empty.append(document.source)
+        kept, over = capped(read, extract.per_document)
+        made.removed += [Removed(pair, "more than per_document") for pair in over]
+        pairs += kept
+    made.chunks = len(units)
+    made.by_chunk = made.documents < FEW_DOCUMENTS
+    held = held_out(units, settings.heldout.share, by_chunk=made.by_chunk)
+    made.held = len(held) if made.by_chunk else len({document for document, _ in held})
+    taught = [pair for pair in pairs if (pair.source.document, pair.source.chunk) not in held]
+    return taught, [pair for pair in pairs if (pair.source.document, pair.source.chunk) in held]
+
+
+def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> None:
+    """The questions to measure by, as exact answers and as multiple choice."""
+    questions, removed = distinct(asked)
+    made.removed += removed
+    questions, removed = unseen(questions, made.train)
+    made.removed += removed
+    exact = [pair for pair in questions if pair.short]
+    options = choices.Options([*made.train, *exact])
+    made.questions = spread([pair for pair in exact if pair.task_type != "classification"], settings.heldout.questions)
+    multiple = [
+        choices.with_choices(pair, found)
+        for pair in exact
+        if (found := options.of(pair, settings.extract.choices)) is not None
+    ]
+    made.multiple = spread(multiple, settings.heldout.choices)
+
+
+def _add_choices(extract: Extraction, made: Synthesis) -> None:
+    """Teach a share of the exact answers as multiple choice too; what can only be asked so is only asked so."""
+    options = choices.Options([*made.train, *made.questions])
+    rows = []
+    for pair in made.train:
+        only = pair.task_type == "classification"
+        if not only:
+            rows.append(pair)
+        if only or (pair.short and place("choice", pair.question) < extract.choice_share * 2**64):
+            found = options.of(pair, extract.choices)
+            if found is not None:
+                rows.append(choices.with_choices(pair, found))
+            elif only:
+                made.removed.append(Removed(pair, "too few options"))
+    made.train = rows
+
+
+def _write(made: Synthesis, folder: Path) -> None:
+    atomic_write_text(folder / TRAIN_FILE, lines([pair.conversation() for pair in made.train]))
+    atomic_write_text(folder / QUESTIONS_FILE, lines([pair.task() for pair in made.questions]))
+    atomic_write_text(folder / CHOICES_FILE, lines([pair.task() for pair in made.multiple]))
+    gone = [one.pair.task() | {"reason": one.reason, "detail": one.detail} for one in made.removed]
+    atomic_write_text(folder / REMOVED_FILE, lines(gone))
+    atomic_write_text(folder / RECORD_FILE, json.dumps(made.record(), indent=2) + "\n")
+
+
+def _say(made: Synthesis, run: Run) -> None:
+    said = run.display.say
+    what = "chunks" if made.by_chunk else "documents"
+    said(f"  {made.documents:,} documents in {made.chunks:,} chunks; {made.held:,} {what} are held out")
+    said(f"  {len(made.train):,} rows to learn from: {_kinds(made.train)}")
+    said(f"  {len(made.questions):,} questions with exact answers and {len(made.multiple):,} of multiple choice")
+    if made.removed:
+        counts = Counter(one.reason for one in made.removed).most_common()
+        said(f"  not used: {', '.join(f'{count:,} {reason}' for reason, count in counts)}; all are in {REMOVED_FILE}")
+    if made.empty:
+        shown = ", ".join(made.empty[:EXAMPLES])
+        said(f"  nothing to ask in {len(made.empty):,} documents: {shown}{', …' if len(made.empty) > EXAMPLES else ''}")
+    if len(made.train) < FEW_ROWS:
+        run.warn(
+            f"{len(made.train):,} rows are few: published work trains on 1,000 to 10,000 and more. They teach the form "
+            "of an answer, hardly facts; add documents, or a teacher that words what is there in further ways"
+        )
+
+
+def _kinds(pairs: Sequence[Pair]) -> str:
+    counts = Counter(pair.task_type for pair in pairs).most_common()
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts)
+
+
+def _counted(pairs: Sequence[Pair]) -> dict[str, Any]:
+    return {
+        "rows": len(pairs),
+        "task_type": dict(Counter(pair.task_type for pair in pairs).most_common()),
+        "method": dict(Counter(pair.source.method for pair in pairs).most_common()),
+        "teacher": dict(Counter(pair.source.teacher or "none" for pair in pairs).most_common()),
+        "documents": len({pair.source.document for pair in pairs}),
+    }
