@@ -176,7 +176,9 @@ def real_model(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 QUESTIONS = ["What is the capital of France?", "Write one line of SQL.", "一 plus 2 = 三?"]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(
+    "question", [QUESTIONS[0], *(pytest.param(question, marks=pytest.mark.slow) for question in QUESTIONS[1:])]
+)
 def test_the_real_model_in_transformers(real_model: tuple[Decoder, Tokenizer, Any], question: str) -> None:
     decoder, tokenizer, model = real_model
     ids = encode_prompt(tokenizer, [{"role": "user", "content": question}])

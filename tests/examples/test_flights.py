@@ -171,6 +171,7 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "documents.jsonl").read_bytes() == (tmp_path / "c" / "documents.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_too_many_questions_is_a_clear_message(tmp_path: Path) -> None:
     process = start(tmp_path / "out", "--composed", "1", "1", "1", "--intents", "200000", "0")
     _, err = process.communicate()

@@ -104,6 +104,7 @@ def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> No
         assert ipo.divergences[1] < dpo.divergences[0]
 
 
+@pytest.mark.slow
 def test_a_trained_decoder_comes_close_to_the_optimal_policy(document: dict[str, Any]) -> None:
     found, equations, three, learned, certainly = document["tables"]
     assert len(found["rows"]) == 2

@@ -132,6 +132,7 @@ def test_rewards_and_ratios_are_those_of_the_models(recipe: Path) -> None:
     assert metrics["pairs_ranked_right"]["reward_model"]["value"] == sum(right) / 6
 
 
+@pytest.mark.slow
 def test_tasks_have_no_pairs_to_rank(recipe: Path) -> None:
     write(recipe.parent / "tasks.jsonl", [{"prompt": f"{i} mod 3?"} for i in range(4)])
     metrics, _ = compared(recipe, "compare.prompts=tasks.jsonl")
@@ -198,6 +199,7 @@ def test_the_lineage_is_found_in_another_run(recipe: Path) -> None:
     assert math.prod(len(item.paths) for item in plan.stages[1].inputs) == 1
 
 
+@pytest.mark.slow
 def test_a_judge_model_and_further_rewards_decide_wins(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge here prefers the answer it sees first: in both orders that is a tie."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

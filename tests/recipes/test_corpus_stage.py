@@ -75,6 +75,7 @@ def test_files_that_are_not_read_are_named_on_the_terminal_in_a_file_and_in_the_
     assert summary["perplexity"]["domain"]["after"] < summary["perplexity"]["domain"]["before"]
 
 
+@pytest.mark.slow
 def test_the_held_out_share_and_the_replay_are_told(recipe: Path) -> None:
     _, shown = done(recipe, "corpus.heldout=0.2")
     counts = metrics(recipe, "01-corpus")["counts"]["domain"]
@@ -101,6 +102,7 @@ def test_nothing_held_out_is_nothing_held_out(recipe: Path) -> None:
     assert "perplexity" not in summary
 
 
+@pytest.mark.slow
 def test_one_document_is_enough(recipe: Path) -> None:
     done(recipe, "corpus.documents=[documents/page1.md]")
     counts = metrics(recipe, "01-corpus")["counts"]["domain"]

@@ -101,6 +101,7 @@ def check_pairs(folder: Path) -> None:
         assert pair["rejected_score"] == scores[pair["rejected"]] == min(scores.values())
 
 
+@pytest.mark.slow
 def test_rounds_of_sampling_and_training_follow_from_each_other(recipe: Path) -> None:
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     assert [stage.config.model for stage in plan.stages] == ["base", "base", "@dpo", "@dpo"]  # type: ignore[union-attr]

@@ -124,6 +124,7 @@ def test_any_judge_that_compares_answers_lets_them_vote(tmp_path: Path) -> None:
     assert any(row["votes"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", ["best", "weighted_votes"])
 def test_an_answer_is_chosen_by_scores_and_not_by_what_is_expected(tmp_path: Path, choose: str) -> None:
     """Longer is better; which answer is the right one has no part in it."""

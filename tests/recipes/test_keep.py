@@ -118,6 +118,7 @@ def test_what_is_left_is_what_nothing_went_on_from(tmp_path: Path, overrides: li
     assert find_target(run_folder(recipe)).model == run_folder(recipe) / "05-export" / "model"
 
 
+@pytest.mark.slow
 def test_what_is_left_has_the_bits_of_a_run_that_keeps_all(finished: Path, everything: dict[str, str]) -> None:
     kept = hashes(finished)
     assert kept == {name: content for name, content in everything.items() if name in kept}
@@ -144,6 +145,7 @@ def test_a_model_goes_when_its_last_reader_is_finished_and_a_line_says_so(tmp_pa
     assert lines.count(lines[place["02-second/model removed"]]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "ran", "left"),
     [
@@ -161,6 +163,7 @@ def test_a_change_makes_again_what_it_needs(finished: Path, override: str, ran: 
     assert models(finished) == left
 
 
+@pytest.mark.slow
 def test_the_reason_says_which_model_was_removed_and_who_needs_it(finished: Path) -> None:
     plan = make_plan(finished, overrides=["compare.max_new_tokens=5"], runs=finished.parent / "runs")
     reasons = {stage.name: status.reason for stage, status in preview(plan)}

@@ -118,6 +118,7 @@ def reward_model(folder: Path, vocab_size: int) -> None:
     burnish.save_reward_model(ScalarModel(Decoder(config), seed=1), tokenizer, folder)
 
 
+@pytest.mark.slow
 def test_a_critic_may_start_as_a_reward_model_of_another_size(tmp_path: Path) -> None:
     reward_model(tmp_path / "critic", tiny_tokenizer().vocab_size)
     stage, metrics = run_in(tmp_path, "ppo.critic={type: network, model: critic}", "ppo.rollouts=1")
@@ -145,6 +146,7 @@ def test_a_stage_that_makes_no_sense_is_refused(tmp_path: Path, overrides: list[
         make_plan(workshop(tmp_path), overrides=[f"ppo.{key}" for key in overrides], runs=tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_a_critic_that_reads_other_tokens_is_refused(tmp_path: Path) -> None:
     reward_model(tmp_path / "critic", tiny_tokenizer().vocab_size)
     file = tmp_path / "critic" / "tokenizer.json"
@@ -157,6 +159,7 @@ def test_a_critic_that_reads_other_tokens_is_refused(tmp_path: Path) -> None:
         run_in(tmp_path, "ppo.critic={type: network, model: critic}")
 
 
+@pytest.mark.slow
 def test_a_prompt_that_leaves_no_room_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BurnishError, match=r"no prompt leaves room .*lower max_new_tokens \(255\)"):
         run_in(tmp_path, "ppo.max_new_tokens=255")

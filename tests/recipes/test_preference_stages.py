@@ -103,7 +103,10 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("loss_type", LOSSES)
+@pytest.mark.parametrize(
+    "loss_type",
+    [pytest.param(name, marks=() if name in ("sigmoid", "simpo") else pytest.mark.slow) for name in LOSSES],
+)
 def test_every_loss_prefers_the_chosen_answers_of_held_out_pairs(loss_type: str, tmp_path: Path) -> None:
     recipe = make(tmp_path, DPO)
     summary = go(recipe, f"dpo.loss_type={loss_type}", *(f"dpo.{option}" for option in LOSSES[loss_type]))
@@ -163,7 +166,7 @@ def test_a_dropped_row_is_named_in_the_stage_s_folder(stage: str, file: str, tmp
     assert (folder / "heldout_report.jsonl").read_text() == ""
 
 
-@pytest.mark.parametrize(("stage", "name"), [(DPO, "dpo"), (KTO, "kto")])
+@pytest.mark.parametrize(("stage", "name"), [(DPO, "dpo"), pytest.param(KTO, "kto", marks=pytest.mark.slow)])
 def test_another_beta_finds_the_reference_in_the_cache(stage: str, name: str, tmp_path: Path) -> None:
     recipe = make(tmp_path, stage)
     go(recipe)
@@ -177,6 +180,7 @@ def test_another_beta_finds_the_reference_in_the_cache(stage: str, name: str, tm
     assert cache(recipe) == before, "the same tokens have the same key"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "name"), [(DPO, "dpo"), (KTO, "kto")])
 def test_adapters_train_against_the_same_reference(stage: str, name: str, tmp_path: Path) -> None:
     recipe = make(tmp_path, stage)

@@ -74,7 +74,7 @@ def all_end(pids: list[int]) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan in a session of its own is nobody's child")
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("ending", [signal.SIGKILL, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_script_ends_with_the_run(tmp_path: Path, ending: signal.Signals) -> None:
     process, pids = start(tmp_path)
     os.kill(process.pid, ending)

@@ -105,6 +105,7 @@ def test_all_that_follows_works_on_a_folder_of_burnishs_own(tmp_path: Path) -> N
     assert all(stage["cached"] for stage in done(recipe)["stages"])
 
 
+@pytest.mark.slow
 def test_the_tokenizer_of_the_folder_is_transformers_own(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     done(workshop(tmp_path))
@@ -119,6 +120,7 @@ def test_the_tokenizer_of_the_folder_is_transformers_own(tmp_path: Path) -> None
         assert asked == "<|im_start|>user\n2?<|im_end|>\n"
 
 
+@pytest.mark.slow
 def test_what_a_family_can_hold_is_exported_with_a_card_that_says_where_it_came_from(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     export = "  - type: export\n    gguf: [F16]\n"
@@ -163,6 +165,7 @@ def test_an_existing_tokenizer_is_the_model_s(tmp_path: Path) -> None:
     assert (tokenizer.stop_ids, tokenizer.chat_template) == (known.stop_ids, known.chat_template)
 
 
+@pytest.mark.slow
 def test_a_plan_knows_the_shape_before_there_is_a_model(tmp_path: Path) -> None:
     recipe = workshop(tmp_path, RECIPE + AFTER)
     plan = make_plan(recipe, runs=tmp_path / "runs")
@@ -327,6 +330,7 @@ def test_no_chat_template_is_none() -> None:
     assert stage.tokenizer.chat_template == "none"
 
 
+@pytest.mark.slow
 def test_the_recipe_that_ships_runs_in_small(tmp_path: Path) -> None:
     recipe = Path(__file__).parents[2] / "recipes" / "pretrain" / "recipe.yaml"
     workshop(tmp_path)

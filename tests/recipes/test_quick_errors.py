@@ -23,7 +23,9 @@ stages:
 """
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "run --dry-run"])
+@pytest.mark.parametrize(
+    "command", ["run", *(pytest.param(command, marks=pytest.mark.slow) for command in ("plan", "run --dry-run"))]
+)
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -78,11 +78,16 @@ def answered(question: str, answer: str) -> list[dict[str, str]]:
     "options",
     [
         [],
-        ["margin_weight=0.5"],
-        ["lora.rank=4", "training.learning_rate=2e-2"],
-        ["freeze_layers=1"],
-        ["pairs=lists.jsonl"],
         ["pairs=lists.jsonl", "loss_type=plackett_luce"],
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in (
+                ["margin_weight=0.5"],
+                ["lora.rank=4", "training.learning_rate=2e-2"],
+                ["freeze_layers=1"],
+                ["pairs=lists.jsonl"],
+            )
+        ),
     ],
     ids=" ".join,
 )

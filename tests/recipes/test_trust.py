@@ -116,7 +116,7 @@ def test_where_nothing_can_be_kept_it_is_asked_again(recipe: Path) -> None:
     assert len(asked(plan(recipe))) == 3
 
 
-@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1)])
+@pytest.mark.parametrize(("answer", "status"), [pytest.param("y", 0, marks=pytest.mark.slow), ("n", 1)])
 def test_a_terminal_is_asked(tmp_path: Path, answer: str, status: int) -> None:
     text = RECIPE[: RECIPE.index("  - type: corpus")]
     recipe = make_workshop(tmp_path / "work", text)
@@ -146,12 +146,17 @@ def test_a_terminal_is_asked(tmp_path: Path, answer: str, status: int) -> None:
     [
         "package:numpy//etc/passwd",
         "package:numpy/../../../../../etc/passwd",
-        "package:numpy/./__init__.py",
         "package:this.x/y",
-        "package:antigravity.x/y",
-        "package:../numpy/x",
-        "package:numpy/a//b",
-        "package:numpy/a\\\\..\\\\b",
+        *(
+            pytest.param(written, marks=pytest.mark.slow)
+            for written in (
+                "package:numpy/./__init__.py",
+                "package:antigravity.x/y",
+                "package:../numpy/x",
+                "package:numpy/a//b",
+                "package:numpy/a\\\\..\\\\b",
+            )
+        ),
     ],
 )
 def test_a_package_gives_its_own_files_only_and_is_not_imported(tmp_path: Path, written: str) -> None:

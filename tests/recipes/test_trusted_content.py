@@ -173,7 +173,7 @@ def stopped_after(recipe: Path, step: int) -> None:
     assert (folder(recipe, "03-second") / "running.json").exists()
 
 
-@pytest.mark.parametrize("content", [b"\xff", b"KEY"])
+@pytest.mark.parametrize("content", [b"\xff", pytest.param(b"KEY", marks=pytest.mark.slow)])
 def test_a_broken_note_of_an_interrupted_stage_is_a_new_start(tmp_path: Path, content: bytes) -> None:
     recipe = make(tmp_path)
     stopped_after(recipe, 1)

@@ -183,6 +183,7 @@ def test_a_lost_product_is_made_again(copied: Path) -> None:
     assert ran(again(copied)) == ["export"]
 
 
+@pytest.mark.slow
 def test_from_reruns_a_stage_and_all_after_it(copied: Path) -> None:
     assert ran(again(copied, start="evaluate")) == ["evaluate", "export"]
     with pytest.raises(BurnishError, match=r"--from evaluat: no such stage; did you mean 'evaluate'\?"):
@@ -209,6 +210,7 @@ def test_a_reported_score_may_take_several_groups_together(copied: Path) -> None
         again(copied, several.replace(", seen", ", sean"))
 
 
+@pytest.mark.slow
 def test_answers_may_be_elected_from_several(copied: Path) -> None:
     summary = again(copied, "evaluate.votes=4", "evaluate.temperature=0.5")
     assert ran(summary) == ["evaluate", "export"]

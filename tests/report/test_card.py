@@ -171,6 +171,7 @@ def test_the_repository_of_a_gguf_file_may_be_presumed_and_is_said_to_be(tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_the_cards_of_an_export_follow_the_recipes_system_prompt(tmp_path: Path) -> None:
     recipe = make_workshop(
         tmp_path / "workshop",
