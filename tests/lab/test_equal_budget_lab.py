@@ -102,7 +102,7 @@ def test_pairs_are_right_above_wrong_and_nothing_twice() -> None:
 
 def test_the_watch_counts_what_is_before_a_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([2.0, 2.5, 10.0, 13.0, 14.0])
-    monkeypatch.setattr("burnish.lab.reasoning.rivals.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("burnish.lab.reasoning.rivals.time.process_time", lambda: next(times))
     watch = Stopwatch(since=0.0)
     assert watch.judge([answer("543")])[0].correct  # sampled from 0 to 2, judged until 2.5
     watch.look(None)  # type: ignore[arg-type]  # a step ends at 10

@@ -14,6 +14,7 @@ import pytest
 from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
 from burnish.rewards.programs import isolation
+from burnish.rewards.programs.inside.values import canonical, encode
 from burnish.rewards.programs.isolation import NoIsolationError
 from burnish.rewards.programs.judge import UnitTestVerifier
 from burnish.rewards.programs.sandbox import Limits, Program, ProgramSandbox
@@ -245,3 +246,56 @@ def test_humaneval_own_solutions_pass_and_empty_ones_fail(sandbox: ProgramSandbo
     verifier = UnitTestVerifier(sandbox)
     assert verifier.check_solutions([(row["task_id"], row) for row in rows]) == []
     assert not any(one.correct for one in verifier([Answer([], "    return None\n", row) for row in rows]))
+
+
+VOTES = [
+    ("def f(x): return {x, 'b'}", "a"),
+    ("def f(x): return {'b', x} | set()", "a"),
+    ("def f(x): return {x}", "other"),
+    ("def f(x): raise KeyError(x)", "raises"),
+    ("def f(x):\n    if x == 'a': return {'a', 'b'}\n    raise ValueError(x)", "half"),
+    ("def f(x): raise KeyError(x, 'and more')", "raises"),
+    ("def g(x): return 1", None),
+    ("prose", None),
+]
+
+
+def test_programs_vote_by_what_they_do_and_not_by_what_is_expected(sandbox: ProgramSandbox) -> None:
+    # What is expected is wrong for all of them; a test that fails does not keep the others from running.
+    row = {"prompt": "Write f.", "tests": ["assert f('a') == 0", "assert f('c') == 1\nassert f('d') == 2"]}
+    answers = [Answer([], f"```python\n{code}\n```", row) for code, _ in VOTES]
+    verifier = UnitTestVerifier(sandbox)
+    assert not any(one.correct for one in verifier(answers))
+    election = verifier.elect([answers[place] for place in (2, 0, 3, 1, 4, 6, 7)])
+    assert (election.winner, election.votes, election.voters) == (1, 2, 5)
+    parties = {tuple(VOTES[place][1] or "" for place in party) for party in verifier.elect(answers).parties}
+    assert parties == {("a", "a"), ("other",), ("raises", "raises"), ("half",)}
+
+
+def test_the_functions_of_humaneval_vote_too(sandbox: ProgramSandbox) -> None:
+    bodies = [
+        "    return s[: len(s) // 2]\n",
+        "    return s[len(s) // 2 :]\n",
+        "    return s\n",
+        "    return 'x' * 9\n",
+    ]
+    answers = [Answer([], body, HUMANEVAL) for body in bodies]
+    election = UnitTestVerifier(sandbox).elect(answers)
+    assert (election.winner, election.votes) == (0, 2)  # halves of a doubled text are equal
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({1, 2, 30}, {30, 2, 1}, True),
+        ({"a": 1, "b": [2]}, {"b": [2.0], "a": True}, True),
+        ([1, 2], [2, 1], False),
+        ((1,), [1], False),
+        ("1", 1, False),
+        (float("inf"), 1e308, False),
+        ({(1, "x"): {2, 3}}, {(1, "x"): {3, 2}}, True),
+        (2**80, 2**80 + 1, False),
+    ],
+)
+def test_the_canonical_form_is_equal_for_equal_values(one: Any, other: Any, equal: bool) -> None:
+    assert (canonical(encode(one)) == canonical(encode(other))) is equal

@@ -113,7 +113,7 @@ def cost_table(results: Results) -> Table:
         )
     return Table(
         "What it takes",
-        ["method", "reads", "holds", "of the budget", "seconds", "of it sampling", "steps", "peak, MiB"],
+        ["method", "reads", "holds", "of the budget", "CPU seconds", "of it sampling", "steps", "peak, MiB"],
         rows,
         "Means over the grid and the seeds. Spent: operations counted afterwards, 2 for each parameter and token "
         "forwards, 6 with the gradient. Peak: tensors at once in a short training, beyond the start's own weights; all "
@@ -160,7 +160,7 @@ def costs_panel(results: Results) -> Panel:
         method: [(results.mean(method, lambda one: one.seconds), results.accuracy(results.best[method])[0])]
         for method in METHODS
     }
-    return Panel("Time at an equal budget of operations", "seconds of a training", "share right", series)
+    return Panel("Time at an equal budget of operations", "CPU seconds of a training", "share right", series)
 
 
 def _setting(choice: Choice) -> str:

@@ -104,26 +104,26 @@ class Plan:
 
 @dataclass
 class Stopwatch:
-    """Seconds of sampling."""
+    """Seconds of processor time of sampling."""
 
     seconds: float = 0.0
-    since: float = field(default_factory=time.perf_counter)
+    since: float = field(default_factory=time.process_time)
 
     def look(self, progress: Progress) -> None:
         """A step has ended; what follows may be sampling."""
-        self.since = time.perf_counter()
+        self.since = time.process_time()
 
     def judge(self, answers: Sequence[Answer], /) -> list[Judgement]:
         """By the rule, once answers are there."""
-        self.seconds += time.perf_counter() - self.since
+        self.seconds += time.process_time() - self.since
         judged = by_rule(answers)
-        self.since = time.perf_counter()
+        self.since = time.process_time()
         return judged
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Operations, seconds of all and of sampling, and optimizer steps."""
+    """Operations, seconds of processor time of all and of sampling, and optimizer steps."""
 
     operations: float
     seconds: float
@@ -145,9 +145,9 @@ class Contest:
         """What becomes of the start."""
         policy, watch = sharing_copy(self.start), Stopwatch()
         count = self.budget / self.plan.operations(choice, n_parameters(policy))
-        begun = time.perf_counter()
+        begun = time.process_time()
         spent = _ROUTES[choice.method](self, policy, choice, count, run, watch)
-        seconds, steps = time.perf_counter() - begun, len(read_events(run.folder))
+        seconds, steps = time.process_time() - begun, len(read_events(run.folder))
         return policy.eval(), Spent(spent.total, seconds, watch.seconds, steps)
 
     def asked(self, count: int) -> list[Addition]:
@@ -205,7 +205,7 @@ def _preferred(
 ) -> Operations:
     tokenizer, asked = chat_tokenizer(), contest.asked(max(1, round(count)))
     groups = sampled(policy, tokenizer, asked, GROUP, seed=contest.seed)
-    watch.seconds += time.perf_counter() - watch.since
+    watch.seconds += time.process_time() - watch.since
     pairs = [
         pair for one, group in zip(asked, groups, strict=True) for pair in pairs_of(question(tokenizer, one), group)
     ]
@@ -265,7 +265,7 @@ def _by_grpo(contest: Contest, policy: Decoder, choice: Choice, count: float, ru
 
 
 def _asked(contest: Contest, count: int, watch: Stopwatch) -> Any:
-    watch.since = time.perf_counter()
+    watch.since = time.process_time()
     return environment(chat_tokenizer(), contest.asked(count), [WeightedJudge("accuracy", watch.judge)])
 
 

@@ -58,13 +58,14 @@ class Outcome:
 
     reason: "correct", "wrong result", "error", "timeout", "unsupported" (the tests need more than plain data), or
     "unjudged" where the tests or the machine are at fault. detail: for a person. calls: answers that the tests got.
-    seconds: of processor time.
+    seconds: of processor time. outputs: a hash of what it did in the tests' calls, of programs that got to their end.
     """
 
     reason: str
     detail: str = ""
     calls: int = 0
     seconds: float = 0.0
+    outputs: str = ""
 
     @property
     def passed(self) -> bool:
@@ -169,11 +170,12 @@ class Job:
         try:
             verdict = json.loads(self._verdict[4:])
             reason, detail, calls = str(verdict["reason"]), str(verdict["detail"]), int(verdict["calls"])
+            outputs = str(verdict.get("outputs", ""))
         except (ValueError, KeyError, TypeError, RecursionError):
             return Outcome("unjudged", "the tests ended without a verdict", seconds=seconds)
         if reason not in _REASONS or (reason == "correct" and calls == 0):
             return Outcome("unjudged", "the tests ended without a verdict", calls, seconds)
-        return Outcome(reason, detail, calls, seconds)
+        return Outcome(reason, detail, calls, seconds, outputs)
 
 
 def _sealed(message: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from burnish.generation.answer import Answer
@@ -10,6 +11,7 @@ from burnish.rewards.format import final_answer
 from burnish.rewards.judgement import Judgement, verdict
 from burnish.rewards.programs.sandbox import Outcome, Program, ProgramSandbox
 from burnish.rewards.programs.unit_tests import UnitTests, prompt_code, read_tests
+from burnish.rewards.votes import Election, elect_equal
 
 SOLUTION_KEYS = ("canonical_solution", "code", "solution")
 """Where a row may have a program that passes its tests: HumanEval's continues the prompt, MBPP's is whole."""
@@ -48,6 +50,22 @@ class UnitTestVerifier:
             if outcome.reason in ("unjudged", "unsupported"):
                 self._unjudged[f"{outcome.reason}: {outcome.detail}"] += 1
         return [_no_program() if job is None else _judgement(outcomes[job]) for job in wanted]
+
+    def elect(self, answers: Sequence[Answer], /) -> Election:
+        """The answer whose program does in the calls of the row's tests what most do; what they expect does not count.
+
+        Execution by which programs vote (Shi 2022, arXiv:2204.11454; Li 2022, arXiv:2203.07814, section 4.5).
+        """
+        programs = [extract_program(one.text, one.row, read_tests(one.row)) for one in answers]
+        tests = [replace(read_tests(one.row), only_outputs=True) for one in answers]
+        jobs = {(program, of_row): None for program, of_row in zip(programs, tests, strict=True) if program is not None}
+        outcomes = dict(zip(jobs, self.sandbox.run_all(list(jobs)), strict=True))
+        return elect_equal(
+            [
+                outcomes[program, of_row].outputs or None if program is not None else None
+                for program, of_row in zip(programs, tests, strict=True)
+            ]
+        )
 
     def check_solutions(self, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
         """What is wrong with rows, each behind its place, whose own solution does not pass their tests."""

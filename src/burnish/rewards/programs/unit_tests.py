@@ -33,7 +33,7 @@ class UnitTests:
     tests: code that runs in turn. setup: code before them, which is not the program's. names: what of theirs is the
     program's. modules: standard ones that they use without an import. entry_point: the function that is asked for.
     check: that function, where the tests are `check(candidate)`. functions: those of the tests that are called at the
-    end.
+    end. only_outputs: assertions are not checked; what the program does in the tests' calls is all that counts.
     """
 
     tests: tuple[str, ...]
@@ -43,6 +43,7 @@ class UnitTests:
     entry_point: str | None = None
     check: str | None = None
     functions: tuple[str, ...] = ()
+    only_outputs: bool = False
 
     def message(self) -> dict[str, Any]:
         """What the tests' process is told."""

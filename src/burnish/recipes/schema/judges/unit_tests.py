@@ -35,6 +35,8 @@ class UnitTestsJudge(JudgeBase):
     workers: int | None = Field(None, ge=1, description="programs that run at the same time; null: one a core")
 
     tells_right: ClassVar[bool] = True
+    elects: ClassVar[bool] = True
+    elects_by_row: ClassVar[bool] = True
 
     def row_problem(self, row: Mapping[str, Any]) -> str | None:
         from burnish.rewards.programs.unit_tests import read_tests

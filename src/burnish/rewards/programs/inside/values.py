@@ -84,6 +84,20 @@ def decode(value: Any, depth: int = 0) -> Any:
     return _FROM_TEXT[kind](content)
 
 
+def canonical(encoded: Any) -> str:
+    """What `encode` gives as a text that is the same for values that are equal, in whatever order a set or dict is."""
+    if isinstance(encoded, list):
+        return f"[{','.join(map(canonical, encoded))}]"
+    if isinstance(encoded, dict):
+        ((kind, content),) = encoded.items()
+        if kind in ("dict", "set", "frozenset"):
+            return f"{kind}{sorted(map(canonical, content))}"
+        return f"{kind}:{canonical(content)}"
+    if isinstance(encoded, bool | int | float):
+        return repr(int(encoded)) if encoded == int(encoded) else repr(encoded)
+    return repr(encoded)
+
+
 def update(old: object, new: object) -> None:
     """Give a list, dict, set, bytearray or deque what a program made of its copy."""
     if isinstance(old, list | bytearray) and type(old) is type(new):
