@@ -54,11 +54,11 @@ class Scale:
 
 FULL = Scale(
     demonstrations=Demonstrations(shape=Shape(d_model=64, n_layers=2, n_heads=4), digits=3),
-    few=512,
-    many=4096,
-    problems=64,
+    few=256,
+    many=2048,
+    problems=48,
     ns=(1, 2, 4, 8, 16, 32, 64),
-    reinforcing=Reinforcing(rollouts=100, learning_rate=1e-3, looks=10, problems=48, samples=4),
+    reinforcing=Reinforcing(rollouts=48, learning_rate=1e-3, looks=6, problems=48, samples=4),
 )
 QUICK = replace(
     FULL,
@@ -128,7 +128,6 @@ class RewardModelsExperiment:
         return {
             "rules": by_rule,
             f"ORM, {few:,} answers": models.judge("ORM", few),
-            f"ORM, {many:,} answers": models.judge("ORM", many),
             f"PRM, {few:,} answers": models.judge("PRM", few),
             f"PRM, {few:,} answers, sum of steps": models.judge("PRM", few, per_step=True),
         }
