@@ -124,7 +124,7 @@ class RewardModelsExperiment:
 
     def _rewards(self, models: RewardModels) -> dict[str, Judge]:
         """Those that reinforce."""
-        few, many = self.scale.few, self.scale.many
+        few = self.scale.few
         return {
             "rules": by_rule,
             f"ORM, {few:,} answers": models.judge("ORM", few),
