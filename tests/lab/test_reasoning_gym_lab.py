@@ -19,7 +19,7 @@ def test_no_question_is_on_two_sides() -> None:
         sides = [rows.sft, rows.further, [row for of_task in rows.heldout.values() for row in of_task]]
         questions = [str(row["prompt"]) for side in sides for row in side]
         assert len(set(questions)) == len(questions)
-        assert [len(side) for side in sides] == [192, 768, 150]
+        assert [len(side) for side in sides] == [192, 768, 120]
         assert [row[KEY]["task"] for row in rows.sft[:4]] == [*FULL.tasks, next(iter(FULL.tasks))]
         assert set(rows.floors) == set(FULL.tasks)
         assert rows == make_rows(scorer, FULL, further=4 * FULL.steps * FULL.prompts, seed=1)

@@ -40,7 +40,7 @@ FULL = GymScale(
     },
     sft_steps=16,
     steps=16,
-    heldout=50,
+    heldout=40,
     measured=8,
 )
 QUICK = GymScale(tasks=FULL.tasks, sft_steps=1, steps=1, heldout=2, measured=2, sft_batch=3, prompts=3, samples=2)
