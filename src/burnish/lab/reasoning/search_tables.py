@@ -32,10 +32,11 @@ def findings_table(results: Results, *, seed: int) -> Table:
     lines = []
     for method in METHODS:
         before, after = (results.passes(name, 1) for name in (BEFORE, method))
+        before_most, after_most = (results.passes(name, most) for name in (BEFORE, method))
         lines.append(
             f"{method}: the share of right answers goes from {_share(before)} to {_share(after)} "
-            f"({_difference(before, after, seed=seed)} points), pass@{most} from "
-            f"{_share(results.passes(BEFORE, most))} to {_share(results.passes(method, most))}; first steps tried from "
+            f"({_difference(before, after, seed=seed)} points), pass@{most} from {_share(before_most)} to "
+            f"{_share(after_most)} ({_difference(before_most, after_most, seed=seed)} points); first steps tried from "
             f"{results.mean(BEFORE, 'branches'):.1f} to {results.mean(method, 'branches'):.1f}."
         )
         lines.append(_beyond(results, method, seed=seed))
@@ -134,10 +135,15 @@ def curve_panels(curves: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) 
         steps = zip(*(seed[key] for seed in seeds), strict=True)
         return [(float(step), sum(values) / len(values)) for step, values in enumerate(steps, 1)]
 
-    shown = {"reward": "share right", "branches": "first steps tried", "given up": "share without an answer"}
+    shown = {
+        "Reward": ("reward", "share right"),
+        "First steps tried": ("branches", "first steps"),
+        "Given up": ("given up", "share without an answer"),
+        "Length": ("length", "tokens"),
+    }
     return [
-        Panel(key.capitalize(), "step", label, {name: line(seeds, key) for name, seeds in curves.items()})
-        for key, label in {**shown, "length": "tokens"}.items()
+        Panel(title, "step", label, {name: line(seeds, key) for name, seeds in curves.items()})
+        for title, (key, label) in shown.items()
     ]
 
 
