@@ -47,7 +47,15 @@ class Scale:
         return replace(self.teacher.cases[0], name=RL, steps=self.steps)
 
 
-FULL = Scale(teacher=R1_ZERO, student=Shape(d_model=32, n_layers=3, n_heads=2), steps=80)
+FULL = Scale(
+    teacher=replace(
+        R1_ZERO,
+        reading=replace(R1_ZERO.reading, steps=1500),
+        measuring=replace(R1_ZERO.measuring, digits=(3, 4, 5, 6)),
+    ),
+    student=Shape(d_model=32, n_layers=3, n_heads=2),
+    steps=80,
+)
 QUICK = Scale(teacher=quick_teacher(R1_ZERO), student=Shape(d_model=16, n_layers=1, n_heads=2), steps=3)
 
 
