@@ -250,8 +250,16 @@ def test_the_verdict_on_distillation_is_that_of_the_interval(right: list[int], v
     assert all(verdict in line for line in lines)
 
 
+def require_what_it_needs(name: str, request: pytest.FixtureRequest) -> None:
+    """Skip an experiment on a real model where that is not installed."""
+    if name == "smollm2":
+        pytest.importorskip("reasoning_gym")
+        request.getfixturevalue("smollm2_path")
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_has_its_own_files(name: str) -> None:
+def test_every_experiment_has_its_own_files(name: str, request: pytest.FixtureRequest) -> None:
+    require_what_it_needs(name, request)
     full, quick = (chosen([name], seed=0, seeds=3, is_quick=is_quick)[0] for is_quick in (False, True))
     assert full.name == quick.name == f"reasoning-{name}"
     assert full.settings() != quick.settings()
@@ -268,6 +276,7 @@ def test_names_are_those_that_help_shows() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_quick_runs_whole(name: str, tmp_path: Path) -> None:
+def test_quick_runs_whole(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    require_what_it_needs(name, request)
     files = conducted(lambda: chosen([name], seed=0, seeds=1, is_quick=True)[0], tmp_path, threads=1)
     assert all(file.stat().st_size > 0 for file in files)
