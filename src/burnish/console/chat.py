@@ -29,7 +29,8 @@ from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
 from burnish.retrieval import Index
-from burnish.retrieval.grounding import PASSAGE_TOKENS, Grounded, Passages, cited
+from burnish.retrieval.grounding import Grounded, Passages, cited
+from burnish.retrieval.settings import PASSAGE_TOKENS
 from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
 from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
@@ -45,7 +46,10 @@ _COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Target:
-    """A model and how to talk to it. context: what the judges of its recipe are opened with, where it has a run."""
+    """A model and how to talk to it.
+
+    context: what the judges of its recipe are opened with, where it has a run. index: what its recipe answers from.
+    """
 
     model: Path
     system: str | None = None
@@ -53,6 +57,7 @@ class Target:
     device: str = "auto"
     compute_dtype: str = "auto"
     context: StageContext | None = None
+    index: Path | None = None
 
 
 def find_target(path: Path) -> Target:
@@ -89,7 +94,8 @@ def find_target(path: Path) -> Target:
         input_keys={},
         recipe_folder=path,
     )
-    return Target(model, _system_prompt(config, paths), config, device, compute_dtype, context)
+    index = None if config.retrieval is None else context.path(config.retrieval.index)
+    return Target(model, _system_prompt(config, paths), config, device, compute_dtype, context, index)
 
 
 def _system_prompt(config: ChatConfig, paths: dict[str, list[Path]]) -> str | None:
@@ -113,8 +119,8 @@ class ChatOptions:
     votes: int = 1
     choose: Choose = "votes"
     retrieve: Path | None = None
-    passages: int = 4
-    passage_tokens: int = PASSAGE_TOKENS
+    passages: int | None = None
+    passage_tokens: int | None = None
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float | None = None
@@ -162,10 +168,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     if options.votes > 1 and gate is not None:
         raise BurnishError("--votes: this target's recipe has a gate, `chat.gate`, which takes one answer at a time")
     used = _needed_judges(target.config.judges, options)
-    passages = None
-    if options.retrieve is not None:
-        index = Index.open(options.retrieve)
-        passages = Passages(index, k=options.passages, max_tokens=options.passage_tokens)
+    passages = _passages(target, options)
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
     chat = Chat(
         decoder,
@@ -226,6 +229,20 @@ def _show(pieces: Iterable[str], console: Console) -> str:
         console.out(printable(piece), end="", highlight=False)
     console.out("")
     return answer
+
+
+def _passages(target: Target, options: ChatOptions) -> Passages | None:
+    """What questions are answered from: as said, else as the recipe has it, else nothing."""
+    config = target.config.retrieval
+    folder = options.retrieve or target.index
+    if folder is None:
+        return None
+    return Passages(
+        Index.open(folder, device=target.device, compute_dtype=target.compute_dtype),
+        k=options.passages or (4 if config is None else config.passages),
+        max_tokens=options.passage_tokens or (PASSAGE_TOKENS if config is None else config.passage_tokens),
+        ranking=None if config is None else config.ranking,
+    )
 
 
 def _show_sources(found: Grounded, answer: str, console: Console) -> None:

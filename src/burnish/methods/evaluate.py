@@ -16,6 +16,7 @@ from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, Load, choose, judge, sample
 from burnish.methods.decoding import Decoding, Grid
+from burnish.methods.retrieved import SUFFIX, Retrieval, retrieved
 from burnish.methods.sampled import AnsweredTask, judge_samples, mean, measures, worth
 from burnish.methods.scores import described, differences, scores_of
 from burnish.methods.settings import StopString
@@ -105,19 +106,21 @@ def evaluate(
     choices: Sequence[Choices] = (),
     groups: "Callable[[Task], str | None]" = lambda _: None,
     reported: Mapping[str, tuple[str, Sequence[str]]] | None = None,
+    retrieval: Retrieval | None = None,
 ) -> dict[str, Any]:
     """Scores of each model over all tasks and by group; all answers are kept in `answers-LABEL.jsonl`.
 
     judging: opens the judges. groups: tells a task's group, if it has one. reported: further scores by name: of which
-    model, and of which groups together. A score is the share of right answers where judges tell right from wrong, else
-    a mean; of several answers to a task it is the mean over them.
+    model, and of which groups together. retrieval: what each model is asked with as well, as `LABEL+retrieval`. A score
+    is the share of right answers where judges tell right from wrong, else a mean; of several answers to a task it is
+    the mean over them.
     """
     scores: dict[str, Any] = {}
     worths: dict[str, list[float]] = {}
     names = [groups(task) for task in tasks]
-    for label, load in models.items():
-        once = cache(load)  # a grid asks one model many times
-        answered = answer_all(run, label, once, tasks, judging, settings, choices)
+    costs: dict[str, Any] = {}
+    for label, once, asked in _asked(run, models, tasks, settings, retrieval, costs):
+        answered = answer_all(run, label, once, asked, judging, settings, choices)
         _write(run, label, answered, names)
         taken = {name: members for name, (model, members) in (reported or {}).items() if model == label}
         scores[label] = scores_of(answered, names, taken, run.seed)
@@ -129,11 +132,36 @@ def evaluate(
         scores[label]["grid"] = [_point(settings.decoding, settings.grid, scores[label])]
         for decoding in settings.decodings:
             named = f"{label}@{decoding.named(settings.grid.keys)}"
-            further = answer_all(run, named, once, tasks, judging, settings, choices, decoding)
+            further = answer_all(run, named, once, asked, judging, settings, choices, decoding)
             score = scores_of(further, names, {}, run.seed) | _measures(further, settings, run.seed)
             scores[label]["grid"].append(_point(decoding, settings.grid, score))
             run.display.say(f"  {named}: {described(score, len(tasks))}")
-    return {"tasks": len(tasks), "scores": scores, "differences": list(differences(worths, run.seed))}
+    measured = {"tasks": len(tasks), "scores": scores, "differences": list(differences(worths, run.seed))}
+    return {**measured, "retrieval": costs} if costs else measured
+
+
+def _asked(
+    run: Run,
+    models: Mapping[str, Load],
+    tasks: "Sequence[Task]",
+    settings: Settings,
+    retrieval: Retrieval | None,
+    costs: dict[str, Any],
+) -> "Iterator[tuple[str, Load, Sequence[Task]]]":
+    """Each model by its label with the tasks as it is asked them, without and with retrieval, whose costs are added."""
+    for label, load in models.items():
+        once = cache(load)  # a grid asks one model many times
+        yield label, once, tasks
+        if retrieval is not None:
+            with_passages, cost = retrieved(run, label, once, tasks, retrieval, settings.max_new_tokens)
+            costs[f"{label}{SUFFIX}"] = cost
+            run.display.say(f"  {label}{SUFFIX}: {cost['milliseconds']:.1f} ms, {cost['tokens']:,.0f} tokens a task")
+            if cost["left_out"] or cost["without"]:
+                run.notice(
+                    f"{label}{SUFFIX}: {cost['left_out']:,} of what was found had no room, and {cost['without']:,} of "
+                    f"{len(tasks):,} tasks are asked without"
+                )
+            yield f"{label}{SUFFIX}", once, with_passages
 
 
 def answer_all(
@@ -210,6 +238,9 @@ def summarized(
             result |= _entry(f"{name}_{next(iter(there.values()))['kind']}", there)
     for name in next(iter(scores.values())).get("measures", {}):
         result |= _entry(name, {label: score["measures"][name] for label, score in scores.items()})
+    if "retrieval" in metrics:
+        result["retrieval_milliseconds"] = {label: one["milliseconds"] for label, one in metrics["retrieval"].items()}
+        result["retrieval_tokens"] = {label: one["tokens"] for label, one in metrics["retrieval"].items()}
     result |= _entry("repeated_ngrams", {label: one["repeated_ngrams"] for label, one in scores.items()})
     if "perplexity_by_model" in metrics:
         result["perplexity_by_model"] = metrics["perplexity_by_model"]

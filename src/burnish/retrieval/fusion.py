@@ -1,6 +1,6 @@
 """Which passages come first: of one ranking, and of several taken together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ def best(scores: NDArray[np.float32], k: int, *, above: float = -np.inf) -> list
     return kept[np.argsort(-scores[kept], kind="stable")][:k].tolist()
 
 
-def reciprocal_rank_fusion(rankings: Mapping[str, Sequence[int]], *, k: int = RRF_K) -> dict[int, float]:
+def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]], *, k: int = RRF_K) -> dict[int, float]:
     """The score of each item that is in a ranking: Σ 1 / (k + rank), ranks from 1 (Cormack 2009, SIGIR, section 2)."""
     scores: dict[int, float] = {}
-    for ranking in rankings.values():
+    for ranking in rankings:
         for rank, item in enumerate(ranking, start=1):
             scores[item] = scores.get(item, 0.0) + 1 / (k + rank)
     return scores

@@ -5,10 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from burnish.retrieval.index import Hit, Index
-from burnish.retrieval.settings import Ranking
-
-PASSAGE_TOKENS = 1024
-"""How many tokens of passages a question gets, unless told."""
+from burnish.retrieval.settings import PASSAGE_TOKENS, Ranking
 
 _AROUND = (
     "Answer the question from the passages below, and name those that you use by their numbers, such as [1].\n\n"

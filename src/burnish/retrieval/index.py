@@ -1,28 +1,32 @@
-"""The index: passages of documents, found by the words of a question."""
+"""The index: passages of documents, found by the words and the meaning of a question.
+
+Notable choices:
+- the encoder is loaded with the first question that needs it: BM25 alone starts at once, without PyTorch;
+- vectors are compared with all others, exactly: a million of them are 0.4 billion multiplications.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from burnish.corpus.folders import Skipped
 from burnish.errors import BurnishError, DataError
 from burnish.retrieval import store
-from burnish.retrieval.chunks import Chunk, chunk, words_and_signs
-from burnish.retrieval.documents import Text, texts_of
-from burnish.retrieval.fusion import best
-from burnish.retrieval.lexical import Lexicon, Words
+from burnish.retrieval.embeddings import Encoder, Vectors
+from burnish.retrieval.fusion import best, reciprocal_rank_fusion
+from burnish.retrieval.graph import Graph
+from burnish.retrieval.lexical import Lexicon, Scores, Words
 from burnish.retrieval.settings import LONGEST_QUERY, IndexSettings, Ranking
-from burnish.retrieval.store import IndexedDocument, Texts
+from burnish.retrieval.store import IndexedDocument, PassageTable
 from burnish.runs.progress import Reporter, Silent
 
-HEADINGS_FILE = "headings.json"
-PASSAGES_FILE = "passages.safetensors"
-VOCABULARY_FILE = "vocabulary.json"
-TERMS_FILE = "terms.safetensors"
+FUSED_DEPTH = 100
+"""Passages of each ranking that a fused one is made of."""
+GRAPH_SEEDS = 10
+"""Passages found that a walk over the graph begins at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Hit:
     """A passage that was found.
 
     document: where it comes from, such as the name of a file. heading: those it stands under, joined by ` > `, or
-    nothing. score: BM25. passage: its number in the index.
+    nothing. score: BM25, the cosine of the vectors, or of a fused ranking the sum of reciprocal ranks. passage: its
+    number in the index.
     """
 
     document: str
@@ -59,21 +64,45 @@ class Changes:
     skipped: list[Skipped] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedBy:
+    """The encoder that an index was made with."""
+
+    reference: str
+    sha256: str
+
+
 class Index:
     """A corpus that questions are asked to. Made by `build`, read by `open`."""
 
-    def __init__(self, folder: Path, reader: store.Reader) -> None:
-        self.folder = folder
+    def __init__(self, reader: store.Reader, *, encoder: str | None, compute_dtype: str, device: str) -> None:
+        self.folder, self._reader = reader.folder, reader
+        self._encoder_reference, self._compute_dtype, self._device = encoder, compute_dtype, device
         try:
             self.settings = IndexSettings.model_validate(reader.header["settings"])
-            self.documents = [IndexedDocument(**row) for row in reader.lines(store.DOCUMENTS_FILE)]
-            self._headings: list[str] = reader.json(HEADINGS_FILE)
-            self._passages = _Passages(**reader.arrays(PASSAGES_FILE))
-            vocabulary = {term: place for place, term in enumerate(reader.json(VOCABULARY_FILE))}
-            self._lexicon = Lexicon(vocabulary, **reader.arrays(TERMS_FILE), n_passages=len(self._passages))
-        except (ValueError, KeyError, TypeError) as error:
-            raise BurnishError(f"{folder}: not an index as this version writes it ({error}); make it anew") from error
-        self._texts: Texts = reader.texts(store.TEXTS_FILE)
+            by = reader.header["encoder"]
+            self.encoder = None if by is None else IndexedBy(**by)
+            self.documents = [IndexedDocument(**row) for row in reader.json(store.DOCUMENTS_FILE)]
+            self._headings: list[str] = reader.json(store.HEADINGS_FILE)
+            self._passages = PassageTable(**reader.arrays(store.PASSAGES_FILE))
+            self._texts = reader.texts(store.TEXTS_FILE)
+            self._passages.check(len(self.documents), len(self._texts), len(self._headings))
+            vocabulary = {term: place for place, term in enumerate(reader.json(store.VOCABULARY_FILE))}
+            self._lexicon = Lexicon(vocabulary, **reader.arrays(store.TERMS_FILE), n_passages=len(self))
+            self._lexicon.check()
+            self.vectors: Vectors | None = None
+            if self.encoder is not None:
+                self.vectors = reader.arrays(store.VECTORS_FILE)["vectors"]
+                if self.vectors.ndim != 2 or len(self.vectors) != len(self):
+                    raise ValueError("vectors of no passage")
+            self._graph: Graph | None = None
+            if self.settings.graph:
+                links = reader.arrays(store.LINKS_FILE)
+                self._graph = Graph(reader.json(store.ENTITIES_FILE), **links, n_passages=len(self))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise BurnishError(
+                f"{self.folder}: not an index as this version writes it ({error}); make it anew"
+            ) from error
         self._words = Words(self.settings.language)
 
     @classmethod
@@ -83,30 +112,77 @@ class Index:
         folder: str | Path,
         settings: IndexSettings | None = None,
         *,
+        encoder: str | None = None,
+        compute_dtype: str = "auto",
+        device: str = "auto",
         text_key: str = "text",
         id_key: str = "id",
         display: Reporter | None = None,
     ) -> tuple["Index", Changes]:
         """Make an index of the documents that files, folders and patterns name, in a folder of its own.
 
-        text_key, id_key: of rows of data files.
+        Of an index that is there with the same settings and encoder, what has not changed is taken over.
+
+        Args:
+            settings: of passages; the defaults if left out.
+            encoder: the folder of an encoder, or `package:NAME/FOLDER`; without one there is BM25 alone.
+            compute_dtype: of the encoder, as for `burnish.load`; so is `device`.
+            text_key: column of the text in rows of data files; so is `id_key` of their name.
+            display: where progress is shown.
 
         Raises DataError where there is no document with a word in it, and BurnishError where the folder holds
-        something else. What was in the folder stays until the new index is whole.
+        something else, or the encoder cannot be used. What was in the folder stays until the new index is whole.
         """
-        named = [paths] if isinstance(paths, str | Path) else paths
-        folder, settings = Path(folder), settings or IndexSettings()
-        skipped: list[Skipped] = []
-        _Build(folder, settings, display or Silent()).write(
-            texts_of(named, skipped, text_key=text_key, id_key=id_key), named
+        from burnish.retrieval.build import build_index
+
+        loaded = None if encoder is None else Encoder(encoder, compute_dtype=compute_dtype, device=device)
+        changes = build_index(
+            [paths] if isinstance(paths, str | Path) else paths,
+            Path(folder),
+            settings or IndexSettings(),
+            encoder=loaded,
+            text_key=text_key,
+            id_key=id_key,
+            display=display or Silent(),
         )
-        index = cls.open(folder)
-        return index, Changes(len(index.documents), 0, 0, len(index), skipped)
+        index = cls.open(folder, encoder=encoder, compute_dtype=compute_dtype, device=device)
+        if loaded is not None:
+            index.__dict__["_loaded"] = loaded
+        return index, changes
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Index":
-        """Read an index. Raises BurnishError where there is none, or it is not what was written."""
-        return cls(Path(folder), store.Reader(Path(folder)))
+    def open(
+        cls, folder: str | Path, *, encoder: str | None = None, compute_dtype: str = "auto", device: str = "auto"
+    ) -> "Index":
+        """Read an index. Raises BurnishError where there is none, or it is not what was written.
+
+        encoder: where the index's encoder is now, if it is no longer where it was.
+        """
+        return cls(store.Reader(Path(folder)), encoder=encoder, compute_dtype=compute_dtype, device=device)
+
+    def update(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        text_key: str = "text",
+        id_key: str = "id",
+        display: Reporter | None = None,
+    ) -> tuple["Index", Changes]:
+        """The index of these documents in this one's place, with its settings and encoder; see `build`.
+
+        Only passages that are new are embedded; documents that are not among `paths` are no longer in it.
+        """
+        return type(self).build(
+            paths,
+            self.folder,
+            self.settings,
+            encoder=None if self.encoder is None else self._encoder_reference or self.encoder.reference,
+            compute_dtype=self._compute_dtype,
+            device=self._device,
+            text_key=text_key,
+            id_key=id_key,
+            display=display,
+        )
 
     def __len__(self) -> int:
         """How many passages there are."""
@@ -115,107 +191,111 @@ class Index:
     def search(self, query: str, *, k: int = 5, ranking: Ranking | None = None) -> list[Hit]:
         """The best `k` passages for a question, the best first; fewer where fewer have anything to do with it.
 
-        Raises DataError for a question that is empty or too long.
+        ranking: by words, `bm25`; by meaning, `embeddings`; by both, `fused`, which it is if left out where the index
+            has vectors; or by what is linked with those as well, `graph`.
+
+        Raises DataError for a question that is empty or too long, and BurnishError where the ranking needs an encoder
+        and there is none, or not the one that the index was made with.
         """
         query = checked_query(query)
-        scores = self._lexicon.scores(self._words.terms(query))
-        return [self._hit(passage, float(scores[passage])) for passage in best(scores, k, above=0.0)]
+        ranking = ranking or ("bm25" if self.vectors is None else "fused")
+        if ranking == "bm25":
+            scores = self._by_words(query)
+            return [self.passage(number, float(scores[number])) for number in best(scores, k, above=0.0)]
+        if ranking == "embeddings":
+            scores = self._by_meaning(query)
+            return [self.passage(number, float(scores[number])) for number in best(scores, k)]
+        depth = max(k, FUSED_DEPTH)
+        fused = self._fused(query, depth) if ranking == "fused" else self._linked(query, depth)
+        return [self.passage(number, fused[number]) for number in _in_order(fused)[:k]]
 
-    def _hit(self, passage: int, score: float) -> Hit:
-        place = self._passages
-        document = self.documents[place.documents[passage]]
-        text = self._texts(int(place.starts[passage]), int(place.ends[passage]))
-        return Hit(document.source, self._headings[place.headings[passage]], text, score, passage)
+    def _fused(self, query: str, depth: int) -> dict[int, float]:
+        """The reciprocal ranks of passages by words and by meaning, added."""
+        by_words, by_meaning = best(self._by_words(query), depth, above=0.0), best(self._by_meaning(query), depth)
+        return reciprocal_rank_fusion([by_words, by_meaning])
+
+    def _linked(self, query: str, depth: int) -> dict[int, float]:
+        """The same of what is found and of what that is linked with."""
+        if self._graph is None:
+            raise BurnishError(f"{self.folder}: was made without a graph; make it anew with `--graph` (`graph: true`)")
+        if self.vectors is None:
+            found = best(self._by_words(query), depth, above=0.0)
+        else:
+            found = _in_order(self._fused(query, depth))[:depth]
+        seeds = {number: 1 / rank for rank, number in enumerate(found[:GRAPH_SEEDS], start=1)}
+        come_to = self._graph.walk(seeds, self._graph.named_in(query)).astype(np.float32)
+        return reciprocal_rank_fusion([found, best(come_to, depth, above=0.0)])
+
+    def passages_of(self, document: int) -> range:
+        """The numbers of a document's passages."""
+        first, last = np.searchsorted(self._passages.documents, [document, document + 1])
+        return range(int(first), int(last))
+
+    def span(self, passage: int) -> tuple[int, int]:
+        """The bytes of a passage among those of all documents, one behind the other."""
+        return int(self._passages.starts[passage]), int(self._passages.ends[passage])
+
+    def passage(self, number: int, score: float = 0.0) -> Hit:
+        """A passage by its number."""
+        document = self.documents[self._passages.documents[number]]
+        heading = self._headings[self._passages.headings[number]]
+        return Hit(document.source, heading, self._texts(*self.span(number)), score, number)
+
+    def searched(self) -> Iterator[str]:
+        """What each passage is found by, in order."""
+        for number in range(len(self)):
+            found = self.passage(number)
+            yield searched_text(found.heading, found.text)
+
+    def _by_words(self, query: str) -> Scores:
+        return self._lexicon.scores(self._words.terms(query))
+
+    def _by_meaning(self, query: str) -> Scores:
+        if self.vectors is None:
+            raise BurnishError(
+                f"{self.folder}: was made without an encoder, so passages are ranked by bm25 alone; "
+                "make it anew with one"
+            )
+        (vector,) = self._loaded.embedder.embed([query], "query")
+        return self.vectors @ vector
+
+    @cached_property
+    def _loaded(self) -> Encoder:
+        """The encoder that the vectors are of."""
+        assert self.encoder is not None
+        reference = self._encoder_reference or self.encoder.reference
+        try:
+            found = Encoder(reference, compute_dtype=self._compute_dtype, device=self._device)
+        except BurnishError as error:
+            raise BurnishError(f"{self.folder}: the encoder that it was made with is not there: {error}") from error
+        if found.sha256 != self.encoder.sha256:
+            raise BurnishError(
+                f"{self.folder}: {reference} is not the encoder that it was made with (its SHA-256 differs); name that "
+                "one, or make the index anew"
+            )
+        return found
+
+    def _hits(self, scores: Scores, k: int, *, above: float = -np.inf) -> list[Hit]:
+        return [self.passage(passage, float(scores[passage])) for passage in best(scores, k, above=above)]
+
+
+def _in_order(scores: dict[int, float]) -> list[int]:
+    return sorted(scores, key=lambda number: (-scores[number], number))
+
+
+def searched_text(heading: str, text: str) -> str:
+    """What a passage is found by: the headings above it, and itself."""
+    return f"{heading}\n{text}" if heading else text
 
 
 def checked_query(query: str) -> str:
     """The question as it is searched for. Raises DataError where there is none, or it is too long to be one."""
     if not query.strip():
         raise DataError("the question is empty; expected some words to search for")
+    if not query.isascii() and any("\ud800" <= letter <= "\udfff" for letter in query):
+        raise DataError("the question is no text: it has bytes that are not UTF-8, or halves of characters")
     if len(query) > LONGEST_QUERY:
         raise DataError(
             f"the question has {len(query):,} characters; a search takes at most {LONGEST_QUERY:,}: ask for a part"
         )
     return query
-
-
-@dataclass(frozen=True, slots=True)
-class _Passages:
-    """Where each passage stands: `[n]` its document, its bytes in the file of texts, its heading."""
-
-    documents: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    headings: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, places: Sequence[tuple[int, int, int, int]]) -> dict[str, NDArray[Any]]:
-        """The arrays of passages, each given by its document, bytes and heading."""
-        types = {"documents": np.int32, "starts": np.int64, "ends": np.int64, "headings": np.int32}
-        columns = zip(*places, strict=True)
-        return {name: np.array(column, dtype=types[name]) for name, column in zip(types, columns, strict=True)}
-
-    def __len__(self) -> int:
-        return len(self.documents)
-
-
-class _Build:
-    """An index in the making, document by document."""
-
-    def __init__(self, folder: Path, settings: IndexSettings, display: Reporter) -> None:
-        self.folder, self.settings, self.display = folder, settings, display
-        self.words = Words(settings.language)
-        self.documents: list[IndexedDocument] = []
-        self.places: list[tuple[int, int, int, int]] = []
-        self.headings: dict[str, int] = {}
-        self.terms: list[list[str]] = []
-        self.position = 0
-
-    def write(self, texts: Iterator[Text], named: Sequence[str | Path]) -> None:
-        with store.writing(self.folder) as writer:
-            writer.texts(store.TEXTS_FILE, map(self._add, texts))
-            if not self.documents:
-                raise DataError(f"{', '.join(map(str, named))}: there is no document with a word in it to index")
-            rows = [{name: getattr(one, name) for name in IndexedDocument.__slots__} for one in self.documents]
-            writer.lines(store.DOCUMENTS_FILE, rows)
-            writer.json(HEADINGS_FILE, list(self.headings))
-            columns = zip(*self.places, strict=True)
-            types = {"documents": np.int32, "starts": np.int64, "ends": np.int64, "headings": np.int32}
-            writer.arrays(
-                PASSAGES_FILE,
-                {
-                    name: np.array(column, dtype=kind)
-                    for (name, kind), column in zip(types.items(), columns, strict=True)
-                },
-            )
-            lexicon = Lexicon.build(self.terms)
-            writer.json(VOCABULARY_FILE, list(lexicon.vocabulary))
-            writer.arrays(TERMS_FILE, {"weights": lexicon.weights, "rows": lexicon.rows, "columns": lexicon.columns})
-            header: dict[str, Any] = {"settings": self.settings.model_dump(mode="json")}
-            writer.finish(header)
-
-    def _add(self, document: Text) -> bytes:
-        """Take a document's passages; returns its bytes."""
-        text = document.data.decode()
-        size, overlap = self.settings.size, self.settings.overlap
-        chunks = chunk(text, words_and_signs, size=size, overlap=overlap, headings=document.has_headings)
-        start = self.position
-        self.position += len(document.data)
-        self.documents.append(IndexedDocument(document.source, start, self.position, document.sha256, document.licence))
-        for one, (first, last) in zip(chunks, _byte_places(text, chunks), strict=True):
-            heading = self.headings.setdefault(one.heading, len(self.headings))
-            self.places.append((len(self.documents) - 1, start + first, start + last, heading))
-            self.terms.append(self.words.terms(f"{one.heading}\n{text[one.start : one.end]}"))
-        return document.data
-
-
-def _byte_places(text: str, chunks: Sequence[Chunk]) -> Iterator[tuple[int, int]]:
-    """Where each passage starts and ends in the text's UTF-8. Passages start in order, and may overlap."""
-    if text.isascii():
-        yield from ((one.start, one.end) for one in chunks)
-        return
-    character = byte = 0
-    for one in chunks:
-        byte += len(text[character : one.start].encode())
-        character = one.start
-        yield byte, byte + len(text[one.start : one.end].encode())

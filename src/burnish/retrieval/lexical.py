@@ -102,6 +102,16 @@ class Lexicon:
         weights, rows, columns = (np.asarray(scores[name]) for name in ("data", "indices", "indptr"))
         return cls(vocabulary, weights.astype(np.float32), rows.astype(np.int32), columns.astype(np.int64), len(ids))
 
+    def check(self) -> None:
+        """Raise ValueError where a weight belongs to no term or passage."""
+        n = len(self.weights)
+        columns = self.columns
+        ordered = len(columns) == len(self.vocabulary) + 1 and columns[0] == 0 and columns[-1] == n
+        if not ordered or (np.diff(columns) < 0).any() or len(self.rows) != n:
+            raise ValueError("weights of no term")
+        if n and not 0 <= self.rows.min() <= self.rows.max() < self.n_passages:
+            raise ValueError("weights of no passage")
+
     def scores(self, terms: Iterable[str]) -> Scores:
         """BM25 of every passage, `[n_passages]`; a term counts once however often it is asked for."""
         scores = np.zeros(self.n_passages, dtype=np.float32)

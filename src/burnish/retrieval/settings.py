@@ -4,11 +4,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Ranking = Literal["bm25"]
-"""How passages are ranked."""
+Ranking = Literal["bm25", "embeddings", "fused", "graph"]
+"""How passages are ranked: by words, by meaning, by both, or by what those are linked with as well."""
 
 LONGEST_QUERY = 20_000
 """Characters of a question; a longer one is no question, and BM25 would rank by whatever is in it."""
+PASSAGE_TOKENS = 1024
+"""How many tokens of passages a question gets, unless told."""
 NO_LANGUAGE = "none"
 
 
@@ -26,6 +28,10 @@ class IndexSettings(BaseModel):
     language: str = Field(
         default="english",
         description="whose endings BM25 takes off words and whose stop words it leaves out; `none` neither",
+    )
+
+    graph: bool = Field(
+        default=False, description="whether passages are linked by what they name, for the ranking `graph`"
     )
 
     @model_validator(mode="after")

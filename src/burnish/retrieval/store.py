@@ -1,14 +1,18 @@
 """An index on disk: a folder of its own, every file of it named with its SHA-256 in `index.json`.
 
     index.json           version, settings, the encoder, and the SHA-256 of every other file
-    texts.txt            the documents' texts, one behind the other, in UTF-8
-    documents.jsonl      source, licence and place in `texts.txt` of each
+    texts.utf8           the documents' texts, one behind the other
+    documents.json       source, licence and place in `texts.utf8` of each
     headings.json        the different headings
     passages.safetensors document, place and heading of each passage
     vocabulary.json      the terms of BM25
     terms.safetensors    their weights
+    vectors.safetensors  the vectors of passages, where an encoder has made some
+    entities.json        what passages name, where they are linked by it
+    links.safetensors    which passage names what
 
-Texts are mapped, not read, so that an index opens as fast whatever it holds; nothing in it is ever executed.
+Texts are mapped, not read; nothing is ever executed. No file is called as documents are: an index that lies among its
+documents does not become one of them.
 """
 
 import hashlib
@@ -31,8 +35,15 @@ from burnish.kept import read_json, write_json
 
 FORMAT = 1
 INDEX_FILE = "index.json"
-TEXTS_FILE = "texts.txt"
-DOCUMENTS_FILE = "documents.jsonl"
+TEXTS_FILE = "texts.utf8"
+DOCUMENTS_FILE = "documents.json"
+HEADINGS_FILE = "headings.json"
+PASSAGES_FILE = "passages.safetensors"
+VOCABULARY_FILE = "vocabulary.json"
+TERMS_FILE = "terms.safetensors"
+VECTORS_FILE = "vectors.safetensors"
+ENTITIES_FILE = "entities.json"
+LINKS_FILE = "links.safetensors"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -45,6 +56,35 @@ class IndexedDocument:
     end: int
     sha256: str
     licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTable:
+    """Where each passage stands: `[n]` its document, its bytes in the file of texts, its heading."""
+
+    documents: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    headings: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, places: Sequence[tuple[int, int, int, int]]) -> Arrays:
+        """The arrays of passages, each given by its document, bytes and heading."""
+        types = {"documents": np.int32, "starts": np.int64, "ends": np.int64, "headings": np.int32}
+        columns = zip(*places, strict=True)
+        return {name: np.array(column, dtype=types[name]) for name, column in zip(types, columns, strict=True)}
+
+    def check(self, n_documents: int, n_bytes: int, n_headings: int) -> None:
+        """Raise ValueError where a passage stands where nothing is."""
+        n = {len(self.documents), len(self.starts), len(self.ends), len(self.headings)}
+        places = ((self.documents, n_documents), (self.headings, n_headings), (self.starts, n_bytes))
+        if len(n) != 1 or 0 in n or any(array.min() < 0 or array.max() >= end for array, end in places):
+            raise ValueError("passages that stand nowhere")
+        if (self.ends <= self.starts).any() or self.ends.max() > n_bytes or (np.diff(self.documents) < 0).any():
+            raise ValueError("passages out of order")
+
+    def __len__(self) -> int:
+        return len(self.documents)
 
 
 class Texts:
@@ -60,7 +100,7 @@ class Texts:
 
     def __call__(self, start: int, end: int) -> str:
         """The text in the bytes `start` to `end`."""
-        return self._bytes[start:end].decode("utf-8")
+        return self._bytes[start:end].decode("utf-8", "replace")
 
 
 class Writer:
@@ -73,10 +113,6 @@ class Writer:
     def json(self, name: str, value: Any) -> None:
         """Write a value as JSON."""
         self._written(name, json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-    def lines(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write rows as JSON lines."""
-        self._written(name, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays as safetensors."""
@@ -147,17 +183,9 @@ class Reader:
             )
         self.header: dict[str, Any] = header
 
-    def has(self, name: str) -> bool:
-        """Whether the index has a file of the name."""
-        return name in self.header["files"]
-
     def json(self, name: str) -> Any:
         """The value of a JSON file."""
         return json.loads(self._checked(name).read_bytes().decode("utf-8", "surrogatepass"))
-
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a file of JSON lines."""
-        return [json.loads(line) for line in self._checked(name).read_bytes().splitlines()]
 
     def arrays(self, name: str) -> Arrays:
         """The arrays of a safetensors file."""

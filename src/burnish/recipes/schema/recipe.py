@@ -8,6 +8,7 @@ from pydantic import Field
 from burnish.methods.settings import StopString
 from burnish.recipes.schema.gate import GateConfig
 from burnish.recipes.schema.judges import JudgeConfig
+from burnish.recipes.schema.retrieval import IndexedPassages
 from burnish.recipes.schema.stage import ModelReference, Name, StrictModel, SystemPrompt
 from burnish.recipes.stages import Stage
 
@@ -25,6 +26,9 @@ class ChatConfig(StrictModel):
     )
     gate: GateConfig | None = Field(
         default=None, description="only answers that a judge scores high enough are given; else more are sampled"
+    )
+    retrieval: IndexedPassages | None = Field(
+        default=None, description="the index whose passages questions are answered from, as `burnish chat --retrieve`"
     )
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
     repetition_penalty: Annotated[float, Field(gt=0, description="above 1, what was said is less likely")] = 1.0

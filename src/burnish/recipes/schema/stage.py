@@ -35,6 +35,8 @@ ReferenceKind = Literal[
     "corpus",
     "preferences",
     "evaluation",
+    "index",
+    "text_encoder",
 ]
 DATA_KINDS: tuple[ReferenceKind, ...] = ("file", "documents", "preferences")
 """What can be checked row by row before the stage runs."""
@@ -103,6 +105,7 @@ RewardModelReference = Annotated[str, Reference("reward_model")]
 ProcessRewardModelReference = Annotated[str, Reference("process_reward_model")]
 CorpusReference = Annotated[str, Reference("corpus")]
 PreferencesReference = Annotated[str, Reference("preferences")]
+IndexReference = Annotated[str, Reference("index")]
 LatestEvaluation = Annotated[str | None, Reference("evaluation", latest=True)]
 
 

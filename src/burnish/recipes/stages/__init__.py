@@ -16,6 +16,7 @@ from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
 from burnish.recipes.stages.feedback import FeedbackStage
 from burnish.recipes.stages.grpo import GrpoStage
+from burnish.recipes.stages.index import IndexStage
 from burnish.recipes.stages.kto import KtoStage
 from burnish.recipes.stages.outcome_reward_model import OutcomeRewardModelStage
 from burnish.recipes.stages.perplexity import PerplexityStage
@@ -36,6 +37,7 @@ Stage = Annotated[
     | ReasoningGymStage
     | DocumentsStage
     | SynthesizeStage
+    | IndexStage
     | CorpusStage
     | CptStage
     | SftStage

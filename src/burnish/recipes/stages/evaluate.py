@@ -15,6 +15,7 @@ from burnish.recipes.schema.grouped import Grouped
 from burnish.recipes.schema.heldout_text import measured, nothing_held_out
 from burnish.recipes.schema.judges import check_votes, likelihood_choices
 from burnish.recipes.schema.measured_tasks import MeasuredTasks
+from burnish.recipes.schema.retrieval import RetrievalConfig
 from burnish.recipes.schema.stage import (
     CorpusReference,
     Metrics,
@@ -46,6 +47,9 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
         "judge tells right from wrong, if left out",
     )
     corpus: CorpusReference | None = Field(None, description="corpus on whose held-out text perplexity is measured")
+    retrieval: RetrievalConfig | None = Field(
+        None, description="what each model is asked with as well, which is measured as `LABEL+retrieval`"
+    )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"evaluation": RESULTS_FILE}
     resumable: ClassVar[bool] = True
@@ -79,6 +83,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
             choices=likelihood_choices(self.judges),
             groups=self.group_of,
             reported={name: (score.model, score.members) for name, score in self.report.items()},
+            retrieval=None if self.retrieval is None else self.retrieval.retrieval(context),
         )
         metrics |= measured(context, self.corpus, self.models)
         atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")
