@@ -256,7 +256,7 @@ def test_passages_without_room_are_told(
     model: Path, well_read: tuple[Path, Path], asked: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     wide, index = well_read
-    for named, options in ((wide, {"passage_tokens": 5}), (model, {"max_new_tokens": 8})):
+    for named, options in ((wide, {"passage_tokens": 5}), (model, {"max_new_tokens": 200})):
         out = chat(named, ["leave?"], retrieve=index, **options)
         assert "answered without passages: none of the passages found has room" in out
         assert "Everyone" not in asked[-1]["prompt"]

@@ -6,7 +6,7 @@ measured (`sampled.py`), and the accuracy is the mean over them. A grid measures
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +120,8 @@ def evaluate(
     names = [groups(task) for task in tasks]
     costs: dict[str, Any] = {}
     for label, once, asked in _asked(run, models, tasks, settings, retrieval, costs):
-        answered = answer_all(run, label, once, asked, judging, settings, choices)
-        _write(run, label, answered, names)
+        answered = answer_all(run, label, once, tasks, judging, settings, choices, asked=asked)
+        _write(run, label, answered, names, asked)
         taken = {name: members for name, (model, members) in (reported or {}).items() if model == label}
         scores[label] = scores_of(answered, names, taken, run.seed)
         scores[label] |= _measures(answered, settings, run.seed)
@@ -132,7 +132,7 @@ def evaluate(
         scores[label]["grid"] = [_point(settings.decoding, settings.grid, scores[label])]
         for decoding in settings.decodings:
             named = f"{label}@{decoding.named(settings.grid.keys)}"
-            further = answer_all(run, named, once, asked, judging, settings, choices, decoding)
+            further = answer_all(run, named, once, tasks, judging, settings, choices, decoding, asked=asked)
             score = scores_of(further, names, {}, run.seed) | _measures(further, settings, run.seed)
             scores[label]["grid"].append(_point(decoding, settings.grid, score))
             run.display.say(f"  {named}: {described(score, len(tasks))}")
@@ -173,33 +173,46 @@ def answer_all(
     settings: Settings,
     choices: Sequence[Choices] = (),
     decoding: Decoding | None = None,
+    *,
+    asked: "Sequence[Task] | None" = None,
 ) -> list[AnsweredTask]:
-    """The judged answers to each task: written greedily, drawn, one of several, or chosen among the task's options."""
+    """The judged answers to each task: written greedily, drawn, one of several, or chosen among the task's options.
+
+    asked: the tasks as the model is asked them, where that is another prompt; judges see that of the task.
+    """
+    asked = asked or tasks
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
     sampling = (decoding or settings.decoding).sampling(settings.max_new_tokens, settings.stop)
-    written = [task for task, kind in zip(tasks, kinds, strict=True) if kind is None]
+    written = [task for task, kind in zip(asked, kinds, strict=True) if kind is None]
     n = max(settings.samples, settings.votes)
     groups: dict[Choices | None, Iterator[list[Answer]]] = {
         None: iter(sample(run, label, load, written, sampling, n=n))
     }
     for number, one in enumerate(choices):
-        asked = [task for task, kind in zip(tasks, kinds, strict=True) if kind is one]
-        options = [one.judge.options(task.row) for task in asked]
+        these = [task for task, kind in zip(asked, kinds, strict=True) if kind is one]
+        options = [one.judge.options(task.row) for task in these]
         name = f"{label}-chosen-{number}"
-        taken = choose(run, name, load, asked, options, by_label=one.by_label, length_normalized=one.length_normalized)
+        taken = choose(run, name, load, these, options, by_label=one.by_label, length_normalized=one.length_normalized)
         groups[one] = iter([[answer] for answer in taken])
-    answers = [next(groups[kind]) for kind in kinds]
+    answers = [
+        [replace(one, prompt=task.prompt) for one in next(groups[kind])]
+        for task, kind in zip(tasks, kinds, strict=True)
+    ]
     if settings.samples > 1:
         return judge_samples(run, label, judging, answers, settings.ks)
     chosen = settings.choose if settings.votes > 1 else None
     return [AnsweredTask(judged) for judged in judge(run, label, judging, answers, choose=chosen)]
 
 
-def _write(run: Run, label: str, answered: Sequence[AnsweredTask], names: Sequence[str | None]) -> None:
-    """Keep one answer to each task, and beside it all that were drawn where they are several."""
+def _write(
+    run: Run, label: str, answered: Sequence[AnsweredTask], names: Sequence[str | None], asked: "Sequence[Task]"
+) -> None:
+    """Keep one answer to each task, with what was asked, and beside it all that were drawn where they are several."""
     rows = [
-        task.shown.row() | {"group": group, "gold": _gold(task.shown.answer.row)}
-        for task, group in zip(answered, names, strict=True)
+        task.shown.row()
+        | {"group": group, "gold": _gold(task.shown.answer.row)}
+        | ({} if as_asked.prompt == task.shown.answer.prompt else {"asked": as_asked.prompt})
+        for task, group, as_asked in zip(answered, names, asked, strict=True)
     ]
     files = {ANSWERS_PREFIX: rows}
     if any(len(task.answers) > 1 for task in answered):

@@ -75,9 +75,9 @@ class IndexedBy:
 class Index:
     """A corpus that questions are asked to. Made by `build`, read by `open`."""
 
-    def __init__(self, reader: store.Reader, *, encoder: str | None, compute_dtype: str, device: str) -> None:
-        self.folder, self._reader = reader.folder, reader
-        self._encoder_reference, self._compute_dtype, self._device = encoder, compute_dtype, device
+    def __init__(self, reader: store.Reader, *, encoder: str | Encoder | None, compute_dtype: str, device: str) -> None:
+        self.folder = reader.folder
+        self._given, self._compute_dtype, self._device = encoder, compute_dtype, device
         try:
             self.settings = IndexSettings.model_validate(reader.header["settings"])
             by = reader.header["encoder"]
@@ -112,7 +112,7 @@ class Index:
         folder: str | Path,
         settings: IndexSettings | None = None,
         *,
-        encoder: str | None = None,
+        encoder: str | Encoder | None = None,
         compute_dtype: str = "auto",
         device: str = "auto",
         text_key: str = "text",
@@ -135,7 +135,7 @@ class Index:
         """
         from burnish.retrieval.build import build_index
 
-        loaded = None if encoder is None else Encoder(encoder, compute_dtype=compute_dtype, device=device)
+        loaded = Encoder(encoder, compute_dtype=compute_dtype, device=device) if isinstance(encoder, str) else encoder
         changes = build_index(
             [paths] if isinstance(paths, str | Path) else paths,
             Path(folder),
@@ -145,14 +145,16 @@ class Index:
             id_key=id_key,
             display=display or Silent(),
         )
-        index = cls.open(folder, encoder=encoder, compute_dtype=compute_dtype, device=device)
-        if loaded is not None:
-            index.__dict__["_loaded"] = loaded
-        return index, changes
+        return cls.open(folder, encoder=loaded, compute_dtype=compute_dtype, device=device), changes
 
     @classmethod
     def open(
-        cls, folder: str | Path, *, encoder: str | None = None, compute_dtype: str = "auto", device: str = "auto"
+        cls,
+        folder: str | Path,
+        *,
+        encoder: str | Encoder | None = None,
+        compute_dtype: str = "auto",
+        device: str = "auto",
     ) -> "Index":
         """Read an index. Raises BurnishError where there is none, or it is not what was written.
 
@@ -176,7 +178,7 @@ class Index:
             paths,
             self.folder,
             self.settings,
-            encoder=None if self.encoder is None else self._encoder_reference or self.encoder.reference,
+            encoder=None if self.encoder is None else self._given or self.encoder.reference,
             compute_dtype=self._compute_dtype,
             device=self._device,
             text_key=text_key,
@@ -263,15 +265,16 @@ class Index:
     def _loaded(self) -> Encoder:
         """The encoder that the vectors are of."""
         assert self.encoder is not None
-        reference = self._encoder_reference or self.encoder.reference
+        found = self._given or self.encoder.reference
         try:
-            found = Encoder(reference, compute_dtype=self._compute_dtype, device=self._device)
+            if isinstance(found, str):
+                found = Encoder(found, compute_dtype=self._compute_dtype, device=self._device)
         except BurnishError as error:
             raise BurnishError(f"{self.folder}: the encoder that it was made with is not there: {error}") from error
         if found.sha256 != self.encoder.sha256:
             raise BurnishError(
-                f"{self.folder}: {reference} is not the encoder that it was made with (its SHA-256 differs); name that "
-                "one, or make the index anew"
+                f"{self.folder}: {found.reference} is not the encoder that it was made with (its SHA-256 differs); "
+                "name that one, or make the index anew"
             )
         return found
 

@@ -69,8 +69,8 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
 
     def work(self, context: StageContext) -> "Work | None":
         tasks, new = self._tasks(context), self.max_new_tokens
-        models = [model for model in self.models.values() for _ in [self, *self.decodings]]
-        n = max(self.samples, self.votes)
+        ways = (1 + len(self.decodings)) * (1 if self.retrieval is None else 2)
+        models, n = [*self.models.values()] * ways, max(self.samples, self.votes)
         return decoding_work(context, tasks, models, n=n, max_new_tokens=new) if self.apply_chat_template else None
 
     def run(self, context: StageContext) -> Metrics:
