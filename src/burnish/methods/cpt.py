@@ -2,6 +2,7 @@
 
 Notable choices:
 - every token but a window's first is learned; documents of a window never see each other;
+- the rate is warmed up again, to that of pre-training, and decays to a tenth (Ibrahim 2024, section 4);
 - replay is a share of each step's tokens, not of the run's, so that no stretch of the training is without;
 - what is measured is the perplexity of text that the corpus holds out, for each of its groups, before and after.
 """
@@ -9,7 +10,7 @@ Notable choices:
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from burnish.methods.settings import TrainingSettings
 from burnish.methods.shown_answers import ShownAnswers, beginning, say_limit
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 from burnish.runs.run import Run
+from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from burnish.corpus.token_corpus import TokenCorpus
@@ -27,10 +29,20 @@ if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer
 
+MOST_OWN_TEXT = 1_000_000
+"""Tokens that a model writes for itself at most; more than that is read of them again."""
 NO_GENERAL_TEXT = (
     "no general text in the corpus, so none is replayed against forgetting (replay: 0); "
     "the corpus stage's `general: [stdlib]` is some that is on every machine"
 )
+
+
+class ContinuedTraining(TrainingConfig):
+    """Optimizer, schedule and batch sizes, with the rate warmed up again (Ibrahim 2024, arXiv:2403.08763)."""
+
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up linearly.")
+    min_lr_fraction: float = Field(0.1, ge=0, le=1, description="The decay ends at this share of the peak.")
 
 
 class Settings(TrainingSettings):
@@ -41,6 +53,14 @@ class Settings(TrainingSettings):
         ge=0,
         lt=1,
         description="share of general text in each step, against forgetting; 0 where the corpus has none",
+    )
+    replay_from: Literal["general", "own_text", "own_chats"] = Field(
+        "general",
+        description="what is replayed: the corpus's general text, or what the model itself writes before it trains, "
+        "as plain text or as questions with its answers",
+    )
+    training: ContinuedTraining = Field(
+        ContinuedTraining.model_validate({}), description="optimizer, schedule, batch sizes"
     )
 
 
@@ -72,6 +92,7 @@ def train(
     before = run.remembered("heldout-before", measure)
     if not before:
         run.display.say(f"  {NOTHING_HELD_OUT}")
+    corpus = with_replay(corpus, model, tokenizer, settings, run)
     steps, passes = planned(corpus, settings, run)
     tokens = round(min(passes[DOMAIN], 1) * corpus.train[DOMAIN].n_tokens)
     say_limit(run, of_documents(len(steps), tokens, passes[DOMAIN]))
@@ -94,6 +115,28 @@ def train(
         "perplexity": {group: {label: by_group[group] for label, by_group in values.items()} for group in after},
         "perplexity_interval": change_intervals(before, after, run.seed),
     }
+
+
+def with_replay(
+    corpus: "TokenCorpus", model: "Decoder", tokenizer: "Tokenizer", settings: Settings, run: Run
+) -> "TokenCorpus":
+    """The corpus with what is to be replayed: as it is, or with text that the model writes now."""
+    from burnish.methods.own_text import with_own_text
+
+    if settings.replay_from == "general" or not settings.replay:
+        return corpus
+    wanted = own_text_tokens(corpus, settings)
+    return with_own_text(corpus, model, tokenizer, settings.replay_from, wanted, run)
+
+
+def own_text_tokens(corpus: "TokenCorpus", settings: Settings) -> int:
+    """How many tokens the model is to write for itself; none where it replays something else."""
+    from burnish.corpus.mix import DOMAIN
+
+    if settings.replay_from == "general":
+        return 0
+    domain = settings.training.epochs * corpus.train[DOMAIN].n_tokens
+    return math.ceil(min(domain * settings.replay / (1 - settings.replay), MOST_OWN_TEXT))
 
 
 def heldout_loss(measure: "Callable[[], Mapping[str, list[Surprise]]]") -> Callable[[], dict[str, float]]:

@@ -27,6 +27,9 @@ class TrainingConfig(BaseModel):
         2048, ge=1, description="Tokens in memory at once: a step is split into batches of about this size."
     )
     checkpoint_seconds: float = Field(120.0, ge=0, description="Seconds between two saves of the resumable state.")
+    pull_to_start: float = Field(
+        0.0, ge=0, description="Decoupled decay towards the weights at the start, times the learning rate (L2-SP)."
+    )
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="Share of attention's weights set to zero.")
     residual_dropout: float = Field(0.0, ge=0, lt=1, description="The same of what each sublayer adds.")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="The same of the tokens' embeddings.")

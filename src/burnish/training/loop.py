@@ -109,6 +109,8 @@ def train(
         assert isinstance(model, Decoder)
         outputs = cast(Callable[[Batch], Outputs], token_logps(model))
     optimizer = _adamw(model, config)
+    # Of the model as it came, before a saved state takes the place of its weights.
+    pull = Pull(model, config.pull_to_start) if config.pull_to_start else None
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
     done, facts = load_state(folder, model=model, optimizer=optimizer, identity=identity)
@@ -148,6 +150,8 @@ def train(
                 )
             if np.isfinite(norm):
                 optimizer.step()
+                if pull is not None:
+                    pull(rate)
                 # Fused optimizers change parameters without counting it; kept casts and packed weights go by the count.
                 torch.autograd.graph.increment_version(parameters)
             scale.after(finite=bool(np.isfinite(norm)))
@@ -191,6 +195,24 @@ def train(
         on_notice(sentence)
     model.eval()
     return TrainingReport(finished, metrics | best)
+
+
+class Pull:
+    """Draws the trainable parameters to where they started, as L2-SP does (Li 2018, arXiv:1802.01483, equation 2).
+
+    The penalty's gradient is taken past AdamW's moments, as its weight decay is: θ ← θ − rate · strength · (θ − θ₀).
+    """
+
+    def __init__(self, model: nn.Module, strength: float) -> None:
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.starts = [(parameter, parameter.detach().clone()) for parameter in trainable]
+        self.strength = strength
+
+    @torch.no_grad()
+    def __call__(self, rate: float) -> None:
+        """Take one step at a learning rate."""
+        for parameter, start in self.starts:
+            parameter.lerp_(start, min(1.0, rate * self.strength))
 
 
 @contextmanager

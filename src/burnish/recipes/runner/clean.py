@@ -28,7 +28,7 @@ from burnish.runs.names import (
 )
 
 _STAGE_FOLDER = re.compile(r"\d+-.+")
-_MAKERS = ("pretrain", "convert", "cpt", "sft", "dpo", "kto", "distill", "grpo", "ppo", "rft")
+_MAKERS = ("pretrain", "convert", "extend_tokenizer", "cpt", "sft", "dpo", "kto", "distill", "grpo", "ppo", "rft")
 """Types of the stages whose model is a step on the way where another of them goes on from it."""
 
 

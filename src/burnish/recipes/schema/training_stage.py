@@ -118,6 +118,7 @@ class TrainingStage(TrainingSettings, LeavesModels):
             layers=layers,
             weights=weights,
             micro_batch=size,
+            copies=float(self.training.pull_to_start > 0),
         )
 
     def trained_share(self, context: StageContext) -> tuple[float, float]:

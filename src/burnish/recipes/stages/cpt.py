@@ -1,12 +1,14 @@
 """cpt: continued pre-training on a corpus; see `burnish.methods.cpt`."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from burnish.evaluation.heldout_text import NOTHING_HELD_OUT
 from burnish.methods import cpt
+from burnish.methods.own_text import OWN_TEXTS
 from burnish.recipes.schema.stage import CorpusReference, Metrics, StageConfig, StageContext
 from burnish.recipes.schema.training_stage import TrainingStage
 
@@ -22,23 +24,42 @@ class CptStage(cpt.Settings, TrainingStage):
 
     def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
         maker = producers.get(self.corpus.removeprefix("@").partition("/")[0])
-        if self.replay and self.corpus.startswith("@") and not getattr(maker, "general", True):
+        if (
+            self.replay
+            and self.replay_from == "general"
+            and self.corpus.startswith("@")
+            and not getattr(maker, "general", True)
+        ):
             yield cpt.NO_GENERAL_TEXT
         if self.corpus.startswith("@") and getattr(maker, "heldout", None) == 0:
             yield NOTHING_HELD_OUT
 
     def work(self, context: StageContext) -> "Work":
+        import numpy as np
+
+        from burnish.corpus.mix import GENERAL
         from burnish.corpus.token_corpus import TokenCorpus
+        from burnish.corpus.windows import Windows
         from burnish.recipes.plan.work import Work
 
         corpus = TokenCorpus.load(context.path(self.corpus))
+        scored = 2 * sum(windows.n_tokens for windows in corpus.heldout.values())
+        written = cpt.own_text_tokens(corpus, self)
+        if written:
+            lengths = np.full(-(-written // corpus.window), corpus.window, dtype=np.int32)
+            like_it = Windows([np.zeros(int(lengths.sum()), np.int32)], lengths, np.zeros_like(lengths), 1)
+            corpus = replace(corpus, train={**corpus.train, GENERAL: like_it})
         steps, passes = cpt.planned(corpus, self, context)
         read = sum(passes[group] * windows.n_tokens for group, windows in corpus.train.items())
         layers, weights = self.trained_share(context)
         return Work(
             steps=len(steps),
             trained=round(read),
-            scored=2 * sum(windows.n_tokens for windows in corpus.heldout.values()),
+            scored=scored,
+            decoded=written,
+            rows=OWN_TEXTS if written else 0,
+            longest=1 if written else 0,
+            copies=float(self.training.pull_to_start > 0),
             layers=layers,
             weights=weights,
             micro_batch=self.training.micro_batch_tokens,
