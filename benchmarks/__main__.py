@@ -8,13 +8,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import decode, decode_one, distill, dpo, grpo, harness, ppo, prm, reward_model, sft
+from benchmarks import (
+    decode,
+    decode_one,
+    distill,
+    dpo,
+    grpo,
+    harness,
+    ppo,
+    prm,
+    reward_model,
+    sft,
+    tokenize_corpus,
+)
 from benchmarks.row import BenchmarkError
 from benchmarks.table import ratio_table
 
 ROWS = {
     row.name: row
-    for module in (decode, decode_one, sft, dpo, reward_model, prm, ppo, grpo, distill)
+    for module in (decode, decode_one, sft, dpo, reward_model, prm, ppo, grpo, distill, tokenize_corpus)
     for row in module.ROWS
 }
 _FILE_WIDTH = 140

@@ -121,6 +121,8 @@ def plan_of(recipe: str, folder: Path, overrides: Iterable[str] = ()) -> Plan:
         "data/pairs.jsonl",
         "data/answers.jsonl",
         "data/handbook/leave.md",
+        "data/wiki/start.md",
+        "data/gsm8k_test.jsonl",
         "data/company.duckdb",
     ):
         file = folder / name

@@ -192,6 +192,7 @@ def test_sources_have_their_weights_and_the_best_text_comes_last(weighted: Path)
     assert corpus.ordered
 
 
+@pytest.mark.slow
 def test_text_is_ordered_by_the_models_own_perplexity(weighted: Path) -> None:
     done(weighted, "corpus.order={by: perplexity, model: base}")
     corpus = TokenCorpus.load(weighted.parent / "runs" / "corpus" / "01-corpus" / "corpus")

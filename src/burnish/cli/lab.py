@@ -73,6 +73,28 @@ def lab_dpo(
     _conduct(DpoExperiment(seed=seed, seeds=seeds), runs, threads, again)
 
 
+@lab_commands.command("forgetting", epilog="Example: burnish lab forgetting --experiment replay --seeds 1")
+def lab_forgetting(
+    runs: _LabRuns = Path("runs"),
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option(help="replay or on-policy; may be repeated. Both, if left out.", show_default=False),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Models that learn next to nothing, a minute: to see that it works.")
+    ] = False,
+    seeds: _Seeds = 3,
+    seed: _Seed = 0,
+    threads: _Threads = None,
+    again: _Again = False,
+) -> None:
+    """Measure what training on something new makes a model forget: remedies, and SFT against GRPO at equal accuracy."""
+    from burnish.lab.forgetting.catalogue import chosen
+
+    for one in chosen(experiment or (), seed=seed, seeds=seeds, quick=quick):
+        _conduct(one, runs, threads, again)
+
+
 @lab_commands.command("frontier", epilog="Example: burnish lab frontier --minutes 60")
 def lab_frontier(
     runs: _LabRuns = Path("runs"),

@@ -88,7 +88,12 @@ class _Encoder:
 
 def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[list[int]]:
     """Encode documents as plain text, each ended by the end-of-sequence token."""
-    return [tokens.tolist() for tokens in _Encoder(tokenizer).all_of([document.text for document in documents])]
+    return [tokens.tolist() for tokens in tokenized([document.text for document in documents], tokenizer)]
+
+
+def tokenized(texts: Sequence[str], tokenizer: Tokenizer) -> list[npt.NDArray[np.int32]]:
+    """The same of texts, as arrays."""
+    return _Encoder(tokenizer).all_of(texts)
 
 
 def build_corpus(

@@ -21,10 +21,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from burnish.evaluation.limits import of_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.files import atomic_write_text
-from burnish.report import formatting, learning, sampling
+from burnish.report import forgetting, formatting, learning, sampling
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart, line_chart
 from burnish.report.comparison import comparison
+from burnish.report.verdicts import verdict
 from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.names import REPORT_FILE
 from burnish.runs.record import RunRecord, ShownAnswer, StageRecord, read_run
@@ -33,6 +34,9 @@ from burnish.terminal import printable
 TEMPLATE = "report.html.jinja"
 COMPARE = "compare"
 """The type of the stages that compare models on prompts without right answers."""
+
+FORGETTING = "forgetting"
+"""The type of the stages that measure what was forgotten."""
 
 MAX_TEXT = 2_000
 """Characters of one answer that are shown."""
@@ -67,15 +71,6 @@ OUTCOMES = (
     ("Unlearned", (True, False), 3),
     ("Right before and after", (True, True), 2),
 )
-
-
-def verdict(interval: tuple[float, float] | None, *, lower_is_better: bool = False) -> str:
-    """Whether a difference is one: better or worse only where its interval excludes no change."""
-    if interval is None:
-        return "too little to tell"
-    if interval[0] <= 0 <= interval[1]:
-        return "no clear difference"
-    return "better" if (interval[0] > 0) != lower_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -218,6 +213,7 @@ def render(run: RunRecord) -> str:
         perplexities=list(perplexities(summary)),
         perplexity_by_model=list(perplexity_rows(summary)),
         models_by_perplexity=list(next(iter(summary.get("perplexity_by_model", {}).values()), {})),
+        forgotten=[(stage.name, *_forgotten(stage)) for stage in run.stages if stage.type == FORGETTING],
         skipped=skipped_files(run.stages),
         colours={"better": "good", "worse": "bad"},
         curves=[(stage, *charts(stage)) for stage in run.stages if stage.curves],
@@ -262,6 +258,12 @@ def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tupl
                 for index, (label, value) in enumerate(by_model.items())
             ],
         )
+
+
+def _forgotten(stage: StageRecord) -> tuple[Sequence[str], Sequence[forgetting.Line]]:
+    """The labels of the models, and the rows of the table."""
+    metrics = stage.record.get("metrics", {})
+    return metrics["models"], forgetting.lines(metrics)
 
 
 def metrics_by_stage(stages: Sequence[StageRecord]) -> dict[str, tuple[str, Mapping[str, Any]]]:

@@ -126,10 +126,11 @@ class _Planner:
 
     def _plan_stage(self, index: int, config: StageConfig) -> PlannedStage:
         root: KeyPath = ("stages", index)
-        config = self._fill_system(self._fill_latest(config, index))
+        earlier = {stage.name: stage.config for stage in self.planned}
+        config = self._fill_system(self._fill_latest(config, index)).among(earlier)
         for path, text in config.problems(self.recipe_folder):
             self._problem((*root, *path), text)
-        for path, text in config.problems_among({stage.name: stage.config for stage in self.planned}):
+        for path, text in config.problems_among(earlier):
             self._problem((*root, *path), text)
         named = list(references(config))
         inputs = [item for found in named for item in self._resolve(found, root, index)]

@@ -22,6 +22,17 @@ PLAIN_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor
 """A chat template that adds nothing to what messages say."""
 
 
+def asked_plainly(context: StageContext, models: Mapping[str, str]) -> dict[str, Load]:
+    """What loads each model, by label, to go on with the text of prompts."""
+
+    def load(model: str) -> Any:
+        decoder, tokenizer = context.load(model)
+        begin = tokenizer.token(tokenizer.bos_id) if tokenizer.add_bos else ""
+        return decoder, replace(tokenizer, chat_template=f"{begin}{PLAIN_TEMPLATE}")
+
+    return {label: partial(load, model) for label, model in models.items()}
+
+
 class MeasuredTasks(Prompted):
     """Keys of a stage that measures models on tasks."""
 
@@ -57,15 +68,9 @@ class MeasuredTasks(Prompted):
 
     def loads(self, context: StageContext, models: Mapping[str, str]) -> dict[str, Load]:
         """What loads each model, by label."""
-
-        def load(model: str) -> Any:
-            decoder, tokenizer = context.load(model)
-            if self.apply_chat_template:
-                return decoder, tokenizer
-            begin = tokenizer.token(tokenizer.bos_id) if tokenizer.add_bos else ""
-            return decoder, replace(tokenizer, chat_template=f"{begin}{PLAIN_TEMPLATE}")
-
-        return {label: partial(load, model) for label, model in models.items()}
+        if self.apply_chat_template:
+            return {label: partial(context.load, model) for label, model in models.items()}
+        return asked_plainly(context, models)
 
     def opening(self, context: StageContext) -> Judging:
         """Opens the judges."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -171,6 +171,10 @@ class StageConfig(StrictModel):
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         """What is wrong in ways that types cannot say, with the key at fault. `folder` is the recipe's."""
         yield from ()
+
+    def among(self, producers: Mapping[str, "StageConfig"]) -> Self:
+        """The stage with what follows from the earlier stages, given by name, where it was left out."""
+        return self
 
     def problems_among(self, producers: Mapping[str, "StageConfig"]) -> Iterator[tuple[KeyPath, str]]:
         """What is wrong between this stage and earlier ones, given by name, with the key of this stage at fault."""

@@ -14,7 +14,9 @@ from burnish.recipes.stages.documents import DocumentsStage
 from burnish.recipes.stages.dpo import DpoStage
 from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.export import ExportStage
+from burnish.recipes.stages.extend_tokenizer import ExtendTokenizerStage
 from burnish.recipes.stages.feedback import FeedbackStage
+from burnish.recipes.stages.forgetting import ForgettingStage
 from burnish.recipes.stages.grpo import GrpoStage
 from burnish.recipes.stages.index import IndexStage
 from burnish.recipes.stages.kto import KtoStage
@@ -38,6 +40,7 @@ Stage = Annotated[
     | DocumentsStage
     | SynthesizeStage
     | IndexStage
+    | ExtendTokenizerStage
     | CorpusStage
     | CptStage
     | SftStage
@@ -59,6 +62,7 @@ Stage = Annotated[
     | EvaluateStage
     | CompareStage
     | PerplexityStage
+    | ForgettingStage
     | ExportStage,
     Field(discriminator="type"),
 ]
