@@ -27,7 +27,7 @@ def test_what_is_read_is_right_as_often_as_it_should_be() -> None:
     right = [answer for answer in answers if answer % 2]
     assert len(right) / 2000 == pytest.approx(RIGHT_BEFORE, abs=0.03)
     assert right.count(1) > 1.6 * right.count(3) > 2 * right.count(7) > 0
-    texts = documents(rng, parities=0.2, count=500)
+    texts = documents(rng, 500, parities=0.2)
     assert sum("?" in text for text in texts) == pytest.approx(100, abs=30)
     sums = [text.strip().split("=") for text in texts if "+" in text]
     assert all(eval_sum(question) == int(answer) for question, answer in sums)

@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from burnish.datasets.batches import Batch, document_batches
 from burnish.datasets.examples import Prompt
 from burnish.evaluation.perplexity import surprises
 from burnish.generation.engine import generate
@@ -31,12 +30,11 @@ from burnish.lab.forgetting.divergence import kl, log_probabilities
 from burnish.lab.forgetting.parity import ALPHABET, NUMBERS, Parity, additions, documents, example, tasks
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import END, character_tokenizer
-from burnish.lab.reasoning.setting import Shape
-from burnish.lab.weights import load_trained, save_trained
-from burnish.methods import grpo, pretrain, sft
-from burnish.methods.environment import Environment
+from burnish.lab.reasoning.reading import MICRO_BATCH_TOKENS, Documents, Pace, Shape, pretrained
+from burnish.methods import grpo, sft
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
+from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge, verdict
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run
@@ -45,7 +43,6 @@ from burnish.training.config import TrainingConfig
 from burnish.training.loop import Progress
 
 _LONGEST = 64
-_MICRO_BATCH_TOKENS = 8192
 Labels = Literal["one", "any", "own"]
 
 
@@ -69,7 +66,7 @@ class Route:
                 "schedule": "constant",
                 "warmup_fraction": 0.0,
                 "batch_size": PROMPTS,
-                "micro_batch_tokens": _MICRO_BATCH_TOKENS,
+                "micro_batch_tokens": MICRO_BATCH_TOKENS,
                 "checkpoint_seconds": 1e9,
             }
         )
@@ -102,7 +99,7 @@ class Scale:
     routes: Sequence[Route]
 
 
-FULL = Scale(shape=Shape(), reading=1000, steps=80, every=4, old_problems=200, routes=ROUTES)
+FULL = Scale(shape=Shape(), reading=700, steps=80, every=4, old_problems=200, routes=ROUTES)
 QUICK = Scale(
     shape=Shape(d_model=32, n_layers=1, n_heads=2),
     reading=60,
@@ -186,22 +183,6 @@ def _answer_logps(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> torch.T
     return log_probabilities(decoder, [[*prompt, 0] for prompt in prompts])[length - 1 :: length]
 
 
-@dataclass(frozen=True)
-class Documents:
-    """The micro-batches of each step of what is read first, a function of (seed, step)."""
-
-    tokenizer: Tokenizer
-    steps: int
-    seed: int
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> list[Batch]:
-        texts = documents(np.random.default_rng([self.seed, 1, step]), parities=0.2, count=128)
-        return document_batches([self.tokenizer.encode(text) for text in texts], micro_batch_tokens=_MICRO_BATCH_TOKENS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class OnPolicyExperiment:
     """Read, then learn the new task on each route, measured all along; with each of so many seeds."""
@@ -239,14 +220,8 @@ class OnPolicyExperiment:
 
     def _start(self, tokenizer: Tokenizer, seed: int, notebook: Notebook, display: Reporter) -> Decoder:
         config = self.scale.shape.config(vocab_size=len(ALPHABET), max_positions=_LONGEST)
-        decoder, file = pretrain.drawn(config, seed=seed), notebook.subfolder("start") / f"{seed}.safetensors"
-        run = Run(notebook.subfolder(f"reading-{seed}"), seed, f"{notebook.identity}-{seed}", display)
-        training = {"learning_rate": 3e-3, "warmup_fraction": 0.05, "batch_size": 128, "checkpoint_seconds": 20.0}
-        settings = pretrain.Settings.model_validate({"training": pretrain.PretrainingConfig.model_validate(training)})
-        if not load_trained(decoder, file, identity=run.key):
-            pretrain.learn(decoder, Documents(tokenizer, self.scale.reading, seed), settings, run)
-            save_trained(decoder, file, identity=run.key)
-        return decoder.eval()
+        read = Documents(partial(documents, parities=0.2), tokenizer, Pace(steps=self.scale.reading), seed)
+        return pretrained(config, read, notebook, display)
 
     def _curve(self, route: Route, start: Decoder, measure: Measure, run: Run) -> list[dict[str, Any]]:
         policy = sharing_copy(start)

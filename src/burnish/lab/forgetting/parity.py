@@ -48,7 +48,7 @@ class Parity:
         return str(digits[rng.choice(5, p=weights / weights.sum())])
 
 
-def documents(rng: np.random.Generator, *, parities: float, count: int) -> list[str]:
+def documents(rng: np.random.Generator, count: int, *, parities: float) -> list[str]:
     """What the model reads at first: additions of two digits, right ones, and a share of parities."""
     found = []
     for _ in range(count):

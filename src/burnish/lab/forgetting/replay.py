@@ -21,7 +21,7 @@ from burnish.lab.experiment import Findings
 from burnish.lab.forgetting import tables
 from burnish.lab.forgetting.divergence import kl, log_probabilities
 from burnish.lab.notebook import Notebook
-from burnish.lab.reasoning.setting import Shape, n_parameters
+from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.text import read_documents
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import cpt, pretrain
