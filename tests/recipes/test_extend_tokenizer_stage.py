@@ -15,7 +15,7 @@ from workshop import SAME_BITS
 RECIPE = (
     "name: extended"
     + SAME_BITS
-    + """
+    + """keep: all
 stages:
   - type: extend_tokenizer
     documents: [documents]

@@ -46,8 +46,8 @@ def recipe(tmp_path: Path) -> Path:
     write_wordnet(recipe.parent / "wordnet")
     for name, word in (("documents", "SELECT"), ("general", "prose")):
         (recipe.parent / name).mkdir()
-        for number in range(6):
-            text = " ".join(f"{word} {number + place}" for place in range(24))
+        for number in range(12):
+            text = " ".join(f"{word} {number + place}" for place in range(40))
             (recipe.parent / name / f"{number}.md").write_text(text)
     rows = {"train": [{"prompt": f"{i}?", "completion": f"{i % 3}"} for i in range(12)]}
     rows["sums"] = [{"prompt": f"{i} and {i}?", "answer": str(2 * i)} for i in range(4)]
