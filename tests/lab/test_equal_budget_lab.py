@@ -79,8 +79,9 @@ def test_the_budget_is_that_of_grpo() -> None:
     assert PLAN.budget(3, 7) == pytest.approx(3 * PROMPTS * GROUP * PLAN.operations(free, 7))
 
 
-def test_what_begins_alike_is_one_in_a_forest() -> None:
-    assert in_forest([[1, 2, 3], [1, 2, 4], [5], [1, 2, 3]]) == 5
+def test_what_is_planned_is_what_is_computed() -> None:
+    asked = list(range(40))
+    assert in_forest([[*asked, 50, 51], [*asked, 60]]) == 43
     assert in_forest([]) == 0
 
 

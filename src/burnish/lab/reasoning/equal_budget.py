@@ -64,7 +64,7 @@ class Scale:
 FULL = Scale(
     demonstrations=Demonstrations(shape=Shape(d_model=64, n_layers=2, n_heads=4), digits=3),
     rollouts=16,
-    learning_rates=(1e-4, 3e-4, 1e-3),
+    learning_rates=(1e-4, 1e-3),
     prices=(0.1, 1.0, 10.0),
     problems=48,
     samples=4,

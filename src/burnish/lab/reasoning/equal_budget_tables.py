@@ -15,6 +15,8 @@ HELD: dict[Method, str] = {
     "PPO": "policy, critic, reference",
     "GRPO": "policy, reference",
 }
+BYTES: dict[Method, int] = {"SFT": 16, "RFT": 16, "online RFT": 16, "DPO": 16, "PPO": 16 + 16 + 4, "GRPO": 16 + 4}
+"""Of a parameter, with all that is held of it: what trains has a weight, a gradient and Adam's two moments."""
 READS: dict[Method, str] = {
     "SFT": "right answers, written out",
     "RFT": "verdicts on the start's answers",
@@ -109,15 +111,27 @@ def cost_table(results: Results) -> Table:
                 percent(sampling / seconds, 0),
                 results.mean(method, lambda one: float(one.steps)),
                 results.memory[method] / 2**20,
+                BYTES[method],
             ]
         )
     return Table(
         "What it takes",
-        ["method", "reads", "holds", "of the budget", "CPU seconds", "of it sampling", "steps", "peak, MiB"],
+        [
+            "method",
+            "reads",
+            "holds",
+            "of the budget",
+            "CPU seconds",
+            "of it sampling",
+            "steps",
+            "peak, MiB",
+            "bytes a parameter",
+        ],
         rows,
         "Means over the grid and the seeds. Spent: operations counted afterwards, 2 for each parameter and token "
         "forwards, 6 with the gradient. Peak: tensors at once in a short training, beyond the start's own weights; all "
-        "with micro-batches of as many tokens.",
+        "with micro-batches of as many tokens. Bytes a parameter: weights, gradients and moments in float32, of all "
+        "networks that are held; with large models they are what counts, here samples and activations are.",
     )
 
 

@@ -55,10 +55,10 @@ class Scale:
 FULL = Scale(
     demonstrations=Demonstrations(shape=Shape(d_model=64, n_layers=2, n_heads=4), digits=3),
     few=256,
-    many=2048,
+    many=4096,
     problems=48,
     ns=(1, 2, 4, 8, 16, 32, 64),
-    reinforcing=Reinforcing(rollouts=48, learning_rate=1e-3, looks=6, problems=48, samples=4),
+    reinforcing=Reinforcing(rollouts=32, learning_rate=1e-3, looks=4, problems=48, samples=4),
 )
 QUICK = replace(
     FULL,

@@ -63,8 +63,8 @@ def stepwise(answers: Sequence[Answer]) -> list[Stepwise]:
 class Judging:
     """How reward models learn from answers."""
 
-    epochs: float = 2.0
-    learning_rate: float = 1e-3
+    epochs: float = 4.0
+    learning_rate: float = 2e-3
     batch_size: int = 32
 
     @property

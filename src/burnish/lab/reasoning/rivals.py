@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from burnish.datasets.examples import Example, PreferenceExample
+from burnish.forest import Forest
 from burnish.generation.answer import Answer
 from burnish.lab.reasoning.arithmetic import Addition
 from burnish.lab.reasoning.operations import Operations
@@ -68,7 +69,7 @@ class Plan:
     """What answers of the start are like, by which a budget is planned.
 
     question, answer: their tokens. solved: share of problems with a right one of `GROUP` answers. shared: tokens of a
-    group, what begins alike counted once, for each of its answers. paired: the same of all of a problem's pairs.
+    group as a forest, for each of its answers. paired: the same of all of a problem's pairs.
     """
 
     question: float
@@ -304,5 +305,5 @@ def planned(start: Decoder, digits: int, *, seed: int, count: int = 64) -> Plan:
 
 
 def in_forest(sequences: Sequence[Sequence[int]]) -> int:
-    """Tokens where those that begin alike are one."""
-    return len({tuple(one[:end]) for one in sequences for end in range(1, len(one) + 1)})
+    """Tokens that are computed of sequences which begin alike."""
+    return Forest.from_sequences(sequences)[0].n_tokens if sequences else 0
