@@ -15,14 +15,14 @@ from burnish.rewards.scorer import Scorer
 def test_no_question_is_on_two_sides() -> None:
     pytest.importorskip("reasoning_gym")
     with Scorer("reasoning-gym") as scorer:
-        rows = make_rows(scorer, FULL, further=4 * FULL.steps * FULL.prompts, seed=1)
+        rows = make_rows(scorer, FULL, further=2 * FULL.steps * FULL.prompts, seed=1)
         sides = [rows.sft, rows.further, [row for of_task in rows.heldout.values() for row in of_task]]
         questions = [str(row["prompt"]) for side in sides for row in side]
         assert len(set(questions)) == len(questions)
-        assert [len(side) for side in sides] == [192, 768, 120]
+        assert [len(side) for side in sides] == [720, 720, 120]
         assert [row[KEY]["task"] for row in rows.sft[:4]] == [*FULL.tasks, next(iter(FULL.tasks))]
         assert set(rows.floors) == set(FULL.tasks)
-        assert rows == make_rows(scorer, FULL, further=4 * FULL.steps * FULL.prompts, seed=1)
+        assert rows == make_rows(scorer, FULL, further=2 * FULL.steps * FULL.prompts, seed=1)
         with pytest.raises(BurnishError, match=r"spell_backward has .* different tasks here"):
             make_rows(scorer, QUICK, further=30_000, seed=1)
 

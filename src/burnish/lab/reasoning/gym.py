@@ -29,7 +29,7 @@ from burnish.runs.run import Run
 from burnish.training.events import read_events
 from burnish.training.loop import Progress
 
-_AT_MOST = 4
+_AT_MOST = 2
 """Examples of more SFT for each prompt of GRPO; the operations pay for fewer."""
 
 FULL = GymScale(
@@ -38,8 +38,8 @@ FULL = GymScale(
         "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 2},
         "letter_counting": {"min_words": 5, "max_words": 9},
     },
-    sft_steps=16,
-    steps=16,
+    sft_steps=30,
+    steps=30,
     heldout=40,
     measured=8,
 )

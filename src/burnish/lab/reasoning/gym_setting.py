@@ -51,7 +51,7 @@ class GymScale:
     steps: int
     heldout: int
     measured: int
-    sft_batch: int = 12
+    sft_batch: int = 24
     sft_learning_rate: float = 1e-4
     prompts: int = 12
     samples: int = 8
