@@ -4,6 +4,7 @@ After a short SFT the same operations are spent either on GRPO or on going on wi
 answer bring 20 points, and does it bring more than the right answers themselves?
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -19,8 +20,7 @@ from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning import gym_tables
 from burnish.lab.reasoning.gym_results import GRPO, MORE_SFT, SFT, GymResults
 from burnish.lab.reasoning.gym_setting import GymRows, GymScale, GymSetting, make_rows, spent_on_grpo, spent_on_sft
-from burnish.lab.reasoning.operations import Operations
-from burnish.lab.reasoning.reading import n_parameters, trained_once
+from burnish.lab.reasoning.reading import trained_once
 from burnish.lab.weights import load_trained, save_trained
 from burnish.nn.decoder import Decoder
 from burnish.rewards.scorer import Scorer, require
@@ -34,7 +34,7 @@ _AT_MOST = 2
 
 FULL = GymScale(
     tasks={
-        "spell_backward": {"min_word_len": 3, "max_word_len": 5},
+        "spell_backward": {"min_word_len": 3, "max_word_len": 4},
         "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 2, "max_digits": 2},
         "letter_counting": {"min_words": 5, "max_words": 9},
     },
@@ -97,8 +97,14 @@ class GymExperiment:
         setting = GymSetting(tokenizer, scorer, scale)
         n_prompts = scale.steps * scale.prompts
         rows = make_rows(scorer, scale, further=_AT_MOST * n_prompts, seed=seed)
-        weights = self._after_sft(setting, model, rows, seed, notebook, display)
-        before = notebook.piece(f"sft-{seed}", partial(setting.graded, model.eval(), rows.heldout, seed))
+        folder = notebook.subfolder(f"sft-{seed}")
+        self._short_sft(setting, model, rows, Run(folder, seed, f"{notebook.identity}-sft-{seed}", display))
+
+        def short_sft() -> dict[str, Any]:
+            graded = setting.graded(model.eval(), rows.heldout, seed)
+            return {"graded": graded, "operations": spent_on_sft(model, folder)}
+
+        before = notebook.piece(f"sft-{seed}", short_sft)
         prompts = setting.prompts(model, rows.further[:n_prompts])
 
         def grpo(policy: Decoder, run: Run, look: Callable[[Progress], None]) -> dict[str, Any]:
@@ -111,40 +117,30 @@ class GymExperiment:
         measured = partial(setting.graded, heldout=rows.heldout, seed=seed)
         once = partial(trained_once, start=model, seed=seed, notebook=notebook, display=display, measure=measured)
         reinforced = once(GRPO, learn=grpo)
-        count = self._affordable(setting, model, rows, reinforced["curves"]["operations"])
+        each = before["operations"] / len(rows.sft)
+        steps = max(1, round(reinforced["curves"]["operations"] / each / scale.sft_batch))
+        count = min(steps * scale.sft_batch, len(rows.further))
 
         def more_sft(policy: Decoder, run: Run, look: Callable[[Progress], None]) -> dict[str, Any]:
             setting.learn_sft(policy, rows.further[:count], run, look)
             return {"operations": spent_on_sft(policy, run.folder)}
 
         taught = once(MORE_SFT, learn=more_sft)
-        weights.unlink()
+        shutil.rmtree(folder)
         return {
-            "policies": {SFT: before, GRPO: reinforced["after"], MORE_SFT: taught["after"]},
+            "policies": {SFT: before["graded"], GRPO: reinforced["after"], MORE_SFT: taught["after"]},
             "operations": {GRPO: reinforced["curves"]["operations"], MORE_SFT: taught["curves"]["operations"]},
             "examples": {GRPO: n_prompts, MORE_SFT: count},
             "rewards": reinforced["curves"]["rewards"],
             "floors": rows.floors,
         }
 
-    def _after_sft(
-        self, setting: GymSetting, model: Decoder, rows: GymRows, seed: int, notebook: Notebook, display: Reporter
-    ) -> Path:
-        """The short SFT, in place; returns the file that keeps its weights until the seed is whole."""
-        file = notebook.subfolder("trained") / f"sft-{seed}.safetensors"
-        run = Run(notebook.subfolder(f"sft-{seed}"), seed, f"{notebook.identity}-sft-{seed}", display)
+    def _short_sft(self, setting: GymSetting, model: Decoder, rows: GymRows, run: Run) -> None:
+        """The short SFT, in place; its weights and what it logged stay in the run's folder until the seed is whole."""
+        file = run.folder / "weights.safetensors"
         if not load_trained(model, file, identity=run.key):
             setting.learn_sft(model, rows.sft, run)
             save_trained(model, file, identity=run.key)
-        return file
-
-    def _affordable(self, setting: GymSetting, model: Decoder, rows: GymRows, operations: float) -> int:
-        """Examples of more SFT that so many operations pay for, in whole steps."""
-        tokens = sum(len(one.tokens) for one in setting.prompts(model, rows.further))
-        tokens += sum(len(setting.tokenizer.encode(str(row["answer"]))) + 1 for row in rows.further)
-        each = Operations().training(n_parameters(model), tokens / len(rows.further)).total
-        steps = max(1, round(operations / each / self.scale.sft_batch))
-        return min(steps * self.scale.sft_batch, len(rows.further))
 
     def _note(self) -> str:
         scale = self.scale

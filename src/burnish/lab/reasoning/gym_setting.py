@@ -52,10 +52,10 @@ class GymScale:
     heldout: int
     measured: int
     sft_batch: int = 24
-    sft_learning_rate: float = 1e-4
+    sft_learning_rate: float = 3e-5
     prompts: int = 12
     samples: int = 8
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-5
     max_new_tokens: int = 12
 
     def training(self, batch_size: int, learning_rate: float, *, epochs: float = 1.0) -> dict[str, Any]:
