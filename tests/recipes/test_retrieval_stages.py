@@ -76,6 +76,8 @@ def test_models_are_asked_without_and_with_what_is_found(recipe: Path) -> None:
     assert (costs["passages"], costs["examples"], costs["without"]) == (2 / 3, 1 / 3, 1)
     assert summary["retrieval_tokens"] == {"base+retrieval": costs["tokens"]}
     assert costs["tokens"] > 0 < costs["milliseconds"]
+    page = (recipe.parent / "runs" / "found" / "report.html").read_text()
+    assert "tokens added to a prompt" in page
     chat = find_target(recipe.parent / "runs" / "found")
     assert chat.index == recipe.parent / "runs" / "found" / "01-index" / "index"
 

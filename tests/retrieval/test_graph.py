@@ -11,9 +11,13 @@ from burnish.retrieval.graph import RESTART, STEPS, Graph, entities
 
 
 def test_entities_are_told_by_their_form() -> None:
-    text = "Call `asyncio.run` or gather() in an EventLoop; Guido van Rossum and Ada Lovelace use snake_case. The end."
+    text = (
+        "Call `asyncio.run` or `a b`, gather() in an EventLoop; Guido van Rossum and Ada Lovelace use snake_case. End."
+    )
     assert entities(text, "Tasks > Event Loop") == {
         "asyncio.run",
+        "run",
+        "a b",
         "gather",
         "eventloop",
         "ada lovelace",

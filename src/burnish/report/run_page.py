@@ -327,7 +327,7 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
         count=len(right[labels[0]]),
         shares=shares,
         models=models,
-        measured=list(_measured(recorded, labels)),
+        measured=[*_measured(recorded, labels), *_retrieval_costs(stage, labels)],
         gains=[_gain(right, before, after, seed, tested.get((before, after))) for before, after in pairs],
         groups=list(_groups(answers, right, recorded, seed)),
         reasons=_reasons(answers) if shares else [],
@@ -359,6 +359,15 @@ def _measured(recorded: Mapping[str, Any], labels: Sequence[str]) -> Iterator[Me
         yield Measured(
             "repeated 4-grams", [_texts({"kind": "accuracy", **one["repeated_ngrams"]}) for one in of_models]
         )
+
+
+def _retrieval_costs(stage: StageRecord, labels: Sequence[str]) -> Iterator[Measured]:
+    """What it costs to ask models with what was retrieved; nothing for those that were asked without."""
+    found = stage.record.get("metrics", {}).get("retrieval", {})
+    for key, name in (("milliseconds", "milliseconds of search a task"), ("tokens", "tokens added to a prompt")):
+        if found:
+            texts = [f"{found[label][key]:,.1f}" if label in found else "" for label in labels]
+            yield Measured(name, [(text, "") for text in texts])
 
 
 def _texts(score: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -28,9 +28,9 @@ MOST_PASSAGES = 0.02
 LEAST_ALLOWED = 20
 """Passages that may name an entity however few there are."""
 
-_IDENTIFIER = re.compile(
-    r"[A-Za-z_]\w*(?:\.\w+)+|[A-Za-z]\w*_\w+|\b[A-Za-z]+[a-z][A-Z]\w*|\b[A-Z][A-Z0-9]{2,}\b|(?<=`)[^`\n]{2,60}(?=`)"
-)
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
+_IDENTIFIER = re.compile(r"[A-Za-z]\w*_\w+|\b[A-Za-z]+[a-z][A-Z]\w*|\b[A-Z][A-Z0-9]{2,}\b")
+_CODE = re.compile(r"`([^`\n]{2,60})`")
 _NAME = re.compile(r"\b[A-Z][a-z]+(?:[ -][A-Z][a-z]+)+\b")
 _CALL = re.compile(r"\b([A-Za-z_]\w+)\(")
 LONGEST_ENTITY = 60
@@ -38,10 +38,12 @@ LONGEST_ENTITY = 60
 
 def entities(text: str, heading: str = "") -> set[str]:
     """What a passage names: identifiers, calls, code in backticks, names of several words, titles above it."""
-    found = {match.strip("`~.() ") for match in _IDENTIFIER.findall(text)}
-    found.update(_CALL.findall(text))
-    found.update(_NAME.findall(text))
-    found.update(title.strip("`") for title in heading.split(" > "))
+    dotted = _DOTTED.findall(text)
+    found = {*dotted, *_IDENTIFIER.findall(text), *_CALL.findall(text), *_NAME.findall(text)}
+    found.update(code.strip("~!.() ") for code in _CODE.findall(text))
+    # What is called by its whole name here stands under the last part of it where it is explained.
+    found.update(name.rpartition(".")[2] for name in dotted)
+    found.update(title.strip("` ") for title in heading.split(" > "))
     return {one.lower() for one in found if 2 < len(one) <= LONGEST_ENTITY}
 
 
