@@ -19,6 +19,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,10 +57,10 @@ class Question:
     names: frozenset[str]
 
 
-def without_questions(manual: Path, folder: Path) -> list[Question]:
-    """Copy the manual into `folder`, every question of its FAQ replaced by a number; returns the questions."""
+def without_questions(manual: Path, folder: Path, parts: Sequence[str] = PARTS) -> list[Question]:
+    """Copy parts of the manual into `folder`, every question of its FAQ replaced by a number; returns the questions."""
     questions: list[Question] = []
-    for part in PARTS:
+    for part in dict.fromkeys(("faq", *parts)):
         shutil.copytree(manual / part, folder / part)
     for file in sorted((folder / "faq").glob("*.txt")):
         text = file.read_text(encoding="utf-8")
@@ -119,7 +120,9 @@ def measured(index: Index, questions: list[Question], linked: list[set[int]], ra
 
 
 def _share(values: list[bool]) -> dict[str, Any]:
-    """A share with the 95 % interval of a bootstrap over questions."""
+    """A share with the 95 % interval of a bootstrap over questions; without questions the share of none."""
+    if not values:
+        return {"recall": None, "interval": None, "questions": 0}
     draw = random.Random(SEED)
     means = sorted(sum(draw.choices(values, k=len(values))) / len(values) for _ in range(RESAMPLES))
     return {
@@ -132,6 +135,7 @@ def _share(values: list[bool]) -> dict[str, Any]:
 def main(
     manual: Annotated[Path, typer.Option(help="The manual's sources, of Debian's python3.11-doc.")] = MANUAL,
     encoder: Annotated[str, typer.Option(help="As for `burnish index`; `none` for BM25 alone.")] = DEFAULT_ENCODER,
+    parts: Annotated[list[str] | None, typer.Option(help="Folders of the manual beside faq; may be repeated.")] = None,
     size: Annotated[int, typer.Option(help="Tokens of a passage.")] = 192,
     work: Annotated[Path, typer.Option(help="Folder of the index, which a second call takes over.")] = Path(
         "runs/bench/retrieval-index"
@@ -150,7 +154,7 @@ def main(
     torch.set_num_threads(threads)
     display = Display(Console(highlight=False))
     with tempfile.TemporaryDirectory() as folder:
-        questions = without_questions(manual, Path(folder))
+        questions = without_questions(manual, Path(folder), parts or PARTS)
         began = time.perf_counter()
         index, changes = Index.build(
             folder,
@@ -171,6 +175,7 @@ def main(
     results = {ranking: measured(index, questions, linked, ranking) for ranking in rankings}
     record = {
         "manual": manual.parent.parent.name,
+        "parts": parts or PARTS,
         "documents": len(index.documents),
         "passages": len(index),
         "kept_documents": changes.kept,
@@ -184,7 +189,8 @@ def main(
     atomic_write_text(output, json.dumps(record, indent=2) + "\n")
     table = Table("ranking", "found", "linked", "queries/s", box=box.SIMPLE_HEAD)
     for ranking, one in results.items():
-        cells = [f"{one[name]['recall']:.1%} of {one[name]['questions']}" for name in ("found", "linked")]
+        shares = [one[name] for name in ("found", "linked")]
+        cells = [f"{of['recall']:.1%} of {of['questions']}" if of["questions"] else "" for of in shares]
         table.add_row(ranking, *cells, f"{one['queries_per_second']:,.0f}")
     display.show(table)
     display.say(f"{len(index):,} passages of {len(index.documents):,} documents; {output}")

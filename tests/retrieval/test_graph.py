@@ -7,29 +7,27 @@ import pytest
 
 from burnish.errors import BurnishError
 from burnish.retrieval import Index, IndexSettings
-from burnish.retrieval.graph import RESTART, STEPS, Graph, entities
+from burnish.retrieval.graph import EXPLAINED, RESTART, STEPS, Graph, entities
 
 
 def test_entities_are_told_by_their_form() -> None:
-    text = (
-        "Call `asyncio.run` or `a b`, gather() in an EventLoop; Guido van Rossum and Ada Lovelace use snake_case. End."
-    )
-    assert entities(text, "Tasks > Event Loop") == {
-        "asyncio.run",
-        "run",
-        "a b",
-        "gather",
-        "eventloop",
-        "ada lovelace",
-        "snake_case",
-        "tasks",
-        "event loop",
-    }
+    text = "Call `asyncio.run` or `a b`, gather() in an EventLoop; Guido van Rossum, Ada Lovelace use snake_case. End."
+    mentioned = ("asyncio.run", "run", "a b", "gather", "eventloop", "ada lovelace", "snake_case")
+    explained = ("tasks", "event loop")
+    assert entities(text, "Tasks > Event Loop") == dict.fromkeys(mentioned, 1.0) | dict.fromkeys(explained, EXPLAINED)
+
+
+@pytest.mark.parametrize(
+    "line", [".. function:: run(coro)", "#### asyncio.run(coro)", "  async def run(coro):", "`run(coro)`"]
+)
+def test_what_a_line_begins_with_is_explained(line: str) -> None:
+    found = entities(f"See:\n{line}\n    Run it by gather().")
+    assert (found["run"], found["gather"]) == (EXPLAINED, 1.0)
 
 
 def test_a_walk_is_the_power_of_its_matrix() -> None:
     """Against the dense transition matrix over passages and entities, with restarts."""
-    named = [{"a", "b"}, {"b", "c"}, {"c", "alone"}, {"d"}, {"d", "a"}]
+    named = [{"a": 1.0, "b": 1.0}, {"b": 3.0, "c": 1.0}, {"c": 1.0, "alone": 1.0}, {"d": 1.0}, {"d": 2.0, "a": 1.0}]
     graph = Graph.build(named)
     assert graph.names == ["a", "b", "c", "d"], "what one passage alone names links nothing"
     n, m = len(named), len(graph.names)
@@ -40,7 +38,7 @@ def test_a_walk_is_the_power_of_its_matrix() -> None:
         for name, weight in strength.items():
             node = n + graph.names.index(name)
             matrix[node, passage] = weight / sum(strength.values())
-            matrix[passage, node] = 1 / degree[name]
+            matrix[passage, node] = of[name] / sum(one.get(name, 0.0) for one in named)
     begin = np.zeros(n + m)
     begin[[0, 2]] = [2 / 6, 1 / 6]
     begin[n + 3] = 0.5
@@ -52,7 +50,7 @@ def test_a_walk_is_the_power_of_its_matrix() -> None:
 
 
 def test_without_links_a_walk_goes_nowhere() -> None:
-    assert not Graph.build([{"a"}, {"b"}, set()]).walk({0: 1.0}).any()
+    assert not Graph.build([{"a": 1.0}, {"b": 1.0}, {}]).walk({0: 1.0}).any()
 
 
 def test_what_a_question_does_not_say_is_found_over_a_passage_that_it_does(tmp_path: Path) -> None:

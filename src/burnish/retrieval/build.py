@@ -125,7 +125,7 @@ class _Build:
         self.places: list[tuple[int, int, int, int]] = []
         self.headings: dict[str, int] = {}
         self.searched: list[str] = []
-        self.named: list[set[str]] = []
+        self.named: list[dict[str, float]] = []
         self.position = 0
 
     def add(self, document: Text) -> bytes:
@@ -165,7 +165,9 @@ class _Build:
         if self.settings.graph:
             graph = Graph.build(self.named)
             writer.json(store.ENTITIES_FILE, graph.names)
-            writer.arrays(store.LINKS_FILE, {"passages": graph.passages, "nodes": graph.nodes})
+            writer.arrays(
+                store.LINKS_FILE, {"passages": graph.passages, "nodes": graph.nodes, "weights": graph.weights}
+            )
         header = {"settings": self.settings.model_dump(mode="json"), "encoder": None}
         if vectors is not None and self.encoder is not None:
             writer.arrays(store.VECTORS_FILE, {"vectors": vectors})
