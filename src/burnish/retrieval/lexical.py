@@ -125,7 +125,7 @@ class Lexicon:
 _STOP_WORDS = {
     **{name: f"STOPWORDS_{name.upper()}" for name in ("german", "dutch", "french", "spanish", "portuguese", "italian")},
     **{name: f"STOPWORDS_{name.upper()}" for name in ("russian", "swedish", "norwegian", "turkish", "danish")},
-    "english": "STOPWORDS_EN",
+    "english": "STOPWORDS_EN_PLUS",  # with the words that questions are made of: how, what, do, I
 }
 
 
