@@ -19,7 +19,7 @@ Panels = dict[str, list[tuple[str, Curve]]]
 HELD_OUT = "eval_"
 """Before the name of a metric of held-out tasks."""
 SHOWN_TASKS = 4
-SHOWN_TIMES = 4
+SHOWN_TIMES = 3
 
 
 @dataclass(frozen=True)

@@ -224,9 +224,14 @@ def render(run: RunRecord) -> str:
 
 
 def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
-    """Each summary entry that is or ends in `accuracy`, with the intervals that `<entry>_interval` gives."""
+    """Each summary entry that is or ends in `accuracy`, with the intervals that `<entry>_interval` gives.
+
+    That of a judge which alone tells right from wrong is the whole's, and not given twice.
+    """
     for key, by_model in summary.items():
         if not (key == "accuracy" or key.endswith("_accuracy")) or not isinstance(by_model, dict):
+            continue
+        if key != "accuracy" and by_model == summary.get("accuracy"):
             continue
         intervals = summary.get(f"{key}_interval", {})
         yield (

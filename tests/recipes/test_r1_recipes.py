@@ -1,0 +1,104 @@
+"""recipes/r1-zero: the preparation, and from nothing to its report, in small."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.console.display import Display
+from burnish.recipes.runner.running import run
+from burnish.rewards.format import final_answer, grade_format
+from burnish.training.events import read_events
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def prepare(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(RECIPES / "r1-zero" / "prepare.py"), "--out", str(out), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def additions(text: str) -> list[tuple[int, int, str]]:
+    """The numbers of each addition in a text, and the answer to it."""
+    turns = text.split("User: ")[1:]
+    found = [turn.partition(". Assistant:") for turn in turns]
+    sums = [
+        (asked[4:].removesuffix(" and check"), said.strip()) for asked, _, said in found if asked.startswith("Add ")
+    ]
+    return [(int(a), int(b), said) for asked, said in sums for a, _, b in [asked.partition("+")]]
+
+
+def test_what_is_read_is_right_and_shares_nothing_with_what_is_held_out(tmp_path: Path) -> None:
+    done = prepare(
+        tmp_path, "--texts", "600", "--whole", "0.2", "--thinking", "0.5", "--tasks", "90", "--heldout", "30"
+    )
+    assert done.returncode == 0, done.stderr
+    read = [one for row in rows(tmp_path / "texts.jsonl") for one in additions(row["text"])]
+    thought = [said for _, _, said in read if "<think>" in said]
+    assert 0.4 < len(thought) / len(read) < 0.6
+    assert all(grade_format(said) == "full" for said in thought)
+    assert all(int(final_answer(said)) == a + b for a, b, said in read)
+    asked, heldout = ({row["prompt"]: row for row in rows(tmp_path / f"{name}.jsonl")} for name in ("tasks", "heldout"))
+    assert not set(heldout) & (set(asked) | {f"Add {a}+{b}" for a, b, _ in read})
+    assert [row["digits"] for row in rows(tmp_path / "heldout.jsonl")][:4] == [2, 3, 2, 3]
+    assert any("十位" in said for said in thought)
+    assert any("check" in said or "检查" in said for said in thought)
+    again = tmp_path / "again"
+    prepare(again, "--texts", "600", "--whole", "0.2", "--thinking", "0.5", "--tasks", "90", "--heldout", "30")
+    for name in ("texts", "tasks", "heldout"):
+        assert (again / f"{name}.jsonl").read_bytes() == (tmp_path / f"{name}.jsonl").read_bytes()
+
+
+TINY_ZERO = [
+    'prepare.arguments=["--texts","60","--tasks","12","--heldout","4"]',
+    "pretrain.architecture.d_model=16",
+    "pretrain.architecture.n_layers=1",
+    "pretrain.architecture.n_heads=2",
+    "grpo.rollouts=2",
+    "grpo.num_generations=2",
+    "grpo.num_generations_eval=2",
+    "grpo.max_new_tokens=12",
+    "grpo.training.batch_size=2",
+    "grpo.training.eval_steps=1",
+    "evaluate.samples=2",
+    "evaluate.max_new_tokens=12",
+    "threads=1",
+    "compute_dtype=float32",
+]
+
+
+def small(name: str, folder: Path, overrides: list[str]) -> Path:
+    """Run a recipe of a copy of the recipes, with small settings; its run folder."""
+    if not (folder / "recipes").exists():
+        shutil.copytree(RECIPES, folder / "recipes")
+    recipe = folder / "recipes" / name / "recipe.yaml"
+    run(recipe, runs=folder / "runs", display=Display(quiet=True), overrides=overrides)
+    return folder / "runs" / name
+
+
+@pytest.mark.slow
+def test_r1_zero_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
+    folder = small("r1-zero", tmp_path, TINY_ZERO)
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    for said in ("What the model said while it learned", "Completions/mean length by digits", "Entropy"):
+        assert said in report
+    last = read_events(folder / "04-grpo")[-1]
+    assert {
+        "kl",
+        "entropy",
+        "eval_pass@1",
+        "eval_pass@2",
+        "rewards/reflection/mean",
+        "rewards/format/mean",
+    } <= last.keys()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["heldout"]["grpo"]["rows"] == 4
+    assert set(summary["pass@1"]) == {"base", "r1-zero"}
