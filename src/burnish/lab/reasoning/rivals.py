@@ -69,7 +69,7 @@ class Plan:
     """What answers of the start are like, by which a budget is planned.
 
     question, answer: their tokens. solved: share of problems with a right one of `GROUP` answers. shared: tokens of a
-    group as a forest, for each of its answers. paired: the same of all of a problem's pairs.
+    group as a forest, for each of its answers. paired: those of a problem's pairs, each as a forest of its own.
     """
 
     question: float
@@ -261,7 +261,7 @@ def _by_grpo(contest: Contest, policy: Decoder, choice: Choice, count: float, ru
     grpo.learn(policy, _asked(contest, rollouts * PROMPTS, watch), settings, run, on_progress=watch.look)
     n, events = n_parameters(policy), read_events(run.folder)
     drawn = sum(event["completions/mean_length"] for event in events) * PROMPTS * GROUP
-    compared = drawn + rollouts * PROMPTS * contest.plan.question if choice.beta else 0.0
+    compared = _tokens(run) if choice.beta else 0.0  # with a price every answer is learned from, and was compared
     return Operations().forward(n, drawn + compared).training(n, _tokens(run))
 
 
@@ -300,7 +300,7 @@ def planned(start: Decoder, digits: int, *, seed: int, count: int = 64) -> Plan:
             for one, group in zip(questions, groups, strict=True)
         )
         / (count * GROUP),
-        paired=sum(in_forest([each for pair in of_problem for each in pair.sequences]) for of_problem in pairs) / count,
+        paired=sum(in_forest(pair.sequences) for of_problem in pairs for pair in of_problem) / count,
     )
 
 
