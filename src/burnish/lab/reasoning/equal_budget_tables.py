@@ -43,7 +43,7 @@ def findings_table(results: Results) -> Table:
     seconds = {method: results.mean(method, lambda one: one.seconds) for method in METHODS}
     lines = [
         f"That DPO is more stable than PPO {stable.verdict} here: over learning rate and β its accuracy deviates by "
-        f"{_points(stable.other)} points, PPO's by {_points(stable.one)} ({_interval(stable)} more); "
+        f"{_points(stable.other)} points, PPO's by {_points(stable.one)} (PPO's less DPO's: {_interval(stable)}); "
         f"{percent(results.worse('DPO'), 0)} of its runs end below the start, {percent(results.worse('PPO'), 0)} of "
         "PPO's.",
         f"DPO against PPO, each at its best: {_both(better)}; over the whole grid: {_both(average)}.",
