@@ -76,7 +76,7 @@ def test_routes_are_compared_where_they_first_have_the_accuracy() -> None:
         "GRPO, 0.001": [points((0.8, 0.2, 0.2), (0.95, 0.4, 0.3), (0.97, 0.5, 0.35))] * 3,
     }
     kinds = {"SFT, one label": ["SFT, one label, 0.001"], "GRPO": ["GRPO, 0.001"]}
-    found = tables.on_policy([start] * 3, curves, kinds)
+    found = tables.on_policy([start] * 3, curves, kinds, "burnish")
     said = " ".join(str(row[0]) for row in found.tables[0].rows)
     assert "whatever the method, holds here" in said
     assert "GRPO forgets 0.200 (0.200 to 0.200) nats, SFT, one label 0.500" in said
@@ -87,9 +87,9 @@ def test_routes_are_compared_where_they_first_have_the_accuracy() -> None:
 def test_remedies_are_told_by_what_they_keep_and_what_they_cost() -> None:
     before = [Measured(2.0, 3.0, 0.0)] * 3
     after = {"none": [Measured(3.0, 2.0, 1.0)] * 3, "replay 25 %": [Measured(2.1, 2.1, 0.9)] * 3}
-    said = " ".join(str(row[0]) for row in tables.replay(before, after, "").tables[0].rows)
+    said = " ".join(str(row[0]) for row in tables.replay(before, after, "", "burnish").tables[0].rows)
     assert "avoids 90% of the forgetting (less in every seed), and has 90% of the learning" in said
-    nothing = tables.replay(before, {"none": before, "LoRA": before}, "").tables[0].rows
+    nothing = tables.replay(before, {"none": before, "LoRA": before}, "", "burnish").tables[0].rows
     assert "no remedy can be told from another" in str(nothing[1][0])
 
 

@@ -73,7 +73,7 @@ class Route:
 
 
 PROMPTS, SAMPLES = 32, 8
-RATES = (3e-4, 1e-3)
+RATES = (1e-4, 3e-4)
 KINDS: Mapping[str, Labels | None] = {
     "SFT, one label": "one",
     "SFT, any label": "any",
@@ -99,7 +99,7 @@ class Scale:
     routes: Sequence[Route]
 
 
-FULL = Scale(shape=Shape(), reading=700, steps=80, every=4, old_problems=200, routes=ROUTES)
+FULL = Scale(shape=Shape(), reading=900, steps=80, every=4, old_problems=200, routes=ROUTES)
 QUICK = Scale(
     shape=Shape(d_model=32, n_layers=1, n_heads=2),
     reading=60,
@@ -193,9 +193,13 @@ class OnPolicyExperiment:
     quick: bool = False
     name: str = "forgetting-on-policy"
 
+    @property
+    def command(self) -> str:
+        """The command line, without the number of seeds."""
+        return f"burnish lab forgetting --experiment on-policy{' --quick' if self.quick else ''}"
+
     def settings(self) -> dict[str, Any]:
-        command = f"burnish lab forgetting --experiment on-policy{' --quick' if self.quick else ''}"
-        return {"command": command, "scale": asdict(self.scale)}
+        return {"command": self.command, "scale": asdict(self.scale)}
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         tokenizer = character_tokenizer(ALPHABET)
@@ -216,11 +220,13 @@ class OnPolicyExperiment:
             name: [route.name for route in self.scale.routes if route.labels == labels]
             for name, labels in KINDS.items()
         }
-        return tables.on_policy(starts, curves, {name: routes for name, routes in kinds.items() if routes})
+        return tables.on_policy(
+            starts, curves, {name: routes for name, routes in kinds.items() if routes}, self.command
+        )
 
     def _start(self, tokenizer: Tokenizer, seed: int, notebook: Notebook, display: Reporter) -> Decoder:
         config = self.scale.shape.config(vocab_size=len(ALPHABET), max_positions=_LONGEST)
-        read = Documents(partial(documents, parities=0.2), tokenizer, Pace(steps=self.scale.reading), seed)
+        read = Documents(partial(documents, parities=0.4), tokenizer, Pace(steps=self.scale.reading), seed)
         return pretrained(config, read, notebook, display)
 
     def _curve(self, route: Route, start: Decoder, measure: Measure, run: Run) -> list[dict[str, Any]]:

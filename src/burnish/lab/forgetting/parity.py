@@ -17,7 +17,7 @@ from burnish.text.tokenizer import Tokenizer
 
 ALPHABET = f"{END}0123456789+=?"
 NUMBERS = range(10, 100)
-RIGHT_BEFORE = 0.75
+RIGHT_BEFORE = 0.8
 """How often the answers that the model has read are right."""
 _FALL = 0.5
 """Among the digits of a parity each larger one is so many times as frequent in what it has read."""

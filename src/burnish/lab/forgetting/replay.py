@@ -114,9 +114,13 @@ class ReplayExperiment:
     quick: bool = False
     name: str = "forgetting-replay"
 
+    @property
+    def command(self) -> str:
+        """The command line, without the number of seeds."""
+        return f"burnish lab forgetting --experiment replay{' --quick' if self.quick else ''}"
+
     def settings(self) -> dict[str, Any]:
-        command = f"burnish lab forgetting --experiment replay{' --quick' if self.quick else ''}"
-        return {"command": command, "scale": asdict(self.scale)}
+        return {"command": self.command, "scale": asdict(self.scale)}
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         corpus = self._corpus()
@@ -133,7 +137,7 @@ class ReplayExperiment:
                 run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
                 trained = partial(self._trained, corpus, start, remedy, run)
                 after[remedy.name].append(Measured(**notebook.piece(name, trained)))
-        return tables.replay(before, after, self._note(corpus, size))
+        return tables.replay(before, after, self._note(corpus, size), self.command)
 
     def _corpus(self) -> TokenCorpus:
         scale = self.scale

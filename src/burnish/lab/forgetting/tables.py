@@ -43,7 +43,9 @@ class Spread:
         return "more in every seed" if all(difference > 0 for difference in differences) else "not alike in all seeds"
 
 
-def replay(before: Sequence["Measured"], after: Mapping[str, Sequence["Measured"]], note: str) -> Findings:
+def replay(
+    before: Sequence["Measured"], after: Mapping[str, Sequence["Measured"]], note: str, command: str
+) -> Findings:
     """Losses before and after each remedy, what each costs on the domain and keeps of general text."""
     forgot = {name: _spread(before, of_name, lambda one: one.general) for name, of_name in after.items()}
     learned = {name: _spread(before, of_name, lambda one: -one.domain) for name, of_name in after.items()}
@@ -78,11 +80,7 @@ def replay(before: Sequence["Measured"], after: Mapping[str, Sequence["Measured"
     if rank is not None:
         lines.append(
             f"Over the remedies the rank correlation of KL on the new text with what is forgotten is {rank:.2f}: "
-            + (
-                "forgetting follows it."
-                if rank > 0.8
-                else "replay keeps what is old without staying near on what is new."
-            )
+            + ("forgetting follows it." if rank > 0.8 else "that is not all that forgetting goes by.")
         )
     return Findings(
         [
@@ -103,7 +101,7 @@ def replay(before: Sequence["Measured"], after: Mapping[str, Sequence["Measured"
                 {name: [(moved[name].mean, forgot[name].mean)] for name in after},
             ),
         ],
-        {"seeds": len(before)},
+        {"seeds": len(before), "command": f"{command} --seeds {len(before)}"},
     )
 
 
@@ -127,7 +125,10 @@ def _kept(forgot: Mapping[str, Spread], learned: Mapping[str, Spread]) -> list[s
 
 
 def on_policy(
-    starts: Sequence["Point"], curves: Mapping[str, Sequence[Sequence["Point"]]], kinds: Mapping[str, Sequence[str]]
+    starts: Sequence["Point"],
+    curves: Mapping[str, Sequence[Sequence["Point"]]],
+    kinds: Mapping[str, Sequence[str]],
+    command: str,
 ) -> Findings:
     """Routes at equal accuracy, and forgetting against divergence over all points of all routes."""
     at = {name: [first_at(curve, ACCURACY) for curve in of_seeds] for name, of_seeds in curves.items()}
@@ -176,7 +177,7 @@ def on_policy(
             ),
             Panel("One seed's routes", "accuracy of the new task", "loss on the old task, nats a token", frontier),
         ],
-        {"seeds": len(starts)},
+        {"seeds": len(starts), "command": f"{command} --seeds {len(starts)}"},
     )
 
 
