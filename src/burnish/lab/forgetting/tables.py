@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from burnish.lab.forgetting.on_policy import Point
     from burnish.lab.forgetting.replay import Measured
 
-ACCURACY = 0.95
+ACCURACY = 0.9
 """Of the new task, at which routes are compared."""
 NO_REMEDY = "none"
 
