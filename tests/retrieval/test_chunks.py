@@ -54,6 +54,10 @@ def test_underlined_titles_are_headings_and_tables_are_not() -> None:
     assert [heading for heading, _ in found] == ["Queue", "Queue > Put"]
 
 
+def test_the_anchor_of_a_page_is_no_part_of_its_title() -> None:
+    assert chunk("# Queues¶\n\nText.\n", words_and_signs, size=50, overlap=0)[0].heading == "Queues"
+
+
 def test_an_overline_belongs_to_the_title() -> None:
     document = "***\nOne\n***\n\nText.\n"
     assert [one.heading for one in chunk(document, words_and_signs, size=50, overlap=0)] == ["One"]

@@ -18,7 +18,14 @@ def test_entities_are_told_by_their_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [".. function:: run(coro)", "#### asyncio.run(coro)", "  async def run(coro):", "`run(coro)`"]
+    "line",
+    [
+        ".. function:: run(coro)",
+        "#### asyncio.run(coro)",
+        "  async def run(coro):",
+        "`run(coro)`",
+        "- *coroutine* asyncio.run(*coro*)¶",
+    ],
 )
 def test_what_a_line_begins_with_is_explained(line: str) -> None:
     found = entities(f"See:\n{line}\n    Run it by gather().")

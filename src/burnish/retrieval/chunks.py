@@ -20,6 +20,8 @@ _WORDS = re.compile(r"\w+|[^\w\s]")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 _UNDERLINE = re.compile(r"([=\-~^\"'*+#.:_`])\1{2,}[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ANCHOR = "¶"
+"""What Sphinx's pages have behind a title, to be pointed at."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][)\"'”’\]])\s+|(?<=[。！？])|\n")
 LONGEST_HEADING = 200
 """Characters; a longer line is a paragraph that begins like a heading."""
@@ -129,7 +131,7 @@ def _headings(text: str) -> Iterator[tuple[int, int, int, str]]:
         elif fence:
             continue
         elif len(line) <= LONGEST_HEADING and (found := _HEADING.match(line)) is not None and found[2].strip():
-            yield start, end, len(found[1]), found[2].strip()
+            yield start, end, len(found[1]), found[2].strip().removesuffix(_ANCHOR)
             title, overline, blank = None, None, True
         elif (under := _UNDERLINE.match(line)) is not None:
             name = "" if title is None else text[title[0] : title[1]].strip()

@@ -34,7 +34,11 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 _IDENTIFIER = re.compile(r"[A-Za-z]\w*_\w+|\b[A-Za-z]+[a-z][A-Z]\w*|\b[A-Z][A-Z0-9]{2,}\b")
 _CODE = re.compile(r"`([^`\n]{2,60})`")
 _NAME = re.compile(r"\b[A-Z][a-z]+(?:[ -][A-Z][a-z]+)+\b")
-_EXPLAINED = re.compile(r"^[ \t#*`-]*(?:\.\. \w+:: +|(?:async )?def |class )?([A-Za-z_][\w.]*)\(", re.MULTILINE)
+_EXPLAINED = re.compile(
+    r"^[ \t#*`-]*(?:\.\. \w+:: +|(?:\*?(?:async|def|class|exception|coroutine|classmethod|staticmethod)\*? +)+)?"
+    r"([A-Za-z_][\w.]*)\(",
+    re.MULTILINE,
+)
 _CALL = re.compile(r"\b([A-Za-z_]\w+)\(")
 EXPLAINED = 10.0
 """Weight of the link to a passage that explains an entity; of others it is 1."""
