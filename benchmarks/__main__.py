@@ -16,6 +16,7 @@ from benchmarks import (
     grpo,
     harness,
     ppo,
+    prefix,
     prm,
     reward_model,
     sft,
@@ -26,7 +27,7 @@ from benchmarks.table import ratio_table
 
 ROWS = {
     row.name: row
-    for module in (decode, decode_one, sft, dpo, reward_model, prm, ppo, grpo, distill, tokenize_corpus)
+    for module in (decode, decode_one, prefix, sft, dpo, reward_model, prm, ppo, grpo, distill, tokenize_corpus)
     for row in module.ROWS
 }
 _FILE_WIDTH = 140

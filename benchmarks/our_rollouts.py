@@ -10,7 +10,7 @@ from benchmarks.row import Config
 
 if TYPE_CHECKING:
     from burnish.generation.answer import Answer
-    from burnish.generation.engine import Completion
+    from burnish.generation.request import Completion
     from burnish.nn.decoder import Decoder
     from burnish.rewards.environment import Environment
     from burnish.text.tokenizer import Tokenizer
@@ -40,10 +40,10 @@ def sampled_work(tokenizer: "Tokenizer", prompts: Prompts, *, fixed: bool) -> "E
 @contextmanager
 def given(prompts: Prompts, fixed: Sequence[Sequence[list[int]]]) -> Iterator[None]:
     """Let rollouts take the `fixed` completions of each of the prompts instead of sampling; none leaves it as it is."""
-    from burnish.generation.engine import Completion
-    from burnish.methods import rollouts
+    from burnish.generation.request import Completion
+    from burnish.rewards import sampled_groups
 
-    generate = rollouts.generate
+    generate = sampled_groups.generate
     by_prompt = {tuple(prompt): group for prompt, group in zip(prompts, fixed, strict=False)}
 
     def complete(tokens: list[int]) -> "Completion":
@@ -54,11 +54,11 @@ def given(prompts: Prompts, fixed: Sequence[Sequence[list[int]]]) -> Iterator[No
         return [[complete(tokens) for tokens in by_prompt[tuple(prompt)]] for prompt in asked]
 
     if fixed:
-        rollouts.generate = found
+        sampled_groups.generate = found
     try:
         yield
     finally:
-        rollouts.generate = generate
+        sampled_groups.generate = generate
 
 
 def completions(

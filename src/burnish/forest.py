@@ -67,7 +67,9 @@ class Forest:
         return cls(torch.tensor(tokens, dtype=torch.int64), tuple(lengths), tuple(parents))
 
     @classmethod
-    def from_sequences(cls, sequences: Sequence[Sequence[int]], *, min_shared: int = 16) -> tuple[Self, list[int]]:
+    def from_sequences(
+        cls, sequences: Sequence[Sequence[int] | np.ndarray], *, min_shared: int = 16
+    ) -> tuple[Self, list[int]]:
         """Build the radix tree of whole sequences: a prefix that several share is stored once.
 
         Prefixes shorter than `min_shared` tokens are repeated: a segment of a few tokens costs more in

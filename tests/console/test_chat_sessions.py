@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from burnish.console import conversation as module
 from burnish.console.chat import ChatOptions, Target, find_target, hold_chat
 from burnish.console.conversation import Chat
 from burnish.errors import BurnishError, DataError
+from burnish.generation.engine import Engine
+from burnish.generation.request import Completion, Drawn, Request
 from burnish.generation.sampling import Sampling
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext
@@ -34,11 +36,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the model is given: each prompt's text, the sampling and the seed. It answers 1, 2, 3 and so on."""
     calls: list[dict[str, Any]] = []
 
-    def stream(_decoder: Any, prompt: Sequence[int], sampling: Sampling, *, seed: int) -> Iterator[int]:
-        tokenizer = calls_tokenizer[0]
-        calls.append({"prompt": tokenizer.backend.decode(prompt, skip_special_tokens=False), "seed": seed})
-        calls[-1]["sampling"] = sampling
-        yield from tokenizer.encode(str(len(calls)))
+    class Answering(Engine):
+        """Answers with a number instead of the model's tokens."""
+
+        def add(self, request: Request) -> int:
+            tokenizer = calls_tokenizer[0]
+            calls.append({"prompt": tokenizer.backend.decode(request.prompt, skip_special_tokens=False)})
+            calls[-1] |= {"seed": request.seed, "sampling": request.sampling}
+            self.answer = tokenizer.encode(str(len(calls)))
+            return super().add(request)
+
+        def step(self) -> list[Drawn]:
+            (number,) = {*self._running, *(row.number for row in self._waiting)}
+            token, *self.answer = self.answer
+            if self.answer:
+                return [Drawn(number, token, 0.0)]
+            self.remove(number)
+            return [Drawn(number, token, 0.0, completion=Completion([], 0.0, "length"))]
 
     calls_tokenizer: list[Any] = []
     load = burnish.load
@@ -48,7 +62,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls_tokenizer[:] = [tokenizer]
         return decoder, tokenizer
 
-    monkeypatch.setattr(module, "stream", stream)
+    monkeypatch.setattr(module, "Engine", Answering)
     monkeypatch.setattr(burnish, "load", loaded)
     return calls
 
@@ -125,14 +139,16 @@ def test_a_full_context_ends_a_question_and_not_the_chat_at_the_keyboard(
 def test_ctrl_c_stops_an_answer_and_forgets_its_question(
     model: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering = module.stream
+    answering = module.Engine
 
-    def interrupted(*args: Any, **options: Any) -> Iterator[int]:
-        yield from answering(*args, **options)
-        if len(asked) == 1:
-            raise KeyboardInterrupt
+    class Interrupted(answering):  # type: ignore[misc, valid-type]
+        def step(self) -> list[Drawn]:
+            drawn: list[Drawn] = super().step()
+            if len(asked) == 1:
+                raise KeyboardInterrupt
+            return drawn
 
-    monkeypatch.setattr(module, "stream", interrupted)
+    monkeypatch.setattr(module, "Engine", Interrupted)
     out = chat(model, ["long?", "next?"], keyboard=True)
     assert "the question is forgotten" in out
     assert "long?" not in asked[1]["prompt"]
@@ -145,6 +161,28 @@ def test_a_seeded_chat_gives_the_same_text_twice(model: Path) -> None:
     first = ["".join(one.ask("1 mod 3?")) for _ in range(2)]
     assert first == ["".join(two.ask("1 mod 3?")) for _ in range(2)]
     assert first[0] != first[1]
+
+
+def test_a_conversation_goes_on_from_its_keys_and_values(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reused: list[int] = []
+    prompts: list[int] = []
+    step = Engine.step
+
+    def watched(engine: Engine) -> list[Drawn]:
+        drawn = step(engine)
+        reused.extend(one.completion.reused for one in drawn if one.completion is not None)
+        prompts.extend(len(row.prompt) for row in engine._running.values())
+        return drawn
+
+    monkeypatch.setattr(Engine, "step", watched)
+    decoder, tokenizer = burnish.load(model, device="cpu", compute_dtype="float32")
+    with_memory = Chat(decoder, tokenizer, system="Be brief.", sampling=Sampling(temperature=0, max_new_tokens=8))
+    answers = ["".join(with_memory.ask(f"{number} mod 3?")) for number in range(3)]
+    assert reused[0] == 0
+    assert reused[2] > reused[1] > 10, "the system prompt, then also the turns before"
+    for number, answer in enumerate(answers[:1]):
+        fresh = Chat(decoder, tokenizer, system="Be brief.", sampling=Sampling(temperature=0, max_new_tokens=8))
+        assert answer == "".join(fresh.ask(f"{number} mod 3?"))
 
 
 @pytest.mark.parametrize("command", ["/top-p 0.5", "/top_p 7", "/Temperature 1", "/length2"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation import cache as cache_module
-from burnish.generation import engine, stacks
+from burnish.generation import prompts as prompts_module
+from burnish.generation import stacks
 from burnish.generation.cache import KVCache
 from burnish.generation.engine import generate, stream
 from burnish.generation.sampling import Sampling, choose, penalize_repetition, truncate
@@ -156,7 +157,7 @@ def test_every_variant_generates_as_the_naive_loop(variant: str) -> None:
     stop = frozenset(_naive_greedy(decoder, prompts[0], Sampling(temperature=0, max_new_tokens=6))[3:4])
     sampling = Sampling(temperature=0, max_new_tokens=17, stop=stop)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_LONGEST_BLOCK", 4)
+        patch.setattr(prompts_module, "_LONGEST_BLOCK", 4)
         for prompt, (completion,) in zip(prompts, generate(decoder, prompts, sampling), strict=True):
             assert completion.tokens == _naive_greedy(decoder, prompt, sampling)
 

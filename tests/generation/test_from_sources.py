@@ -111,7 +111,7 @@ def test_samples_are_a_function_of_the_seed_and_differ_from_each_other() -> None
     ("sources", "message"),
     [
         ([[1] * 9], "a source of 9 tokens needs more than the 8 positions"),
-        ([[1], []], "a source is empty"),
+        ([[], [1]], "a source is empty"),
         ([[1]], "a prompt of 1 tokens and 12 new ones need more than the 8 positions"),
     ],
 )

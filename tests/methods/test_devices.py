@@ -27,7 +27,8 @@ from burnish.datasets.token_labels import LabelledSequence
 from burnish.evaluation.perplexity import perplexity
 from burnish.forest import Forest
 from burnish.generation.answer import Answer
-from burnish.generation.engine import Completion, generate, generate_from
+from burnish.generation.engine import generate, generate_from
+from burnish.generation.request import Completion
 from burnish.generation.sampling import Sampling
 from burnish.methods import (
     cpt,

@@ -203,7 +203,8 @@ def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora:
         RolloutConfig(sampling=Sampling(max_new_tokens=6), prompts=4, num_generations=8),
         Run(tmp_path, 1, "run"), columns=rollout_columns(model, Reference(actor)),
     )  # fmt: skip
-    steps = PPOSteps(model, sampled, Settings(num_ppo_epochs=4, num_mini_batches=1), n_rollouts=12, seed=1)
+    settings = Settings(num_ppo_epochs=4, num_mini_batches=1)
+    steps = PPOSteps(model, sampled, settings, n_rollouts=24 if lora else 12, seed=1)
     config = TrainingConfig(learning_rate=1e-2, schedule="constant")
     train(
         model, PPO(), steps, config, folder=tmp_path, seed=1, identity="run", step_metrics=steps.metrics,

@@ -63,7 +63,7 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
 def test_labels_are_the_shares_of_completions_that_end_right(labels: str, tmp_path: Path) -> None:
     settings = Settings.model_validate({"samples": 3, "rollouts": 4, "labels": labels, "max_new_tokens": 10})
     judging = Judging(each(odd))
-    measured = label_steps(Run(tmp_path, seed=1), policy, TASKS, judging, settings)
+    measured = label_steps(Run(tmp_path, seed=3), policy, TASKS, judging, settings)
     steps, outcomes = rows(tmp_path, "steps.jsonl"), rows(tmp_path, "outcomes.jsonl")
     assert len(steps) == len(outcomes) == measured["answers"] > 8
     asked: dict[tuple[str, str], list[bool]] = {}
@@ -92,7 +92,7 @@ def test_a_prefix_is_continued_and_nothing_else_changes_it(tmp_path: Path) -> No
     """Naive: every rollout begins with the very prefix, and its share is counted again from what the judge saw."""
     settings = Settings(samples=6, rollouts=5, labels="soft", max_new_tokens=12)
     judging = Judging(each(odd))
-    label_steps(Run(tmp_path, seed=2), policy, TASKS[:1], judging, settings)
+    label_steps(Run(tmp_path, seed=3), policy, TASKS[:1], judging, settings)
     steps, outcomes = rows(tmp_path, "steps.jsonl"), rows(tmp_path, "outcomes.jsonl")
     rollouts = judging.asked[len(steps) :]
     expected: list[float] = []

@@ -1,6 +1,7 @@
 """Every backend equals the textbook and the padded, duplicated computation, under every rule, in value and gradient."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 import textbook
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from burnish.forest import Forest
-from burnish.nn.attention import Backend, backend_for, cpu, flex, reference
+from burnish.nn.attention import Backend, backend_for, continued_attention, cpu, flex, paths, reference
 from burnish.nn.config import AttentionRule
 from forests import forests, padded_attention
 
@@ -48,6 +49,21 @@ def test_every_rule_equals_the_textbook(
 ) -> None:
     inputs = _inputs(forest, *heads, seed)
     assert_agree(backend(*inputs, forest, rule), _textbook(inputs, forest, rule), inputs)
+
+
+@pytest.mark.parametrize("run", [continued_attention, paths.attention])
+@given(forest=forests(), heads=HEADS, rule=RULES, seed=st.integers(0, 99), data=st.data())
+@settings(max_examples=60)
+def test_new_segments_alone_equal_the_same_among_all(
+    run: Any, forest: Forest, heads: tuple[int, int], rule: AttentionRule, seed: int, data: st.DataObject
+) -> None:
+    q, k, v = (x.detach() for x in _inputs(forest, *heads, seed))
+    new = data.draw(st.lists(st.booleans(), min_size=forest.n_segments, max_size=forest.n_segments))
+    new[data.draw(st.integers(0, forest.n_segments - 1))] = True
+    mine = torch.tensor(new).repeat_interleave(torch.tensor(forest.lengths))
+    options = (forest, new, rule) if run is continued_attention else (forest, rule, new)
+    expected = reference.attention(q, k, v, forest, rule)[mine]
+    torch.testing.assert_close(run(q[mine], k, v, *options), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

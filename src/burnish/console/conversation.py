@@ -7,7 +7,8 @@ import numpy as np
 
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
-from burnish.generation.engine import generate, stream
+from burnish.generation.engine import Engine
+from burnish.generation.request import samples
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import answer_of
 from burnish.nn.decoder import Decoder
@@ -19,6 +20,8 @@ from burnish.text.chat import Message, encode_question
 from burnish.text.streaming import StreamedText
 from burnish.text.tokenizer import Tokenizer
 
+CACHE_BYTES = 2**30
+"""What a conversation's keys and values may take, so that each question runs alone and not behind its history again."""
 RESET = "/reset"
 """What one writes to begin a new one."""
 
@@ -45,6 +48,7 @@ class Chat:
         self._decoder, self._tokenizer = decoder, tokenizer
         self._passages = passages
         self.found: Grounded | None = None
+        self._engine = Engine(decoder, tokenizer=tokenizer, cache_bytes=CACHE_BYTES)
         self._sampling = replace(sampling, stop=tokenizer.stop_ids)
         self._memory, self._seed, self._asked = memory, seed, 0
         self.system = system
@@ -61,10 +65,15 @@ class Chat:
         """
         turns, prompt, sampling, seed = self._prepare(question)
         text = StreamedText(self._tokenizer, sampling.stop_strings)
-        for token in stream(self._decoder, prompt, sampling, seed=seed):
-            yield text.add(token)
-            if text.stopped:
-                break
+        (request,) = samples(prompt, sampling, 1, seed)
+        number = self._engine.add(replace(request, remember=self._memory))
+        try:
+            while self._engine.busy:
+                for drawn in self._engine.step():
+                    if drawn.completion is None or drawn.completion.stop is None:
+                        yield text.add(drawn.token)
+        finally:
+            self._engine.remove(number)
         yield text.finish()
         if self._memory:
             self._turns = [*turns, {"role": "assistant", "content": text.text}]
@@ -72,7 +81,7 @@ class Chat:
     def elect(self, question: str, n: int, choose: Callable[[list[Answer]], int]) -> str:
         """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
         turns, prompt, sampling, seed = self._prepare(question)
-        (completions,) = generate(self._decoder, [prompt], sampling, n=n, seed=seed, tokenizer=self._tokenizer)
+        completions = self._engine.run(samples(prompt, sampling, n, seed))
         ranked = sorted(completions, key=lambda completion: -completion.logp)
         answers = [answer_of(one, self._tokenizer, turns, {}) for one in ranked]
         answer = answers[choose(answers)].text
@@ -89,13 +98,8 @@ class Chat:
         drawn = replace(sampling, temperature=sampling.temperature or VOTE_TEMPERATURE)
 
         def sample(attempt: int) -> Answer:
-            ((one,),) = generate(
-                self._decoder,
-                [prompt],
-                drawn if attempt else sampling,
-                seed=int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0]),
-                tokenizer=self._tokenizer,
-            )
+            of_attempt = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
+            (one,) = self._engine.run(samples(prompt, drawn if attempt else sampling, 1, of_attempt))
             return answer_of(one, self._tokenizer, turns, {})
 
         found = through_gate(sample, judge, threshold=threshold, attempts=attempts)

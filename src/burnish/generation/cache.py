@@ -6,20 +6,23 @@ one matrix in one product, and so is a question that 8 samples share.
 Notable choices:
 - rows lie in the order of the segments they go on from, so the rows below a segment are neighbours and its queries a
   slice;
+- rows that join later have a cache of their own beside the others' (`step_together`), until two are joined into one;
 - segments that are read alike are stacked, one batched product for all (`burnish.generation.stacks`);
 - a row's scores over all of its parts lie side by side in one matrix, so there is one softmax and nothing to merge;
 - generated tokens go into blocks, each as large as all before it: no key is ever copied because sequences grow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
 from burnish.forest import Forest
+from burnish.generation.prefill import Prefilled, prefill
 from burnish.generation.sources import SourceCache
-from burnish.generation.stacks import Layers, Stack, attention, stack_segments, unused_columns
-from burnish.nn.attention import Attend, backend_for
+from burnish.generation.stacks import Stack, attention, joined_rows, stack_segments, unused_columns
+from burnish.nn.attention import Attend, AttendAcross
 from burnish.nn.decoder import Decoder
 
 _BLOCK = 64
@@ -40,11 +43,13 @@ class KVCache:
         *,
         first_block: int | None = None,
         sources: SourceCache | None = None,
+        prefilled: Prefilled | None = None,
     ) -> None:
         """rows: for each row, the segment of `prompts` that it goes on from, ascending.
 
         first_block: generated tokens a row that there is room for at first; fewer blocks are faster to read.
         sources: what the cross-attention of an encoder-decoder's decoder reads, for the same prompts and rows.
+        prefilled: what the pass over `prompts` found, where it has run already.
 
         Raises ValueError for rows in another order, and for a model that is not causal.
         """
@@ -54,33 +59,34 @@ class KVCache:
             raise ValueError("a bidirectional model cannot generate: what it computed of a token changes with the next")
         self._decoder, self._first_block, self._sources = decoder, first_block or _BLOCK, sources
         self._rules = [decoder.config.attention_rule(layer) for layer in range(decoder.config.n_layers)]
-        over_forest = backend_for(decoder.device)
-        stored: Layers = []
-
-        def store_and_attend(layer: int) -> Attend:
-            rule = self._rules[layer]
-
-            def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-                stored.append((k.to(decoder.compute_dtype), v.to(decoder.compute_dtype)))
-                return over_forest(q, k, v, prompts, rule)
-
-            return attend
-
         across = None if sources is None else sources.of_prompts
-        hidden = decoder.hidden(prompts.tokens, prompts.positions, store_and_attend, across)
+        prefilled = prefilled or prefill(decoder, prompts, across=across)
         if sources is not None:
             sources.prompts_done()
-        ends = torch.tensor([prompts.offsets[segment + 1] - 1 for segment in rows], device=decoder.device)
-        self.last_hidden = hidden[ends]
+        self.last_hidden = prefilled.last_hidden(rows)
         """`[rows, d_model]`: what predicts each row's first new token."""
+        ends = torch.tensor([prompts.offsets[segment + 1] - 1 for segment in rows], device=decoder.device)
         self._positions = prompts.positions[ends] + 1
-        self._starts = self._positions
         self._longest = int(self._positions.max())
-        self._prompts = stack_segments(prompts, rows, stored)
+        self._fixed = stack_segments(prompts, rows, prefilled.layers)
+        self._joined: list[Stack] = []
         self._own: list[Stack] = []
         self._biases: dict[int | None, Tensor | None] = {}
-        self._prompt_columns = max(stack.columns.stop for stack in self._prompts)
+        self._settled_columns = max(stack.columns.stop for stack in self._settled)
         self._arrange()
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @property
+    def positions(self) -> Tensor:
+        """`[rows]` int64: where each row's next token stands."""
+        return self._positions
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether the rows are written from sources."""
+        return self._sources is not None
 
     @property
     def n_bytes(self) -> int:
@@ -89,33 +95,94 @@ class KVCache:
 
     @property
     def _stacks(self) -> list[Stack]:
-        return [*self._prompts, *self._own]
+        return [*self._settled, *self._own]
+
+    @property
+    def _settled(self) -> list[Stack]:
+        """The stacks that no step writes to: prompts, and what rows had generated when they were joined."""
+        return [*self._fixed, *self._joined]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Append one token a row, `[rows]` int64, and return its hidden states `[rows, d_model]`."""
+        return step_together(self._decoder, [self], tokens)
+
+    def make_room(self) -> None:
+        """Begin a step: have a place for one more token a row."""
         if not self._own or self._own[-1].length == self._own[-1].capacity:
             self._grow()
         self._own[-1].length += 1
         self._biases = {window: bias for window, bias in self._biases.items() if window is None}
-        across = None if self._sources is None else self._sources.of_rows
-        hidden = self._decoder.hidden(tokens, self._positions, self._attend, across)
+
+    def attend(self, layer: int) -> Attend:
+        """A layer's attention of one token a row, whose keys and values are stored on the way."""
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self._own[-1].write(layer, k, v)
+            rule = self._rules[layer]
+            return attention(q, self._stacks, layer, rule, bias=self._bias(rule.window), dense=self._unused is None)
+
+        return attend
+
+    def across(self, layer: int) -> AttendAcross:
+        """A layer's attention of one token a row to the row's source. Raises ValueError where there is none."""
+        if self._sources is None:
+            raise ValueError("these rows are not written from sources")
+        return self._sources.of_rows(layer)
+
+    def advance(self) -> None:
+        """End a step."""
         self._positions = self._positions + 1
         self._longest += 1
-        return hidden
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (ascending, `[kept]`) and every segment that no row needs any more."""
-        self._positions, self._starts = self._positions[rows], self._starts[rows]
+        self._positions = self._positions[rows]
         self._longest = int(self._positions.max())
-        self._prompts = [kept for stack in self._prompts for kept in stack.keep(rows)]
+        self._fixed = [kept for stack in self._fixed for kept in stack.keep(rows)]
+        self._joined = [kept for stack in self._joined for kept in stack.keep(rows)]
         self._own = [kept for stack in self._own for kept in stack.keep(rows)]
         if self._sources is not None:
             self._sources.keep(rows)
         self._arrange()
 
+    def join(self, other: "KVCache") -> None:
+        """Take the rows of another cache of the same decoder behind the own ones; the other is used up.
+
+        What the rows of both have generated is copied into one stack, and what comes goes on in one.
+        """
+        if self._sources is not None and other._sources is not None:
+            self._sources.join(other._sources, len(self))
+        generated = [[*cache._joined, *cache._own] for cache in (self, other)]
+        n_rows = [len(self), len(other)]
+        self._fixed += [stack.below(len(self)) for stack in other._fixed]
+        self._positions = torch.cat([self._positions, other._positions])
+        self._longest = max(self._longest, other._longest)
+        self._first_block = max(self._first_block, other._first_block)
+        column = max(stack.columns.stop for stack in self._fixed)
+        self._joined = [joined_rows(generated, n_rows, column, self._positions)] if any(generated) else []
+        self._own = []
+        self._settled_columns = max(stack.columns.stop for stack in self._settled)
+        self._arrange()
+
+    def generated(self, row: int, n_tokens: int) -> Tensor:
+        """Keys and values of a row's first generated tokens: `[n_layers, 2, n_tokens, n_kv_heads, head_dim]`."""
+        n_kv_heads = self._decoder.config.n_kv_heads
+        parts, left = [], n_tokens
+        for stack in [*self._joined, *self._own]:
+            there = min(left, stack.length, int(stack.lengths[row]))
+            of_row = [
+                torch.stack([x.unflatten(0, (n_kv_heads, -1))[:, row, :there].transpose(0, 1) for x in layer])
+                for layer in stack.layers
+            ]
+            parts.append(torch.stack(of_row))
+            left -= there
+        if left:
+            raise ValueError(f"{n_tokens - left} tokens have been generated, asked for {n_tokens}")
+        return torch.cat(parts, 2)
+
     def _grow(self) -> None:
         """Make room for further tokens a row: as many as there are."""
-        config, n_rows = self._decoder.config, len(self._positions)
+        config, n_rows = self._decoder.config, len(self)
         so_far = sum(stack.length for stack in self._own)
         shape = (config.n_kv_heads * n_rows, so_far or self._first_block, config.head_dim)
         dtype, device = self._decoder.compute_dtype, self._positions.device
@@ -124,13 +191,13 @@ class KVCache:
             return torch.empty(shape, dtype=dtype, device=device)
 
         layers = [(room(), room()) for _ in range(config.n_layers)]
-        column = self._own[-1].columns.stop if self._own else self._prompt_columns
+        column = self._own[-1].columns.stop if self._own else self._settled_columns
         lengths = torch.full((n_rows,), shape[1], device=device)
-        self._own.append(Stack(layers, n_rows, 0, 0, 1, column, lengths, self._starts + so_far))
+        self._own.append(Stack(layers, n_rows, 0, 0, 1, column, lengths, self._positions))
 
     def _arrange(self) -> None:
         """Find which columns of the score matrix no segment of a row fills, after the rows changed."""
-        self._unused = unused_columns(self._prompts, self._prompt_columns, len(self._positions))
+        self._unused = unused_columns(self._settled, self._settled_columns, len(self))
         self._biases = {}
 
     def _bias(self, window: int | None) -> Tensor | None:
@@ -139,9 +206,9 @@ class KVCache:
             hidden = self._unused
             if window is not None and window <= self._longest:
                 n_columns = self._own[-1].columns.stop
-                hidden = torch.zeros(len(self._positions), n_columns, dtype=torch.bool, device=self._positions.device)
+                hidden = torch.zeros(len(self), n_columns, dtype=torch.bool, device=self._positions.device)
                 if self._unused is not None:
-                    hidden[:, : self._prompt_columns] = self._unused
+                    hidden[:, : self._settled_columns] = self._unused
                 for stack in self._stacks:
                     keys = stack.starts[:, None] + torch.arange(stack.length, device=hidden.device)
                     distance = self._positions[stack.rows, None] - keys.repeat_interleave(stack.width, 0)
@@ -152,11 +219,25 @@ class KVCache:
             self._biases[window] = bias
         return self._biases[window]
 
-    def _attend(self, layer: int) -> Attend:
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self._own[-1].write(layer, k, v)
-            rule = self._rules[layer]
-            bias = self._bias(rule.window)
-            return attention(q, self._stacks, layer, rule, bias=bias, dense=self._unused is None)
 
-        return attend
+def step_together(decoder: Decoder, caches: Sequence[KVCache], tokens: Tensor) -> Tensor:
+    """Append one token to each row of all caches, `[rows]` int64, and return their hidden states `[rows, d_model]`."""
+    for cache in caches:
+        cache.make_room()
+    positions = torch.cat([cache.positions for cache in caches])
+    spans = [slice(start, stop) for start, stop in pairwise(accumulate(map(len, caches), initial=0))]
+
+    def split(parts: Sequence[Callable[..., Tensor]]) -> Callable[..., Tensor]:
+        if len(parts) == 1:
+            return parts[0]
+        return lambda *given: torch.cat(
+            [part(*(x[span] for x in given)) for part, span in zip(parts, spans, strict=True)]
+        )
+
+    across = None
+    if caches[0].has_sources:
+        across = lambda layer: split([cache.across(layer) for cache in caches])  # noqa: E731
+    hidden = decoder.hidden(tokens, positions, lambda layer: split([cache.attend(layer) for cache in caches]), across)
+    for cache in caches:
+        cache.advance()
+    return hidden

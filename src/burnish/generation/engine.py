@@ -1,57 +1,231 @@
-"""Batched generation: prompts in, completions out.
+"""The engine: requests come and go between steps, each step one token for all of them.
 
-Rows run in waves of `batch_size`. All prompts of a wave are one forest, so that shared prompts run once; each of
-the `n` samples of a prompt is a row. Rows that finish leave the batch. An encoder-decoder writes from sources in the
-same way: each is encoded once.
+    engine = Engine(decoder)
+    engine.add(Request(prompt=[1, 2, 3], sampling=Sampling(max_new_tokens=8), seed=7))
+    while engine.busy:
+        for drawn in engine.step():
+            ...
+
+Notable choices:
+- whatever decides a request's tokens is its own: prompt, sampling, stops, and draws that are a function of its seed and
+  the place of the token; who its neighbours are changes at most how sums are rounded;
+- requests that begin in the same step are one forest, so that a prompt which several share runs once;
+- an encoder-decoder writes from sources in the same way: each is encoded once.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from burnish.errors import BurnishError
 from burnish.forest import Forest
+from burnish.generation.batch import Batch
 from burnish.generation.cache import KVCache
-from burnish.generation.sampling import Sampling, choose
+from burnish.generation.prompts import Joining, Prompts, first_block
+from burnish.generation.request import Completion, Drawn, Request, samples
+from burnish.generation.rows import Row
+from burnish.generation.sampling import Sampling
 from burnish.generation.sources import SourceCache
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
-from burnish.text.streaming import StreamedText
 from burnish.text.tokenizer import Tokenizer
 
-_WORTH_PACKING = 16
-"""Steps from which on packing the weights costs less than it saves."""
-_LONGEST_BLOCK = 256
-"""Tokens a row that there is room for at first, however many may come: most completions end long before."""
-_CROWDED = 0.85
-"""Finished rows leave once the rest is at most this share of the batch: leaving copies the keys and values of all."""
 
+class Engine:
+    """Completions of many requests at once, by a decoder or an encoder-decoder.
 
-@dataclass(frozen=True)
-class Completion:
-    """Generated token ids without the stop token; `logp` is their summed log-probability, the stop's included.
+    tokenizer: reads the text that stop strings are looked for in. max_rows: requests that run at the same time; others
+    wait. join_at: those that wait join once so many places are free, or nothing runs: 1 is best for who waits, more for
+    all work together.
 
-    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
-    `stop` is the token that ended it, None where a stop string or the length did. `text` is there where stop strings
-    are: the completion's, cut before the first of them, while the tokens are all that were drawn. `logps`: the terms of
-    `logp`, token by token; `sampling_logps`: the same at the temperature that they were drawn at.
+    A decoder's engine may keep keys and values in `cache_bytes`, so that prompts go on from what an earlier one began
+    with; at most `prefill_tokens` of prompts run in a step, so that long ones do not hold up who is being answered.
+    The model must not change while requests run, and `forget` follows where it has changed.
     """
 
-    tokens: list[int]
-    logp: float
-    finish_reason: str
-    stop: int | None = None
-    text: str | None = None
-    logps: list[float] = field(default_factory=list, compare=False)
-    sampling_logps: list[float] = field(default_factory=list, compare=False)
+    def __init__(
+        self,
+        model: Decoder | EncoderDecoder,
+        *,
+        tokenizer: Tokenizer | None = None,
+        max_rows: int = 128,
+        join_at: int = 1,
+        cache_bytes: int = 0,
+        prefill_tokens: int | None = None,
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._max_rows, self._join_at = max_rows, join_at
+        self._waiting: deque[Row] = deque()
+        self._running: dict[int, Row] = {}
+        self._batch = Batch(model.decoder if isinstance(model, EncoderDecoder) else model)
+        self._prompts: Prompts | None = None
+        if cache_bytes or prefill_tokens is not None:
+            if isinstance(model, EncoderDecoder):
+                raise ValueError("an encoder-decoder keeps no prompts: every target begins alike")
+            self._prompts = Prompts(model, cache_bytes, prefill_tokens)
+        self._added = 0
 
     @property
-    def drawn(self) -> list[int]:
-        """All tokens that were drawn, with the one that ended it."""
-        return self.tokens if self.stop is None else [*self.tokens, self.stop]
+    def busy(self) -> bool:
+        """Whether any request waits or runs."""
+        return bool(self._waiting or self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not begun."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests that have begun and not ended."""
+        return len(self._running)
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the keys and values that are kept for prompts to come, and of those that requests stand on."""
+        return 0 if self._prompts is None else self._prompts.tree.n_bytes
+
+    def forget(self) -> None:
+        """Keep nothing of earlier prompts. Raises ValueError while requests run."""
+        if self._running:
+            raise ValueError("requests are being answered from what is to be forgotten")
+        if self._prompts is not None:
+            self._prompts.tree.clear()
+
+    def add(self, request: Request) -> int:
+        """Let a request wait for the next step; returns the number that its tokens come with.
+
+        Raises BurnishError for a request that the model has no positions for or an empty source, ValueError for an
+        empty prompt and for stop strings without a tokenizer.
+        """
+        _check(self._model, request)
+        row = Row(self._added, request, self._tokenizer)
+        self._added += 1
+        self._waiting.append(row)
+        return row.number
+
+    def remove(self, number: int) -> bool:
+        """Forget a request, whether it waits or runs; False where it is not there (any more)."""
+        row = self._running.get(number)
+        if row is not None:
+            row.finish_reason = "removed"
+            self._leave(row)
+            return True
+        found = next((row for row in self._waiting if row.number == number), None)
+        if found is not None:
+            self._waiting.remove(found)
+        return found is not None
+
+    @torch.inference_mode()
+    def step(self) -> list[Drawn]:
+        """The next token of every request whose prompt has run, those that join in this step included."""
+        self._batch.advance()
+        free = self._max_rows - len(self._running)
+        if self._waiting and free and (free >= self._join_at or not self._running):
+            self._begin([self._waiting.popleft() for _ in range(min(free, len(self._waiting)))])
+        if self._prompts is not None:
+            self._join(self._prompts.run())
+        drawn = self._batch.choose()
+        for one in drawn:
+            if one.completion is not None:
+                self._end(self._running[one.request])
+        return drawn
+
+    def run(
+        self, requests: Sequence[Request], on_progress: "Callable[[GenerationProgress], None]" = lambda _: None
+    ) -> list[Completion]:
+        """The completion of each request, in order. Raises ValueError where the engine is busy with others."""
+        if self.busy:
+            raise ValueError("the engine is busy with other requests")
+        places = {self.add(request): place for place, request in enumerate(requests)}
+        completions: dict[int, Completion] = {}
+        new_tokens = 0
+        while len(completions) < len(requests):
+            for drawn in self.step():
+                if drawn.completion is not None:
+                    completions[places[drawn.request]] = drawn.completion
+                new_tokens += drawn.completion is None or drawn.completion.stop is None
+            on_progress(GenerationProgress(len(completions), len(requests), new_tokens))
+        return [completions[place] for place in range(len(requests))]
+
+    def _begin(self, rows: list[Row]) -> None:
+        self._model.eval()
+        self._running |= {row.number: row for row in rows}
+        if isinstance(self._model, EncoderDecoder):
+            self._join(_written_from(self._model, rows))
+        elif self._prompts is not None:
+            self._prompts.waiting += rows
+        else:
+            self._join(_continued(self._model, rows))
+
+    def _join(self, joining: "Joining | None") -> None:
+        if joining is not None:
+            self._batch.join(*joining)
+
+    def _end(self, row: Row) -> None:
+        if self._prompts is not None and row.request.remember and row.n_drawn > 1:
+            self._prompts.remember(row, self._batch.generated(row))
+        self._leave(row)
+
+    def _leave(self, row: Row) -> None:
+        del self._running[row.number]
+        if self._prompts is not None:
+            self._prompts.release(row)
+
+
+def _continued(decoder: Decoder, rows: Sequence[Row]) -> Joining:
+    """Rows that go on from prompts."""
+    forest, ends = Forest.from_sequences([row.prompt for row in rows])
+    order = sorted(range(len(rows)), key=ends.__getitem__)
+    segments = [ends[place] for place in order]
+    cache = KVCache(decoder, forest.to(decoder.device), segments, first_block=first_block(rows))
+    return [rows[place] for place in order], cache
+
+
+def _written_from(model: EncoderDecoder, rows: Sequence[Row]) -> Joining:
+    """Rows that are written from sources."""
+    # In order of length, so that sources of similar length are read in one product.
+    distinct = sorted(
+        {(tuple(row.request.source), tuple(row.request.prompt)) for row in rows},
+        key=lambda one: (len(one[0]), one),
+    )
+    place = {one: number for number, one in enumerate(distinct)}
+    segment = {row.number: place[tuple(row.request.source), tuple(row.request.prompt)] for row in rows}
+    ordered = sorted(rows, key=lambda row: segment[row.number])
+    segments = [segment[row.number] for row in ordered]
+    sources = Forest.from_segments((source, -1) for source, _ in distinct).to(model.device)
+    prompts = Forest.from_segments((prompt, -1) for _, prompt in distinct).to(model.device)
+    encoded = SourceCache(model, sources, prompts, segments)
+    return ordered, KVCache(model.decoder, prompts, segments, first_block=first_block(rows), sources=encoded)
+
+
+def _check(model: Decoder | EncoderDecoder, request: Request) -> None:
+    if not len(request.prompt):
+        raise ValueError("a prompt must have at least one token")
+    if isinstance(model, EncoderDecoder):
+        _check_source(model, request.source)
+        config = model.config.decoder
+    else:
+        config = model.config
+    longest, max_new_tokens = len(request.prompt), request.sampling.max_new_tokens
+    if config.positions == "learned" and longest + max_new_tokens > config.max_positions:
+        raise BurnishError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones need more than the "
+            f"{config.max_positions} positions that the model has learned; shorten the prompt or lower max_new_tokens"
+        )
+
+
+def _check_source(model: EncoderDecoder, source: Sequence[int]) -> None:
+    config = model.config.encoder
+    if not len(source):
+        raise BurnishError("a source is empty: there is nothing to write from")
+    if config.positions == "learned" and len(source) > config.max_positions:
+        raise BurnishError(
+            f"a source of {len(source)} tokens needs more than the {config.max_positions} positions that the model has "
+            "learned; shorten the source"
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +237,6 @@ class GenerationProgress:
     new_tokens: int
 
 
-@torch.inference_mode()
 def generate(
     decoder: Decoder,
     prompts: Sequence[Sequence[int]],
@@ -75,20 +248,15 @@ def generate(
     tokenizer: Tokenizer | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda _: None,
 ) -> list[list[Completion]]:
-    """`n` completions for each prompt, in order.
+    """`n` completions for each prompt, in order, `batch_size` at a time.
 
     tokenizer: reads the text that stop strings are looked for in; ValueError where there are some and it is left out.
-    The draws are a function of (seed, wave, step): the same call gives the same tokens.
+    The draws are a function of (seed, prompt's place, sample, token's place).
     """
-
-    def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
-        return _continuing(decoder, [prompts[row] for row in rows], sampling, generator)
-
-    stops = _stops(sampling, tokenizer)
-    return _in_waves(begin, len(prompts), n=n, seed=seed, batch_size=batch_size, stops=stops, on_progress=on_progress)
+    requests = [one for place, prompt in enumerate(prompts) for one in samples(prompt, sampling, n, seed, place)]
+    return _grouped(_for_all(decoder, batch_size, tokenizer).run(requests, on_progress), n)
 
 
-@torch.inference_mode()
 def generate_from(
     model: EncoderDecoder,
     sources: Sequence[Sequence[int]],
@@ -104,209 +272,31 @@ def generate_from(
 
     What every target begins with (`EncoderDecoderConfig.prefix`) is not part of a completion.
     """
-
-    def begin(rows: Sequence[int], generator: torch.Generator) -> _Wave:
-        return _writing_from(model, [sources[row] for row in rows], sampling, generator)
-
-    stops = _stops(sampling, tokenizer)
-    return _in_waves(begin, len(sources), n=n, seed=seed, batch_size=batch_size, stops=stops, on_progress=on_progress)
-
-
-Stops = Callable[[], StreamedText]
-"""Makes what looks for stop strings in the text of one row."""
+    requests = [
+        replace(one, source=source)
+        for place, source in enumerate(sources)
+        for one in samples(model.config.prefix, sampling, n, seed, place)
+    ]
+    return _grouped(_for_all(model, batch_size, tokenizer).run(requests, on_progress), n)
 
 
-def _stops(sampling: Sampling, tokenizer: Tokenizer | None) -> Stops | None:
-    if not sampling.stop_strings:
-        return None
-    if tokenizer is None:
-        raise ValueError("stop strings are looked for in the text: give the tokenizer that reads it")
-    return lambda: StreamedText(tokenizer, sampling.stop_strings)
+def _for_all(model: Decoder | EncoderDecoder, batch_size: int, tokenizer: Tokenizer | None) -> Engine:
+    """An engine for work whose end counts, not that of one of its requests."""
+    return Engine(model, tokenizer=tokenizer, max_rows=batch_size, join_at=max(1, batch_size // 4))
 
 
-def _in_waves(
-    begin: Callable[[Sequence[int], torch.Generator], "_Wave"],
-    n_prompts: int,
-    *,
-    n: int,
-    seed: int,
-    batch_size: int,
-    stops: Stops | None,
-    on_progress: Callable[[GenerationProgress], None],
-) -> list[list[Completion]]:
-    rows = [prompt for prompt in range(n_prompts) for _ in range(n)]
-    completions: list[Completion] = []
-    new_tokens = 0
-    for wave, start in enumerate(range(0, len(rows), batch_size)):
-        generator = torch.Generator().manual_seed(_wave_seed(seed, wave))
-
-        def report(finished: int, tokens: int, start: int = start, before: int = new_tokens) -> None:
-            on_progress(GenerationProgress(start + finished, len(rows), before + tokens))
-
-        finished = _run_wave(begin(rows[start : start + batch_size], generator), report, stops)
-        completions.extend(finished)
-        new_tokens += sum(len(completion.tokens) for completion in finished)
-    return [completions[start : start + n] for start in range(0, len(completions), n)]
+def _grouped(completions: Sequence[Completion], n: int) -> list[list[Completion]]:
+    return [list(completions[start : start + n]) for start in range(0, len(completions), n)]
 
 
-@torch.inference_mode()
 def stream(decoder: Decoder, prompt: Sequence[int], sampling: Sampling, *, seed: int = 0) -> Iterator[int]:
-    """The tokens of one completion, each as soon as it is chosen."""
-    wave = _continuing(decoder, [prompt], sampling, torch.Generator().manual_seed(_wave_seed(seed, 0)))
-    for _ in range(sampling.max_new_tokens):
-        token = int(wave.choose()[0])
-        if token in sampling.stop:
-            return
-        yield token
-        wave.advance()
+    """The tokens of one completion, each as soon as it is chosen; those of `generate` with this seed.
 
-
-def _continuing(
-    decoder: Decoder, prompts: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
-) -> "_Wave":
-    """A wave of rows that go on from prompts."""
-    decoder.eval()
-    forest, ends = Forest.from_sequences(prompts)
-    _check_positions(decoder, forest.longest_path, sampling)
-    order = sorted(range(len(prompts)), key=lambda row: ends[row])
-    rows, first_block = [ends[row] for row in order], min(sampling.max_new_tokens, _LONGEST_BLOCK)
-    cache = KVCache(decoder, forest.to(decoder.device), rows, first_block=first_block)
-    return _Wave(decoder, cache, prompts, order, sampling, generator)
-
-
-def _writing_from(
-    model: EncoderDecoder, sources: Sequence[Sequence[int]], sampling: Sampling, generator: torch.Generator
-) -> "_Wave":
-    """A wave of rows that are written from sources."""
-    model.eval()
-    # In order of length, so that sources of similar length are read in one product.
-    distinct = sorted({tuple(source) for source in sources}, key=lambda source: (len(source), source))
-    place = {source: number for number, source in enumerate(distinct)}
-    order = sorted(range(len(sources)), key=lambda row: place[tuple(sources[row])])
-    rows, prefix = [place[tuple(sources[row])] for row in order], model.config.prefix
-    _check_sources(model, distinct)
-    _check_positions(model.decoder, len(prefix), sampling)
-    prompts = Forest.from_segments((prefix, -1) for _ in distinct).to(model.device)
-    encoded = SourceCache(model, Forest.from_segments((x, -1) for x in distinct).to(model.device), prompts, rows)
-    first_block = min(sampling.max_new_tokens, _LONGEST_BLOCK)
-    cache = KVCache(model.decoder, prompts, rows, first_block=first_block, sources=encoded)
-    return _Wave(model.decoder, cache, [prefix] * len(sources), order, sampling, generator)
-
-
-class _Wave:
-    """Rows that started together: their cache, and what chooses their next tokens."""
-
-    def __init__(
-        self,
-        decoder: Decoder,
-        cache: KVCache,
-        prompts: Sequence[Sequence[int]],
-        order: Sequence[int],
-        sampling: Sampling,
-        generator: torch.Generator,
-    ) -> None:
-        self.order = list(order)
-        """The row of `prompts` at each place of the batch: rows below one segment are neighbours."""
-        prompts = [prompts[row] for row in self.order]
-        self.sampling = sampling
-        self._decoder, self._cache, self._generator = decoder, cache, generator
-        self._pack(len(prompts))
-        self._hidden = self._cache.last_hidden
-        self._history: Tensor | None = None
-        if sampling.repetition_penalty != 1:
-            longest = max(len(prompt) for prompt in prompts)
-            padded = [[*prompt, *[prompt[-1]] * (longest - len(prompt))] for prompt in prompts]
-            self._history = torch.tensor(padded, device=decoder.device)
-        self.tokens = torch.empty(0, dtype=torch.int64)
-        self.logps = self.sampling_logps = torch.empty(0)
-
-    def choose(self) -> Tensor:
-        """Choose the next token of each row; `tokens`, `logps` and `sampling_logps` `[rows]` hold them."""
-        logits = self._decoder.logits(self._hidden)
-        uniform = torch.rand(len(logits), generator=self._generator).to(logits.device)
-        choice = choose(logits, self.sampling, uniform, history=self._history)
-        self.tokens, self.logps, self.sampling_logps = choice.tokens, choice.logps, choice.sampling_logps
-        return self.tokens
-
-    def advance(self, kept: Tensor | None = None) -> None:
-        """Feed the chosen tokens back, after dropping all rows but `kept` (indices)."""
-        if kept is not None:
-            self._cache.keep(kept)
-            self._pack(len(kept))
-            self.tokens = self.tokens[kept]
-            self._history = None if self._history is None else self._history[kept]
-        if self._history is not None:
-            self._history = torch.cat([self._history, self.tokens[:, None]], dim=1)
-        self._hidden = self._cache.step(self.tokens)
-
-    def _pack(self, rows: int) -> None:
-        if self.sampling.max_new_tokens >= _WORTH_PACKING:
-            self._decoder.pack(rows)
-
-
-def _check_positions(decoder: Decoder, longest: int, sampling: Sampling) -> None:
-    config = decoder.config
-    if config.positions == "learned" and longest + sampling.max_new_tokens > config.max_positions:
-        raise BurnishError(
-            f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones need more than the "
-            f"{config.max_positions} positions that the model has learned; shorten the prompt or lower max_new_tokens"
-        )
-
-
-def _check_sources(model: EncoderDecoder, sources: Sequence[Sequence[int]]) -> None:
-    config = model.config.encoder
-    if not all(sources):
-        raise BurnishError("a source is empty: there is nothing to write from")
-    longest = max(map(len, sources))
-    if config.positions == "learned" and longest > config.max_positions:
-        raise BurnishError(
-            f"a source of {longest} tokens needs more than the {config.max_positions} positions that the model has "
-            "learned; shorten the source"
-        )
-
-
-def _run_wave(wave: _Wave, report: Callable[[int, int], None], stops: Stops | None) -> list[Completion]:
-    sampling = wave.sampling
-    completions = [Completion([], 0.0, "length") for _ in wave.order]
-    texts = [] if stops is None else [stops() for _ in wave.order]
-    in_batch = wave.order
-    new_tokens = 0
-    for step in range(sampling.max_new_tokens):
-        tokens = wave.choose().tolist()
-        logps = wave.logps.tolist()
-        sampling_logps = logps if wave.sampling_logps is wave.logps else wave.sampling_logps.tolist()
-        going_on = []
-        for place, row in enumerate(in_batch):
-            so_far = completions[row]
-            if so_far.finish_reason == "stop":
-                continue
-            so_far.logps.append(logps[place])
-            so_far.sampling_logps.append(sampling_logps[place])
-            if tokens[place] in sampling.stop:
-                logp = so_far.logp + logps[place]
-                completions[row] = replace(so_far, logp=logp, finish_reason="stop", stop=tokens[place])
-            else:
-                so_far.tokens.append(tokens[place])
-                completions[row] = replace(so_far, logp=so_far.logp + logps[place])
-                if texts:
-                    texts[row].add(tokens[place])
-                    if texts[row].stopped:
-                        completions[row] = replace(completions[row], finish_reason="stop")
-                        continue
-                going_on.append(place)
-        new_tokens += len(going_on)
-        report(len(completions) - len(going_on), new_tokens)
-        if not going_on or step + 1 == sampling.max_new_tokens:
-            break
-        if len(going_on) <= _CROWDED * len(in_batch):
-            in_batch = [in_batch[place] for place in going_on]
-            wave.advance(torch.tensor(going_on, device=wave.tokens.device))
-        else:
-            wave.advance()
-    if texts:
-        return [replace(one, text=text.text) for one, text in zip(completions, texts, strict=True)]
-    return completions
-
-
-def _wave_seed(seed: int, wave: int) -> int:
-    return int(np.random.SeedSequence([seed, wave]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    Stop strings are the caller's to look for.
+    """
+    engine = Engine(decoder)
+    engine.add(*samples(prompt, replace(sampling, stop_strings=()), 1, seed))
+    while engine.busy:
+        for drawn in engine.step():
+            if drawn.completion is None or drawn.completion.stop is None:
+                yield drawn.token

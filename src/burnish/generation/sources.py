@@ -63,7 +63,13 @@ class SourceCache:
         self._stacks = [kept for stack in self._stacks for kept in stack.keep(rows)]
         self._arrange(len(rows))
 
+    def join(self, other: "SourceCache", n_rows: int) -> None:
+        """Take the sources of another cache's rows, which come behind the own `n_rows`."""
+        self._stacks += [stack.below(n_rows) for stack in other._stacks]
+        self._arrange(n_rows + other._n_rows)
+
     def _arrange(self, n_rows: int) -> None:
+        self._n_rows = n_rows
         n_columns = max(stack.columns.stop for stack in self._stacks)
         unused = unused_columns(self._stacks, n_columns, n_rows)
         self._bias: Tensor | None = None

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -100,6 +100,10 @@ class Stack:
             row += width * (end - begin)
         return stacks
 
+    def below(self, n_rows: int) -> "Stack":
+        """The same behind so many further rows."""
+        return replace(self, first_row=self.first_row + n_rows)
+
     def is_whole(self, x: Tensor) -> bool:
         """Whether all rows of `x` `[n_kv_heads, rows, ...]` are below this stack."""
         return self.first_row == 0 and self.n_segments * self.width == x.shape[1]
@@ -107,6 +111,43 @@ class Stack:
     def _by_segment(self, x: Tensor) -> Tensor:
         """`[n_kv_heads, segments · width, group, n]` -> `[n_kv_heads · segments, width · group, n]`."""
         return x.reshape(x.shape[0] * self.n_segments, self.width * x.shape[2], x.shape[3])
+
+
+def joined_rows(generated: Sequence[Sequence[Stack]], n_rows: Sequence[int], column: int, positions: Tensor) -> Stack:
+    """One stack, of one segment a row, of what several groups of `n_rows` rows have each in several such stacks.
+
+    positions: `[rows]`, where each row's next token will stand.
+    """
+    device = positions.device
+    some = next(stack for stacks in generated for stack in stacks)
+    used = [
+        torch.cat([torch.arange(stack.length, device=device) < stack.lengths[:, None] for stack in stacks], 1)
+        if stacks
+        else torch.zeros(rows, 0, dtype=torch.bool, device=device)
+        for stacks, rows in zip(generated, n_rows, strict=True)
+    ]
+    lengths = torch.cat([each.sum(1) for each in used])
+    longest = int(lengths.max())
+    # For each row the columns that it uses come first, in order.
+    places = [each.long().argsort(dim=1, descending=True, stable=True)[:, :longest] for each in used]
+    n_kv_heads = some.layers[0][0].shape[0] // some.n_segments
+
+    def joined(layer: int, part: int) -> Tensor:
+        like = some.layers[layer][part]
+        new = like.new_zeros(n_kv_heads, len(positions), longest, like.shape[2])
+        row = 0
+        for stacks, place in zip(generated, places, strict=True):
+            rows = torch.arange(len(place), device=device)[:, None]
+            if stacks:
+                old = [
+                    stack.layers[layer][part].unflatten(0, (n_kv_heads, -1))[:, :, : stack.length] for stack in stacks
+                ]
+                new[:, row : row + len(place), : place.shape[1]] = torch.cat(old, 2)[:, rows, place]
+            row += len(place)
+        return new.flatten(0, 1)
+
+    layers = [(joined(layer, 0), joined(layer, 1)) for layer in range(len(some.layers))]
+    return Stack(layers, len(positions), longest, 0, 1, column, lengths, positions - lengths)
 
 
 def unused_columns(stacks: Sequence[Stack], n_columns: int, n_rows: int) -> Tensor | None:

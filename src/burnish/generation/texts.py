@@ -6,9 +6,9 @@ from typing import Any
 from burnish.datasets.text_pairs import encode_source
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
-from burnish.generation.engine import Completion
 from burnish.generation.engine import generate as generate_tokens
 from burnish.generation.engine import generate_from as write_tokens
+from burnish.generation.request import Completion
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder

@@ -27,7 +27,7 @@ from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.generation.engine import Completion
+    from burnish.generation.request import Completion
     from burnish.generation.sampling import Sampling
     from burnish.nn.decoder import Decoder
     from burnish.text.tokenizer import Tokenizer

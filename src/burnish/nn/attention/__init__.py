@@ -12,13 +12,13 @@ how scores are scaled and which keys are seen. `reference` is the definition; th
 gradient. None holds K or V once for each query head.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from burnish.forest import Forest
-from burnish.nn.attention import cpu, flex, reference
+from burnish.nn.attention import cpu, flex, paths, reference
 from burnish.nn.attention.module import Attend as Attend
 from burnish.nn.attention.module import AttendAcross as AttendAcross
 from burnish.nn.attention.module import Attention as Attention
@@ -30,6 +30,18 @@ Backend = Callable[[Tensor, Tensor, Tensor, Forest, AttentionRule], Tensor]
 def backend_for(device: torch.device) -> Backend:
     """The fastest backend that runs on `device`."""
     return {"cpu": cpu.attention, "cuda": flex.attention}.get(device.type, reference.attention)
+
+
+def continued_attention(
+    q: Tensor, k: Tensor, v: Tensor, forest: Forest, new: Sequence[bool], rule: AttentionRule | None = None
+) -> Tensor:
+    """Attention of the tokens of the `new` segments alone, where the keys and values of the others are there already.
+
+    q `[tokens of new segments, n_heads, head_dim]`, k and v of all tokens of the forest; as a backend otherwise.
+    """
+    if q.device.type == "cpu":
+        return cpu.continued_attention(q, k, v, forest, new, rule)
+    return paths.attention(q, k, v, forest, rule or AttentionRule(), new)
 
 
 def cross_attention(

@@ -14,6 +14,7 @@ longer than, and dropout, which the kernel does not know, go another way (`burni
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -36,6 +37,10 @@ class _Run:
     count: int
     length: int
 
+    def longer(self) -> "_Run":
+        """With the next segment."""
+        return _Run(self.start, self.count + 1, self.length)
+
     def view(self, x: Tensor) -> Tensor:
         """`[tokens, ...]` -> `[count, length, ...]`, the same memory."""
         return x[self.start : self.start + self.count * self.length].unflatten(0, (self.count, self.length))
@@ -56,27 +61,52 @@ class _Plan:
 def _plan(forest: Forest) -> _Plan:
     kept: _Plan | None = forest.__dict__.get("_cpu_plan")
     if kept is None:
-        own: list[_Run] = []
-        ancestors = []
-        for segment, length in enumerate(forest.lengths):
-            start, stop = forest.offsets[segment], forest.offsets[segment + 1]
-            if own and own[-1].length == length:
-                own[-1] = _Run(own[-1].start, own[-1].count + 1, length)
-            else:
-                own.append(_Run(start, 1, length))
-            if forest.descendants_stop[segment] > stop:
-                ancestors.append((slice(stop, forest.descendants_stop[segment]), slice(start, stop)))
-        kept = _Plan(tuple((run, run) for run in own), tuple(ancestors))
-        forest.__dict__["_cpu_plan"] = kept
+        kept = forest.__dict__["_cpu_plan"] = _made_plan(forest, [True] * forest.n_segments)
     return kept
+
+
+def _made_plan(forest: Forest, new: Sequence[bool]) -> _Plan:
+    """Plan the attention of the segments that are `new`, whose queries lie one behind the other."""
+    offsets = forest.offsets
+    places = [0, *accumulate(length if is_new else 0 for length, is_new in zip(forest.lengths, new, strict=True))]
+    below = dict(zip(offsets, places, strict=True))
+    own: list[tuple[_Run, _Run]] = []
+    ancestors = []
+    for segment, length in enumerate(forest.lengths):
+        stop, last = offsets[segment + 1], forest.descendants_stop[segment]
+        if new[segment]:
+            runs = (_Run(places[segment], 1, length), _Run(offsets[segment], 1, length))
+            if own and new[segment - 1] and own[-1][0].length == length:
+                runs = (own[-1][0].longer(), own[-1][1].longer())
+                own.pop()
+            own.append(runs)
+        if below[last] > below[stop]:
+            ancestors.append((slice(below[stop], below[last]), slice(offsets[segment], stop)))
+    return _Plan(tuple(own), tuple(ancestors))
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule | None = None) -> Tensor:
     """The contract of `burnish.nn.attention`, exact in value and gradient."""
     rule = rule or AttentionRule()
-    if rule.softcap is not None or rule.dropout or (rule.window is not None and rule.window < forest.longest_path):
+    if _is_special(forest, rule):
         return paths.attention(q, k, v, forest, rule)
     return _ForestAttention.apply(q, k, v, _plan(forest), rule.causal, rule.scale)
+
+
+def continued_attention(
+    q: Tensor, k: Tensor, v: Tensor, forest: Forest, new: Sequence[bool], rule: AttentionRule | None = None
+) -> Tensor:
+    """The contract of `burnish.nn.attention.continued_attention`."""
+    rule = rule or AttentionRule()
+    if _is_special(forest, rule):
+        return paths.attention(q, k, v, forest, rule, new)
+    return _ForestAttention.apply(q, k, v, _made_plan(forest, new), rule.causal, rule.scale)
+
+
+def _is_special(forest: Forest, rule: AttentionRule) -> bool:
+    """Whether the kernel cannot compute the rule."""
+    shortened = rule.window is not None and rule.window < forest.longest_path
+    return rule.softcap is not None or bool(rule.dropout) or shortened
 
 
 def cross_attention(
@@ -96,8 +126,8 @@ def _runs(trees: Sequence[tuple[slice, slice]]) -> tuple[tuple[_Run, _Run], ...]
     for tree in trees:
         shape = tuple(span.stop - span.start for span in tree)
         if runs and shape == tuple(run.length for run in runs[-1]):
-            queries, keys = (_Run(run.start, run.count + 1, run.length) for run in runs[-1])
-            runs[-1] = (queries, keys)
+            queries, keys = runs[-1]
+            runs[-1] = (queries.longer(), keys.longer())
         else:
             queries, keys = (_Run(span.start, 1, length) for span, length in zip(tree, shape, strict=True))
             runs.append((queries, keys))

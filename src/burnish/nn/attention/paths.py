@@ -19,10 +19,12 @@ CHUNK = 256
 """Queries of one segment that are computed together."""
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule) -> Tensor:
-    """The contract of `burnish.nn.attention`."""
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, forest: Forest, rule: AttentionRule, new: Sequence[bool] | None = None
+) -> Tensor:
+    """The contract of `burnish.nn.attention`; with `new` that of `continued_attention`."""
     pieces = []
-    for queries, keys, seen in _chunks(forest, rule):
+    for queries, keys, seen in _chunks(forest, rule, new or [True] * forest.n_segments):
         k_seen, v_seen = (torch.cat([x[span] for span in keys]) for x in (k, v))
         pieces.append(_attended(q[queries], k_seen, v_seen, seen, rule))
     return torch.cat(pieces)
@@ -48,10 +50,13 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, seen: Tensor, rule: AttentionRule
     return masked_attention(q, k, v, seen, rule)
 
 
-def _chunks(forest: Forest, rule: AttentionRule) -> Iterator[tuple[slice, list[slice], Tensor]]:
+def _chunks(forest: Forest, rule: AttentionRule, new: Sequence[bool]) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """For each chunk of queries, in order: the spans of keys that it may see, and the mask between them."""
     window = rule.window or forest.longest_path
+    place = 0
     for segment, length in enumerate(forest.lengths):
+        if not new[segment]:
+            continue
         start, first = forest.offsets[segment], forest.first_positions[segment]
         for begin in range(0, length, CHUNK):
             end = min(begin + CHUNK, length)
@@ -71,4 +76,5 @@ def _chunks(forest: Forest, rule: AttentionRule) -> Iterator[tuple[slice, list[s
             seen = query_positions[:, None] - key_positions[None, :] < window
             if rule.causal:
                 seen &= key_positions[None, :] <= query_positions[:, None]
-            yield slice(start + begin, start + end), spans, seen.to(forest.tokens.device)
+            yield slice(place + begin, place + end), spans, seen.to(forest.tokens.device)
+        place += length

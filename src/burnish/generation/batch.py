@@ -1,0 +1,158 @@
+"""The rows that decode together, and the steps that they take.
+
+Rows that join between two steps bring a cache of their own; all rows go through the network's products together, and
+through attention cache by cache. Caches are joined once there are too many of them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from burnish.generation.cache import KVCache, step_together
+from burnish.generation.request import Drawn
+from burnish.generation.rows import Row
+from burnish.generation.sampling import Choice, Sampling, choose
+from burnish.nn.decoder import Decoder
+
+_WORTH_PACKING = 16
+"""Steps from which on packing the weights costs less than it saves."""
+_CROWDED = 0.85
+"""Finished rows leave once the rest is at most this share of their cache: leaving copies the keys and values of all."""
+_MOST_CACHES = 4
+"""Each costs some small operations a layer, and joining two a copy of what their rows have generated."""
+
+
+@dataclass(eq=False)
+class _Wave:
+    """Rows that share a cache, in its order."""
+
+    cache: KVCache
+    rows: list[Row]
+
+
+class Batch:
+    """Rows at different places of their answers."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._waves: list[_Wave] = []
+        self._hidden: list[Tensor] = []
+        self._packed_for = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows in the order of the batch, those that have finished and not left yet included."""
+        return [row for wave in self._waves for row in wave.rows]
+
+    def join(self, rows: Sequence[Row], cache: KVCache) -> None:
+        """Add rows whose prompts a cache holds, in its order."""
+        self._waves.append(_Wave(cache, list(rows)))
+        self._hidden.append(cache.last_hidden)
+
+    def generated(self, row: Row) -> Tensor:
+        """Keys and values of what a row has generated and fed back: all that it has drawn but the last token."""
+        wave = next(wave for wave in self._waves if row in wave.rows)
+        return wave.cache.generated(wave.rows.index(row), row.n_drawn - 1)
+
+    def advance(self) -> None:
+        """Let finished rows leave, and feed back the last token of the others."""
+        self._leave()
+        self._join_waves()
+        self._hidden = []
+        if self._waves:
+            rows = self.rows
+            self._pack(rows)
+            tokens = torch.tensor([row.last for row in rows], device=self._decoder.device)
+            self._hidden = [step_together(self._decoder, [wave.cache for wave in self._waves], tokens)]
+
+    def choose(self) -> list[Drawn]:
+        """Choose the next token of each row that has not finished."""
+        rows = self.rows
+        if not rows:
+            return []
+        hidden = self._hidden[0] if len(self._hidden) == 1 else torch.cat(self._hidden)
+        logits = self._decoder.logits(hidden)
+        by_rule: dict[Sampling, list[int]] = {}
+        for place, row in enumerate(rows):
+            by_rule.setdefault(row.rule, []).append(place)
+        drawn = []
+        for rule, places in by_rule.items():
+            whole = len(places) == len(rows)
+            drawn += _drawn([rows[place] for place in places], rule, logits if whole else logits[places])
+        return drawn
+
+    def _leave(self) -> None:
+        staying = []
+        for wave in self._waves:
+            left = [place for place, row in enumerate(wave.rows) if not row.finished]
+            if left and len(left) <= _CROWDED * len(wave.rows):
+                wave.cache.keep(torch.tensor(left, device=self._decoder.device))
+                wave.rows = [wave.rows[place] for place in left]
+            if left:
+                staying.append(wave)
+        self._waves = staying
+
+    def _join_waves(self) -> None:
+        """Join the two smallest caches while there are too many, so that a large one is copied rarely."""
+        while len(self._waves) > _MOST_CACHES:
+            small = sorted(sorted(range(len(self._waves)), key=lambda place: self._waves[place].cache.n_bytes)[:2])
+            first, second = self._waves[small[0]], self._waves.pop(small[1])
+            first.cache.join(second.cache)
+            first.rows += second.rows
+
+    def _pack(self, rows: Sequence[Row]) -> None:
+        if len(rows) != self._packed_for and max(row.left for row in rows) >= _WORTH_PACKING - 1:
+            self._packed_for = len(rows)
+            self._decoder.pack(_rounded(len(rows)))
+
+
+def _rounded(rows: int) -> int:
+    """`rows` rounded up to three binary digits: as rows come one by one, weights are packed anew ever less often."""
+    step = 1 << max(0, rows.bit_length() - 3)
+    return math.ceil(rows / step) * step
+
+
+def _drawn(rows: Sequence[Row], rule: Sampling, logits: Tensor) -> list[Drawn]:
+    """The next tokens of rows that choose alike; logits `[rows, vocab]`."""
+    uniform = [row.uniform() if rule.temperature and not row.finished else 0.0 for row in rows]
+    history = None if rule.repetition_penalty == 1 else _histories(rows).to(logits.device)
+    choice = choose(logits, rule, torch.tensor(uniform, device=logits.device), history=history)
+    tokens, logps = choice.tokens.tolist(), choice.logps.tolist()
+    sampling_logps = logps if choice.sampling_logps is choice.logps else choice.sampling_logps.tolist()
+    alternatives = _alternatives(rows, logits, choice)
+    drawn = []
+    for place, row in enumerate(rows):
+        if not row.finished:
+            completion = row.take(tokens[place], logps[place], sampling_logps[place])
+            top = alternatives[place] if alternatives else ()
+            drawn.append(Drawn(row.number, tokens[place], logps[place], top, completion))
+    return drawn
+
+
+def _histories(rows: Sequence[Row]) -> Tensor:
+    """`[rows, longest]` int64: each row's prompt and tokens so far, filled up with repeats."""
+    histories = [row.history() for row in rows]
+    filled = np.empty((len(rows), max(map(len, histories))), dtype=np.int64)
+    for place, history in enumerate(histories):
+        filled[place, : len(history)] = history
+        filled[place, len(history) :] = history[-1]
+    return torch.from_numpy(filled)
+
+
+def _alternatives(rows: Sequence[Row], logits: Tensor, choice: Choice) -> list[tuple[tuple[int, float], ...]]:
+    """For each row the most probable tokens with their log-probabilities, in nats; nothing where no row wants any."""
+    most = max(row.request.alternatives for row in rows)
+    if not most:
+        return []
+    # The chosen token's log-probability is there already, and with it what all logits are lowered by.
+    lowered = choice.logps - logits.gather(1, choice.tokens[:, None]).squeeze(1)
+    top = logits.topk(min(most, logits.shape[1]))
+    values, tokens = (top.values + lowered[:, None]).tolist(), top.indices.tolist()
+    return [
+        tuple(zip(tokens[place], values[place], strict=True))[: row.request.alternatives]
+        for place, row in enumerate(rows)
+    ]
