@@ -61,14 +61,15 @@ PEERS = {
     "accelerate",
 }  # references in tests, never used by the package
 PREPARATION_EXTRAS = {"polars", "pyarrow"}
+SERVING_EXTRAS = {"starlette", "uvicorn", "sse_starlette", "prometheus_client"}
 EXTRAS = {
     "duckdb",
     "pyarrow",
     "tensorboard",
     "polars",
     "rensa",
-    "fastapi",
-    "uvicorn",
+    "openai",
+    *SERVING_EXTRAS,
     "matplotlib",
     "vaderSentiment",
     "ftfy",
@@ -216,15 +217,21 @@ def test_reference_implementations_are_never_imported() -> None:
 
 
 def test_extras_are_imported_only_inside_functions() -> None:
-    """But for `corpus/preparation`, which says what it lacks and which nobody else imports with a module."""
+    """But for `corpus/preparation` and `serving/api`: they say what they lack; nobody imports them with a module."""
     found = []
     for file in FILES:
         inside = SOURCE / "corpus" / "preparation" in file.parents
+        served = SOURCE / "serving" / "api" in file.parents
         module = ast.Module(body=list(imports_at_import(parse(file))), type_ignores=[])
         for line, name in imported(file, module):
-            allowed = PREPARATION_EXTRAS if inside else set()
+            allowed = PREPARATION_EXTRAS if inside else SERVING_EXTRAS if served else set()
             of_preparation = not inside and f"{name}.".startswith("burnish.corpus.preparation.")
-            if of_preparation or (name.partition(".")[0] in EXTRAS and name.partition(".")[0] not in allowed):
+            of_serving = not served and f"{name}.".startswith("burnish.serving.api.")
+            if (
+                of_preparation
+                or of_serving
+                or (name.partition(".")[0] in EXTRAS and name.partition(".")[0] not in allowed)
+            ):
                 found.append(f"{name_of(file)}:{line}: imports {name} with the module")
     assert found == []
 

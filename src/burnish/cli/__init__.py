@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from burnish import __version__
-from burnish.cli import chat, data, doctor, evaluating, flywheel, lab, models, recipes, retrieving, starting
+from burnish.cli import chat, data, doctor, evaluating, flywheel, lab, models, recipes, retrieving, serve, starting
 from burnish.errors import BurnishError
 from burnish.terminal import printable
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 # In the order of `burnish --help`.
-for group in (starting, recipes, chat, evaluating, retrieving, models, doctor):
+for group in (starting, recipes, chat, serve, evaluating, retrieving, models, doctor):
     app.add_typer(group.commands)
 app.add_typer(data.data_commands, name="data")
 app.add_typer(flywheel.flywheel_commands, name="flywheel")

@@ -17,6 +17,7 @@ _EXTRAS = {
     "pyarrow": ("data", "Parquet data files"),
     "duckdb": ("sql", "running SQL answers: sql verifiers, and the results in `burnish chat`"),
     "tensorboard": ("report", "TensorBoard event files beside events.jsonl"),
+    "starlette": ("serve", "`burnish serve`"),
     "matplotlib": ("lab", "the plots of `burnish lab`"),
 }
 """Module: the extra that brings it, and what it is for."""

@@ -1,0 +1,93 @@
+"""`burnish serve`: a model behind an OpenAI-compatible interface."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from burnish.cli.saying import say
+from burnish.errors import BurnishError
+
+commands = typer.Typer()
+
+KEYS = Path("serve-keys.txt")
+"""Where keys are put unless --keys says otherwise."""
+
+
+@commands.command(epilog="Example: burnish serve runs/flights --port 8000")
+def serve(
+    target: Annotated[
+        Path | None, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, a model folder or a .gguf file.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What clients call the model; the folder's name if left out.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; beyond this machine only with --keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    system: Annotated[str | None, typer.Option(help="System prompt, instead of the recipe's.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="Of requests that have none.")] = 0.0,
+    keys: Annotated[Path | None, typer.Option(help="File of hashed keys; only who has one is answered.")] = None,
+    new_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make a key, show it once, put its hash into --keys, and stop.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Web page that may call from a browser (CORS); may be repeated.")
+    ] = None,
+    log_contents: Annotated[bool, typer.Option("--log-contents", help="Log questions and answers too.")] = False,
+    rows: Annotated[int, typer.Option(min=1, help="Answers that are written at the same time.")] = 32,
+    queue: Annotated[int, typer.Option(min=0, help="Further requests that may wait; more are refused.")] = 128,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer that may be asked for.")] = 1024,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")] = 600,
+    cache: Annotated[
+        int, typer.Option(min=0, help="MiB of keys and values that are kept for prompts that begin alike.")
+    ] = 1024,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; the run's, or auto, if left out.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
+) -> None:
+    """Serve a model to programs that speak OpenAI's interface: chat, completions, models, streaming.
+
+    With a run's folder, its recipe's system prompt stands before conversations that have none.
+    """
+    if new_key is not None:
+        from burnish.serving.api.keys import add_key
+
+        file = keys or KEYS
+        key = add_key(file, new_key)
+        say(f"{key}\nIts hash is in {file}; the key is not stored and not shown again. Serve with --keys {file}")
+        return
+    if target is None:
+        raise typer.BadParameter("expected a run's folder, a model folder or a .gguf file", param_hint="RUN_OR_MODEL")
+    from burnish.serving.api import installed
+
+    installed.require()
+    from burnish import hardware, load
+    from burnish.console.chat import find_target
+    from burnish.serving.api.answers import Served
+    from burnish.serving.api.server import serve as run
+    from burnish.serving.api.settings import Limits, ServerSettings
+
+    found = find_target(target)
+    settings = ServerSettings(
+        name=name or target.resolve().name,
+        host=host,
+        port=port,
+        system=system or found.system,
+        temperature=temperature,
+        repetition_penalty=found.config.repetition_penalty,
+        stop=tuple(found.config.stop),
+        keys=keys,
+        origins=tuple(origin or ()),
+        log_contents=log_contents,
+        limits=Limits(rows=rows, queue=queue, tokens=max_new_tokens, seconds=timeout, cache_bytes=cache * 2**20),
+    )
+    if not settings.is_local and keys is None:
+        raise BurnishError(
+            f"--host {host}: other machines could use the model without a key; add --keys FILE "
+            "(burnish serve --new-key NAME makes one), or leave --host out"
+        )
+    hardware.set_threads(threads)
+    hardware.keep_freed_memory()
+    decoder, tokenizer = load(found.model, device=device or found.device, compute_dtype=found.compute_dtype)
+    run(Served(decoder, tokenizer, settings), say)

@@ -1,0 +1,234 @@
+"""From a request's fields to prompts and sampling, and from tokens to the texts of its choices."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+
+from burnish.errors import CheckpointError, DataError
+from burnish.forest import Forest
+from burnish.generation.request import Drawn, Request, samples
+from burnish.generation.sampling import Sampling
+from burnish.nn.decoder import Decoder
+from burnish.serving.api.faults import ApiError
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest
+from burnish.serving.api.settings import ServerSettings
+from burnish.serving.api.worker import Ticket
+from burnish.text.chat import Message, encode_question
+from burnish.text.streaming import StreamedText
+from burnish.text.tokenizer import Tokenizer
+
+_SCORED_AT_ONCE = 256
+"""Prompt tokens whose distributions over the vocabulary are held at the same time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A model with its tokenizer, and how it is served."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    settings: ServerSettings
+
+    @property
+    def context(self) -> int:
+        """Tokens of a prompt and its answer together."""
+        return self.tokenizer.context_length or self.decoder.config.max_positions
+
+    def chat_prompt(self, asked: ChatRequest) -> list[int]:
+        """The conversation as tokens, behind the served system prompt where it has none of its own."""
+        messages = [cast("Message", message.plain()) for message in asked.messages]
+        if self.settings.system is not None and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": self.settings.system})
+        try:
+            encoding = encode_question(self.tokenizer, messages)
+        except (DataError, CheckpointError) as error:
+            raise ApiError(400, str(error), code="invalid_value", param="messages") from error
+        if encoding.lost:
+            part = encoding.lost[0]
+            raise ApiError(
+                400,
+                f"the model's chat template leaves out the {part.what} of message {part.place + 1} "
+                f"({messages[part.place]['role']}), so it would be answered without it",
+                code="invalid_value",
+                param="messages",
+            )
+        return self.checked(encoding.tokens, "messages")
+
+    def text_prompts(self, asked: CompletionRequest) -> list[list[int]]:
+        """Each prompt of a completion as tokens; text is read as it stands, without a template."""
+        vocabulary, tokenizer = self.decoder.config.vocab_size, self.tokenizer
+        prompts = []
+        for prompt in asked.prompts:
+            if isinstance(prompt, str):
+                start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
+                tokens = start + tokenizer.encode(prompt)
+                if not tokens:
+                    raise ApiError(400, "prompt: empty, so there is nothing to go on from", param="prompt")
+            elif not all(0 <= token < vocabulary for token in prompt):
+                raise ApiError(400, f"prompt: tokens must be 0 to {vocabulary - 1}", param="prompt")
+            else:
+                tokens = list(prompt)
+            prompts.append(self.checked(tokens, "prompt"))
+        if not prompts:
+            raise ApiError(400, "prompt: an empty list", param="prompt")
+        return prompts
+
+    def checked(self, tokens: list[int], param: str) -> list[int]:
+        """The prompt, where it leaves room for an answer."""
+        if len(tokens) >= self.context:
+            raise ApiError(
+                400,
+                f"{param}: {len(tokens)} tokens leave no room for an answer in the model's context of {self.context}; "
+                "shorten the prompt",
+                code="context_length_exceeded",
+                param=param,
+            )
+        return tokens
+
+    def sampling(self, asked: ChatRequest | CompletionRequest, prompt: Sequence[int], wanted: int | None) -> Sampling:
+        """How an answer to a prompt is chosen, at most `wanted` tokens where that is given."""
+        settings, limit = self.settings, self.settings.limits.tokens
+        if wanted is not None and wanted > limit:
+            raise ApiError(400, f"max_tokens: at most {limit} are served, got {wanted}", param="max_tokens")
+        room = self.context - len(prompt)
+        if wanted is not None and wanted > room:
+            raise ApiError(
+                400,
+                f"max_tokens: {len(prompt)} tokens of the prompt and {wanted} new ones are more than the model's "
+                f"context of {self.context}",
+                code="context_length_exceeded",
+                param="max_tokens",
+            )
+        given = {
+            key: value
+            for key in ("top_p", "top_k", "min_p", "repetition_penalty")
+            if (value := getattr(asked, key)) is not None
+        }
+        return Sampling(
+            temperature=settings.temperature if asked.temperature is None else asked.temperature,
+            max_new_tokens=max(1, min(room, limit if wanted is None else wanted)),
+            stop=self.tokenizer.stop_ids,
+            stop_strings=tuple(settings.stop) if asked.stops is None else asked.stops,
+            **{"repetition_penalty": settings.repetition_penalty, **given},
+        )
+
+    def requests(
+        self,
+        asked: ChatRequest | CompletionRequest,
+        prompts: Sequence[list[int]],
+        wanted: int | None,
+        alternatives: int,
+    ) -> list[Request]:
+        """`n` requests a prompt; one seed for all where the request has one, a random one otherwise."""
+        n_choices, most = asked.n * len(prompts), self.settings.limits.choices
+        if n_choices > most:
+            raise ApiError(400, f"n: {n_choices} choices in one request, at most {most} are served", param="n")
+        seed = secrets.randbits(63) if asked.seed is None else asked.seed % 2**64
+        return [
+            replace(one, alternatives=alternatives, remember=isinstance(asked, ChatRequest))
+            for place, prompt in enumerate(prompts)
+            for one in samples(prompt, self.sampling(asked, prompt, wanted), asked.n, seed, place)
+        ]
+
+
+@dataclass(eq=False)
+class Choice:
+    """One of the answers while it is written. given: the tokens that its text is made of, as they came."""
+
+    text: StreamedText
+    given: list[Drawn] = field(default_factory=list)
+    finish_reason: str | None = None
+    n_tokens: int = 0
+    reused: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is new of a choice: certain text, and tokens (with none of what ended it)."""
+
+    place: int
+    text: str
+    drawn: Sequence[Drawn]
+    finish_reason: str | None
+
+
+class Choices:
+    """The choices of a ticket, as they come."""
+
+    def __init__(self, ticket: Ticket, tokenizer: Tokenizer) -> None:
+        self._ticket = ticket
+        self.all = [Choice(StreamedText(tokenizer, one.sampling.stop_strings)) for one in ticket.requests]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that were drawn so far."""
+        return sum(choice.n_tokens for choice in self.all)
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Each new token's piece."""
+        async for place, drawn in self._ticket:
+            choice, done = self.all[place], drawn.completion
+            choice.n_tokens += 1
+            said = done is None or done.stop is None
+            text = choice.text.add(drawn.token) if said else ""
+            if said:
+                choice.given.append(drawn)
+            if done is not None:
+                text += choice.text.finish()
+                choice.finish_reason, choice.reused = done.finish_reason, done.reused
+            yield Piece(place, text, [drawn] if said else [], choice.finish_reason)
+
+    async def finish(self) -> list[Choice]:
+        """All of them, whole."""
+        async for _ in self.pieces():
+            pass
+        return self.all
+
+
+@dataclass(frozen=True)
+class PromptToken:
+    """A token of a prompt: its log-probability in nats and the most probable ones in its place."""
+
+    token: int
+    logp: float | None
+    alternatives: Sequence[tuple[int, float]] = ()
+
+
+@torch.inference_mode()
+def score_prompt(decoder: Decoder, prompt: Sequence[int], alternatives: int) -> list[PromptToken]:
+    """What the model says of a prompt's own tokens, each behind those before it; nothing predicts the first."""
+    decoder.eval()
+    forest = Forest.from_segments([(prompt, -1)]).to(decoder.device)
+    hidden = decoder(forest)[:-1]
+    scored = [PromptToken(prompt[0], None)]
+    for start in range(0, len(hidden), _SCORED_AT_ONCE):
+        logps = decoder.logits(hidden[start : start + _SCORED_AT_ONCE]).log_softmax(-1)
+        tokens = forest.tokens[start + 1 : start + 1 + len(logps)]
+        own = logps.gather(1, tokens[:, None]).squeeze(1).tolist()
+        top = logps.topk(max(1, alternatives))
+        for token, logp, best, values in zip(
+            tokens.tolist(), own, top.indices.tolist(), top.values.tolist(), strict=True
+        ):
+            pairs = list(zip(best, values, strict=True))[:alternatives]
+            scored.append(PromptToken(token, logp, pairs))
+    return scored
+
+
+def as_text(tokenizer: Tokenizer, token: int) -> str:
+    """What one token says alone; bytes that are no character are shown as the replacement character."""
+    return tokenizer.decode([token], skip_special=False)
+
+
+def usage(prompts: Sequence[Sequence[int]], choices: Sequence[Choice]) -> dict[str, Any]:
+    """Tokens of a request, as OpenAI counts them: a prompt once, however many choices it has."""
+    n_prompt, n_new = sum(map(len, prompts)), sum(choice.n_tokens for choice in choices)
+    reused = min(n_prompt, sum(choice.reused for choice in choices[:: max(1, len(choices) // len(prompts))]))
+    return {
+        "prompt_tokens": n_prompt,
+        "completion_tokens": n_new,
+        "total_tokens": n_prompt + n_new,
+        "prompt_tokens_details": {"cached_tokens": reused},
+    }

@@ -1,0 +1,76 @@
+"""What comes before an answer: who may ask, and whether what they sent can be read."""
+
+import asyncio
+import re
+from typing import TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from burnish.serving.api.faults import ApiError, of_validation
+from burnish.serving.api.keys import owner, read_keys
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest
+from burnish.serving.api.records import Record
+from burnish.serving.api.settings import ServerSettings
+
+_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+"""What a server for its own machine is called."""
+Body = TypeVar("Body", ChatRequest, CompletionRequest)
+
+
+class Door:
+    """Lets requests in, or raises the ApiError that says why not."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Read the keys. Raises BurnishError where their file is none."""
+        self._settings = settings
+        self._keys = read_keys(settings.keys) if settings.keys else {}
+
+    def check_host(self, request: Request) -> None:
+        """Refuse other names of this machine: a page on the web whose name was made to mean it must not reach it."""
+        host = request.headers.get("host", "")
+        if self._settings.is_local and _HOST.fullmatch(host) is None:
+            raise ApiError(403, f"this server is for its own machine; expected Host: localhost, got {host[:200]!r}")
+
+    def check_key(self, request: Request, record: Record) -> None:
+        """Refuse who has no key, where keys are asked for; note whose it is."""
+        if not self._keys:
+            return
+        kind, _, key = request.headers.get("authorization", "").partition(" ")
+        name = owner(self._keys, key.strip()) if kind.lower() == "bearer" else None
+        if name is None:
+            raise ApiError(401, "expected a key of this server: Authorization: Bearer KEY", code="invalid_api_key")
+        record.key = name
+
+    async def read(self, request: Request, kind: type[Body], record: Record) -> Body:
+        """Read and check the body. Raises ApiError for one that is too long, late, no JSON or not understood."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            # What a page on the web may send without asking first is none of the types of JSON.
+            raise ApiError(415, "expected Content-Type: application/json")
+        limits = self._settings.limits
+        body = bytearray()
+        try:
+            async with asyncio.timeout(limits.read_seconds):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > limits.body_bytes:
+                        raise ApiError(413, f"the body is longer than {limits.body_bytes:,} bytes")
+        except TimeoutError:
+            raise ApiError(408, f"the body did not come within {limits.read_seconds:g} seconds") from None
+        try:
+            asked = kind.model_validate_json(bytes(body))
+        except ValidationError as error:
+            raise of_validation(error) from None
+        self.check_model(asked.model)
+        record.contents["request"] = body.decode(errors="replace")
+        return asked
+
+    def check_model(self, name: str) -> None:
+        """Refuse the name of another model."""
+        if name != self._settings.name:
+            raise ApiError(
+                404,
+                f"no model {name!r} is served here; expected {self._settings.name!r}",
+                code="model_not_found",
+                param="model",
+            )

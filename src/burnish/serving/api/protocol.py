@@ -1,0 +1,156 @@
+"""The requests that are understood, checked field by field.
+
+A field that is not known, or that is known and not served, is refused unless it asks for nothing: an answer never
+differs in silence from what was asked for.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+Stop = Annotated[str, Field(min_length=1, max_length=200)]
+MAX_STOPS = 16
+MAX_TOP = 20
+"""Most alternatives told of a token."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StreamOptions(_Strict):
+    include_usage: bool = False
+    include_obfuscation: Literal[False] = False
+
+
+class TextPart(_Strict):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(_Strict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[TextPart] | None = None
+    name: Annotated[str, Field(max_length=64)] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: Annotated[str, Field(max_length=200)] | None = None
+    refusal: None = None
+    reasoning_content: Text | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As templates read it."""
+        content = self.content
+        if isinstance(content, list):
+            content = "".join(part.text for part in content)
+        own = self.model_dump(exclude_none=True, exclude={"content", "role", "refusal"})
+        return {"role": "system" if self.role == "developer" else self.role, "content": content, **own}
+
+
+class ResponseFormat(_Strict):
+    """How an answer is to be written."""
+
+    type: Literal["text"]
+
+
+class _Sampled(_Strict):
+    """What chat and completions have in common."""
+
+    model: Annotated[str, Field(max_length=400)]
+    n: Annotated[int, Field(ge=1)] = 1
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    user: Annotated[str, Field(max_length=1000)] | None = None
+    metadata: dict[str, str] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+    @field_validator("frequency_penalty", "presence_penalty")
+    @classmethod
+    def _no_penalty(cls, value: float | None) -> float | None:
+        if value:
+            raise ValueError("not served; expected 0. repetition_penalty is")
+        return value
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _no_bias(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value:
+            raise ValueError("not served; leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _options_of_streams(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only for stream: true")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...] | None:
+        """Stop strings; None where the request says nothing of them."""
+        return (self.stop,) if isinstance(self.stop, str) else None if self.stop is None else tuple(self.stop)
+
+
+class ChatRequest(_Sampled):
+    """Body of `/v1/chat/completions`."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=2000)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = False
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: Annotated[list[dict[str, Any]], Field(max_length=0)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    parallel_tool_calls: bool | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    modalities: list[Literal["text"]] | None = None
+
+    @model_validator(mode="after")
+    def _alternatives_need_logprobs(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ValueError("top_logprobs is only for logprobs: true")
+        return self
+
+
+class CompletionRequest(_Sampled):
+    """Body of `/v1/completions`."""
+
+    prompt: (
+        Text | Annotated[list[int], Field(min_length=1)] | list[Text] | list[Annotated[list[int], Field(min_length=1)]]
+    )
+    max_tokens: Annotated[int, Field(ge=0)] | None = 16
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
+    echo: bool | None = False
+    best_of: Annotated[int, Field(ge=1)] | None = None
+    suffix: None = None
+
+    @model_validator(mode="after")
+    def _best_of_all(self) -> Self:
+        if self.best_of not in (None, self.n):
+            raise ValueError("best_of is not served; expected the same as n")
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens: 0 asks for nothing without echo: true")
+        return self
+
+    @property
+    def prompts(self) -> list[str] | list[list[int]]:
+        """All prompts, each as text or as tokens."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt and isinstance(self.prompt[0], int):
+            return [self.prompt]
+        return self.prompt  # type: ignore[return-value]

@@ -1,0 +1,55 @@
+"""The process that serves: uvicorn around the application, until it is told to stop."""
+
+import json
+import shlex
+from collections.abc import Callable
+
+import uvicorn
+
+from burnish.serving.api.answers import Served
+from burnish.serving.api.app import Api
+
+_HEADER_BYTES = 16 * 1024
+"""Of a request's line and headers together."""
+
+
+def serve(served: Served, say: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; then let what runs finish within the settings' grace.
+
+    say: told the address and how to ask, once the port is open.
+    """
+    settings = served.settings
+    config = uvicorn.Config(
+        Api(served).application(),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        ws="none",
+        http="h11",
+    )
+    _Announced(config, say, served).run()
+
+
+class _Announced(uvicorn.Server):
+    """A server that says where it is once it listens."""
+
+    def __init__(self, config: uvicorn.Config, say: Callable[[str], None], served: Served) -> None:
+        super().__init__(config)
+        self._say, self._served = say, served
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """As uvicorn's."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if not self.started:
+            return
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        settings = self._served.settings
+        self._say(f"serving {settings.name} at {address}/v1 (Ctrl-C stops)")
+        key = " -H 'Authorization: Bearer KEY'" if settings.keys else ""
+        body = json.dumps({"model": settings.name, "messages": [{"role": "user", "content": "Hello"}]})
+        self._say(f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
