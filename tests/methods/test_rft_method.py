@@ -104,7 +104,7 @@ def test_online_each_step_learns_from_its_own_prompts() -> None:
     assert [plan.learned(rollout, 0, update) for update in (0, 1)] == [([0], 3), ([3, 5], 3)]
 
 
-@pytest.mark.parametrize(("online", "rollouts"), [(False, 2), pytest.param(True, 25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("online", "rollouts"), [(False, 4), pytest.param(True, 25, marks=pytest.mark.slow)])
 def test_right_answers_become_more_frequent(tmp_path: Path, online: bool, rollouts: int) -> None:
     _, measured, run = learn(tmp_path, settings(online=online, rollouts=rollouts, training={"epochs": 8}))
     events = read_events(run.folder)
