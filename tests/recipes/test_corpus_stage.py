@@ -13,7 +13,7 @@ from burnish.corpus.token_corpus import TokenCorpus
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.perplexity import surprises
 from burnish.recipes.plan.planned import make_plan
-from burnish.recipes.runner.running import run
+from burnish.recipes.runner.running import run, works
 from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
@@ -215,3 +215,23 @@ def test_text_is_ordered_by_the_models_own_perplexity(weighted: Path) -> None:
 def test_what_is_wrong_with_a_mixture_or_an_order(weighted: Path, override: str, expected: str) -> None:
     with pytest.raises((RecipeError, DataError), match=expected):
         done(weighted, override)
+
+
+@pytest.mark.slow
+def test_text_that_the_model_writes_is_planned_replayed_and_counted(recipe: Path) -> None:
+    text = recipe.read_text()
+    recipe.write_text(text[: text.index("  - type: perplexity")])
+    override = ["cpt.replay_from=own_text", "cpt.replay=0.5"]
+    _, shown = done(recipe, *override)
+    assert "which are replayed" in shown
+    passes = metrics(recipe, "02-cpt")["passes"]
+    assert passes["domain"] == 1.0
+    assert 0 < passes["general"] <= 1.2
+    runs = recipe.parent / "runs"
+    plan = make_plan(recipe, overrides=[*override, "cpt.training.epochs=2"], runs=runs)
+    ((_, work),) = works(plan)
+    domain = metrics(recipe, "01-corpus")["counts"]["domain"]["train"]["tokens"]
+    assert work is not None
+    assert work.decoded == pytest.approx(2 * domain, rel=0.05)
+    assert work.trained == pytest.approx(4 * domain, rel=0.1)
+    assert not plan.notes
