@@ -8,7 +8,8 @@ how often a training was interrupted, nor of how many processes share a step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +61,14 @@ class Order:
 class _Stream:
     """Windows that are read in turn: all of a source, or of several groups as one.
 
-    group, number: of each of them. lengths: their tokens. budget: tokens to read.
+    group, number: of each of them. lengths: their tokens. budget: tokens to read; or windows, where there is a `count`.
     """
 
     group: npt.NDArray[np.uint8]
     number: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int32]
-    budget: float
+    budget: float = 0.0
+    count: int = 0
 
     def forever(self, seed: int, place: int, *, ordered: bool) -> Iterator[int]:
         """Places in the stream pass after pass: as they lie, or each pass in an order of its own."""
@@ -143,7 +145,7 @@ def _of_sources(corpus: TokenCorpus, groups: Mapping[str, Windows], epochs: floa
     elif corpus.ordered:
         names, source = list(groups), whole.group.astype(np.int64)
     else:
-        names, source = [""], np.zeros(count, dtype=np.int64)
+        return [replace(whole, count=round(epochs * count))]
     sizes = {place: float(whole.lengths[source == place].sum(dtype=np.int64)) for place in range(len(names))}
     there = {names[place]: size for place, size in sizes.items() if size}
     budgets = (corpus.mixture or Mixture.model_validate({})).budgets(there, epochs * total)
@@ -172,7 +174,6 @@ def _pooled(groups: Mapping[str, Windows], *, first: int = 0) -> _Stream:
         np.repeat(np.arange(first, first + len(counts)), counts).astype(np.uint8),
         np.concatenate([np.arange(count) for count in counts]).astype(np.int64),
         np.concatenate([windows.lengths for windows in groups.values()]),
-        0.0,
     )
 
 
@@ -187,7 +188,10 @@ def _drawn(
     replay: float = 0.0,
 ) -> Order:
     """Draw from the streams by their budgets, and of what is replayed its share, and part the draws into steps."""
-    endless = [stream.forever(seed, 2 * place, ordered=corpus.ordered) for place, stream in enumerate(streams)]
+
+    def forever(place: int) -> Iterator[int]:
+        return streams[place].forever(seed, 2 * place, ordered=corpus.ordered)
+
     again = replayed.forever(seed, 1, ordered=False) if replayed is not None else iter(())
     group: list[int] = []
     number: list[int] = []
@@ -201,7 +205,11 @@ def _drawn(
         return sizes[-1]
 
     lengths = [stream.lengths.tolist() for stream in streams]
-    for place, item in drawn(endless, lengths, [stream.budget for stream in streams]):
+    budgets = [
+        float(sum(lengths[place][item] for item in islice(forever(place), stream.count))) or stream.budget
+        for place, stream in enumerate(streams)
+    ]
+    for place, item in drawn([forever(place) for place in range(len(streams))], lengths, budgets):
         total += take(streams[place], item)
         while replayed is not None and had < replay * total:
             size = take(replayed, next(again))
