@@ -8,6 +8,7 @@ import pytest
 
 from burnish.console.chat import find_target
 from burnish.console.display import Display
+from burnish.console.evaluating import EvalOptions, evaluation_recipe
 from burnish.errors import BurnishError, RecipeError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
@@ -79,7 +80,10 @@ def test_models_are_asked_without_and_with_what_is_found(recipe: Path) -> None:
     page = (recipe.parent / "runs" / "found" / "report.html").read_text()
     assert "tokens added to a prompt" in page
     chat = find_target(recipe.parent / "runs" / "found")
-    assert chat.index == recipe.parent / "runs" / "found" / "01-index" / "index"
+    index_folder = recipe.parent / "runs" / "found" / "01-index" / "index"
+    assert chat.index == index_folder
+    again, _ = evaluation_recipe(recipe.parent / "runs" / "found", EvalOptions())
+    assert again["stages"][0]["retrieval"]["index"] == str(index_folder), "`burnish eval` retrieves as the run did"
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from burnish.files import sha256
 from burnish.kept import read_json, write_json
 from burnish.retrieval import Index, IndexSettings, build
 from burnish.retrieval.embeddings import Embedder
+from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Passages, cited, ground
 from tiny_encoder import save_encoder
 
@@ -279,3 +280,24 @@ def test_another_encoder_is_refused_and_a_missing_one_named(embedded: Index, tmp
 def test_an_index_without_vectors_says_so(index: Index) -> None:
     with pytest.raises(BurnishError, match="was made without an encoder"):
         index.search("task", ranking="embeddings")
+
+
+def test_a_folder_without_an_encoder_is_refused_before_anything_is_read(documents: Path, tmp_path: Path) -> None:
+    with pytest.raises(BurnishError, match=r"no encoder \(no config.json\)"):
+        Index.build(documents, tmp_path / "index", encoder=str(documents))
+
+
+@pytest.mark.slow
+def test_the_real_encoder_finds_by_meaning(documents: Path, tmp_path: Path, minilm_path: Path) -> None:
+    index, _ = Index.build(documents, tmp_path / "index", encoder=str(minilm_path), device="cpu")
+    query = "How can I abort the job?"
+    assert index.search(query, ranking="bm25") == []
+    assert "cancel" in index.search(query, ranking="embeddings")[0].text
+
+
+def test_examples_like_a_question_come_the_nearest_last() -> None:
+    examples = Examples([("sum of 2 and 3", "5"), ("sum of two apples", "2"), ("colour of grass", "green")])
+    assert examples.like("sum of 2 and 4", 2) == [("sum of two apples", "2"), ("sum of 2 and 3", "5")]
+    shown = examples.like("sum of 2 and 3", 5)
+    assert shown == [("colour of grass", "green"), ("sum of two apples", "2")], "never the question itself"
+    assert examples.like("zebra", 2) == []

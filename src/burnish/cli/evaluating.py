@@ -37,6 +37,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Compare with this model, or label of the run's stage.")
     ] = None,
+    retrieve: Annotated[
+        Path | None,
+        typer.Option(metavar="INDEX", help="Ask a second time, with passages of this index before each question."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many of the first tasks.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0.0, help="Of the samples; 0.7 if left out.")] = None,
     top_p: Annotated[
@@ -82,6 +86,7 @@ def evaluate(
     settings = {
         "samples": samples,
         "k": None if k is None else _numbers(k),
+        "retrieval": None if retrieve is None else {"index": str(retrieve.absolute())},
         "limit": limit,
         "temperature": temperature,
         "top_p": top_p,

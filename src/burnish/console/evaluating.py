@@ -24,12 +24,15 @@ from burnish.methods.decoding import Grid
 from burnish.packages import PACKAGE
 from burnish.recipes.schema.stage import BASE_MODEL, read_text, references
 from burnish.recipes.stages.evaluate import EvaluateStage
+from burnish.recipes.stages.index import IndexStage
 from burnish.runs.folder import is_record, read_object
 from burnish.runs.names import MODEL_FOLDER, RUN_FILE, STAGE_FILE
 
 SAMPLES = 8
 """Answers to each task unless said otherwise."""
 LABEL = "model"
+PRODUCTS = {"index": IndexStage.produces["index"]}
+"""What a bare `@stage` stands for where it is no model."""
 OF_ONE_RUN = ("name", "report", "corpus", "models", "votes", "choose", "type")
 """Keys of a run's stage that say nothing of another measurement."""
 
@@ -112,7 +115,8 @@ def _of_run(path: Path) -> tuple[dict[str, Any], dict[str, Path], list[str]]:
             continue
         recipe = Path(str(run.get("recipe", path)))
         written = _base(recipe) if reference.written == BASE_MODEL else reference.written
-        where = _where(written, folders, recipe.parent)
+        product = PRODUCTS.get(reference.marker.kind, MODEL_FOLDER)
+        where = _where(written, folders, recipe.parent, product)
         if reference.path[0] == "models":
             models[str(reference.path[1])] = where
         elif reference.path == ("system",):
@@ -133,14 +137,14 @@ def _base(recipe: Path) -> str:
         return BASE_MODEL
 
 
-def _where(written: str, folders: Mapping[str, Path], recipe_folder: Path) -> Path:
-    """What a reference of a finished run leads to."""
+def _where(written: str, folders: Mapping[str, Path], recipe_folder: Path, product: str) -> Path:
+    """What a reference of a finished run leads to. product: what a bare `@stage` stands for."""
     if not written.startswith("@"):
         return Path(written) if written.startswith(PACKAGE) else (recipe_folder / written).absolute()
     name, _, inner = written[1:].partition("/")
     if name not in folders:
         raise BurnishError(f"{written}: stage '{name}' of the run is not there; run the recipe again")
-    return (folders[name] / (inner or MODEL_FOLDER)).absolute()
+    return (folders[name] / (inner or product)).absolute()
 
 
 def _put(value: Any, path: Sequence[str | int], new: str) -> None:

@@ -128,6 +128,8 @@ def _sha256(folder: Path) -> str:
     """Of an encoder's weights, configuration and tokenizer."""
     if not folder.is_dir():
         raise BurnishError(f"{folder}: there is no such folder; expected that of an encoder, or package:NAME/FOLDER")
+    if not (folder / "config.json").is_file():
+        raise BurnishError(f"{folder}: no encoder (no config.json); expected the folder of a BERT or RoBERTa")
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         if file.suffix in (".safetensors", ".json") and file.is_file():

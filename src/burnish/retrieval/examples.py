@@ -11,7 +11,8 @@ class Examples:
 
     def __init__(self, pairs: Sequence[tuple[str, str]], *, language: str = "english") -> None:
         self._pairs = list(pairs)
-        self._words = Words(language)
+        # Questions are alike in what they ask too: how, when, how many.
+        self._words = Words(language, stop_words=False)
         self._lexicon = Lexicon.build(self._words.terms(question) for question, _ in self._pairs)
 
     def like(self, question: str, n: int) -> list[tuple[str, str]]:

@@ -35,10 +35,12 @@ _PARTS = regex.compile(r"\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\p{Nd}+|[\p{L}\p{M}]+"
 class Words:
     """Text to the terms that BM25 counts.
 
-    language: of Snowball's stemmers, or `none`. Raises BurnishError for another, or where the libraries are missing.
+    language: of Snowball's stemmers, or `none`. stop_words: whether those of the language are left out.
+
+    Raises BurnishError for another language, or where the libraries are missing.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, *, stop_words: bool = True) -> None:
         bm25s, stemmer = _libraries()
         self._stop: frozenset[str] = frozenset()
         self._stem: Callable[[str], str] = str
@@ -47,7 +49,8 @@ class Words:
         if language not in stemmer.algorithms():
             known = ", ".join([NO_LANGUAGE, *stemmer.algorithms()])
             raise BurnishError(f"language: got '{language}'; expected one of {known}")
-        self._stop = frozenset(getattr(bm25s.stopwords, _STOP_WORDS.get(language, ""), ()))
+        if stop_words:
+            self._stop = frozenset(getattr(bm25s.stopwords, _STOP_WORDS.get(language, ""), ()))
         # A word is met thousands of times.
         self._stem = lru_cache(1 << 16)(stemmer.Stemmer(language).stemWord)
 
