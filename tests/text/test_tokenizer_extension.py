@@ -73,3 +73,9 @@ def test_transformers_reads_it(tmp_path: Path) -> None:
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     for text in TEXTS:
         assert theirs(text, add_special_tokens=False)["input_ids"] == NEW.tokenizer.encode(text)
+
+
+def test_a_gguf_file_holds_it() -> None:
+    metadata = NEW.tokenizer.to_gguf(NEW.tokenizer.vocab_size) | {"general.architecture": "llama"}
+    loaded = Tokenizer.from_gguf(metadata, "model.gguf")
+    assert [loaded.encode(text) for text in TEXTS] == [*NEW.tokenizer.encode_batch(TEXTS)]
