@@ -69,6 +69,26 @@ def test_a_model_asks_itself_behind_the_opening_of_a_turn(decoder: Decoder, toke
         opening_of_a_question(replace(tokenizer, chat_template=None))
 
 
+def test_questions_and_answers_are_whole_conversations(
+    corpus: TokenCorpus, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    decoder = tiny_decoder(vocab_size=tokenizer.vocab_size, logits_bias=True, tie_embeddings=False).eval()
+    assert decoder.logits_bias is not None
+    decoder.logits_bias[sorted(tokenizer.stop_ids)] = 2.5  # or it would hardly ever end a turn
+    wide = replace(corpus, window=96)
+    written = with_own_text(wide, decoder, tokenizer, "own_chats", 60, Run(tmp_path, key="k"))
+    windows = written.train[GENERAL]
+    opening = opening_of_a_question(tokenizer)
+    assert len(windows) > 0
+    for number in range(len(windows)):
+        tokens = windows[number]
+        assert tokens[: len(opening)] == opening
+        assert tokens[-1] in tokenizer.stop_ids
+        text = tokenizer.decode(tokens, skip_special=False)
+        assert text.count("<|im_start|>") >= 2
+        assert "<|im_start|>assistant" in text
+
+
 def test_training_replays_what_the_model_wrote(
     corpus: TokenCorpus, decoder: Decoder, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:

@@ -52,8 +52,8 @@ def with_own_text(
                 bar.update(min(had, n_tokens))
                 if written >= 4 * OWN_TEXTS and not texts:
                     raise DataError(
-                        f"replay_from: the model wrote {written} texts, all shorter than {MIN_TOKENS} tokens; name "
-                        "general text in the corpus stage, and set replay_from: general"
+                        f"replay_from: of {written} texts that the model wrote none is whole with {MIN_TOKENS} tokens; "
+                        "name general text in the corpus stage, and set replay_from: general"
                     )
         return texts
 
