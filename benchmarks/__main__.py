@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import (
+    data,
     decode,
     decode_one,
     distill,
@@ -27,7 +28,7 @@ from benchmarks.table import ratio_table
 
 ROWS = {
     row.name: row
-    for module in (decode, decode_one, prefix, sft, dpo, reward_model, prm, ppo, grpo, distill, tokenize_corpus)
+    for module in (decode, decode_one, prefix, sft, dpo, reward_model, prm, ppo, grpo, distill, data, tokenize_corpus)
     for row in module.ROWS
 }
 _FILE_WIDTH = 140

@@ -11,7 +11,7 @@ one, which `make bench` keeps beside the environment.
 
 from pathlib import Path
 
-from benchmarks import material, older_trl, our_rollouts, our_training, worker
+from benchmarks import material, our_rollouts, our_training, peers, worker
 from benchmarks.row import Config, Row, Target
 
 _LOSSES = ("loss/policy_avg", "loss/value_avg")
@@ -74,7 +74,7 @@ def ours(config: Config) -> Config:
 
 def peer(config: Config) -> Config:
     worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
-    older_trl.put_first()
+    peers.put_first(peers.OLDER_TRL)
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
     from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 

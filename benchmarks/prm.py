@@ -14,7 +14,7 @@ since token classifiers take, and do not read, the count that its trainer gives 
 from pathlib import Path
 from typing import Any
 
-from benchmarks import material, older_trl, our_training, worker
+from benchmarks import material, our_training, peers, worker
 from benchmarks.row import Config, Row, Target
 
 ROWS = (
@@ -71,7 +71,7 @@ def ours(config: Config) -> Config:
 
 def peer(config: Config) -> Config:
     worker.use_processor(config["threads"], keep_freed_memory=config["keep_freed_memory"])
-    older_trl.put_first()
+    peers.put_first(peers.OLDER_TRL)
     from transformers import AutoModelForTokenClassification, AutoTokenizer
     from trl.experimental.prm import PRMConfig, PRMTrainer
 

@@ -7,8 +7,10 @@ import json
 import os
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,7 +30,8 @@ def main(**sides: Side) -> None:
         sys.exit(f"no side '{name}'; expected one of: {', '.join(sides)}")
     with os.fdopen(os.dup(1), "w") as answer:
         os.dup2(2, 1)  # libraries print their progress on standard output, where only the answer belongs
-        print(json.dumps(sides[name](config) | {"peak_rss_bytes": peak_rss_bytes()}), file=answer)
+        answered = sides[name](config)
+        print(json.dumps({"peak_rss_bytes": peak_rss_bytes()} | answered), file=answer)
 
 
 def peak_rss_bytes() -> int:
@@ -47,25 +50,62 @@ def peak_rss_bytes() -> int:
 
 
 class Stopwatch:
-    """Seconds from `start` to `stop`, and what other processes kept the machine busy with meanwhile."""
+    """Seconds from `start` to `stop`, and what other processes kept the machine busy with meanwhile.
+
+    children: the work is done by processes that end before `stop`: their time is no noise, and memory is what all of
+    them held together, looked at several times a second.
+    """
+
+    def __init__(self, *, children: bool = False) -> None:
+        self._children = _Children() if children else None
 
     def start(self) -> None:
-        self._busy, self._own = _busy_seconds(), time.process_time()
+        if self._children is not None:
+            self._children.start()
+        self._busy, self._own = _busy_seconds(), self._own_seconds()
         self._started = time.perf_counter()
 
     def stop(self) -> None:
         self.seconds = time.perf_counter() - self._started
-        others = (_busy_seconds() - self._busy) - (time.process_time() - self._own)
+        others = (_busy_seconds() - self._busy) - (self._own_seconds() - self._own)
         self.busy_elsewhere = max(0.0, others / self.seconds)
         """Cores that others used on average (stolen time of a virtual machine included): noise, when not near 0."""
+        if self._children is not None:
+            self._children.ended.set()
+            self._children.join()
 
     def answer(self, amount: float) -> Config:
         """The rate of `amount` units of work, and the circumstances."""
-        return {
+        answered = {
             "value": amount / self.seconds,
             "seconds": round(self.seconds, 3),
             "busy_elsewhere": round(self.busy_elsewhere, 2),
         }
+        return answered | ({} if self._children is None else {"peak_rss_bytes": self._children.peak})
+
+    def _own_seconds(self) -> float:
+        if self._children is None:
+            return time.process_time()
+        mine = os.times()
+        return mine.user + mine.system + mine.children_user + mine.children_system
+
+
+class _Children(threading.Thread):
+    """Watches what this process and those below it hold together; pages that they share count once for each."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+        self.peak = 0
+
+    def run(self) -> None:
+        me = psutil.Process()
+        while not self.ended.wait(0.2):
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                with suppress(psutil.Error):
+                    total += process.memory_info().rss
+            self.peak = max(self.peak, total)
 
 
 def _busy_seconds() -> float:

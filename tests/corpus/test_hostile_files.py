@@ -1,7 +1,9 @@
 """Broken and hostile data files give an error with file and line: no traceback, no hang, no memory without end."""
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import zlib
 from collections import deque
@@ -9,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
-from burnish.corpus import json_arrays, json_values, records
+from burnish.corpus import json_arrays, json_values, packed, records
 from burnish.corpus.json_values import JsonValueError, parse_json
 from burnish.corpus.records import expand, read_rows
 from burnish.errors import DataError
@@ -52,10 +55,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "UTF-16 without a mark": (ROW.decode().encode("utf-16-le"), "the file has NUL bytes, so it is UTF-16"),
     "UTF-16": (ROW.decode().encode("utf-16"), ":1: the file is UTF-16"),
     "a mark only": (b"\xef\xbb\xbf", "the file holds no rows"),
-    "zstd": (b"\x28\xb5\x2f\xfd" + b"\0" * 99, "packed with Zstandard"),
-    "xz": (b"\xfd7zXZ\0\0\0", "packed with xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + b"\0" * 99, "Zstandard"),
+    "xz": (b"\xfd7zXZ\0\0\0", " xz "),
     "zip": (b"PK\x03\x04" + b"\0" * 99, "a zip archive"),
-    "gzip twice": (gzip.compress(gzip.compress(ROW)), "gzipped twice"),
+    "gzip twice": (gzip.compress(gzip.compress(ROW)), "packed twice, with gzip inside"),
     "gzip header only": (gzip.compress(ROW)[:12], "the gzip data ends early"),
     "gzip then rubbish": (gzip.compress(ROW) + b"rubbish", "the gzip data is damaged"),
     "text after an array": (b"[{}]\n\n[{}]", ":3: there is text after the end of the JSON array"),
@@ -157,7 +160,7 @@ BOMBS: dict[str, tuple[list[bytes], str]] = {
 def test_gzip_bombs_are_not_unpacked(
     pieces: list[bytes], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "FREE_BYTES", 2**20)
+    monkeypatch.setattr(packed, "FREE_BYTES", 2**20)
     path = _bomb(tmp_path / "bomb.gz", iter([*pieces[:-1], *pieces[-1:] * 60]))
     rows = read_rows(path)
     with pytest.raises(DataError, match=rf"bomb\.gz: .* bytes of it become .*{reason}"):
@@ -194,3 +197,32 @@ def test_json_text_inside_a_row_has_the_same_limits() -> None:
     for text in ("[" * 5000 + "]" * 5000, '{"a": 1, "a": 2}', "1e999", "NaN", "9" * 2000, r'"\ud800"'):
         with pytest.raises(JsonValueError):
             parse_json(text)
+
+
+PACKERS = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda data: pyarrow.compress(data, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_every_packer_is_read_whole_broken_and_as_a_bomb(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = PACKERS[suffix]
+    rows = b"".join(b'{"text": "%d"}\n' % number for number in range(5000))
+    path = tmp_path / f"rows.jsonl.{suffix}"
+    path.write_bytes(pack(rows))
+    assert [row["text"] for row in read(path)] == [str(number) for number in range(5000)]
+    path.write_bytes(pack(rows[:7000]) + pack(rows[7000:]))
+    assert len(read(path)) == 5000
+    path.write_bytes(pack(rows)[:-20])
+    with pytest.raises(DataError, match=r"rows\.jsonl\.\w+: the \w+ data (ends early|is damaged)"):
+        read(path)
+    monkeypatch.setattr(packed, "FREE_BYTES", 2**18)
+    monkeypatch.setattr(packed, "CHUNK", 2**17)
+    path.write_bytes(pack(ROW * 100_000))
+    with pytest.raises(DataError, match="compressed by more than 200"):
+        deque(read_rows(path), maxlen=0)

@@ -11,6 +11,7 @@ from burnish.console.display import Display
 from burnish.errors import RecipeError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
+from burnish.recipes.runner.trust import requests
 from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
@@ -66,11 +67,21 @@ def test_prepared_documents_are_the_corpus(recipe: Path) -> None:
     table = pl.read_parquet(folder / "01-documents" / "documents" / "*.parquet")
     assert sorted(table["source"]) == ["handbook"] * 5 + ["notes"]
     assert metrics["documents"] == 6
+    page = (folder / "01-documents" / "data_report.html").read_text()
+    assert "docs documents" in page
+    assert "Tokens are those of" in page
     assert [step["removed"] for step in metrics["steps"]] == [{}, {}, {"exact duplicate": 1}, {"too short": 1}]
     corpus = json.loads((folder / "02-corpus" / "stage.json").read_text())["metrics"]
     assert corpus["counts"]["domain"]["train"]["documents"] == 6
     (recipe.parent / "handbook" / "4.md").write_text("A fourth chapter, which is new and long enough to stay.")
     assert go(recipe)["documents"] == 7
+
+
+def test_whom_pages_are_asked_from_is_said_before(recipe: Path) -> None:
+    site = "{start: 'https://docs.example.org/manual/', depth: 1}"
+    sources = f"documents.sources=[{{name: manual, site: {site}}}]"
+    plan = make_plan(recipe, overrides=[sources], runs=recipe.parent / "runs")
+    assert [one.line for one in requests(plan)] == ["sends   requests for pages to docs.example.org (stage documents)"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ class ReadingStage(StrEnum):
     evaluate = "evaluate"
 
 
+class PreparationEngine(StrEnum):
+    """Who runs the shards of a preparation."""
+
+    processes = "processes"
+    ray = "ray"
+
+
 class TaskJudge(StrEnum):
     """What can judge the answers to tasks by the rows alone."""
 
@@ -89,6 +96,17 @@ def data_prepare(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the documents and what became of them.")],
     processes: Annotated[int, typer.Option(min=1, help="How many processes share the work.")] = 1,
+    engine: Annotated[
+        PreparationEngine, typer.Option(help="Processes of this machine, or the workers of a Ray cluster.")
+    ] = PreparationEngine.processes,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Say how many tokens of this model there are; a folder, a .gguf file or package:NAME/FILE.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Read, clean and deduplicate documents into Parquet, and say what each step did and removed.
 
@@ -96,7 +114,7 @@ def data_prepare(
     """
     from burnish.console.preparation import prepare
 
-    prepare(named, output, processes=processes)
+    prepare(named, output, processes=processes, on_ray=engine is PreparationEngine.ray, tokenizer=tokenizer)
 
 
 @data_commands.command("synthesize", epilog="Example: burnish data synthesize our-docs --output runs/our-questions")

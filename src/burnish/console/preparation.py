@@ -9,10 +9,12 @@ from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.recipes.language.validation import validate
 from burnish.recipes.language.yaml_source import read_recipe
+from burnish.recipes.plan.outside import NotFoundError, found_outside
+from burnish.report.data_page import write_data_page
 
 if TYPE_CHECKING:
-    from burnish.corpus.preparation.pipeline import PreparationRecord, StepRecord
     from burnish.corpus.preparation.settings import Preparation
+    from burnish.corpus.preparation.statistics import PreparationRecord, StepRecord, TokenCounter
 
 SETTINGS_SUFFIXES = (".yaml", ".yml")
 
@@ -29,27 +31,57 @@ def read_settings(named: list[Path]) -> "tuple[Preparation, Path]":
     return validate(Preparation, read_recipe(files[0])), files[0].parent
 
 
-def prepare(named: list[Path], output: Path, *, processes: int) -> "PreparationRecord":
-    """Prepare what `named` says into `output`, with progress and a table."""
-    from burnish.corpus.preparation.engines import Engine, InProcess, Processes
-    from burnish.corpus.preparation.pipeline import DOCUMENTS_FOLDER, RECORD_FILE
+def prepare(
+    named: list[Path], output: Path, *, processes: int, on_ray: bool = False, tokenizer: str | None = None
+) -> "PreparationRecord":
+    """Prepare what `named` says into `output`, with progress, a table and a page.
+
+    tokenizer: the model whose tokens are counted, as a recipe names it.
+    """
+    from burnish.corpus.preparation.engines import Engine, InProcess, OnRay, Processes
     from burnish.corpus.preparation.pipeline import prepare as prepare_documents
+    from burnish.corpus.preparation.publishing import DOCUMENTS_FOLDER, RECORD_FILE
 
     settings, folder = read_settings(named)
     display = Display()
     engine: Engine = InProcess() if processes == 1 else Processes(processes)
+    if on_ray:
+        engine = OnRay(processes if processes > 1 else None)
 
     def say(title: str, done: int, total: int) -> None:
         display.say(f"  {title}: {done:,} of {total:,} shards", style="dim")
 
-    record = prepare_documents(settings.sources, settings.steps, output, folder=folder, engine=engine, on_progress=say)
+    record = prepare_documents(
+        settings.sources,
+        settings.steps,
+        output,
+        folder=folder,
+        engine=engine,
+        tokens=_tokens(tokenizer),
+        on_progress=say,
+    )
+    page = write_data_page(output, output.resolve().name)
     display.show(table(record))
     for line in skipped_lines(record):
         display.say(line)
-    display.say(
-        f"{record.documents:,} documents in {output / DOCUMENTS_FOLDER}; {output / RECORD_FILE} has what each step did"
-    )
+    if record.read.encodings:
+        told = ", ".join(f"{count:,} as {name}" for name, count in record.read.encodings.items())
+        display.say(f"text that is not UTF-8 was read by what its bytes look like: {told}")
+    display.say(f"{record.documents:,} documents in {output / DOCUMENTS_FOLDER}")
+    display.say(f"{page} shows what each step did; {output / RECORD_FILE} has the same for programs")
     return record
+
+
+def _tokens(written: str | None) -> "TokenCounter | None":
+    from burnish.corpus.preparation.statistics import TokenCounter
+
+    if written is None:
+        return None
+    try:
+        (model,) = found_outside(written, "model", Path())
+    except NotFoundError as error:
+        raise BurnishError(f"--tokenizer: {error}") from None
+    return TokenCounter.of(model)
 
 
 def table(record: "PreparationRecord") -> Table:

@@ -9,11 +9,13 @@ there they are mostly settings.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burnish.corpus.encodings import decoded
 from burnish.corpus.folders import (
     CODE_SUFFIXES,
     NOT_READ,
@@ -146,10 +148,12 @@ def read_file(
     text_key: str = "text",
     id_key: str = "id",
     skipped: list[Skipped] | None = None,
+    encodings: Counter[str] | None = None,
 ) -> Iterator[Document]:
     """Yield a file's documents one by one, so that a file of any size can be read.
 
     skipped: if given, receives the file's bad rows and, where the rest of it cannot be read, the file, with the reason.
+    encodings: if given, text that is not UTF-8 is read too, and its encoding counted here.
 
     Raises:
         DataError: without `skipped`, naming what cannot be read.
@@ -157,7 +161,7 @@ def read_file(
     problems = Problems()
     found = False
     try:
-        for document in _documents_of(file, name, text_key, id_key, problems, readers):
+        for document in _documents_of(file, name, text_key, id_key, problems, readers, encodings=encodings):
             if skipped is None or document.text.strip() or suffix_of(file) in ROW_SUFFIXES:
                 found = True
                 yield document
@@ -177,8 +181,10 @@ def read_file(
         skipped.append(Skipped(file, name, "empty file"))
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, gzipped or not, without a byte order mark.
+def read_text(path: Path, encodings: Counter[str] | None = None) -> str:
+    """Return the text of a UTF-8 file, packed or not, without a byte order mark.
+
+    encodings: if given, other encodings are told from the bytes, and counted here.
 
     Raises:
         DataError: the file is larger than `MAX_TEXT_BYTES` unpacked, or is no text.
@@ -201,9 +207,15 @@ def read_text(path: Path) -> str:
     try:
         text = decode(path, data)
     except DataError as error:
+        if encodings is not None and (found := decoded(data)) is not None:
+            encodings[found[1]] += 1
+            return found[0].removeprefix("\ufeff")
         raise _UnreadableError(path, "file that is not UTF-8", str(error).removeprefix(str(path)), whole=True) from None
     nulls = data.count(0)
     if nulls > 0.3 * len(data) and (not any(data[::2]) or not any(data[1::2])):
+        if encodings is not None and (found := decoded(data)) is not None:
+            encodings[found[1]] += 1
+            return found[0]
         raise _UnreadableError(
             path, "file that is not UTF-8", "UTF-16 without a byte order mark; save the file as UTF-8"
         )
@@ -233,10 +245,11 @@ def _documents_of(
     problems: Problems,
     readers: Readers,
     score_key: str | None = None,
+    encodings: Counter[str] | None = None,
 ) -> Iterator[Document]:
     suffix = suffix_of(file)
     if suffix in TEXT_SUFFIXES + CODE_SUFFIXES:
-        text = read_text(file)
+        text = read_text(file, encodings)
         yield Document(content_id(text), text, name)
         return
     if suffix in PARSED_SUFFIXES and PARSED_SUFFIXES[suffix] != TABLE:

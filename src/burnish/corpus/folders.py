@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".rst", ".text")
 MARKUP_SUFFIXES = (".adoc", ".org", ".tex")
 CODE_SUFFIXES = (
@@ -45,7 +46,7 @@ NOT_READ = {
     ".doc": "save it as .docx",
     **dict.fromkeys((".pptx", ".ppt"), "export its text first"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "convert it to JSON lines with a `text` key"),
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst", ".tbz2", ".txz"), UNPACK),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".tbz2", ".txz"), UNPACK),
 }
 """What to do about files that are often met among documents and are not read."""
 READ_SUFFIXES = (*TEXT_SUFFIXES, *CODE_SUFFIXES, *PARSED_SUFFIXES, *ROW_SUFFIXES)
@@ -84,8 +85,8 @@ def walk(folder: Path) -> Iterator[tuple[Path, str] | Skipped]:
 
 
 def suffix_of(file: Path) -> str:
-    """Return the suffix that tells the kind of a file: that before `.gz`, in small letters."""
-    return Path(file.stem).suffix.lower() if file.suffix.lower() == ".gz" else file.suffix.lower()
+    """Return the suffix that tells the kind of a file: that before `.gz` and the like, in small letters."""
+    return Path(file.stem).suffix.lower() if file.suffix.lower() in PACKED_SUFFIXES else file.suffix.lower()
 
 
 def counts(skipped: Sequence[Skipped]) -> dict[str, int]:

@@ -6,12 +6,14 @@ Burnish's.
 Memory is limited: what a small file may become is not known before.
 """
 
+import bz2
 import csv
 import email
 import email.policy
 import gzip
 import io
 import json
+import lzma
 import mailbox
 import resource
 import sys
@@ -231,12 +233,28 @@ _VOID = (
 )
 
 
+def _zstd(path: Path) -> Any:
+    import pyarrow
+
+    return pyarrow.CompressedInputStream(str(path), "zstd")
+
+
+_UNPACKERS: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+
+
 def _limited(path: Path, limit: int) -> bytes:
     with path.open("rb") as file:
         data = file.read(limit + 1)
-    if data.startswith(b"\x1f\x8b"):
-        with gzip.open(path) as packed:
-            data = packed.read(limit + 1)
+    for magic, unpack in _UNPACKERS.items():
+        if data.startswith(magic):
+            with unpack(path) as packed:
+                data = packed.read(limit + 1)
+            break
     if len(data) > limit:
         raise UnreadableError("file that is too large", f"larger than {limit >> 20} MiB")
     return data

@@ -12,11 +12,9 @@ Documents (`corpus`) and examples (`datasets`) are both read through `read_rows`
 """
 
 import difflib
-import gzip
 import io
 import itertools
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,26 +22,18 @@ from typing import Any
 
 from burnish.corpus.json_arrays import array_elements
 from burnish.corpus.json_values import MAX_ROW_BYTES, not_utf8, parse_json, too_long, why_not_json
+from burnish.corpus.packed import MAGICS, unpacked
 from burnish.corpus.parquet_rows import parquet_rows
 from burnish.errors import BurnishError, DataError
 from burnish.files import open_regular
 
-GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
 UTF8_BOM = b"\xef\xbb\xbf"
 NOT_UNPACKED = {
-    GZIP_MAGIC: "gzipped twice",
-    b"\x28\xb5\x2f\xfd": "packed with Zstandard, which is not read",
-    b"\xfd7zXZ": "packed with xz, which is not read",
-    b"BZh": "packed with bzip2, which is not read",
+    **{magic: f"packed twice, with {name} inside" for magic, name in MAGICS.items()},
     b"PK\x03\x04": "a zip archive, which is not read",
     b"ARROW1": "an Arrow file, which is not read",
 }
-CHUNK = 2**20
-MAX_RATIO = 200
-"""Bytes that one gzipped byte may become. Text is compressed by 3 to 10, and gzip cannot do more than 1032."""
-FREE_BYTES = 16 * 2**20
-"""What any gzipped file may become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,56 +111,19 @@ def read_rows(path: str | Path, *, problems: Problems | None = None) -> Iterator
 
 
 def open_bytes(path: Path) -> io.BufferedReader:
-    """Open a file for reading, unpacking gzip; DataError when that cannot be done, then and while it is read."""
+    """Open a file for reading, unpacked; DataError when that cannot be done, then and while it is read."""
     try:
         if not path.exists():
             raise DataError(f"{path}: no such file{nearest_file(path)}")
         if path.is_dir():
             raise DataError(f"{path}: is a folder; name a file or a pattern such as {path}/*.jsonl")
         stream = open_regular(path)
-        if stream.peek(2)[:2] == GZIP_MAGIC:
-            return io.BufferedReader(_Unpacked(path, stream), CHUNK)
-        return stream
+        return unpacked(path, stream)
     except DataError:
         raise
     except (BurnishError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(f"{path}: cannot be read: {reason or error}") from error
-
-
-class _Unpacked(io.RawIOBase):
-    """The bytes that a gzipped file holds, unless they are out of all proportion to it."""
-
-    def __init__(self, path: Path, file: io.BufferedReader) -> None:
-        self._path = path
-        self._file = file
-        self._gzip = gzip.GzipFile(fileobj=file)
-        self._given = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._gzip.read(len(buffer))
-        except EOFError:
-            raise DataError(f"{self._path}: the gzip data ends early; the file is truncated, copy it again") from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{self._path}: the gzip data is damaged ({error}); copy the file again") from None
-        self._given += len(data)
-        if self._given > FREE_BYTES and self._given > MAX_RATIO * self._file.tell():
-            raise DataError(
-                f"{self._path}: {self._file.tell():,} bytes of it become {self._given:,} or more; no data is "
-                f"compressed by more than {MAX_RATIO}, so the file is not read. If it is what you want, unpack it first"
-            )
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._gzip.close()
-            self._file.close()
-        super().close()
 
 
 def byte_lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:

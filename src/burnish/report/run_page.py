@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from burnish.evaluation.limits import of_run
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
@@ -25,11 +24,11 @@ from burnish.report import forgetting, formatting, learning, sampling
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart, line_chart
 from burnish.report.comparison import comparison
+from burnish.report.template import page_environment
 from burnish.report.verdicts import verdict
 from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.names import REPORT_FILE
 from burnish.runs.record import RunRecord, ShownAnswer, StageRecord, read_run
-from burnish.terminal import printable
 
 TEMPLATE = "report.html.jinja"
 COMPARE = "compare"
@@ -182,18 +181,7 @@ def write_report(folder: Path) -> Path:
 
 def render(run: RunRecord) -> str:
     """The report's HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
-    for function in (formatting.percent, formatting.points, formatting.signed, formatting.number):
-        environment.filters[function.__name__] = function
-    environment.filters |= {"duration": formatting.duration, "words": formatting.words, "titled": formatting.title}
-    environment.filters["shortened"] = lambda text: formatting.shortened(text, MAX_TEXT)
+    environment = page_environment(MAX_TEXT)
     environment.filters["tail"] = lambda text: formatting.tail(text, MAX_PROMPT)
     environment.filters |= {"yaml": as_yaml, "inputs": inputs}
     summary = run.summary

@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from burnish.corpus.preparation.steps.near_duplicates import MinHash, best_banding, components, signatures
+from burnish.corpus.preparation.steps import clusters
+from burnish.corpus.preparation.steps.basic import ExactDuplicates
+from burnish.corpus.preparation.steps.clusters import components
+from burnish.corpus.preparation.steps.near_duplicates import MinHash, best_banding, signatures
+from burnish.corpus.preparation.steps.units import UnitDuplicates
 from burnish.corpus.preparation.table import SCHEMA
 
 VOCABULARY = [f"w{number}" for number in range(500)]
@@ -20,13 +24,14 @@ def batch(texts: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def applied(step: MinHash, texts: Sequence[str], shards: int = 1) -> tuple[list[str], pl.DataFrame]:
+def applied(step: UnitDuplicates, texts: Sequence[str], shards: int = 1) -> tuple[list[str], pl.DataFrame]:
     """The texts that stay, and the decisions; texts may be spread over several shards."""
     table = batch(texts)
     parts = [table[number::shards] for number in range(shards)]
     signed = [
         step.sign(part).with_columns(
             part["id"],
+            part["origin"],
             source_number=pl.lit(0, pl.UInt32),
             shard=pl.lit(number, pl.UInt32),
             row=pl.int_range(part.height, dtype=pl.UInt32),
@@ -84,7 +89,7 @@ def test_the_share_found_is_that_of_the_theory() -> None:
             words = [f"x{number}" for number in generator.choice(10**9, 200 - shared, replace=False)]
             common, rest = words[:shared], words[shared:]
             texts = [" ".join(common + rest[: len(rest) // 2]), " ".join(common + rest[len(rest) // 2 :])]
-            one, other = step.band_hashes(pl.Series(texts)).to_list()
+            one, other = step.keys(pl.Series(texts)).to_list()
             found.append(bool(set(one) & set(other)))
         s = shared / (200 - shared)
         expected = 1 - (1 - s**4) ** 8
@@ -151,3 +156,23 @@ def test_components_are_those_of_a_plain_search(edges: list[tuple[int, int]]) ->
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         MinHash.model_validate(wrong)
+
+
+def test_exact_duplicates_of_paragraphs_and_sentences_too() -> None:
+    texts = [f"{LONG}\n\nOne.", f"Two.\n\n{LONG.upper()}\n\nThree."]
+    assert applied(ExactDuplicates(unit="paragraph"), texts)[0] == [f"{LONG}\n\nOne.", "Two.\n\nThree."]
+    assert applied(ExactDuplicates(unit="sentence"), [f"{LONG} {OTHER}", f"New. {LONG} End."])[0] == [
+        f"{LONG} {OTHER}",
+        "New. End.",
+    ]
+    assert applied(ExactDuplicates(), texts)[0] == texts
+
+
+@pytest.mark.parametrize("max_keys", [1, 3, 1000])
+def test_clusters_do_not_depend_on_how_many_keys_are_compared_at_once(
+    monkeypatch: pytest.MonkeyPatch, max_keys: int
+) -> None:
+    texts = some_texts(2)[:40]
+    expected = applied(MinHash(), texts)[0]
+    monkeypatch.setattr(clusters, "MAX_KEYS", max_keys)
+    assert applied(MinHash(), texts)[0] == expected

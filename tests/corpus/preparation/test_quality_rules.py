@@ -91,7 +91,8 @@ def test_gopher_equals_the_plain_reading(texts: list[str]) -> None:
         ("\n".join([*[SENTENCE] * 4, "He said so.[12]"]), "\n".join([*[SENTENCE.strip()] * 4, "He said so."]), None),
         ("\n".join([SENTENCE] * 4), None, "too few sentences"),
         ("\n".join([*[SENTENCE] * 5, "Lorem ipsum dolor sit amet."]), None, "placeholder text"),
-        ("\n".join([*[SENTENCE] * 5, "if (x) { return; }"]), None, "curly bracket"),
+        ("\n".join([*[SENTENCE] * 5, "The page has { in it."]), None, "curly bracket"),
+        ("\n".join([*[SENTENCE] * 5, "if (x) { return; }"]), "\n".join([SENTENCE.strip()] * 5), None),
         ("", None, "too few sentences"),
     ],
 )

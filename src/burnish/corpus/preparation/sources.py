@@ -7,20 +7,24 @@ Notable choices:
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from burnish.corpus.documents import files_of, read_file
 from burnish.corpus.folders import Skipped
 from burnish.corpus.readers import Readers
+from burnish.corpus.site import Site
 from burnish.errors import DataError
 from burnish.files import sha256
 
-SHARD_BYTES = 64 << 20
+SHARD_BYTES = 16 << 20
+LIBRARIES = ("trafilatura", "pypdfium2", "python-docx", "fastwarc", "pyarrow", "charset-normalizer")
+"""Packages that parse files: with another version of one what is read may be another."""
 _CUT_ONE_IN = 16
 
 
@@ -30,10 +34,17 @@ class DocumentSource(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: str = Field("documents", min_length=1, description="name of the group, in statistics and in every document")
-    paths: list[str] = Field(min_length=1, description="files, folders or patterns")
+    paths: list[str] = Field([], description="files, folders or patterns")
+    site: Site | None = Field(None, description="a site whose pages are read, instead of paths: {start: https://...}")
     licence: str | None = Field(None, description="licence of the documents, where they do not say themselves")
     text_key: str = Field("text", description="key of the text in rows of data files")
     id_key: str = Field("id", description="key of the document's name in rows of data files")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DocumentSource":
+        if bool(self.paths) == (self.site is not None):
+            raise ValueError("give `paths`, or a `site`, and not both")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,12 @@ class Shard:
             digest.update(f"\0{file.name}\0{content}".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def documents(self, skipped: list[Skipped]) -> Iterator[dict[str, str | None]]:
-        """The rows of the table of documents. skipped: receives the files, and the rows, that are not read."""
+    def documents(self, skipped: list[Skipped], encodings: Counter[str]) -> Iterator[dict[str, str | None]]:
+        """The rows of the table of documents.
+
+        skipped: receives the files, and the rows, that are not read. encodings: counts those of text files, if not
+        UTF-8.
+        """
         with Readers() as readers:
             for file in self.files:
                 found = read_file(
@@ -79,6 +94,7 @@ class Shard:
                     text_key=self.source.text_key,
                     id_key=self.source.id_key,
                     skipped=skipped if file.in_folder else None,
+                    encodings=encodings,
                 )
                 for document in found:
                     yield {
@@ -92,11 +108,17 @@ class Shard:
 
 
 def shards_of(
-    sources: Sequence[DocumentSource], folder: Path, skipped: list[Skipped], *, max_bytes: int = SHARD_BYTES
+    sources: Sequence[DocumentSource],
+    folder: Path,
+    skipped: list[Skipped],
+    sites: Path,
+    *,
+    max_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
     """All files of all sources, in shards of about `max_bytes` at most.
 
-    folder: what paths are relative to. Raises DataError for a path that names nothing.
+    folder: what paths are relative to. sites: where pages are kept, a folder for each source that is a site.
+    Raises DataError for a path that names nothing, or a site that cannot be read.
     """
     names = [source.name for source in sources]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -112,8 +134,11 @@ def shards_of(
                 shards.append(Shard(len(shards), source_number, source, tuple(run)))  # noqa: B023
             run, size = [], 0
 
-        paths = [folder / path for path in source.paths]
-        for path, name, in_folder in files_of(paths, skipped):
+        if source.site is not None:
+            files = _pages(source.site, sites / source.name, skipped)
+        else:
+            files = files_of([folder / path for path in source.paths], skipped)
+        for path, name, in_folder in files:
             n_bytes = path.stat().st_size if path.exists() else 0
             if run and size + n_bytes > max_bytes:
                 close()
@@ -123,6 +148,17 @@ def shards_of(
                 close()
         close()
     return shards
+
+
+def _pages(site: Site, folder: Path, skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:
+    """The pages of a site by their addresses. skipped: receives the addresses that are not kept."""
+    from burnish.corpus.crawler import crawl  # nothing that reads files alone has what speaks to other machines
+
+    for visit in crawl(site, folder):
+        if visit.file is None:
+            skipped.append(Skipped(folder, visit.url, str(visit.reason), visit.detail))
+        else:
+            yield folder / visit.file, visit.url, True
 
 
 def _place(name: str) -> int:

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
+from burnish.corpus.site import Site
 from burnish.files import sha256
 from burnish.recipes.language.places import KeyPath, did_you_mean
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import (
+    Action,
     DocumentsReference,
     Metrics,
     Name,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from burnish.corpus.preparation.settings import Preparation
+    from burnish.corpus.preparation.statistics import TokenCounter
 
 
 class RecipeSource(StrictModel):
@@ -29,11 +32,16 @@ class RecipeSource(StrictModel):
 
     name: Name = Field("documents", description="name of the group, in statistics and in every document")
     paths: list[DocumentsReference] = Field(
-        min_length=1, description="files, folders or patterns of text, pages, PDF, office and data files"
+        [], description="files, folders or patterns of text, pages, PDF, office and data files"
     )
+    site: Site | None = Field(None, description="a site whose pages are read, instead of paths: {start: https://...}")
     licence: str | None = Field(None, description="licence of the documents, where they do not say themselves")
     text_key: str = Field("text", description="key of the text in rows of data files")
     id_key: str = Field("id", description="key of the document's name in rows of data files")
+
+    def actions(self, folder: "Path") -> Iterator[Action]:
+        if self.site is not None:
+            yield Action("sends", f"requests for pages to {self.site.host}", self.site.start)
 
 
 class DocumentsStage(StageConfig):
@@ -52,6 +60,10 @@ class DocumentsStage(StageConfig):
         "{type: min_characters, characters: 100}; normalize, exact_duplicates and min_characters if left out",
     )
     processes: int = Field(1, ge=1, description="how many processes share the work")
+    engine: Literal["processes", "ray"] = Field(
+        "processes",
+        description="who runs them: processes of this machine, or of the Ray cluster at RAY_ADDRESS",
+    )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"documents": "documents"}
     seeded: ClassVar[bool] = False
@@ -83,8 +95,9 @@ class DocumentsStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.preparation.engines import Engine, InProcess, Processes
+        from burnish.corpus.preparation.engines import Engine, InProcess, OnRay, Processes
         from burnish.corpus.preparation.pipeline import prepare
+        from burnish.report.data_page import write_data_page
 
         settings = self.preparation()
         paths = [[str(path) for path in context.paths(source.paths)] for source in self.sources]
@@ -92,6 +105,8 @@ class DocumentsStage(StageConfig):
             source.model_copy(update={"paths": found}) for source, found in zip(settings.sources, paths, strict=True)
         ]
         engine: Engine = InProcess() if self.processes == 1 else Processes(self.processes)
+        if self.engine == "ray":
+            engine = OnRay()
 
         def say(title: str, done: int, total: int) -> None:
             context.display.say(f"  {title}: {done:,} of {total:,} shards", style="dim")
@@ -104,8 +119,10 @@ class DocumentsStage(StageConfig):
             folder=context.recipe_folder,
             work=work,
             engine=engine,
+            tokens=self._tokens(context),
             on_progress=say,
         )
+        write_data_page(context.folder, f"{context.recipe.get('name', '')} {self.name or self.type_name()}".strip())
         for step in record.steps:
             removed = ", ".join(f"{count:,} {reason}" for reason, count in step.reasons.items())
             changed = f", {step.n_changed:,} changed" if step.n_changed else ""
@@ -129,6 +146,14 @@ class DocumentsStage(StageConfig):
             ],
             "files_not_read": len(record.skipped),
         }
+
+    def _tokens(self, context: StageContext) -> "TokenCounter | None":
+        """Counts tokens of the recipe's model, for the data report."""
+        if context.base is None:
+            return None
+        from burnish.corpus.preparation.statistics import TokenCounter
+
+        return TokenCounter.of(context.base)
 
 
 def _worded(kind: str, context: Mapping[str, Any], message: str, value: Any) -> str:

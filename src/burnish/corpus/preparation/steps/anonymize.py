@@ -38,6 +38,14 @@ Kind = Literal["secret", "iban", "card", "national_number", "email", "ip", "phon
 class Anonymize(BatchStep):
     """Replace mail addresses, numbers, keys and names by typed placeholders, or remove the documents with them."""
 
+    libraries: ClassVar[tuple[str, ...]] = (
+        "phonenumbers",
+        "python-stdnum",
+        "schwifty",
+        "detect-secrets",
+        "presidio-analyzer",
+    )
+
     type: Literal["anonymize"] = Field("anonymize", description="anonymize")
     kinds: list[Kind] = Field(
         ["secret", "iban", "card", "email", "ip", "phone"],

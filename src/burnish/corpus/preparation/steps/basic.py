@@ -7,7 +7,8 @@ from pydantic import Field
 
 from burnish.corpus.clean import normalize_unicode, normalize_whitespace
 from burnish.corpus.deduplicate import content_hash
-from burnish.corpus.preparation.steps.step import BatchStep, CorpusStep
+from burnish.corpus.preparation.steps.step import BatchStep
+from burnish.corpus.preparation.steps.units import UnitDuplicates
 from burnish.corpus.preparation.table import Outcome, remove
 
 
@@ -33,24 +34,17 @@ class MinCharacters(BatchStep):
         return remove(batch, short, pl.select(pl.format("{} characters", length)).to_series())
 
 
-class ExactDuplicates(CorpusStep):
-    """Keep one of each set of documents that differ in case and white space only: that with the smallest id.
+class ExactDuplicates(UnitDuplicates):
+    """Of documents, paragraphs or sentences that differ in case and white space only keep one.
 
-    A document of an earlier source stays before one of a later.
+    It is that of the earliest source, with the smallest id.
     """
 
     type: Literal["exact_duplicates"] = Field("exact_duplicates", description="exact_duplicates")
 
-    def sign(self, batch: pl.DataFrame) -> pl.DataFrame:
-        hashes = [content_hash(text) for text in batch["text"]]
-        return pl.DataFrame({"content": pl.Series(hashes, dtype=pl.Binary), "origin": batch["origin"]})
+    @property
+    def words(self) -> tuple[str, str]:
+        return "exact duplicate", "equal to {}"
 
-    def decide(self, signatures: pl.LazyFrame) -> pl.DataFrame:
-        ranked = signatures.sort("source_number", "id", "origin", "shard", "row")
-        first = pl.col("id").first().over("content")
-        return (
-            ranked.with_columns(twin=first, place=pl.int_range(pl.len()).over("content"))
-            .filter(pl.col("place") > 0)
-            .select("shard", "row", reason=pl.lit("exact duplicate"), detail=pl.format("equal to {}", "twin"))
-            .collect()
-        )
+    def keys(self, texts: pl.Series) -> pl.Series:
+        return pl.Series([[content_hash(text)] for text in texts], dtype=pl.List(pl.Binary))

@@ -8,7 +8,7 @@ Notable choices:
 """
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -27,6 +27,8 @@ _SUSPECT = re.compile(r"[^\n\t -%'-~]")
 
 class FixText(BatchStep):
     """Repair text that was decoded wrongly or escaped, by ftfy; the keys are ftfy's."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("ftfy",)
 
     type: Literal["fix_text"] = Field("fix_text", description="fix_text")
     keep_code: bool = Field(True, description="leave source code, code blocks and code in text as they are")

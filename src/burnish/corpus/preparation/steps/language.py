@@ -8,7 +8,7 @@ Notable choices:
 
 import re
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -23,6 +23,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 class Language(BatchStep):
     """Add the column `language`, by ISO 639, and remove documents of other languages than `keep`."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("py3langid",)
 
     type: Literal["language"] = Field("language", description="language")
     keep: list[str] | None = Field(

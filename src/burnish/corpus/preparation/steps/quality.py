@@ -102,25 +102,34 @@ class C4Quality(BatchStep):
         if self.citations:
             line = line.str.replace_all(_CITATION, "")
         lines = lines.with_columns(line=line)
+        # In the order of the authors' code: a brace or placeholder text in a line that is taken out before removes
+        # nothing (tensorflow_datasets, text/c4_utils.py).
         small = pl.col("line").str.to_lowercase()
-        good = pl.col("line").str.count_matches(r"\S+") >= self.min_words_per_line
+        longest = pl.col("line").str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max()
+        good = (pl.col("line").str.count_matches(r"\S+") >= self.min_words_per_line) & (
+            longest.fill_null(0) <= self.max_word_length
+        )
         if self.terminal_punctuation:
             good &= pl.col("line").str.contains(_TERMINAL) & ~pl.col("line").str.ends_with("...")
+        lorem = good & small.str.contains("lorem ipsum", literal=True)
         if self.javascript:
             good &= ~small.str.contains("javascript", literal=True)
+        brace = good & pl.col("line").str.contains("{", literal=True)
         if self.policies:
             good &= ~small.str.contains_any(list(_POLICIES))
-        longest = pl.col("line").str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max()
-        good &= longest.fill_null(0) <= self.max_word_length
-        kept = lines.filter(good).group_by("_number", maintain_order=True).agg(text=pl.col("line").str.join("\n"))
-        text = numbered.select("_number").join(kept, on="_number", how="left", maintain_order="left")["text"]
-        changed = batch.with_columns(text=text.fill_null(""))
-        whole = batch["text"].str.to_lowercase()
-        measured = changed.select(
-            sentences=_TEXT.str.count_matches(r"""[.?!]["')\]]*(?:\s|$)"""),
-            lorem=pl.lit(whole.str.contains("lorem ipsum", literal=True)),
-            brace=pl.lit(whole.str.contains("{", literal=True)),
+        # Each line is a sentence at least, also one that ends with a quotation mark alone.
+        sentences = pl.col("line").str.count_matches(r"""[.?!]["')\]]*(?:\s|$)""").clip(1)
+        found = (
+            lines.with_columns(good=good, lorem=lorem, brace=brace, sentences=sentences)
+            .group_by("_number", maintain_order=True)
+            .agg(
+                pl.col("line").filter("good").str.join("\n").alias("text"),
+                pl.col("sentences").filter("good").sum(),
+                pl.col("lorem", "brace").any(),
+            )
         )
+        measured = numbered.select("_number").join(found, on="_number", how="left", maintain_order="left")
+        changed = batch.with_columns(text=measured["text"])
         rules: list[tuple[str, pl.Expr, str | None]] = []
         if self.lorem_ipsum:
             rules.append(("placeholder text", pl.col("lorem"), None))

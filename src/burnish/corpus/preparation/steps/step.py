@@ -11,6 +11,8 @@ Notable choices:
 """
 
 from abc import abstractmethod
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -27,6 +29,9 @@ class PreparationStep(BaseModel):
 
     secret: ClassVar[bool] = False
     """Whether it takes out what nobody may see: then neither it nor the steps before show a text of before."""
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Packages whose versions its result depends on: another version, and its shards are prepared again."""
 
     _folder: Path = PrivateAttr(Path())
 
@@ -70,10 +75,22 @@ class CorpusStep(PreparationStep):
         """What is to be done: `shard` and `row` of each document concerned, with whatever `carry_out` reads.
 
         signatures: what `sign` made of all documents, with `shard` and `row` (UInt32), which name a document, and its
-        `id` and `source`, in no order. A document to remove has a `reason` and a `detail`.
+        `id`, `source`, `source_number` and `origin`, in no order. A document to remove has a `reason` and a `detail`;
+        of one that is like others `kept` and `member` are lists of ids: what stays, and what goes for it.
         """
 
-    def carry_out(self, batch: pl.DataFrame, decisions: pl.DataFrame) -> Outcome:
-        """Apply the decisions on a batch. batch: with `row`; decisions: those of its shard, by `row`."""
-        marked = batch.join(decisions, on="row", how="left", maintain_order="left")
+    def carry_out(self, batch: pl.DataFrame, decided: pl.DataFrame) -> Outcome:
+        """Apply the decisions on a batch. batch: with `row`; decided: about its shard, by `row`."""
+        marked = batch.join(decided, on="row", how="left", maintain_order="left")
         return remove(batch, marked["reason"], marked["detail"])
+
+
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The versions of packages; None for one that is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
