@@ -23,6 +23,6 @@ def test_text_is_read_whatever_its_encoding(encoding: str) -> None:
     assert found[0] == TEXTS[encoding]
 
 
-@pytest.mark.parametrize("data", [bytes(range(256)) * 20, b"\x00\x01\x02\xff" * 100])
+@pytest.mark.parametrize("data", [bytes(range(256)) * 20, b"\x00\x01\x02\xff" * 100, bytes(5000), b"\x01\x00" * 90])
 def test_what_is_no_text_is_none(data: bytes) -> None:
     assert decoded(data) is None

@@ -35,9 +35,11 @@ def decoded(data: bytes) -> tuple[str, str] | None:
     if encoding is None:
         return None
     try:
-        return data.decode(encoding), encoding.replace("_", "-")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         return None
+    controls = len(text) - len(text.translate(dict.fromkeys(_CONTROLS)))
+    return None if controls > _MAX_CONTROL_SHARE * len(text) else (text, encoding.replace("_", "-"))
 
 
 def _by_zeros(data: bytes) -> str | None:

@@ -65,7 +65,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty": ("empty.txt", lambda: b"", "empty file"),
     "blank": ("blank.md", lambda: b" \n\n \t", "empty file"),
     "binary": ("image.txt", lambda: bytes(range(256)) * 20, "file that is not UTF-8"),
-    "zeros": ("zeros.txt", lambda: bytes(5000), "binary file"),
+    "zeros": ("zeros.txt", lambda: bytes(5000), "file that is not UTF-8"),
     "deep page": ("deep.html", lambda: b"<div>" * 10_000 + b"x", "page that is nested too deeply"),
     "large page": ("large.html", lambda: b"<p>x</p>" * (5 << 20), "too large"),
     "rows without text": ("log.jsonl", lambda: b'{"at": 1}\n', 'file without text in "text"'),

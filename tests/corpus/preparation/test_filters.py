@@ -88,6 +88,7 @@ def test_accuracy_is_that_of_unseen_examples() -> None:
     assert held_out_accuracy(same[:20], same[20:]) == pytest.approx(0.5, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_step_removes_low_scores(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     for kind in ("good", "bad"):

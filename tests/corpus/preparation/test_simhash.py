@@ -38,7 +38,7 @@ def test_pairs_are_those_of_a_plain_search(
 
     def of_different_numbers(pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:
         named = {(first_of[numbers[one]], first_of[numbers[two]]) for one, two in pairs}
-        return {(one, two) for one, two in named if one != two}
+        return {(min(pair), max(pair)) for pair in named if pair[0] != pair[1]}
 
     assert of_different_numbers(found) == of_different_numbers(near)
 
