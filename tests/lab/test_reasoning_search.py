@@ -29,7 +29,7 @@ from burnish.lab.reasoning.countdown import (
 )
 from burnish.lab.reasoning.search import QUICK, SearchExperiment
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
-from burnish.lab.reasoning.search_tables import findings_table, solved_table
+from burnish.lab.reasoning.search_tables import findings_table, passes_panels, solved_table
 from burnish.lab.reasoning.searching import METHODS, Looked, judges
 from burnish.rewards.judgement import judge_answers, together
 from conducting import conducted
@@ -169,6 +169,14 @@ def test_nothing_is_left_to_find_where_all_was_solved() -> None:
     lines = [str(row[0]) for row in findings_table(results, seed=0).rows]
     assert "nothing was left to find" in lines[1]
     assert solved_table(results, seed=0).rows[0][3] is None
+
+
+def test_hard_problems_are_drawn_where_there_are_any() -> None:
+    some = Results({name: [looked([0, 1, 1, 1])] for name in (BEFORE, AGAIN, *METHODS)}, samples=4)
+    assert [panel.title for panel in passes_panels(some)] == ["pass@k", "pass@k, hard problems"]
+    assert passes_panels(some)[1].series[BEFORE] == [(1.0, 0.125), (4.0, 0.5)]
+    none = {name: [replace(one, hard=[False] * 4) for one in seeds] for name, seeds in some.policies.items()}
+    assert [panel.title for panel in passes_panels(Results(none, samples=4))] == ["pass@k"]
 
 
 @pytest.mark.slow

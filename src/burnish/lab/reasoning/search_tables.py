@@ -148,12 +148,13 @@ def curve_panels(curves: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) 
 
 
 def passes_panels(results: Results) -> list[Panel]:
-    """pass@k of every policy, of all problems and of the hard ones."""
+    """pass@k of every policy, of all problems and, where there are any, of the hard ones."""
 
     def line(name: str, hard: bool) -> list[tuple[float, float]]:
-        means = [(float(k), _mean(results.passes(name, k, hard=hard))) for k in results.ks]
-        return [(k, mean) for k, mean in means if mean is not None]
+        passes = {k: results.passes(name, k, hard=hard) for k in results.ks}
+        return [(float(k), sum(values) / len(values)) for k, values in passes.items()]
 
+    shown = {"pass@k": False} | ({"pass@k, hard problems": True} if results.passes(BEFORE, 1, hard=True) else {})
     return [
         Panel(
             title,
@@ -162,5 +163,5 @@ def passes_panels(results: Results) -> list[Panel]:
             {name: line(name, hard) for name in (BEFORE, *METHODS)},
             log_x=True,
         )
-        for title, hard in (("pass@k", False), ("pass@k, hard problems", True))
+        for title, hard in shown.items()
     ]
