@@ -189,7 +189,7 @@ def lab_reasoning(
     threads: _Threads = None,
     again: _Again = False,
 ) -> None:
-    """Train small models on additions, searches and reasoning tasks, and see what a reward of the answer makes of it."""
+    """Train small models on sums, searches and reasoning tasks, and see what a reward of the answer makes of it."""
     from burnish.lab.reasoning.catalogue import chosen
 
     for one in chosen(experiment or (), seed=seed, seeds=seeds, is_quick=quick):
