@@ -58,8 +58,9 @@ class IndexStage(IndexSettings, StageConfig):
         except BurnishError as error:
             yield ("language",), str(error).removeprefix("language: ")
 
-    def work(self, context: StageContext) -> Work:
-        return Work()
+    def work(self, context: StageContext) -> Work | None:
+        # How long embedding takes, the documents tell only once they are cut.
+        return Work() if self.encoder == NO_ENCODER else None
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.folders import describe
