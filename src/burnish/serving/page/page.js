@@ -126,7 +126,7 @@ function table({ columns, rows, note }) {
   const head = made("tr", {}, ...columns.map((name) => made("th", { text: name, scope: "col" })));
   const body = rows.map((row) => made("tr", {}, ...row.map((cell) => made("td", { text: cell === null ? "NULL" : String(cell) }))));
   const grid = made("table", {}, made("thead", {}, head), made("tbody", {}, ...body));
-  const wide = made("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Result of the query" }, grid);
+  const wide = made("div", { class: "wide", tabindex: "0" }, grid);
   const parts = [wide, ...plot(columns, rows)];
   if (note) parts.push(made("p", { class: "note", text: note }));
   return made("div", {}, ...parts);
@@ -165,16 +165,16 @@ function citations(found) {
 
 function actions(turn, place, answer, number) {
   const last = place === current.turns.length - 1;
-  const button = (text, pressed, onclick, kind = "", label = text) => {
-    const node = made("button", { type: "button", text, class: kind, "aria-label": label, onclick });
+  const button = (text, pressed, onclick, kind = "") => {
+    const node = made("button", { type: "button", text, class: kind, onclick });
     if (pressed !== null) node.setAttribute("aria-pressed", String(pressed));
     return node;
   };
   const parts = [button("Copy", null, () => navigator.clipboard.writeText(answer.text).then(() => say("Copied.")))];
   if (judging && answer.id && !answer.error) {
     parts.push(
-      button("👍", answer.judged === "good", () => thumb(answer, "good"), "good", "Good answer"),
-      button("👎", answer.judged === "bad", () => thumb(answer, "bad"), "bad", "Bad answer"),
+      button("Good", answer.judged === "good", () => thumb(answer, "good"), "good"),
+      button("Bad", answer.judged === "bad", () => thumb(answer, "bad"), "bad"),
       button("Correct", answer.judged === "correction", () => correct(answer)),
     );
   }
