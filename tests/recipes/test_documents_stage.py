@@ -96,3 +96,12 @@ def test_whom_pages_are_asked_from_is_said_before(recipe: Path) -> None:
 def test_wrong_steps_are_named_before_anything_runs(recipe: Path, steps: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         make_plan(recipe, overrides=[f"documents.steps={steps}"], runs=recipe.parent / "runs")
+
+
+def test_documents_are_found_wherever_the_command_is_called(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in a recipe start at its file, those of a run where the command was called."""
+    monkeypatch.chdir(recipe.parent.parent)
+    summary = run("workshop/recipe.yaml", runs="runs", display=Display(quiet=True))
+    record = json.loads(Path("runs/docs/01-documents/stage.json").read_text())
+    assert record["metrics"]["documents"] > 4
+    assert summary["name"] == "docs"

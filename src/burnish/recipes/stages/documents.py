@@ -100,7 +100,8 @@ class DocumentsStage(StageConfig):
         from burnish.report.data_page import write_data_page
 
         settings = self.preparation()
-        paths = [[str(path) for path in context.paths(source.paths)] for source in self.sources]
+        # Absolute: relative ones are taken from the recipe's folder, and these are from where the command was called.
+        paths = [[str(path.absolute()) for path in context.paths(source.paths)] for source in self.sources]
         sources = [
             source.model_copy(update={"paths": found}) for source, found in zip(settings.sources, paths, strict=True)
         ]
