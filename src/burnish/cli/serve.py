@@ -27,6 +27,18 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     system: Annotated[str | None, typer.Option(help="System prompt, instead of the recipe's.")] = None,
+    page: Annotated[bool, typer.Option(help="Show the chat page at /.")] = True,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep questions, answers and what people think of them in this file."),
+    ] = None,
+    flywheel: Annotated[
+        Path | None,
+        typer.Option(metavar="FLYWHEEL.yaml", help="Serve its model in force, and change over when that changes."),
+    ] = None,
+    retrieve: Annotated[
+        Path | None, typer.Option(metavar="INDEX", help="Answer from the passages of this index.", show_default=False)
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="Of requests that have none.")] = 0.0,
     keys: Annotated[Path | None, typer.Option(help="File of hashed keys; only who has one is answered.")] = None,
     new_key: Annotated[
@@ -48,7 +60,8 @@ def serve(
 ) -> None:
     """Serve a model to programs that speak OpenAI's interface: chat, completions, models, streaming.
 
-    With a run's folder, its recipe's system prompt stands before conversations that have none.
+    With a run's folder, its recipe's system prompt stands before conversations that have none, and its database and
+    index are used as `burnish chat` does. A browser at the address shows a page to chat with it.
     """
     if new_key is not None:
         from burnish.serving.api.keys import add_key
@@ -57,26 +70,32 @@ def serve(
         key = add_key(file, new_key)
         say(f"{key}\nIts hash is in {file}; the key is not stored and not shown again. Serve with --keys {file}")
         return
-    if target is None:
-        raise typer.BadParameter("expected a run's folder, a model folder or a .gguf file", param_hint="RUN_OR_MODEL")
+    if (target is None) == (flywheel is None):
+        hint = "RUN_OR_MODEL"
+        raise typer.BadParameter(
+            "expected a run's folder, a model folder, a .gguf file, or --flywheel", param_hint=hint
+        )
     from burnish.serving.api import installed
 
     installed.require()
-    from burnish import hardware, load
-    from burnish.console.chat import find_target
-    from burnish.serving.api.answers import Served
+    from burnish import hardware
+    from burnish.console.serving import Serving, followed
     from burnish.serving.api.server import serve as run
     from burnish.serving.api.settings import Limits, ServerSettings
 
-    found = find_target(target)
+    wheel = None if flywheel is None else followed(flywheel)
+    serving = Serving.of(target, wheel, retrieve=retrieve, device=device)
+    found = serving.target
     settings = ServerSettings(
-        name=name or target.resolve().name,
+        name=name or serving.name,
         host=host,
         port=port,
         system=system or found.system,
         temperature=temperature,
         repetition_penalty=found.config.repetition_penalty,
         stop=tuple(found.config.stop),
+        page=page,
+        feedback=feedback,
         keys=keys,
         origins=tuple(origin or ()),
         log_contents=log_contents,
@@ -89,5 +108,5 @@ def serve(
         )
     hardware.set_threads(threads)
     hardware.keep_freed_memory()
-    decoder, tokenizer = load(found.model, device=device or found.device, compute_dtype=found.compute_dtype)
-    run(Served(decoder, tokenizer, settings), say)
+    with serving.opened() as load:
+        run(load(serving.model, settings), say, serving.follow(load, settings, say))

@@ -84,6 +84,10 @@ class FeedbackError(BurnishError):
     """A judgement or an answer that cannot be kept, with what is wrong in it."""
 
 
+class NoAnswerError(FeedbackError):
+    """A judgement of an answer that is not there."""
+
+
 class Feedback:
     """The file of answers and judgements. Use as a context manager, or `close` it; threads may share it."""
 
@@ -151,7 +155,7 @@ class Feedback:
                     raise
                 self._connection.execute("commit")
             except sqlite3.IntegrityError as error:
-                raise FeedbackError(f"{self.path}: {_worded(error)}") from error
+                raise _refused(error) from error
             except sqlite3.Error as error:
                 raise DataError(f"{self.path}: {error}") from error
 
@@ -199,7 +203,7 @@ class Feedback:
     def _prompt(self, answer: str) -> str:
         row = self._connection.execute("select prompt from answers where id = ?", (answer,)).fetchone()
         if row is None:
-            raise FeedbackError(f"no answer '{answer}'; it was never kept, or has been deleted")
+            raise NoAnswerError(f"no answer '{answer}'; it was never kept, or has been deleted")
         return str(row[0])
 
     def last(self) -> int:
@@ -289,8 +293,8 @@ def _json(value: Any, name: str) -> str:
         raise FeedbackError(f"'{name}': cannot be written as JSON: {error}") from error
 
 
-def _worded(error: sqlite3.IntegrityError) -> str:
+def _refused(error: sqlite3.IntegrityError) -> FeedbackError:
     text = str(error)
-    if "UNIQUE" in text:
-        return "an answer of this id is kept already"
-    return "no such answer; it was never kept, or has been deleted" if "FOREIGN KEY" in text else text
+    if "FOREIGN KEY" in text:
+        return NoAnswerError("no such answer; it was never kept, or has been deleted")
+    return FeedbackError("an answer of this id is kept already" if "UNIQUE" in text else text)

@@ -12,6 +12,9 @@ from burnish.forest import Forest
 from burnish.generation.request import Drawn, Request, samples
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
+from burnish.retrieval.grounding import Passages
+from burnish.rewards.sql_sandbox import SqlSandbox
+from burnish.rewards.sql_text import extract_sql
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
 from burnish.serving.api.settings import ServerSettings
@@ -20,28 +23,64 @@ from burnish.text.chat import Message, encode_question
 from burnish.text.streaming import StreamedText
 from burnish.text.tokenizer import Tokenizer
 
+_SHOWN_ROWS = 30
+"""Rows of a query's result that are shown."""
 _SCORED_AT_ONCE = 256
 """Prompt tokens whose distributions over the vocabulary are held at the same time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A model with its tokenizer, and how it is served."""
+    """A model with its tokenizer, and how it is served.
+
+    version: what tells its weights, such as their SHA-256. passages: what questions are answered from. tables: runs the
+    SQL of answers.
+    """
 
     decoder: Decoder
     tokenizer: Tokenizer
     settings: ServerSettings
+    version: str = ""
+    passages: Passages | None = None
+    tables: SqlSandbox | None = None
 
     @property
     def context(self) -> int:
         """Tokens of a prompt and its answer together."""
         return self.tokenizer.context_length or self.decoder.config.max_positions
 
-    def chat_prompt(self, asked: ChatRequest) -> list[int]:
-        """The conversation as tokens, behind the served system prompt where it has none of its own."""
+    def messages(self, asked: ChatRequest) -> list[Message]:
+        """The conversation, behind the served system prompt where it has none of its own."""
         messages = [cast("Message", message.plain()) for message in asked.messages]
         if self.settings.system is not None and messages[0]["role"] != "system":
             messages.insert(0, {"role": "system", "content": self.settings.system})
+        return messages
+
+    def grounded(self, messages: list[Message]) -> tuple[list[Message], list[dict[str, Any]]]:
+        """The conversation with passages before its last question, and what these are; as it is without an index."""
+        question = messages[-1].get("content")
+        if self.passages is None or messages[-1]["role"] != "user" or not isinstance(question, str):
+            return messages, []
+        room = self.context // 2
+        found = self.passages.ground(question, lambda text: len(self.tokenizer.encode(text)), room=room)
+        cited = [{"document": hit.document, "heading": hit.heading, "text": hit.text} for hit in found.hits]
+        last = cast("Message", {**messages[-1], "content": found.prompt})
+        return [*messages[:-1], last], cited
+
+    def shown(self, answer: str) -> dict[str, Any] | None:
+        """What the query of an answer returns, for a person to see; None where nothing runs queries."""
+        query = None if self.tables is None else extract_sql(answer)
+        if self.tables is None or not query:
+            return None
+        result = self.tables.execute(query)
+        if result.error is not None:
+            return {"columns": ["error"], "rows": [[result.error]], "note": ""}
+        rows = [[_cell(value) for value in row] for row in result.rows[:_SHOWN_ROWS]]
+        note = f"{_SHOWN_ROWS} of {len(result.rows):,} rows" if len(result.rows) > _SHOWN_ROWS else ""
+        return {"columns": list(result.columns), "rows": rows, "note": note}
+
+    def chat_prompt(self, messages: list[Message]) -> list[int]:
+        """The conversation as tokens."""
         try:
             encoding = encode_question(self.tokenizer, messages)
         except (DataError, CheckpointError) as error:
@@ -215,6 +254,11 @@ def score_prompt(decoder: Decoder, prompt: Sequence[int], alternatives: int) -> 
             pairs = list(zip(best, values, strict=True))[:alternatives]
             scored.append(PromptToken(token, logp, pairs))
     return scored
+
+
+def _cell(value: object) -> Any:
+    """A value of a result as JSON has it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def as_text(tokenizer: Tokenizer, token: int) -> str:

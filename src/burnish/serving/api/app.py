@@ -17,12 +17,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from burnish.datasets.feedback import Feedback
+from burnish.errors import BurnishError
 from burnish.generation.engine import Engine
 from burnish.serving.api.answers import Choices, PromptToken, Served, score_prompt, usage
 from burnish.serving.api.bodies import Chat, Completion
 from burnish.serving.api.door import Door
 from burnish.serving.api.faults import ApiError
+from burnish.serving.api.judging import AfterChat, Judging, Opinion
 from burnish.serving.api.metrics import Metrics
+from burnish.serving.api.page import page_routes
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
 from burnish.serving.api.records import Record, Records
 from burnish.serving.api.worker import QueueFullError, Ticket, Worker, WorkerStoppedError
@@ -33,11 +37,24 @@ Result = TypeVar("Result")
 class Api:
     """A served model's endpoints."""
 
-    def __init__(self, served: Served, log: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        served: Served,
+        log: Callable[[str], None] | None = None,
+        follow: Callable[["Api"], Awaitable[None]] | None = None,
+    ) -> None:
+        """follow: runs as long as the server does, and may `change` the model."""
         self.served, self.settings = served, served.settings
-        limits = self.settings.limits
         self._door = Door(self.settings)
         self._created = int(time.time())
+        self._follow = follow
+        self.worker = self._worker(served)
+        self.metrics = Metrics(lambda: self.worker)
+        self._records = Records(self.metrics, log, contents=self.settings.log_contents)
+        self.judging = Judging(None if self.settings.feedback is None else Feedback.open(self.settings.feedback))
+
+    def _worker(self, served: Served) -> Worker:
+        limits = self.settings.limits
 
         def make() -> Engine:
             return Engine(
@@ -48,9 +65,16 @@ class Api:
                 prefill_tokens=limits.prefill_tokens,
             )
 
-        self.worker = Worker(make, rows=limits.rows, queue=limits.queue)
-        self.metrics = Metrics(self.worker)
-        self._records = Records(self.metrics, log, contents=self.settings.log_contents)
+        return Worker(make, rows=limits.rows, queue=limits.queue)
+
+    async def change(self, served: Served) -> None:
+        """Answer by another model from now on; what has begun is finished by the model that it began with."""
+        worker = self._worker(served)
+        worker.start()
+        old, self.worker, self.served = self.worker, worker, served
+        while old.in_flight:
+            await asyncio.sleep(0.05)
+        await old.stop()
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -71,17 +95,25 @@ class Api:
             Route("/v1/models/{model:path}", self._recorded(self.model), methods=["GET"]),
             Route("/metrics", self._recorded(self.show_metrics), methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
+            Route("/v1/feedback", self._recorded(self.judge), methods=["POST"]),
+            Route("/v1/feedback", self._recorded(self.judged), methods=["GET"]),
         ]
+        if self.settings.page:
+            routes += page_routes()
         handlers: dict[Any, Any] = {HTTPException: _refused}
         return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.worker.start()
+        following = None if self._follow is None else asyncio.ensure_future(self._follow(self))
         try:
             yield
         finally:
+            if following is not None:
+                following.cancel()
             await self.worker.stop()
+            self.judging.close()
 
     async def health(self, _request: Request) -> Response:
         """Whether the engine runs."""
@@ -100,16 +132,32 @@ class Api:
 
     async def chat(self, request: Request, record: Record) -> Response:
         """Answer a conversation."""
-        asked = await self._door.read(request, ChatRequest, record)
-        prompt = self.served.chat_prompt(asked)
+        asked = await self._door.read_question(request, ChatRequest, record)
+        served = self.served
+        messages, cited = served.messages(asked), list[dict[str, Any]]()
+        if served.passages is not None:
+            messages, cited = await asyncio.to_thread(served.grounded, messages)
+            served = self.served  # which may have changed meanwhile
+        prompt = served.chat_prompt(messages)
         wanted = asked.max_completion_tokens or asked.max_tokens
-        requests = self.served.requests(asked, [prompt], wanted, asked.top_logprobs or 0)
-        bodies = Chat(self.served.tokenizer, bool(asked.logprobs))
-        return await self._answer(request, record, asked, [prompt], bodies, self._submit(requests, record))
+        requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0)
+        bodies = Chat(served.tokenizer, bool(asked.logprobs))
+        after = AfterChat(served, self.judging, asked, record.key, cited)
+        ticket = self._submit(requests, record)
+        return await self._answer(request, record, asked, [prompt], bodies, ticket, after=after)
+
+    async def judge(self, request: Request, record: Record) -> Response:
+        """Keep what somebody thinks of an answer."""
+        opinion = await self._door.read(request, Opinion, record)
+        return JSONResponse({"object": "feedback", "number": await self.judging.judge(opinion, record.key)})
+
+    async def judged(self, _request: Request, _record: Record) -> Response:
+        """Whether anything is kept."""
+        return JSONResponse({"object": "feedback", "enabled": self.judging.enabled})
 
     async def complete(self, request: Request, record: Record) -> Response:
         """Go on from texts or tokens."""
-        asked = await self._door.read(request, CompletionRequest, record)
+        asked = await self._door.read_question(request, CompletionRequest, record)
         prompts = self.served.text_prompts(asked)
         wanted = asked.max_tokens
         requests = self.served.requests(asked, prompts, wanted or 1, asked.logprobs or 0)
@@ -151,6 +199,7 @@ class Api:
         ticket: Ticket | None,
         *,
         n_choices: int = 0,
+        after: AfterChat | None = None,
     ) -> Response:
         head = {"id": f"{bodies.prefix}-{record.id}", "created": int(time.time()), "model": self.settings.name}
         record.prompt_tokens = sum(map(len, prompts))
@@ -160,17 +209,18 @@ class Api:
         written = Choices(ticket, self.served.tokenizer)
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-            events = self._events(record, prompts, bodies, ticket, written, head, with_usage)
+            events = self._events(record, prompts, bodies, ticket, written, head, with_usage, after)
             return EventSourceResponse(events, ping=15, sep="\n", headers={"X-Request-Id": record.id})
         try:
             await self._within(request, self._written(written, record))
             record.contents["answers"] = [choice.text.text for choice in written.all]
         finally:
-            self.worker.close(ticket)
+            ticket.close()
             self._records.counted(record, usage(prompts, written.all))
         choices = [bodies.choice(place, choice) for place, choice in enumerate(written.all)]
+        more = await self._after(after, str(head["id"]), written, record)
         return JSONResponse(
-            {**head, "object": bodies.kind, "choices": choices, "usage": usage(prompts, written.all)},
+            {**head, "object": bodies.kind, "choices": choices, "usage": usage(prompts, written.all), **more},
             headers={"X-Request-Id": record.id},
         )
 
@@ -187,6 +237,7 @@ class Api:
         written: Choices,
         head: dict[str, Any],
         with_usage: bool,
+        after: AfterChat | None,
     ) -> AsyncIterator[dict[str, str]]:
         def event(choices: list[dict[str, Any]], **more: Any) -> dict[str, str]:
             return {"data": json.dumps({**head, "object": bodies.chunk_kind, "choices": choices, **more})}
@@ -202,6 +253,9 @@ class Api:
                     if piece.text or piece.drawn or piece.finish_reason:
                         yield event([bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason)])
             record.ended_by = ""
+            more = await self._after(after, str(head["id"]), written, record)
+            if more:
+                yield event([], **more)
             if with_usage:
                 yield event([], usage=usage(prompts, written.all))
             yield {"data": "[DONE]"}
@@ -210,10 +264,21 @@ class Api:
             record.ended_by = fault.message
             yield {"data": json.dumps(fault.body)}
         finally:
-            self.worker.close(ticket)
+            ticket.close()
             self._records.counted(record, usage(prompts, written.all))
             record.contents["answers"] = [choice.text.text for choice in written.all]
             self._records.ended(record, 200)
+
+    async def _after(self, after: AfterChat | None, name: str, written: Choices, record: Record) -> dict[str, Any]:
+        """What is done with whole answers: they are kept, and what belongs to them is sent behind them."""
+        if after is None:
+            return {}
+        texts = [choice.text.text for choice in written.all]
+        try:
+            await after.keep(name, texts)
+        except BurnishError as error:  # the answer is given all the same; it cannot be judged
+            self._records.failed(record, error)
+        return await after.more(texts)
 
     def _model(self) -> dict[str, Any]:
         return {

@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from burnish.serving.api.faults import ApiError, of_validation
@@ -15,7 +15,8 @@ from burnish.serving.api.settings import ServerSettings
 
 _HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 """What a server for its own machine is called."""
-Body = TypeVar("Body", ChatRequest, CompletionRequest)
+Body = TypeVar("Body", bound=BaseModel)
+Question = TypeVar("Question", ChatRequest, CompletionRequest)
 
 
 class Door:
@@ -61,8 +62,13 @@ class Door:
             asked = kind.model_validate_json(bytes(body))
         except ValidationError as error:
             raise of_validation(error) from None
-        self.check_model(asked.model)
         record.contents["request"] = body.decode(errors="replace")
+        return asked
+
+    async def read_question(self, request: Request, kind: type[Question], record: Record) -> Question:
+        """The same of a body that names the model. Raises ApiError for the name of another, too."""
+        asked = await self.read(request, kind, record)
+        self.check_model(asked.model)
         return asked
 
     def check_model(self, name: str) -> None:

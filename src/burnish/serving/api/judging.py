@@ -1,20 +1,23 @@
-"""What people think of answers, and the answers that it is about: kept where the operator asked for it."""
+"""What is done with whole answers: they are kept where the operator asked for it, and people may judge them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from burnish.datasets.feedback import MAX_TEXT, Answered, Feedback, FeedbackError, Judged, Kind
+from burnish.datasets.feedback import MAX_TEXT, Answered, Feedback, FeedbackError, Judged, Kind, NoAnswerError
+from burnish.serving.api.answers import Served
 from burnish.serving.api.faults import ApiError
+from burnish.serving.api.protocol import ChatRequest
 
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=MAX_TEXT)]
 
 
 class Opinion(BaseModel):
-    """A judgement as it is sent: of the answer whose id the response had, of several choices with `-N` behind it."""
+    """A judgement as it is sent. answer: a response's id; of its choices the second is `ID-1`, the third `ID-2`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,43 +30,20 @@ class Opinion(BaseModel):
 
 
 class Judging:
-    """Keeps answers and opinions. store: where; None keeps nothing. model: what tells the served weights."""
+    """Keeps answers and opinions. store: where; None keeps nothing."""
 
-    def __init__(self, store: Feedback | None, model: str) -> None:
-        self._store, self.model = store, model
+    def __init__(self, store: Feedback | None) -> None:
+        self._store = store
 
     @property
     def enabled(self) -> bool:
         return self._store is not None
 
-    async def keep(
-        self,
-        ids: Sequence[str],
-        texts: Sequence[str],
-        *,
-        prompt: Sequence[Mapping[str, Any]],
-        user: str,
-        conversation: str,
-        sampling: Mapping[str, Any],
-        retrieved: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        """Keep the finished answers of one request."""
+    async def keep(self, answers: Sequence[Answered]) -> None:
+        """Keep the answers of one request. Raises BurnishError where they cannot be."""
         store = self._store
         if store is None:
             return
-        answers = [
-            Answered(
-                id=name,
-                prompt=prompt,
-                answer=text,
-                model=self.model,
-                user=user,
-                conversation=conversation,
-                sampling=sampling,
-                retrieved=retrieved,
-            )
-            for name, text in zip(ids, texts, strict=True)
-        ]
 
         def record() -> None:
             for answer in answers:
@@ -73,12 +53,60 @@ class Judging:
 
     async def judge(self, opinion: Opinion, key: str) -> int:
         """Keep an opinion; returns its number. Raises ApiError where nothing is kept, or it cannot be."""
-        store = self._store
-        if store is None:
+        if self._store is None:
             raise ApiError(404, "judgements are not kept here: start the server with --feedback FILE")
-        own = opinion.model_dump(exclude={"user"})
+        said = opinion.model_dump(exclude={"user"})
         try:
-            return await asyncio.to_thread(store.judge, Judged(**own, user=opinion.user or key))
+            return await asyncio.to_thread(self._store.judge, Judged(**said, user=key or opinion.user or ""))
+        except NoAnswerError as error:
+            raise ApiError(404, str(error), code="not_found", param="answer") from error
         except FeedbackError as error:
-            status = 404 if "no such answer" in str(error) or "no answer" in str(error) else 400
-            raise ApiError(status, str(error).partition(": ")[2] or str(error), code="invalid_value") from error
+            raise ApiError(400, str(error), code="invalid_value") from error
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+
+
+@dataclass(frozen=True)
+class AfterChat:
+    """One conversation's request: what was asked of whom, and the passages that were put before the question."""
+
+    served: Served
+    judging: Judging
+    asked: ChatRequest
+    key: str
+    cited: Sequence[dict[str, Any]]
+
+    async def keep(self, name: str, texts: Sequence[str]) -> None:
+        """Keep the answers, with the conversation as it was asked: passages stand apart."""
+        if not self.judging.enabled:
+            return
+        sampling = self.asked.model_dump(
+            include={"temperature", "top_p", "top_k", "min_p", "seed", "repetition_penalty"}, exclude_none=True
+        )
+        conversation = self.asked.user or ""
+        await self.judging.keep(
+            [
+                Answered(
+                    id=f"{name}-{place}" if place else name,
+                    prompt=[dict(message) for message in self.served.messages(self.asked)],
+                    answer=text,
+                    model=self.served.version,
+                    user=self.key or conversation,
+                    conversation=conversation,
+                    sampling=sampling,
+                    retrieved=self.cited,
+                )
+                for place, text in enumerate(texts)
+            ]
+        )
+
+    async def more(self, texts: Sequence[str]) -> dict[str, Any]:
+        """What is sent beside the answer, where OpenAI's clients pass over it: sources, and a query's result."""
+        found: dict[str, Any] = {"citations": list(self.cited)} if self.cited else {}
+        if self.served.tables is not None and len(texts) == 1:
+            table = await asyncio.to_thread(self.served.shown, texts[0])
+            found |= {"table": table} if table is not None else {}
+        return {"burnish": found} if found else {}

@@ -1,5 +1,7 @@
 """What Prometheus reads of a server. Each server has a registry of its own."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from burnish.serving.api.worker import Worker
@@ -8,9 +10,9 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """Counters and times of requests."""
+    """Counters and times of requests. worker: gives the one that answers now."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Callable[[], Worker]) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("burnish_requests", "Requests answered.", ["path", "status"], registry=registry)
         self.prompt_tokens = Counter("burnish_prompt_tokens", "Tokens of prompts.", registry=registry)
@@ -25,9 +27,9 @@ class Metrics:
             "burnish_request_seconds", "From a request to its end.", buckets=_SECONDS, registry=registry
         )
         for name, help_, read in (
-            ("burnish_running", "Answers that are being written.", lambda: worker.running),
-            ("burnish_in_flight", "Answers that are being written or wait.", lambda: worker.in_flight),
-            ("burnish_cache_bytes", "Keys and values kept.", lambda: worker.cached_bytes),
+            ("burnish_running", "Answers that are being written.", lambda: worker().running),
+            ("burnish_in_flight", "Answers that are being written or wait.", lambda: worker().in_flight),
+            ("burnish_cache_bytes", "Keys and values kept.", lambda: worker().cached_bytes),
         ):
             Gauge(name, help_, registry=registry).set_function(read)
 

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import uvicorn
 
@@ -13,14 +13,14 @@ _HEADER_BYTES = 16 * 1024
 """Of a request's line and headers together."""
 
 
-def serve(served: Served, say: Callable[[str], None]) -> None:
+def serve(served: Served, say: Callable[[str], None], follow: Callable[[Api], Awaitable[None]] | None = None) -> None:
     """Serve until SIGINT or SIGTERM; then let what runs finish within the settings' grace.
 
-    say: told the address and how to ask, once the port is open.
+    say: told the address and how to ask, once the port is open. follow: see `Api`.
     """
     settings = served.settings
     config = uvicorn.Config(
-        Api(served).application(),
+        Api(served, follow=follow).application(),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -50,6 +50,8 @@ class _Announced(uvicorn.Server):
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         settings = self._served.settings
         self._say(f"serving {settings.name} at {address}/v1 (Ctrl-C stops)")
+        if settings.page:
+            self._say(f"chat page: {address}/")
         key = " -H 'Authorization: Bearer KEY'" if settings.keys else ""
         body = json.dumps({"model": settings.name, "messages": [{"role": "user", "content": "Hello"}]})
         self._say(f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")

@@ -29,9 +29,14 @@ class WorkerStoppedError(Exception):
 class Ticket:
     """Requests that were made together: what is drawn for them, as it comes."""
 
-    def __init__(self, requests: Sequence[Request], key: str) -> None:
+    def __init__(self, worker: "Worker", requests: Sequence[Request], key: str) -> None:
         self.requests, self.key = list(requests), key
+        self._worker = worker
         self._drawn: asyncio.Queue[tuple[int, Drawn] | Exception] = asyncio.Queue()
+
+    def close(self) -> None:
+        """Forget what is left of it."""
+        self._worker.close(self)
 
     def put(self, one: tuple[int, Drawn] | Exception) -> None:
         self._drawn.put_nowait(one)
@@ -97,12 +102,12 @@ class Worker:
             ticket.put(WorkerStoppedError("the server is stopping"))
 
     def submit(self, requests: Sequence[Request], key: str = "") -> Ticket:
-        """Let requests run; `close` the ticket in the end. Raises QueueFullError, WorkerStoppedError."""
+        """Let requests run; close the ticket in the end. Raises QueueFullError, WorkerStoppedError."""
         if not self.healthy:
             raise WorkerStoppedError("the server is stopping")
         if self.in_flight + len(requests) > self._rows + self._queue:
             raise QueueFullError
-        ticket = Ticket(requests, key)
+        ticket = Ticket(self, requests, key)
         self._open.add(ticket)
         waiting = [(ticket, place) for place in range(len(requests))]
         self._commands.put(lambda: self._pending.setdefault(key, deque()).extend(waiting))

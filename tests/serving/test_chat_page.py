@@ -1,0 +1,196 @@
+"""The chat page in a real browser: asking, judging, keyboard, accessibility, and hostile answers that stay text."""
+
+import asyncio
+import json
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from burnish.serving.api.page import page_routes
+
+pytestmark = pytest.mark.slow
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+HOSTILE = (
+    "<script>document.title='owned'</script> <img src=x onerror=\"document.title='owned'\"> **bold** "
+    "[click](javascript:document.title='owned')\n\n"
+    "| a | b |\n|---|---|\n| 1 | <svg onload=alert(1)> |\n\n```html\n<iframe src='https://example.org'>\n```\n\n"
+    "- one\n- two"
+)
+
+
+class Scripted:
+    """A server whose answers are known. asked: what came; judged: opinions."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.judged: list[dict[str, Any]] = []
+        self.wait = 0.0
+
+    async def models(self, _: Request) -> Response:
+        return JSONResponse({"data": [{"id": "scripted"}]})
+
+    async def feedback(self, request: Request) -> Response:
+        if request.method == "POST":
+            self.judged.append(await request.json())
+        return JSONResponse({"enabled": True})
+
+    async def chat(self, request: Request) -> Response:
+        self.asked.append(await request.json())
+        number = len(self.asked)
+        more = {
+            "table": {"columns": ["carrier", "n"], "rows": [["AA", 3], ["DL", 9]], "note": ""},
+            "citations": [{"document": "manual.md", "heading": "Start", "text": "<b>As it stands.</b>"}],
+        }
+
+        async def events() -> AsyncIterator[str]:
+            def event(**body: Any) -> str:
+                return f"data: {json.dumps({'id': f'answer-{number}', **body})}\n\n"
+
+            yield event(choices=[{"delta": {"reasoning_content": "It counts."}}])
+            for word in HOSTILE.split(" "):
+                yield event(choices=[{"delta": {"content": f"{word} "}}])
+                await asyncio.sleep(self.wait)
+            yield event(choices=[{"delta": {}, "finish_reason": "stop"}])
+            yield event(choices=[], burnish=more)
+            yield "data: [DONE]\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+
+@pytest.fixture
+def scripted() -> Iterator[tuple[Scripted, str]]:
+    script = Scripted()
+    routes = [
+        *page_routes(),
+        Route("/v1/models", script.models),
+        Route("/v1/feedback", script.feedback, methods=["GET", "POST"]),
+        Route("/v1/chat/completions", script.chat, methods=["POST"]),
+    ]
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield script, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def page(scripted: tuple[Scripted, str]) -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        page = browser.new_page(viewport={"width": 1100, "height": 800})
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(scripted[1])
+        page.wait_for_selector("#model option", state="attached")
+        yield page
+        browser.close()
+        assert wrong == []
+
+
+def ask(page: Any, text: str) -> None:
+    page.fill("#question", text)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=The answer is complete.")
+
+
+def test_what_a_model_wrote_stays_text(page: Any) -> None:
+    ask(page, "<b>How many?</b>")
+    assert page.title() == "Burnish"
+    turns = page.locator("#turns")
+    for name in ("script", "img", "iframe", "a", "b"):
+        assert turns.locator(name).count() == 0
+    assert turns.locator("strong").inner_text() == "bold"
+    assert "<iframe" in turns.locator("pre code").first.inner_text()
+    assert turns.locator("li", has_text="two").count() == 1
+    assert "javascript:" in turns.inner_text()
+    assert turns.locator("table", has_text="carrier").locator("td").all_inner_texts() == ["AA", "3", "DL", "9"]
+    assert turns.locator("svg rect").count() == 2
+    turns.locator("summary", has_text="manual.md").click()
+    assert "<b>As it stands.</b>" in turns.locator("details[open]").inner_text()
+
+
+def test_answers_are_judged_picked_and_corrected(page: Any, scripted: tuple[Scripted, str]) -> None:
+    script, _ = scripted
+    page.check("#beside")
+    ask(page, "How many?")
+    page.locator("text=This one is better").nth(1).click()
+    page.wait_for_selector("text=Thank you; kept.")
+    page.uncheck("#beside")
+    ask(page, "And now?")
+    page.locator(".turn").last.locator("text=Bad").click()
+    page.fill("#words-text", "too long")
+    page.click("#words-save")
+    page.wait_for_selector(".bad[aria-pressed=true]")
+    page.locator(".turn").last.locator("text=Correct").click()
+    page.fill("#words-text", "42")
+    page.click("#words-save")
+    sync_api.expect(page.locator("#turns")).to_contain_text("42")
+    better, bad, correction = script.judged
+    assert better["kind"] == "better"
+    assert {better["answer"], better["than"]} == {"answer-1", "answer-2"}
+    assert bad == {"answer": "answer-3", "kind": "bad", "reason": "too long"}
+    assert correction == {"answer": "answer-3", "kind": "correction", "text": "42"}
+    ask(page, "Thanks.")
+    said = [message["content"] for message in script.asked[-1]["messages"]]
+    assert said[0] == "How many?"
+    assert said[3] == "42", "what was corrected is what the model sees of the conversation"
+
+
+def test_conversations_are_stopped_edited_kept_found_and_deleted(page: Any, scripted: tuple[Scripted, str]) -> None:
+    script, _ = scripted
+    script.wait = 0.05
+    page.fill("#question", "a slow one")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#stop:visible")
+    sync_api.expect(page.locator("#turns")).to_contain_text("bold")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Stopped.")
+    script.wait = 0.0
+    page.locator("text=Edit").first.click()
+    page.fill("#words-text", "a quick one")
+    page.click("#words-save")
+    page.wait_for_selector("text=The answer is complete.")
+    assert [message["content"] for message in script.asked[-1]["messages"]] == ["a quick one"]
+    page.keyboard.press("Control+k")
+    ask(page, "something else")
+    assert page.locator("#conversations li").count() == 2
+    page.fill("#search", "quick")
+    assert page.locator("#conversations li").count() == 1
+    page.reload()
+    page.wait_for_selector("#conversations li")
+    assert page.locator("#conversations li").count() == 2
+    page.click("#remove")
+    assert page.locator("#conversations li").count() == 1
+
+
+def test_nothing_serious_for_assistive_technology_in_light_and_dark_and_on_a_phone(page: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    ask(page, "How many?")
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        found = axe.Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    page.set_viewport_size({"width": 375, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert not page.locator("#side").is_visible()
+    page.click("#menu")
+    assert page.locator("#side").is_visible()
