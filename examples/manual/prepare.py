@@ -2,8 +2,8 @@
 
     python prepare.py --out DIR [--html FOLDER] [--pages 'library/*'] [--most 60]
 
-The manual is Debian's package python3.11-doc: the installed one, that in `--html`, or where there is neither the package is
-fetched by apt-get (without installing it). The same pages are taken every time: those whose names have the smallest
+The manual is Debian's package python3.11-doc: the installed one, that in `--html`, or where there is neither it is
+fetched by apt-get, without installing it. The same pages are taken every time: those whose names have the smallest
 hashes.
 """
 
