@@ -101,11 +101,14 @@ def blocks(n: int, k: int) -> Iterator[range]:
 def measures(tasks: Sequence[AnsweredTask], ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
     """pass@k, and cons@k and the like by each way of choosing, over the tasks whose answers are right or wrong.
 
-    Each with its interval over tasks. Raises ValueError where a task has fewer than k answers.
+    Each with its interval over tasks; nothing where no judge tells. Raises ValueError where a task has fewer than k
+    answers.
     """
     from burnish.evaluation.pass_at_k import pass_at_k
 
     told = [task for task in tasks if all(one.verdict.correct is not None for one in task.answers)]
+    if not told:
+        return {}
     right = [[one.verdict.correct is True for one in task.answers] for task in told]
     found = {f"pass@{k}": summarize([pass_at_k(len(one), sum(one), k) for one in right], seed) for k in ks}
     for name in WAYS:
