@@ -16,7 +16,16 @@ import numpy as np
 import torch
 
 from burnish.lab.dpo.derivation import equations_table, ways_table
-from burnish.lab.dpo.learner import LEAST_BATCH, LENGTH, STEPS, Answers, draw_pairs, learned, reference_decoder
+from burnish.lab.dpo.learner import (
+    LEARNING_RATE,
+    LEAST_BATCH,
+    LENGTH,
+    STEPS,
+    Answers,
+    draw_pairs,
+    learned,
+    reference_decoder,
+)
 from burnish.lab.dpo.theory import Problem, descended, differences, divergence
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
@@ -51,7 +60,8 @@ class DpoExperiment:
     length: int = LENGTH
 
     def settings(self) -> dict[str, Any]:
-        return {"command": "burnish lab dpo", "betas": self.betas, "length": self.length}
+        training = {"steps": STEPS, "learning_rate": LEARNING_RATE}
+        return {"command": "burnish lab dpo", "betas": self.betas, "length": self.length, **training}
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         problems = [problem(beta, seed=self.seed, length=self.length) for beta in self.betas]

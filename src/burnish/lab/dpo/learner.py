@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,13 +22,10 @@ from burnish.training.config import TrainingConfig
 from burnish.training.loop import Progress
 
 VOCABULARY = 4
-"""Tokens. A prompt is two of them, an answer any so many of them: there is nothing else that the decoder could say."""
-PROMPTS = [[token, (token + 1) % VOCABULARY] for token in range(VOCABULARY)]
-"""Two tokens that differ: rotary positions only weigh tokens against each other, so behind a single token, and behind
-the same one said again and again, a decoder cannot but say the same; then π* is none that it could reach."""
+"""Tokens. A prompt is one of them, an answer any so many of them: there is nothing else that the decoder could say."""
 LENGTH = 3
 """Tokens of an answer: 64 answers."""
-STEPS, LEAST_BATCH = 256, 8
+STEPS, LEAST_BATCH = 1024, 8
 """Pairs are learned from in so many optimizer steps, or in fewer where a step would have less than so many pairs."""
 LEARNING_RATE = 3e-3
 
@@ -40,6 +38,7 @@ _CONFIG = DecoderConfig(
     head_dim=16,
     d_ff=96,
     max_positions=8,
+    positions="learned",  # rotary ones leave a decoder in one state behind 0, 00 and 000: π* would be out of reach
     tie_embeddings=False,
 )
 _SPREAD = 8.0
@@ -59,6 +58,7 @@ class Answers:
     """All prompts and all answers of so many tokens."""
 
     length: int = LENGTH
+    prompts: ClassVar[int] = VOCABULARY
 
     @cached_property
     def all(self) -> list[list[int]]:
@@ -66,9 +66,9 @@ class Answers:
 
     def token_logps(self, decoder: Decoder) -> Tensor:
         """log π of each token: float32 `[prompts, answers, length]`."""
-        prompts = [prompt for prompt in PROMPTS for _ in self.all]
-        logps = answer_logps(decoder, prompts, self.all * len(PROMPTS))
-        return torch.stack(logps).view(len(PROMPTS), len(self.all), self.length)
+        prompts = [[prompt] for prompt in range(self.prompts) for _ in self.all]
+        logps = answer_logps(decoder, prompts, self.all * self.prompts)
+        return torch.stack(logps).view(self.prompts, len(self.all), self.length)
 
     def logps(self, decoder: Decoder) -> Tensor:
         """log π(y|x) of whole answers: float64 `[prompts, answers]`."""
@@ -92,14 +92,14 @@ def draw_pairs(problem: Problem, answers: Answers, token_logps: Tensor, count: i
     both = problem.drawn_pairs().masked_fill(torch.eye(len(answers.all), dtype=torch.bool), 0).flatten(1)
     cumulative = (both / both.sum(1, keepdim=True)).cumsum(1).numpy()
     preferences = problem.preferences.numpy()
-    asked, places, labels = rng.integers(len(PROMPTS), size=count), rng.random(count), rng.random(count)
+    asked, places, labels = rng.integers(answers.prompts, size=count), rng.random(count), rng.random(count)
     examples, logps = [], []
     for prompt, place, label in zip(asked.tolist(), places, labels, strict=True):
         pair = min(int(np.searchsorted(cumulative[prompt], place, side="right")), both.shape[1] - 1)
         first, second = divmod(pair, len(answers.all))
         if label >= preferences[prompt, first, second]:
             first, second = second, first
-        examples.append(PreferenceExample(PROMPTS[prompt], answers.all[first], answers.all[second]))
+        examples.append(PreferenceExample([prompt], answers.all[first], answers.all[second]))
         logps.append(torch.cat([token_logps[prompt, first], token_logps[prompt, second]]))
     return Pairs(examples, logps)
 
