@@ -69,6 +69,7 @@ EXTRAS = {
     "polars",
     "rensa",
     "openai",
+    "llguidance",
     *SERVING_EXTRAS,
     "matplotlib",
     "vaderSentiment",

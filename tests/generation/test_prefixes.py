@@ -31,7 +31,7 @@ def _states(sequence: Sequence[int], start: int, stop: int) -> Tensor:
     st.lists(st.tuples(st.sampled_from(["add", "add", "release", "read"]), sequences, st.integers(0, 99)), max_size=40),
     st.sampled_from([0, 40, 120, 10_000]),
 )
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_a_tree_holds_what_was_added_within_its_budget(actions: list[tuple[str, list[int], int]], budget: int) -> None:
     tree, pinned, added = PrefixTree(budget), list[tuple[Prefix, list[int]]](), list[list[int]]()
     for action, sequence, number in actions:
@@ -93,7 +93,7 @@ def _fails(start: int, stop: int) -> Tensor:
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=40), min_size=1, max_size=5), st.data())
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_what_is_new_runs_as_if_all_did(prompts: list[list[int]], data: st.DataObject) -> None:
     decoder = tiny_decoder(scale=8)
     forest, ends = Forest.from_sequences(prompts, min_shared=2)
@@ -128,7 +128,7 @@ def _request(number: int) -> Request:
     st.sampled_from([0, 20 * A_TOKEN, 60 * A_TOKEN, 2**30]),
     st.sampled_from([None, 1, 7, 50]),
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_any_interleaving_gives_the_tokens_of_a_fresh_engine(
     actions: list[tuple[str, int]], budget: int, prefill_tokens: int | None
 ) -> None:

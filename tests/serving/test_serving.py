@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -212,6 +213,46 @@ def test_completions_echo_the_prompt_with_its_log_probabilities(
     assert "".join(chunk.choices[0].text for chunk in streamed).startswith("1")
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"flights": {"type": "integer"}, "late": {"type": "boolean"}, "from": {"enum": ["JFK", "LGA"]}},
+    "required": ["flights", "late", "from"],
+    "additionalProperties": False,
+}
+
+
+def test_answers_have_the_form_that_was_asked_for(model: tuple[Decoder, Tokenizer]) -> None:
+    decoder, tokenizer = model
+    ending = decoder, replace(tokenizer, stop_ids=frozenset([2]))
+    named = {"type": "json_schema", "json_schema": {"name": "row", "schema": SCHEMA, "strict": True}}
+    with running(ending, limits=replace(LIMITS, tokens=200)) as server:
+        for seed in range(4):
+            free = server.post(messages=QUESTION, seed=seed, temperature=1, max_tokens=8)
+            for form in (named, {"type": "regex", "pattern": "(JFK|LGA): [0-9]{2,3}"}):
+                asked = {"seed": seed, "temperature": 1, "max_tokens": 180, "response_format": form}
+                choice = server.post(messages=QUESTION, **asked).json()["choices"][0]
+                if choice["finish_reason"] == "stop":
+                    said = choice["message"]["content"]
+                    if form is named:
+                        row = json.loads(said)
+                        assert sorted(row) == ["flights", "from", "late"]
+                        assert row["from"] in ("JFK", "LGA")
+                    else:
+                        assert re.fullmatch("(JFK|LGA): [0-9]{2,3}", said)
+                else:
+                    assert form is named, "an expression of few letters ends"
+            again = server.post(messages=QUESTION, seed=seed, temperature=1, max_tokens=8)
+            assert free.json()["choices"] == again.json()["choices"]
+        for form, message in (
+            ({"type": "regex", "pattern": "("}, "regular expression cannot be followed"),
+            ({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "what"}}}, "cannot be followed"),
+            ({"type": "xml"}, "xml"),
+        ):
+            refused = server.post(messages=QUESTION, response_format=form)
+            assert refused.status_code == 400
+            assert message in refused.json()["error"]["message"]
+
+
 BAD: dict[str, tuple[dict[str, Any], str, int]] = {
     "no messages": ({}, "messages: Field required", 400),
     "empty": ({"messages": []}, "at least 1 item", 400),
@@ -295,7 +336,7 @@ def fuzz(server: Running, fields: dict[str, Any], chat: bool) -> None:
 
 
 @given(st.dictionaries(FIELDS, VALUES, max_size=3), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_body_of_anything_is_answered_or_refused(server: Running, fields: dict[str, Any], chat: bool) -> None:
     fuzz(server, fields, chat)
 

@@ -120,7 +120,8 @@ def _drawn(rows: Sequence[Row], rule: Sampling, logits: Tensor) -> list[Drawn]:
     """The next tokens of rows that choose alike; logits `[rows, vocab]`."""
     uniform = [row.uniform() if rule.temperature and not row.finished else 0.0 for row in rows]
     history = None if rule.repetition_penalty == 1 else _histories(rows).to(logits.device)
-    choice = choose(logits, rule, torch.tensor(uniform, device=logits.device), history=history)
+    draws = torch.tensor(uniform, device=logits.device)
+    choice = choose(logits, rule, draws, history=history, allowed=_allowed(rows, logits))
     tokens, logps = choice.tokens.tolist(), choice.logps.tolist()
     sampling_logps = logps if choice.sampling_logps is choice.logps else choice.sampling_logps.tolist()
     alternatives = _alternatives(rows, logits, choice)
@@ -131,6 +132,17 @@ def _drawn(rows: Sequence[Row], rule: Sampling, logits: Tensor) -> list[Drawn]:
             top = alternatives[place] if alternatives else ()
             drawn.append(Drawn(row.number, tokens[place], logps[place], top, completion))
     return drawn
+
+
+def _allowed(rows: Sequence[Row], logits: Tensor) -> Tensor | None:
+    """`[rows, vocab]` bool: the tokens that grammars allow; None where no row has one."""
+    if all(row.following is None for row in rows):
+        return None
+    allowed = torch.ones(logits.shape, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        if row.following is not None and not row.finished:
+            allowed[place] = row.following.allowed()
+    return allowed.to(logits.device)
 
 
 def _histories(rows: Sequence[Row]) -> Tensor:

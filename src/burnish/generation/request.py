@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from burnish.generation.grammar import Grammar
 from burnish.generation.sampling import Sampling
 
 
@@ -15,6 +16,7 @@ class Request:
     prompt: tokens, at least one; of an encoder-decoder, what the target begins with.
     seed: the draw of new token i is number i of a counter-based generator with this key.
     alternatives: so many of the most probable tokens are told with each new one.
+    grammar: the form that the answer must have.
     remember: whether keys and values of the answer stay for a later prompt that goes on behind it, as a conversation
         does, in an engine that keeps any.
     source: what an encoder-decoder writes from.
@@ -24,6 +26,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     alternatives: int = 0
+    grammar: Grammar | None = None
     remember: bool = False
     source: Sequence[int] = ()
 
@@ -32,7 +35,8 @@ class Request:
 class Completion:
     """Generated token ids without the stop token; `logp` is their summed log-probability, the stop's included.
 
-    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`;
+    `logp` is in nats under the model itself (temperature 1, nothing truncated). `finish_reason` is `stop` or `length`,
+    or `grammar` where the grammar could not be followed on;
     `stop` is the token that ended it, None where a stop string or the length did. `text` is there where stop strings
     are: the completion's, cut before the first of them, while the tokens are all that were drawn. `logps`: the terms of
     `logp`, token by token; `sampling_logps`: the same at the temperature that they were drawn at.

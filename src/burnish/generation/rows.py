@@ -17,8 +17,9 @@ _AT_ONCE = 64
 class Row:
     """A request's place in the batch.
 
-    reused: tokens of the prompt that were there already. pin: what holds the prompt's keys and values in a tree of
-    prefixes. rule: how its tokens are chosen, without what ends it: equal for rows that can be chosen in one go.
+    rule: how its tokens are chosen, without what ends it: equal for rows that can be chosen in one go. following: where
+    the answer stands in its grammar. reused: tokens of the prompt that were there already. pin: what holds the prompt's
+    keys and values in a tree of prefixes.
     """
 
     def __init__(self, number: int, request: Request, tokenizer: Tokenizer | None) -> None:
@@ -33,6 +34,7 @@ class Row:
         self.reused = 0
         self.pin: Prefix | None = None
         self.finish_reason: str | None = None
+        self.following = None if request.grammar is None else request.grammar.follow()
         self._stop: int | None = None
         self._logp, self._logps, self._sampling_logps = 0.0, list[float](), list[float]()
         self._text = StreamedText(tokenizer, sampling.stop_strings) if tokenizer and sampling.stop_strings else None
@@ -85,8 +87,12 @@ class Row:
         self._logp += logp
         self._logps.append(logp)
         self._sampling_logps.append(sampling_logp)
+        if self.following is not None:
+            self.following.take(token)
         if token in sampling.stop:
             self._stop, self.finish_reason = token, "stop"
+            if self.following is not None and self.following.failed:
+                self.finish_reason = "grammar"
         else:
             self.tokens.append(token)
             if self._text is not None:

@@ -89,24 +89,32 @@ class Choice:
     sampling_logps: Tensor
 
 
-def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tensor | None = None) -> Choice:
+def choose(
+    logits: Tensor,
+    sampling: Sampling,
+    uniform: Tensor,
+    *,
+    history: Tensor | None = None,
+    allowed: Tensor | None = None,
+) -> Choice:
     """The next token of each row.
 
     logits `[rows, vocab]` float32. One number in [0, 1) a row, `uniform` `[rows]`, picks the token by inverting the
     cumulative distribution: a fiftieth of the random numbers that a draw for each vocabulary entry would need.
-    history: as for `penalize_repetition`; without it no token is penalized. Log-probabilities are in nats and of the
+    history: as for `penalize_repetition`; without it no token is penalized. allowed: `[rows, vocab]` bool, the tokens
+    that may be chosen, at least one a row. Log-probabilities are in nats and of the
     whole vocabulary: truncation is a choice among tokens, not another policy.
     """
     scores = logits
     if history is not None and sampling.repetition_penalty != 1:
         scores = penalize_repetition(logits, history, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        tokens = scores.argmax(-1)
+        tokens = _only(scores, allowed).argmax(-1)
         logps = _picked(logits, tokens) - logits.logsumexp(-1)
         return Choice(tokens, logps, logps)
     if sampling.temperature != 1:
         scores = scores / sampling.temperature
-    kept = truncate(scores, top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
+    kept = truncate(_only(scores, allowed), top_k=sampling.top_k, top_p=sampling.top_p, min_p=sampling.min_p)
     largest = kept.amax(-1, keepdim=True)
     weights = torch.sub(kept, largest).exp_()
     tokens, total = _draw(weights, uniform)
@@ -114,6 +122,10 @@ def choose(logits: Tensor, sampling: Sampling, uniform: Tensor, *, history: Tens
     sampling_logps = _picked(scores, tokens) - whole
     logps = sampling_logps if scores is logits else _picked(logits, tokens) - logits.logsumexp(-1)
     return Choice(tokens, logps, sampling_logps)
+
+
+def _only(scores: Tensor, allowed: Tensor | None) -> Tensor:
+    return scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)
 
 
 def _picked(logits: Tensor, tokens: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, cast
 
 import torch
 
-from burnish.errors import CheckpointError, DataError
+from burnish.errors import BurnishError, CheckpointError, DataError
 from burnish.forest import Forest
+from burnish.generation.grammar import Grammar, Grammars
 from burnish.generation.request import Drawn, Request, samples
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
@@ -16,7 +18,7 @@ from burnish.retrieval.grounding import Passages
 from burnish.rewards.sql_sandbox import SqlSandbox
 from burnish.rewards.sql_text import extract_sql
 from burnish.serving.api.faults import ApiError
-from burnish.serving.api.protocol import ChatRequest, CompletionRequest
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest, JsonSchema, PlainText, Regex
 from burnish.serving.api.settings import ServerSettings
 from burnish.serving.api.worker import Ticket
 from burnish.text.chat import Message, encode_question
@@ -154,12 +156,29 @@ class Served:
             **{"repetition_penalty": settings.repetition_penalty, **given},
         )
 
+    def grammar(self, asked: ChatRequest | CompletionRequest) -> Grammar | None:
+        """The form that the answers must have. Takes a moment for a large one."""
+        wanted = asked.response_format
+        if wanted is None or isinstance(wanted, PlainText):
+            return None
+        try:
+            if isinstance(wanted, Regex):
+                return self._grammars.regex(wanted.pattern)
+            return self._grammars.json(wanted.json_schema.schema_ if isinstance(wanted, JsonSchema) else None)
+        except (ValueError, BurnishError) as error:
+            raise ApiError(400, f"response_format: {error}", code="invalid_value", param="response_format") from error
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self.tokenizer, self.decoder.config.vocab_size)
+
     def requests(
         self,
         asked: ChatRequest | CompletionRequest,
         prompts: Sequence[list[int]],
         wanted: int | None,
         alternatives: int,
+        grammar: Grammar | None,
     ) -> list[Request]:
         """`n` requests a prompt; one seed for all where the request has one, a random one otherwise."""
         n_choices, most = asked.n * len(prompts), self.settings.limits.choices
@@ -167,7 +186,7 @@ class Served:
             raise ApiError(400, f"n: {n_choices} choices in one request, at most {most} are served", param="n")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed % 2**64
         return [
-            replace(one, alternatives=alternatives, remember=isinstance(asked, ChatRequest))
+            replace(one, alternatives=alternatives, grammar=grammar, remember=isinstance(asked, ChatRequest))
             for place, prompt in enumerate(prompts)
             for one in samples(prompt, self.sampling(asked, prompt, wanted), asked.n, seed, place)
         ]
@@ -215,6 +234,13 @@ class Choices:
             text = choice.text.add(drawn.token) if said else ""
             if said:
                 choice.given.append(drawn)
+            if done is not None and done.finish_reason == "grammar":
+                raise ApiError(
+                    400,
+                    "response_format: too complex to be followed to its end",
+                    code="invalid_value",
+                    param="response_format",
+                )
             if done is not None:
                 text += choice.text.finish()
                 choice.finish_reason, choice.reused = done.finish_reason, done.reused

@@ -140,7 +140,8 @@ class Api:
             served = self.served  # which may have changed meanwhile
         prompt = served.chat_prompt(messages)
         wanted = asked.max_completion_tokens or asked.max_tokens
-        requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0)
+        grammar = await asyncio.to_thread(served.grammar, asked)
+        requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
         bodies = Chat(served.tokenizer, bool(asked.logprobs))
         after = AfterChat(served, self.judging, asked, record.key, cited)
         ticket = self._submit(requests, record)
@@ -160,7 +161,8 @@ class Api:
         asked = await self._door.read_question(request, CompletionRequest, record)
         prompts = self.served.text_prompts(asked)
         wanted = asked.max_tokens
-        requests = self.served.requests(asked, prompts, wanted or 1, asked.logprobs or 0)
+        grammar = await asyncio.to_thread(self.served.grammar, asked)
+        requests = self.served.requests(asked, prompts, wanted or 1, asked.logprobs or 0, grammar)
         echoed: list[str] | None = None
         scored: list[list[PromptToken]] | None = None
         if asked.echo:

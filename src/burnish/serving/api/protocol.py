@@ -51,10 +51,43 @@ class ChatMessage(_Strict):
         return {"role": "system" if self.role == "developer" else self.role, "content": content, **own}
 
 
-class ResponseFormat(_Strict):
-    """How an answer is to be written."""
+class PlainText(_Strict):
+    """Any answer."""
 
     type: Literal["text"]
+
+
+class JsonObject(_Strict):
+    """Some JSON object."""
+
+    type: Literal["json_object"]
+
+
+class NamedSchema(_Strict):
+    """A JSON schema as OpenAI's clients send it."""
+
+    name: Annotated[str, Field(max_length=64)]
+    description: Annotated[str, Field(max_length=1000)] | None = None
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
+class JsonSchema(_Strict):
+    """JSON by a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+class Regex(_Strict):
+    """Text that a regular expression matches as a whole."""
+
+    type: Literal["regex"]
+    pattern: Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]
+"""How an answer is to be written."""
 
 
 class _Sampled(_Strict):
@@ -76,6 +109,7 @@ class _Sampled(_Strict):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
+    response_format: ResponseFormat | None = None
 
     @field_validator("frequency_penalty", "presence_penalty")
     @classmethod
@@ -111,7 +145,6 @@ class ChatRequest(_Sampled):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
-    response_format: ResponseFormat | None = None
     tools: Annotated[list[dict[str, Any]], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = None
