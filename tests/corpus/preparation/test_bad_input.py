@@ -72,7 +72,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "broken rows": ("half.jsonl", lambda: b'{"text": "a"}\n{"text": "b', "rows without text"),
     "broken table": ("table.parquet", lambda: b"PAR1 no", ".parquet file that cannot be read"),
     "image": ("photo.png", lambda: b"\x89PNG", ".png file"),
-    "broken archive": ("site.warc.gz", lambda: gzip.compress(b"WARC/1.0\r\nnonsense"), "warc"),
+    "broken archive": ("site.warc.gz", lambda: gzip.compress(b"WARC/1.0\r\nnonsense"), "empty file"),
 }
 SLOW = {"line of 200 MB", "gzip bomb", "bzip2 bomb", "large page", "zip bomb"}
 """They are made, or read, for seconds."""
