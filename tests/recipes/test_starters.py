@@ -80,12 +80,13 @@ def test_ones_own_documents_and_model(model: str, tmp_path: Path) -> None:
     (docs / "a.md").write_text("# Text\n\nSome text. " * 20)
     recipe = create(tmp_path / "x", "documents", Answers(docs=docs, model=model))[0]
     values = yaml.safe_load(recipe.read_text())
-    assert values["stages"][0]["documents"] == [str(docs)]
+    assert values["stages"][0]["sources"] == [{"paths": [str(docs)]}]
     assert values["model"] == model
     assert not (tmp_path / "x" / "handbook").exists()
     check(make_plan(recipe, runs=tmp_path / "runs"))
     inside = create(tmp_path, "documents", Answers(docs=docs, model=model))[0]
-    assert yaml.safe_load(inside.read_text())["stages"][0]["documents"] == [docs.name], "relative inside of the folder"
+    sources = yaml.safe_load(inside.read_text())["stages"][0]["sources"]
+    assert sources == [{"paths": [docs.name]}], "relative inside of the folder"
 
 
 def test_ones_own_database_with_names_that_need_quotes(model: str, tmp_path: Path) -> None:
@@ -175,7 +176,9 @@ def test_a_terminal_is_asked(tmp_path: Path, model: str) -> None:
         shown += chunk
     os.close(parent)
     assert process.wait(60) == 0, shown.decode()
-    assert yaml.safe_load((tmp_path / "x" / "recipe.yaml").read_text())["stages"][0]["documents"] == [str(docs)]
+    assert yaml.safe_load((tmp_path / "x" / "recipe.yaml").read_text())["stages"][0]["sources"] == [
+        {"paths": [str(docs)]}
+    ]
 
 
 def test_a_folder_whose_name_no_file_can_have(model: str, tmp_path: Path) -> None:

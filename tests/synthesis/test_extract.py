@@ -12,8 +12,10 @@ from burnish.datasets.rows import read_conversations, read_tasks
 from burnish.errors import DataError
 from burnish.rewards.choice import read_options
 from burnish.runs.run import Run
+from burnish.synthesis.chunk import RULES
 from burnish.synthesis.documents import chunks, read
-from burnish.synthesis.extract import RULES, Named, defaults, named, pairs
+from burnish.synthesis.extract import pairs
+from burnish.synthesis.names import Named, defaults, named
 from burnish.synthesis.rows import Pair
 from burnish.synthesis.settings import Settings
 from burnish.synthesis.synthesize import Synthesis, synthesize
@@ -59,7 +61,7 @@ To see what is there, write this:
 def found(text: str, name: str = "files.md") -> dict[str, list[Pair]]:
     by_rule: dict[str, list[Pair]] = {}
     for chunk in chunks(Document("x", text, name), 3000):
-        for pair in pairs(chunk.at, RULES, 400):
+        for pair in pairs(chunk, RULES, 400):
             by_rule.setdefault(pair.source.method, []).append(pair)
     return by_rule
 

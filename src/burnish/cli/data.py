@@ -135,3 +135,17 @@ def data_synthesize(
     from burnish.console.synthesis import synthesize
 
     synthesize(named, output)
+
+
+@data_commands.command("agreement", epilog="Example: burnish data agreement anna.jsonl judge.jsonl")
+def data_agreement(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Preference or labelled files.")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="Key of the label; a preference's chosen answer, or a usual key, if left out."),
+    ] = None,
+) -> None:
+    """Compare the labels that several gave to the same rows: Cohen's kappa, duplicates, contradictions."""
+    from burnish.console.agreement import compare
+
+    compare(files, key)

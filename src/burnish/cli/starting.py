@@ -30,7 +30,7 @@ def init(
         typer.Option(help="What the model is to know: documents, or a database that it queries.", show_default=False),
     ] = None,
     docs: Annotated[
-        Path | None, typer.Option(help="Documents: a folder of text or Markdown; an example if left out.")
+        Path | None, typer.Option(help="Documents: a folder of files of any kind; an example if left out.")
     ] = None,
     database: Annotated[
         Path | None, typer.Option(help="Database: a DuckDB or SQLite file; an example if left out.")
@@ -59,10 +59,13 @@ def init(
         database = _path("Your DuckDB or SQLite file (empty: an example)")
     if asks and model is None and starters.installed_model() is None:
         model = str(_path("Model: a Hugging Face folder or .gguf file") or "") or None
-    written = starters.create(folder, template.value, starters.Answers(docs, database, model), force=force)
-    for file in written:
+    started = starters.start(folder, template.value, starters.Answers(docs, database, model), force=force)
+    for file in started.files:
         say(file)
-    say(f"Look at {written[0]}, replace the example rows, then: burnish run {shlex.quote(str(written[0]))}")
+    for line in started.told:
+        say(line)
+    recipe, rows = started.files[0], ", replace the example rows" if len(started.files) > 1 else ""
+    say(f"Look at {recipe}{rows}, then: burnish run {shlex.quote(str(recipe))}")
 
 
 def _choice(question: str, choices: list[Starter]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from burnish.console.display import Display
+from burnish.corpus.amounts import CHARACTERS_PER_TOKEN, few_tokens
 from burnish.errors import BurnishError
 from burnish.recipes.language.validation import validate
 from burnish.recipes.language.yaml_source import read_recipe
@@ -64,6 +65,8 @@ def prepare(
     display.show(table(record))
     for line in skipped_lines(record):
         display.say(line)
+    if (expect := few_tokens(record.steps[-1].characters_out / CHARACTERS_PER_TOKEN)) is not None:
+        display.say(expect, style="yellow")
     if record.read.encodings:
         told = ", ".join(f"{count:,} as {name}" for name, count in record.read.encodings.items())
         display.say(f"text that is not UTF-8 was read by what its bytes look like: {told}")

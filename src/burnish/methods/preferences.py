@@ -8,8 +8,9 @@ What was sampled also makes conversations to imitate: all that is right (rejecti
 """
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +35,9 @@ class Settings(AcceptanceSettings):
 
     samples: int = Field(4, ge=2, description="answers to each prompt")
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; less is more cautious")
+    temperatures: list[Annotated[float, Field(gt=0)]] = Field(
+        [], description="further temperatures, at each of which as many answers are drawn"
+    )
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
     top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
@@ -48,23 +52,21 @@ class Settings(AcceptanceSettings):
 
 
 def sample_preferences(
-    run: Run, load: Load, tasks: "Sequence[Task]", judging: Judging, settings: Settings, *, tells_right: bool
+    run: Run,
+    load: Load,
+    tasks: "Sequence[Task]",
+    judging: Judging,
+    settings: Settings,
+    *,
+    tells_right: bool,
+    others: Mapping[str, Load] | None = None,
 ) -> dict[str, Any]:
     """Write `samples.jsonl`, all answers with their judgements, and `pairs.jsonl`, preferences for dpo.
 
     tells_right: whether the judges tell right from wrong. Answers that were cut at `max_new_tokens` make no pairs.
+    others: loads further models, by label, which answer each task as well.
     """
-    from burnish.generation.sampling import Sampling
-
-    sampling = Sampling(
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        max_new_tokens=settings.max_new_tokens,
-        repetition_penalty=settings.repetition_penalty,
-        stop_strings=tuple(settings.stop),
-    )
-    answers = sample(run, "samples", load, tasks, sampling, n=settings.samples)
+    answers, by = _answers(run, load, others or {}, tasks, settings)
     limit = settings.max_pairs_per_prompt
     if tells_right:
         judged = judge(run, "samples", judging, answers)
@@ -73,6 +75,9 @@ def sample_preferences(
         # Only answers that can make a pair are worth a judge's time.
         judged = judge(run, "samples", judging, [_whole(group) for group in answers])
         samples, pairs, metrics = _by_score(tasks, answers, judged, limit)
+    if len(set(by)) > 1:
+        samples = [row | {"answered_by": label} for row, label in zip(samples, by * len(tasks), strict=True)]
+    metrics |= _agreement(judged)
     files = {SAMPLES_FILE: samples, PAIRS_FILE: pairs}
     if settings.choose is not None:
         files[CHOSEN_FILE] = run.remembered("chosen", lambda: _chosen(tasks, judged, judging, settings))
@@ -88,6 +93,48 @@ def sample_preferences(
             style="yellow",
         )
     return {"prompts": len(tasks), "samples": len(samples), **metrics, "pairs": len(pairs)}
+
+
+def _answers(
+    run: Run, load: Load, others: Mapping[str, Load], tasks: "Sequence[Task]", settings: Settings
+) -> tuple[list[list[Answer]], list[str]]:
+    """The answers to each task of all models at all temperatures; and who gave each of a task's answers."""
+    from burnish.generation.sampling import Sampling
+
+    sampling = Sampling(
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        max_new_tokens=settings.max_new_tokens,
+        repetition_penalty=settings.repetition_penalty,
+        stop_strings=tuple(settings.stop),
+    )
+    answers: list[list[Answer]] = [[] for _ in tasks]
+    by: list[str] = []
+    for label, loads in {"": load, **others}.items():
+        for temperature in (settings.temperature, *settings.temperatures):
+            hot = f"-{temperature:g}" if temperature != settings.temperature else ""
+            place = f"samples{f'-{label}' if label else ''}{hot}"
+            decoding = replace(sampling, temperature=temperature)
+            for group, found in zip(
+                answers, sample(run, place, loads, tasks, decoding, n=settings.samples), strict=True
+            ):
+                group += found
+            by += [f"{label or 'model'} at {temperature:g}"] * settings.samples
+    return answers, by
+
+
+def _agreement(judged: Sequence[Sequence[JudgedAnswer]]) -> dict[str, Any]:
+    """Cohen's kappa of each two judges about which of two answers is the better; nothing where there is one judge."""
+    from burnish.evaluation.agreement import pairwise_agreement
+
+    names = dict.fromkeys(name for group in judged for one in group for name in one.judgements)
+    scores = {
+        name: [[said.score if (said := one.judgements.get(name)) else None for one in group] for group in judged]
+        for name in names
+    }
+    found = pairwise_agreement(scores) if len(scores) > 1 else {}
+    return {"agreement": {pair: asdict(one) for pair, one in found.items()}} if found else {}
 
 
 def _chosen(

@@ -67,6 +67,7 @@ class ChatEndpoint:
     address: what comes before `/chat/completions`, for example `http://localhost:8000/v1`.
     api_key: sent as a bearer token. cache: folder for the answers.
     timeout_seconds: for one attempt. retries: further attempts after a time-out, a lost connection or a busy server.
+    requests_per_minute: attempts are spread so that no more are made; None: as fast as it answers.
     damaged: kept answers that were no longer what the server had said, and were asked for again.
     """
 
@@ -76,9 +77,11 @@ class ChatEndpoint:
     api_key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 120.0
     retries: int = 4
+    requests_per_minute: float | None = None
     damaged: list[Path] = field(default_factory=list, init=False, repr=False, compare=False)
     _asked: "dict[str, Future[str]]" = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _next: list[float] = field(default_factory=lambda: [0.0], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.api_key is None:
@@ -90,12 +93,14 @@ class ChatEndpoint:
                 f"{self.address}: the key has spaces or line breaks, or other characters that no key has"
             )
 
-    def ask(self, messages: Messages, *, max_tokens: int) -> str:
-        """The answer at temperature 0; from the cache where it is there.
+    def ask(self, messages: Messages, *, max_tokens: int, temperature: float = 0, seed: int | None = None) -> str:
+        """The answer, at temperature 0 if left out; from the cache where it is there.
 
+        seed: sent along, so that several answers can be asked for; the same one is the same question.
         Raises BurnishError naming the address, what went wrong and what to do.
         """
-        body = {"model": self.model, "messages": list(messages), "temperature": 0, "max_tokens": max_tokens}
+        body: dict[str, Any] = {"model": self.model, "messages": list(messages), "temperature": temperature}
+        body |= {"max_tokens": max_tokens} | ({} if seed is None else {"seed": seed})
         key = hashlib.sha256(json.dumps([self._url, body], sort_keys=True).encode()).hexdigest()
         file = self.cache / f"{key}.json"
         with self._lock:
@@ -162,8 +167,18 @@ class ChatEndpoint:
                 "the address right? What was answered so far is kept: run the same command to go on"
             ) from error
 
+    def _take_turn(self) -> None:
+        """Wait until the rate allows one more attempt."""
+        if self.requests_per_minute is None:
+            return
+        with self._lock:
+            turn = max(self._next[0], time.monotonic())
+            self._next[0] = turn + 60 / self.requests_per_minute
+        time.sleep(max(0.0, turn - time.monotonic()))
+
     def _attempt(self, body: bytes, headers: dict[str, str]) -> bytes:
         """The body of a reply. Raises _TryAgainError where another attempt may help, else BurnishError."""
+        self._take_turn()
         try:
             response = self._client.post(self._url, content=body, headers=headers)
         except httpx2.InvalidURL as error:

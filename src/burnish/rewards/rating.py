@@ -73,13 +73,20 @@ class RatingJudge:
         if self.expected is not None:
             text = "\n".join(expected_texts(answer.row, self.expected))
             expected = f"<reference_answer>\n{text}\n</reference_answer>\n"
-        content = _QUESTION.format(conversation=conversation_text(answer.prompt), expected=expected, answer=answer.text)
-        reply = self.ask(
-            [
-                {"role": "system", "content": _INSTRUCTION.format(criterion=self.criterion)},
-                {"role": "user", "content": content},
-            ]
-        )
-        found = _RATING.findall(without_thoughts(reply))
-        rating = float(found[-1]) if found else _MIDDLE
-        return Judgement(rating / HIGHEST, reason="rated" if found else UNCLEAR, detail=reply[-500:])
+        return rating(self.ask(rating_question(answer, self.criterion, expected)))
+
+
+def rating_question(answer: Answer, criterion: str, expected: str = "") -> list[dict[str, str]]:
+    """The messages that ask for a rating of an answer."""
+    content = _QUESTION.format(conversation=conversation_text(answer.prompt), expected=expected, answer=answer.text)
+    return [
+        {"role": "system", "content": _INSTRUCTION.format(criterion=criterion)},
+        {"role": "user", "content": content},
+    ]
+
+
+def rating(reply: str) -> Judgement:
+    """What a reply says: the last rating in it, of 0.1 to 1; in the middle, with the reason, where it has none."""
+    found = _RATING.findall(without_thoughts(reply))
+    number = float(found[-1]) if found else _MIDDLE
+    return Judgement(number / HIGHEST, reason="rated" if found else UNCLEAR, detail=reply[-500:])

@@ -11,7 +11,7 @@ _FORM = CommonForm()
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Unused:
     """A pair that is not used, and why."""
 
     pair: Pair
@@ -19,7 +19,7 @@ class Removed:
     detail: str = ""
 
 
-def distinct(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Removed]]:
+def distinct(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Unused]]:
     """Each question once, in the order of its first. A question with several answers is none that can be learned.
 
     Where answers differ, all of them are removed: which of them is right is for a person to say.
@@ -32,23 +32,23 @@ def distinct(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Removed]]:
         answers = {_FORM.of(pair.answer) for pair in same}
         if len(answers) > 1:
             said = " | ".join(sorted(pair.answer[:80] for pair in same)[:3])
-            removed += [Removed(pair, "contradiction", said) for pair in same]
+            removed += [Unused(pair, "contradiction", said) for pair in same]
             continue
         kept.append(same[0])
-        removed += [Removed(pair, "duplicate question", same[0].source.document) for pair in same[1:]]
+        removed += [Unused(pair, "duplicate question", same[0].source.document) for pair in same[1:]]
     return kept, removed
 
 
-def unseen(questions: Sequence[Pair], taught: Sequence[Pair]) -> tuple[list[Pair], list[Removed]]:
+def unseen(questions: Sequence[Pair], taught: Sequence[Pair]) -> tuple[list[Pair], list[Unused]]:
     """The questions to measure by, without those that are taught, word for word or from a chunk of the same text."""
     asked = {_FORM.of(pair.question) for pair in taught}
     read = {pair.source.hash for pair in taught}
     kept, removed = [], []
     for pair in questions:
         if _FORM.of(pair.question) in asked:
-            removed.append(Removed(pair, "also taught"))
+            removed.append(Unused(pair, "also taught"))
         elif pair.source.hash in read:
-            removed.append(Removed(pair, "from a text that is also taught"))
+            removed.append(Unused(pair, "from a text that is also taught"))
         else:
             kept.append(pair)
     return kept, removed

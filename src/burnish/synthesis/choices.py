@@ -20,7 +20,7 @@ _TRIED = 8
 """Candidates that are looked at for each option that is wanted."""
 
 
-class Options:
+class WrongOptions:
     """The answers of all pairs by kind, from which wrong options are drawn."""
 
     def __init__(self, pairs: Iterable[Pair]) -> None:

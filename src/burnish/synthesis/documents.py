@@ -3,30 +3,16 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from burnish.corpus.documents import Document, files_of, read_file
 from burnish.corpus.folders import CODE_SUFFIXES, MARKUP_SUFFIXES, Skipped
 from burnish.corpus.readers import Readers
 from burnish.synthesis import source_code
-from burnish.synthesis.extract import Place
+from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.structure import Section, block_text, cut, sections
 
 _NUMBERING = re.compile(r"(?:\d+\.)+\d*\s+|\d+\s+(?=[A-Z])|[IVX]+\.\s+")
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A part of a document along its structure. headings: that it stands below, the outermost first."""
-
-    at: Place
-
-    @property
-    def text(self) -> str:
-        """What a reader is given: the headings and the text."""
-        headings = [heading for heading in self.at.section.headings if heading != self.at.title]
-        return "\n\n".join([" / ".join([self.at.title, *headings]), self.at.section.text])
 
 
 def read(paths: Sequence[Path], skipped: list[Skipped], *, text_key: str = "text") -> Iterator[Document]:
@@ -40,7 +26,7 @@ def read(paths: Sequence[Path], skipped: list[Skipped], *, text_key: str = "text
             yield from read_file(file, name, readers, text_key=text_key, skipped=skipped if in_folder else None)
 
 
-def chunks(document: Document, max_characters: int) -> Iterator[Chunk]:
+def chunks(document: Document, max_characters: int) -> Iterator[DocumentChunk]:
     """The chunks of a document; none where there is nothing to read.
 
     max_characters: of a chunk; a paragraph, table or piece of code that is longer is a chunk of its own.
@@ -56,7 +42,7 @@ def chunks(document: Document, max_characters: int) -> Iterator[Chunk]:
     for number, (part, first) in enumerate(parts):
         text = "\n\n".join([*part.headings, *(block_text(block) for block in part.blocks)])
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-        yield Chunk(Place(document.source, title, number, digest, part, first, document.licence))
+        yield DocumentChunk(document.source, title, number, digest, part, first, document.licence)
 
 
 def title_of(found: list[Section], name: str) -> str:

@@ -53,7 +53,8 @@ class Pair:
 
     short: whether the answer is exact and short, so that it can be judged word for word. alike: answers of one kind,
     which may stand in for each other as wrong options. near: a narrower kind, whose members are the better ones.
-    choices: the options of a question that has some. messages: what is taught, where it is not question and answer.
+    choices: the options of a question that has some. messages: what is taught, where it is more than these two.
+    others: further places that the row is made of.
     """
 
     question: str
@@ -65,6 +66,7 @@ class Pair:
     near: str = ""
     choices: tuple[str, ...] = ()
     messages: tuple[Mapping[str, str], ...] = field(default=())
+    others: tuple[Source, ...] = ()
 
     def conversation(self) -> dict[str, Any]:
         """As a row to learn from."""
@@ -72,7 +74,7 @@ class Pair:
             {"role": "user", "content": self.question},
             {"role": "assistant", "content": self.answer},
         ]
-        return {"messages": turns, "task_type": self.task_type, "provenance": self.source.value()}
+        return {"messages": turns, "task_type": self.task_type, "provenance": self.provenance()}
 
     def task(self) -> dict[str, Any]:
         """As a task whose answer can be judged."""
@@ -82,8 +84,13 @@ class Pair:
             "answer": self.answer,
             **options,
             "task_type": self.task_type,
-            "provenance": self.source.value(),
+            "provenance": self.provenance(),
         }
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the row comes from, as it says itself."""
+        others = {"others": [one.value() for one in self.others]} if self.others else {}
+        return self.source.value() | others
 
 
 def place(*parts: object) -> int:

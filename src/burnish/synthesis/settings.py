@@ -1,11 +1,15 @@
 """What is synthesized and how, as a file of settings or a recipe says it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from burnish.methods.settings import Strict
-from burnish.synthesis.extract import RULES, Rule
+from burnish.synthesis.chunk import RULES, Rule
+from burnish.synthesis.filters import Filters
+from burnish.synthesis.lessons import Lesson
+from burnish.synthesis.teachers import ChatTeacher, ModelTeacher
+from burnish.synthesis.variants import Variants
 
 
 class Extraction(Strict):
@@ -39,12 +43,29 @@ class Heldout(Strict):
     choices: int = Field(300, ge=0, description="most questions of multiple choice")
 
 
+class Lessons(Strict):
+    """What a teacher is asked to write about each chunk."""
+
+    kinds: list[Lesson] = Field(
+        ["questions"],
+        min_length=1,
+        description="questions, rewrite, reasoning, dialogue, instructions, summary, classification",
+    )
+    per_chunk: int = Field(3, ge=1, le=20, description="questions, and instructions, that are asked for at once")
+    max_chunks: int | None = Field(None, ge=1, description="chunks that the teacher reads, of all documents in turn")
+    min_characters: int = Field(200, ge=1, description="shorter chunks are not worth a question")
+
+
 class Settings(Strict):
     """What is made of documents."""
 
     chunk_characters: int = Field(3000, ge=200, description="longest chunk; cut between paragraphs, never in one")
     extract: Extraction = Field(Extraction.model_validate({}), description="pairs without a teacher")
-    heldout: Heldout = Field(Heldout.model_validate({}), description="documents that are not learned from")
-    max_rows: int | None = Field(
-        None, ge=1, description="rows to learn from at most, spread over methods and documents"
+    teacher: Annotated[ModelTeacher | ChatTeacher, Field(discriminator="type")] | None = Field(
+        None, description="a model that writes further rows; without one nothing is asked"
     )
+    lessons: Lessons = Field(Lessons.model_validate({}), description="what the teacher writes")
+    filters: Filters = Field(Filters.model_validate({}), description="what the teacher's rows have to pass")
+    variants: Variants = Field(Variants.model_validate({}), description="further wordings of rows, without a teacher")
+    heldout: Heldout = Field(Heldout.model_validate({}), description="documents that are not learned from")
+    max_rows: int | None = Field(None, ge=1, description="rows to learn from at most, of all methods and documents")

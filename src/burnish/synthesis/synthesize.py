@@ -14,35 +14,43 @@ Notable choices:
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from burnish.corpus.amounts import few_rows
 from burnish.corpus.documents import Document
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
 from burnish.runs.run import Run
-from burnish.synthesis import choices
-from burnish.synthesis.checks import Removed, distinct, unseen
+from burnish.synthesis import choices, lessons
+from burnish.synthesis.checks import Unused, distinct, unseen
+from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.documents import chunks
 from burnish.synthesis.extract import pairs as extracted
+from burnish.synthesis.filters import ground, helped, liked, without_near_duplicates
 from burnish.synthesis.rows import Pair, lines, place
 from burnish.synthesis.selection import FEW_DOCUMENTS, capped, held_out, spread
 from burnish.synthesis.settings import Extraction, Settings
+from burnish.synthesis.teachers import LoadModel, Teacher
+from burnish.synthesis.variants import varied
 
 TRAIN_FILE, QUESTIONS_FILE, CHOICES_FILE = "train.jsonl", "questions.jsonl", "choices.jsonl"
 REMOVED_FILE, RECORD_FILE = "removed.jsonl", "synthesis.json"
 EXAMPLES = 3
 """Contradictions that the record shows; all of them are in the file of what was removed."""
-FEW_ROWS = 1000
-"""Fewer rows than published work on instruction tuning finds enough (LIMA, arXiv:2305.11206, has 1,000)."""
 
 
 @dataclass
 class Synthesis:
-    """What was made of documents. held: documents (or, with `by_chunk`, chunks) that are not learned from."""
+    """What was made of documents.
+
+    held: documents (or, with `by_chunk`, chunks) that are not learned from. empty: documents that gave no row. faults:
+    replies of the teacher that gave none, by reason.
+    """
 
     documents: int = 0
     chunks: int = 0
@@ -52,7 +60,8 @@ class Synthesis:
     train: list[Pair] = field(default_factory=list)
     questions: list[Pair] = field(default_factory=list)
     multiple: list[Pair] = field(default_factory=list)
-    removed: list[Removed] = field(default_factory=list)
+    removed: list[Unused] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
 
     def record(self) -> dict[str, Any]:
         """All of it in numbers."""
@@ -66,22 +75,35 @@ class Synthesis:
             "questions": _counted(self.questions),
             "choices": _counted(self.multiple),
             "removed": dict(Counter(one.reason for one in self.removed).most_common()),
+            "replies_without_rows": dict(self.faults.most_common()),
             "contradictions": [
                 {"question": one.pair.question[:200], "answers": one.detail} for one in contradictions[:EXAMPLES]
             ],
         }
 
 
-def synthesize(documents: Iterable[Document], settings: Settings, run: Run) -> Synthesis:
+def synthesize(
+    documents: Iterable[Document],
+    settings: Settings,
+    run: Run,
+    *,
+    teacher: Teacher | None = None,
+    load_helped: LoadModel | None = None,
+) -> Synthesis:
     """Make rows of documents and write them into `run.folder`; returns what was made.
 
+    teacher: writes what `settings.lessons` says. load_helped: loads the model of `settings.filters.helped_by`.
     Raises DataError where nothing can be made of any document.
     """
     made = Synthesis()
-    taught, asked = _extract(documents, settings, made)
+    read: list[DocumentChunk] = []
+    taught, asked = _extract(documents, settings, made, read if teacher is not None else None)
+    if teacher is not None:
+        taught += taught_by(teacher, read, settings, run, made, load_helped)
     made.train, removed = distinct(taught)
     made.removed += removed
     _hold_out(asked, settings, made)
+    made.train += distinct([*made.train, *varied(made.train, settings.variants)])[0][len(made.train) :]
     _add_choices(settings.extract, made)
     made.train = spread(made.train, settings.max_rows)
     if not made.train and not made.questions:
@@ -94,27 +116,79 @@ def synthesize(documents: Iterable[Document], settings: Settings, run: Run) -> S
     return made
 
 
-def _extract(documents: Iterable[Document], settings: Settings, made: Synthesis) -> tuple[list[Pair], list[Pair]]:
-    """The pairs of all documents: those to learn from, and those of what is held out."""
+def _extract(
+    documents: Iterable[Document], settings: Settings, made: Synthesis, kept_chunks: list[DocumentChunk] | None
+) -> tuple[list[Pair], list[Pair]]:
+    """The pairs of all documents: those to learn from, and those of what is held out.
+
+    kept_chunks: receives the chunks to learn from, where they are needed.
+    """
     extract = settings.extract
     units: list[tuple[str, int]] = []
     pairs: list[Pair] = []
     for document in documents:
         found = list(chunks(document, settings.chunk_characters))
-        units += [(document.source, chunk.at.of) for chunk in found]
+        units += [(document.source, chunk.of) for chunk in found]
+        if kept_chunks is not None:
+            kept_chunks += found
         made.documents += 1
-        read = [pair for chunk in found for pair in extracted(chunk.at, extract.rules, extract.max_answer_characters)]
+        read = [pair for chunk in found for pair in extracted(chunk, extract.rules, extract.max_answer_characters)]
         if not read:
             made.empty.append(document.source)
         kept, over = capped(read, extract.per_document)
-        made.removed += [Removed(pair, "more than per_document") for pair in over]
+        made.removed += [Unused(pair, "more than per_document") for pair in over]
         pairs += kept
     made.chunks = len(units)
     made.by_chunk = made.documents < FEW_DOCUMENTS
     held = held_out(units, settings.heldout.share, by_chunk=made.by_chunk)
     made.held = len(held) if made.by_chunk else len({document for document, _ in held})
+    if kept_chunks is not None:
+        kept_chunks[:] = [chunk for chunk in kept_chunks if (chunk.document, chunk.of) not in held]
     taught = [pair for pair in pairs if (pair.source.document, pair.source.chunk) not in held]
     return taught, [pair for pair in pairs if (pair.source.document, pair.source.chunk) in held]
+
+
+def taught_by(
+    teacher: Teacher,
+    read: Sequence[DocumentChunk],
+    settings: Settings,
+    run: Run,
+    made: Synthesis,
+    load_helped: LoadModel | None,
+) -> list[Pair]:
+    """The rows that a teacher writes about chunks, and that pass the filters; the others are counted in `made`."""
+    wanted, filters = settings.lessons, settings.filters
+    long_enough = [chunk for chunk in read if len(chunk.section.text) >= wanted.min_characters]
+    chosen = _in_turn(long_enough, wanted.max_chunks)
+    asked = [(lesson, chunk) for lesson in wanted.kinds for chunk in chosen]
+    replies = teacher.answers([lessons.prompt(lesson, chunk, wanted.per_chunk) for lesson, chunk in asked], run)
+    pairs: list[tuple[Pair, DocumentChunk]] = []
+    for (lesson, chunk), reply in zip(asked, replies, strict=True):
+        written = lessons.read(lesson, reply, chunk, teacher.name)
+        pairs += [(pair, chunk) for pair in written.pairs]
+        if written.fault:
+            made.faults[f"{lesson}: {written.fault}"] += 1
+    pairs, removed = ground(pairs, filters.grounding)
+    made.removed += removed
+    if filters.near_duplicates is not None:
+        pairs, removed = without_near_duplicates(pairs, filters.near_duplicates)
+        made.removed += removed
+    if load_helped is not None:
+        pairs, removed = helped(pairs, load_helped, filters.min_gain)
+        made.removed += removed
+    if filters.judge is not None:
+        pairs, removed = liked(pairs, filters.judge, teacher, run)
+        made.removed += removed
+    return [pair for pair, _ in pairs]
+
+
+def _in_turn(read: Sequence[DocumentChunk], n: int | None) -> list[DocumentChunk]:
+    """The first chunk of every document, the second of every document, ..., up to `n`; in the order of documents."""
+    by_document: dict[str, list[DocumentChunk]] = defaultdict(list)
+    for chunk in sorted(read, key=lambda chunk: place("lesson", chunk.document, chunk.hash)):
+        by_document[chunk.document].append(chunk)
+    turns = zip_longest(*(by_document[name] for name in sorted(by_document)))
+    return [chunk for turn in turns for chunk in turn if chunk is not None][:n]
 
 
 def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> None:
@@ -124,7 +198,7 @@ def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> Non
     questions, removed = unseen(questions, made.train)
     made.removed += removed
     exact = [pair for pair in questions if pair.short]
-    options = choices.Options([*made.train, *exact])
+    options = choices.WrongOptions([*made.train, *exact])
     made.questions = spread([pair for pair in exact if pair.task_type != "classification"], settings.heldout.questions)
     multiple = [
         choices.with_choices(pair, found)
@@ -136,7 +210,7 @@ def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> Non
 
 def _add_choices(extract: Extraction, made: Synthesis) -> None:
     """Teach a share of the exact answers as multiple choice too; what can only be asked so is only asked so."""
-    options = choices.Options([*made.train, *made.questions])
+    options = choices.WrongOptions([*made.train, *made.questions])
     rows = []
     for pair in made.train:
         only = pair.task_type == "classification"
@@ -147,7 +221,7 @@ def _add_choices(extract: Extraction, made: Synthesis) -> None:
             if found is not None:
                 rows.append(choices.with_choices(pair, found))
             elif only:
-                made.removed.append(Removed(pair, "too few options"))
+                made.removed.append(Unused(pair, "too few options"))
     made.train = rows
 
 
@@ -169,14 +243,13 @@ def _say(made: Synthesis, run: Run) -> None:
     if made.removed:
         counts = Counter(one.reason for one in made.removed).most_common()
         said(f"  not used: {', '.join(f'{count:,} {reason}' for reason, count in counts)}; all are in {REMOVED_FILE}")
+    if made.faults:
+        said(f"  replies without rows: {', '.join(f'{count:,} {fault}' for fault, count in made.faults.most_common())}")
     if made.empty:
         shown = ", ".join(made.empty[:EXAMPLES])
         said(f"  nothing to ask in {len(made.empty):,} documents: {shown}{', …' if len(made.empty) > EXAMPLES else ''}")
-    if len(made.train) < FEW_ROWS:
-        run.warn(
-            f"{len(made.train):,} rows are few: published work trains on 1,000 to 10,000 and more. They teach the form "
-            "of an answer, hardly facts; add documents, or a teacher that words what is there in further ways"
-        )
+    if (expect := few_rows(len(made.train))) is not None:
+        run.warn(expect)
 
 
 def _kinds(pairs: Sequence[Pair]) -> str:

@@ -19,7 +19,16 @@ from burnish.recipes.schema.judges import (
     tell_right,
 )
 from burnish.recipes.schema.prompted import Prompted
-from burnish.recipes.schema.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.stage import (
+    FileReference,
+    LatestModel,
+    Metrics,
+    ModelReference,
+    Name,
+    ReferenceKind,
+    StageConfig,
+    StageContext,
+)
 from burnish.runs.names import PAIRS_FILE
 
 if TYPE_CHECKING:
@@ -44,6 +53,9 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
         min_length=1, description="what tells good answers from bad ones; see the page on judges"
     )
     model: LatestModel = Field(None, description="model that answers; the latest trained one if left out")
+    others: dict[Name, ModelReference] = Field(
+        {}, description="further models that answer too, such as a snapshot: {early: '@sft/snapshots/100'}"
+    )
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"preferences": PAIRS_FILE}
     resumable: ClassVar[bool] = True
@@ -60,11 +72,13 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
     def check(self, context: StageContext) -> None:
         tasks = self._tasks(context)
         check_judges(context, self.judges, tasks)
-        probe_prompts(context, tasks, str(self.model))
+        probe_prompts(context, tasks, str(self.model), *self.others.values())
 
     def work(self, context: StageContext) -> "Work | None":
         tasks, new = self._tasks(context), self.max_new_tokens
-        return decoding_work(context, tasks, [str(self.model)], n=self.samples, max_new_tokens=new)
+        models = [str(self.model), *self.others.values()]
+        n = self.samples * (1 + len(self.temperatures))
+        return decoding_work(context, tasks, models, n=n, max_new_tokens=new)
 
     def run(self, context: StageContext) -> Metrics:
         return preferences.sample_preferences(
@@ -74,6 +88,7 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
             partial(open_judges, context, self.judges),
             self,
             tells_right=any(judge.tells_right for judge in self.judges),
+            others={label: partial(context.load, model) for label, model in self.others.items()},
         )
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:

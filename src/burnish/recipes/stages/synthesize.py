@@ -1,17 +1,21 @@
 """synthesize: questions and answers made of documents, to learn from and to be measured by."""
 
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import DocumentsReference, Metrics, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.teachers import RecipeChatTeacher, RecipeModelTeacher, TeacherFilters
 from burnish.synthesis import settings
 
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document
     from burnish.corpus.folders import Skipped
+    from burnish.synthesis.teachers import Teacher
 
 
 class SynthesizeStage(settings.Settings, StageConfig):
@@ -24,20 +28,35 @@ class SynthesizeStage(settings.Settings, StageConfig):
     documents: list[DocumentsReference] = Field(
         min_length=1, description="files, folders or patterns of documents, or `@documents` for those that are prepared"
     )
+    teacher: Annotated[RecipeModelTeacher | RecipeChatTeacher, Field(discriminator="type")] | None = Field(
+        None, description="a model that writes further rows; without one nothing is asked"
+    )
+    filters: TeacherFilters = Field(
+        TeacherFilters.model_validate({}), description="what the teacher's rows have to pass"
+    )
     text_key: str = Field("text", description="key of the text in rows of data files")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"file": "train.jsonl"}
     resumable: ClassVar[bool] = True
 
-    def work(self, context: StageContext) -> Work:
-        return Work()
+    def check(self, context: StageContext) -> None:
+        self._teacher(context)
+
+    def work(self, context: StageContext) -> Work | None:
+        return Work() if self.teacher is None else None
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.folders import describe
         from burnish.synthesis.synthesize import synthesize
 
         skipped: list[Skipped] = []
-        made = synthesize(self._documents(context, skipped), self, context)
+        made = synthesize(
+            self._documents(context, skipped),
+            self,
+            context,
+            teacher=self._teacher(context),
+            load_helped=partial(context.load, self.filters.helped_by) if self.filters.helped_by is not None else None,
+        )
         if skipped:
             lines = describe(skipped).replace("\n", "\n      ")
             context.display.say(f"  {len(skipped):,} files and folders were not read:\n      {lines}")
@@ -50,3 +69,9 @@ class SynthesizeStage(settings.Settings, StageConfig):
         from burnish.synthesis.documents import read
 
         yield from read(context.paths(self.documents), skipped, text_key=self.text_key)
+
+    def _teacher(self, context: StageContext) -> "Teacher | None":
+        if isinstance(self.teacher, RecipeModelTeacher):
+            model = self.teacher.model
+            return self.teacher.open(partial(context.load, model), context.input_keys[model])
+        return self.teacher.open(context, os.environ) if self.teacher is not None else None

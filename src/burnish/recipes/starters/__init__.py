@@ -24,6 +24,14 @@ RECIPE_FILE, TRAIN_FILE, TEST_FILE = "recipe.yaml", "questions.jsonl", "test.jso
 
 
 @dataclass(frozen=True)
+class Started:
+    """What was written, the recipe first; and what to know before it is run."""
+
+    files: list[Path]
+    told: list[str]
+
+
+@dataclass(frozen=True)
 class Answers:
     """What a starter is filled with. docs, database: None for a small example. model: None for the installed one."""
 
@@ -33,7 +41,12 @@ class Answers:
 
 
 def create(folder: Path, template: Template, answers: Answers, *, force: bool = False) -> list[Path]:
-    """Write a starter into a folder and return its files, the recipe first.
+    """Write a starter into a folder and return its files, the recipe first; see `start`."""
+    return start(folder, template, answers, force=force).files
+
+
+def start(folder: Path, template: Template, answers: Answers, *, force: bool = False) -> Started:
+    """Write a starter into a folder; with one's own documents the recipe follows from them, the machine and the model.
 
     Raises:
         BurnishError: a file is there already (without force), a path leads nowhere, or no model is at hand.
@@ -56,17 +69,21 @@ def create(folder: Path, template: Template, answers: Answers, *, force: bool = 
         "model": _quoted(model if model.startswith("package:") else _from(folder, _existing(Path(model), "--model"))),
     }
     pages = sorted((HOME / HANDBOOK_FOLDER).glob("*.md")) if template == "documents" and answers.docs is None else []
+    own = template == "documents" and answers.docs is not None
     copies = {f"{HANDBOOK_FOLDER}/{page.name}": page.read_text(encoding="utf-8") for page in pages}
-    there = [name for name in (RECIPE_FILE, TRAIN_FILE, TEST_FILE, *copies) if (folder / name).exists()]
+    written = (RECIPE_FILE,) if own else (RECIPE_FILE, TRAIN_FILE, TEST_FILE, *copies)
+    there = [name for name in written if (folder / name).exists()]
     if there and not force:
         raise BurnishError(f"{folder}: {', '.join(there)} is there already; choose another folder, or say --force")
+    if answers.docs is not None:
+        return _own_documents(folder, answers.docs, model, values)
     rows = (_documents if template == "documents" else _database)(folder, answers, values)
     text = (HOME / template / RECIPE_FILE).read_text(encoding="utf-8")
     recipe = re.sub(r"\{\{(\w+)\}\}", lambda key: values[key[1]], text)
     files = {RECIPE_FILE: recipe, **rows, **copies}
     for name, content in files.items():
         atomic_write_text(folder / name, content)
-    return [folder / name for name in files]
+    return Started([folder / name for name in files], [])
 
 
 def installed_model() -> str | None:
@@ -79,10 +96,19 @@ def installed_model() -> str | None:
     return f"package:{package}/{file}"
 
 
+def _own_documents(folder: Path, docs: Path, model: str, values: dict[str, str]) -> Started:
+    """A recipe for documents as they are."""
+    from burnish.recipes.starters import domain
+
+    values["docs"] = _quoted(_from(folder, _existing(docs, "--docs")))
+    text, told = domain.recipe(docs, model, Path(), values)
+    atomic_write_text(folder / RECIPE_FILE, text)
+    return Started([folder / RECIPE_FILE], told)
+
+
 def _documents(folder: Path, answers: Answers, values: dict[str, str]) -> dict[str, str]:
     """Fill in where the documents are; returns the files of questions."""
-    docs = HANDBOOK_FOLDER if answers.docs is None else _from(folder, _existing(answers.docs, "--docs"))
-    values["docs"] = _quoted(docs)
+    values["docs"] = _quoted(HANDBOOK_FOLDER)
     return {name: (HOME / "documents" / name).read_text(encoding="utf-8") for name in (TRAIN_FILE, TEST_FILE)}
 
 
