@@ -22,16 +22,16 @@ README = Path(__file__).parents[1] / "README.md"
 SMALL = "--set compute_dtype=float32 --set threads=1 --set device=cpu --set sft.training.epochs=1"
 ADDED = {
     "init": "--model model",
-    "run": f"{SMALL} --set compare.max_new_tokens=8",
-    "plan": f"{SMALL} --set compare.max_new_tokens=8",
+    "run": f"{SMALL} --set cpt.training.epochs=1 --set answers.max_new_tokens=8",
+    "plan": f"{SMALL} --set cpt.training.epochs=1 --set answers.max_new_tokens=8",
     "chat": "--max-new-tokens 8",
 }
 """What the commands get besides, so that they take seconds and give the same on every machine."""
 
 SHOWN = {
-    "init": r"recipe\.yaml\n.*questions\.jsonl\n.*test\.jsonl\nLook at ",
+    "init": r"recipe\.yaml\n.*(published|questions\.jsonl\n.*test\.jsonl\n)(.*\n)*Look at ",
     "data": r"questions\.jsonl: .*sft|what each step did",
-    "run": r"01-corpus: run|summary\.json\nruns/assistant/report\.html",
+    "run": r"01-documents: run|summary\.json\nruns/assistant/report\.html",
     "plan": r"steps.*\n.*time.*memory.*disk|stage ",
     "chat": r"",
     "export": r"\.gguf",
@@ -50,8 +50,9 @@ def _commands() -> list[str]:
 def _files() -> None:
     """What the commands name: a team's pages, its database, and a model."""
     Path("handbook/machines").mkdir(parents=True)
-    for number in range(4):
-        page = f"# Lathe {number}\n\n" + f"Oil lathe {number} on Mondays; note it in the green book. " * 12
+    for number in range(12):
+        parts = "".join(f"- **Part {number}-{n}**: what lathe {number} turns {n * 9} times a day.\n" for n in range(6))
+        page = f"# Lathe {number}\n\n{parts}\n" + f"Oil lathe {number} on Mondays; note it in the green book. " * 12
         Path(f"handbook/machines/lathe-{number}.md").write_text(page)
     Path("handbook/hours.txt").write_text("The workshop opens at seven and closes at five. " * 12)
     with duckdb.connect("company.duckdb") as connection:
@@ -92,10 +93,10 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert names == ["init", "init", "data", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
 
     summary = json.loads(Path("runs/assistant/summary.json").read_text())
-    names = "corpus cpt sft perplexity compare evaluate export"
+    names = "documents corpus cpt synthesize sft choices answers export"
     assert [stage["name"] for stage in summary["stages"]] == names.split()
     report = Path("runs/assistant/report.html").read_text()
     assert "What this run cannot do" in report
     assert report.index("What this run cannot do") < report.index("perplexity"), "said before any figure"
-    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/07-export/model")):
+    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/08-export/model")):
         assert burnish.load(model)[0].config.n_layers == 1
