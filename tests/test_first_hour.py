@@ -93,10 +93,10 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert names == ["init", "init", "data", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
 
     summary = json.loads(Path("runs/assistant/summary.json").read_text())
-    names = "documents corpus cpt synthesize sft choices answers export"
+    names = "documents corpus cpt synthesize sft index choices answers export"
     assert [stage["name"] for stage in summary["stages"]] == names.split()
     report = Path("runs/assistant/report.html").read_text()
     assert "What this run cannot do" in report
     assert report.index("What this run cannot do") < report.index("perplexity"), "said before any figure"
-    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/08-export/model")):
+    for model in (*Path("exported").glob("*.gguf"), Path("runs/assistant/09-export/model")):
         assert burnish.load(model)[0].config.n_layers == 1

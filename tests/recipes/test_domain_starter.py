@@ -130,7 +130,7 @@ def test_a_folder_of_documents_becomes_a_model(make: object, model: str, tmp_pat
     recipe, runs = started.files[0], tmp_path / "runs"
     assert "{{" not in recipe.read_text()
     assert [stage["type"] for stage in yaml.safe_load(recipe.read_text())["stages"]] == [
-        *("documents", "corpus", "cpt", "synthesize", "sft", "evaluate", "evaluate", "export")
+        *("documents", "corpus", "cpt", "synthesize", "sft", "index", "evaluate", "evaluate", "export")
     ]
     summary = run(recipe, overrides=[*SMALL, *BUDGET], runs=runs, display=Display(quiet=True))
     assert summary["name"] == "our-model"

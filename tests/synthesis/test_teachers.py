@@ -187,3 +187,30 @@ def test_variants_and_dialogues_are_rows_of_their_own(tmp_path: Path) -> None:
     first, other, back = (dialogue.source, *dialogue.others)
     assert first.document == back.document != other.document
     assert dialogues([], 1.0) == []
+
+
+def test_rows_unlike_their_text_go(chunk: DocumentChunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    from burnish.retrieval import embeddings
+    from burnish.synthesis.filters import similar
+
+    class Letters:
+        """Vectors of which letters a text has."""
+
+        def embed(self, texts: list[str], kind: str) -> Any:
+            found = np.array([[text.lower().count(letter) for letter in "xyzshop"] for text in texts], dtype=np.float32)
+            return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    class Stub:
+        def __init__(self, reference: str) -> None:
+            self.embedder = Letters()
+
+    monkeypatch.setattr(embeddings, "Encoder", Stub)
+    like, unlike = (
+        lessons.read("questions", f"Q: {q}\nA: {a}", chunk, "big").pairs[0]
+        for q, a in (("Shop, who?", "The shop is open to us."), ("Xyz?", "Xyzzy xyz yyzzxx."))
+    )
+    kept, gone = similar([(like, chunk), (unlike, chunk)], "any", 0.6)
+    assert kept == [(like, chunk)]
+    assert [(one.pair, one.reason) for one in gone] == [(unlike, "unlike the text")]

@@ -3,6 +3,7 @@
 | filter | keeps a row if | |
 | --- | --- | --- |
 | `grounding` | that share of the answer's words stands in the chunk, and every number | words of four letters up |
+| `encoder` | its vector is that like the chunk's | cosine |
 | `helped_by` | a model gives the answer a higher probability a token with the chunk than without | log-ratio, in nats |
 | `near_duplicates` | no earlier row is that similar | MinHash over runs of three words |
 | `judge` | a model rates it that high | arXiv:2306.05685, single answers |
@@ -51,6 +52,11 @@ class Filters(Strict):
     grounding: float = Field(
         0.6, ge=0, le=1, description="share of an answer's words that stand in its chunk; every number has to"
     )
+    encoder: str | None = Field(
+        None,
+        description="encoder by whose vectors question and answer have to be like the chunk: its folder, or package:…",
+    )
+    similarity: float = Field(0.4, ge=-1, le=1, description="with `encoder`: smallest cosine")
     near_duplicates: float | None = Field(
         0.8, gt=0, le=1, description="Jaccard similarity from which a row repeats an earlier one; null keeps all"
     )
@@ -91,6 +97,30 @@ def ground(pairs: Sequence[Written], share: float) -> tuple[list[Written], list[
     kept = [one for one, fault in zip(pairs, faults, strict=True) if fault is None]
     gone = [
         Unused(pair, "not grounded", fault) for (pair, _), fault in zip(pairs, faults, strict=True) if fault is not None
+    ]
+    return kept, gone
+
+
+def similar(pairs: Sequence[Written], encoder: str, least: float) -> tuple[list[Written], list[Unused]]:
+    """The rows whose question and answer, as a vector, have at least that cosine with their chunk.
+
+    Raises BurnishError where there is no such encoder.
+    """
+    from burnish.retrieval.embeddings import Encoder
+
+    if not pairs:
+        return [], []
+    embedder = Encoder(encoder).embedder
+    chunks = list(dict.fromkeys(chunk.text for _, chunk in pairs))
+    places = {text: at for at, text in enumerate(chunks)}
+    of_chunks = embedder.embed(chunks, "document")
+    of_rows = embedder.embed([f"{pair.question}\n{pair.answer}" for pair, _ in pairs], "document")
+    cosines = [float(row @ of_chunks[places[chunk.text]]) for row, (_, chunk) in zip(of_rows, pairs, strict=True)]
+    kept = [one for one, cosine in zip(pairs, cosines, strict=True) if cosine >= least]
+    gone = [
+        Unused(pair, "unlike the text", f"cosine {cosine:.2f}")
+        for (pair, _), cosine in zip(pairs, cosines, strict=True)
+        if cosine < least
     ]
     return kept, gone
 

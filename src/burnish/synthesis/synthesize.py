@@ -31,7 +31,7 @@ from burnish.synthesis.checks import Unused, distinct, unseen
 from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.documents import chunks
 from burnish.synthesis.extract import pairs as extracted
-from burnish.synthesis.filters import ground, helped, liked, without_near_duplicates
+from burnish.synthesis.filters import ground, helped, liked, similar, without_near_duplicates
 from burnish.synthesis.rows import Pair, lines, place
 from burnish.synthesis.selection import FEW_DOCUMENTS, capped, held_out, spread
 from burnish.synthesis.settings import Extraction, Settings
@@ -170,6 +170,9 @@ def taught_by(
             made.faults[f"{lesson}: {written.fault}"] += 1
     pairs, removed = ground(pairs, filters.grounding)
     made.removed += removed
+    if filters.encoder is not None:
+        pairs, removed = similar(pairs, filters.encoder, filters.similarity)
+        made.removed += removed
     if filters.near_duplicates is not None:
         pairs, removed = without_near_duplicates(pairs, filters.near_duplicates)
         made.removed += removed

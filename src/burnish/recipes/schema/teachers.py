@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from burnish.recipes.schema.stage import Action, ModelReference, StrictModel
+from burnish.recipes.schema.stage import Action, ModelReference, Reference, StrictModel
 from burnish.synthesis import filters, teachers
 
 
@@ -37,6 +38,10 @@ class RecipeChatTeacher(teachers.ChatTeacher, StrictModel):
 class TeacherFilters(filters.Filters, StrictModel):
     """What a teacher's rows have to pass."""
 
+    encoder: Annotated[str, Reference("text_encoder")] | None = Field(
+        None,
+        description="encoder by whose vectors question and answer have to be like the chunk: its folder, or package:…",
+    )
     helped_by: ModelReference | None = Field(
         None, description="model that has to find the answer more probable with the chunk than without; slow"
     )

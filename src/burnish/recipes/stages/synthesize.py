@@ -52,7 +52,7 @@ class SynthesizeStage(settings.Settings, StageConfig):
         skipped: list[Skipped] = []
         made = synthesize(
             self._documents(context, skipped),
-            self,
+            self._located(context),
             context,
             teacher=self._teacher(context),
             load_helped=partial(context.load, self.filters.helped_by) if self.filters.helped_by is not None else None,
@@ -64,6 +64,13 @@ class SynthesizeStage(settings.Settings, StageConfig):
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         return {"rows": metrics["train"]["rows"]}
+
+    def _located(self, context: StageContext) -> settings.Settings:
+        """The settings with the path of the encoder."""
+        if self.filters.encoder is None:
+            return self
+        encoder = str(context.path(self.filters.encoder))
+        return self.model_copy(update={"filters": self.filters.model_copy(update={"encoder": encoder})})
 
     def _documents(self, context: StageContext, skipped: "list[Skipped]") -> "Iterator[Document]":
         from burnish.synthesis.documents import read

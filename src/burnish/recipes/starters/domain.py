@@ -32,6 +32,15 @@ ROW_TOKENS = 100
 FULL_BYTES = 16
 """A parameter with its gradient and two moments, in float32."""
 _WINDOW = 512
+_INDEX = """\
+  # Passages of the documents, found by their words: what training does not teach can be looked up.
+  - type: index
+    documents: ["@documents"]
+
+"""
+_RETRIEVAL = """\
+    retrieval: {index: "@index", passages: 2, passage_tokens: 400}   # each model also with passages, as LABEL+retrieval
+"""
 
 
 @dataclass(frozen=True)
@@ -151,6 +160,8 @@ def _teaching(found: Survey, machine: Machine) -> dict[str, str]:
     rows = max(100, min(10_000, int(fitting / epochs) // 100 * 100))
     asked = 200 if machine.seconds < 2e-3 else 100
     return {
+        "index": _INDEX if importlib.util.find_spec("bm25s") is not None else "",
+        "retrieval": _RETRIEVAL if importlib.util.find_spec("bm25s") is not None else "",
         "max_rows": str(rows),
         "why_max_rows": f"what {MINUTES:g} minutes learn from here, 10,000 at most; about {found.rows:,.0f} are there",
         "n_questions": str(asked // 2),
