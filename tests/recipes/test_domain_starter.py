@@ -77,12 +77,14 @@ def mixed_pile(folder: Path) -> Path:
 
     folder.mkdir(parents=True)
     for number in range(12):
+        plant = "abcdefghijkl"[number] * 3
         rows = "".join(
-            f"<h2>Step {n} of {number}</h2><p>In step {n} the worker of plant {number} turns the valve by {n * 15 + 5} "
-            f"degrees, and writes down what the meter of line {number} shows in the end.</p>"
+            f"<h2>Valve {'uvwxyz'[n]} of plant {plant}</h2><p>The worker of plant {plant} turns its valve by "
+            f"{n * 15 + number} degrees, and writes down what the meter shows in the end. Nobody else may touch it "
+            f"while he does so, and the lamp has to be on.</p>"
             for n in range(6)
         )
-        (folder / f"page{number}.html").write_text(f"<html><body><h1>Plant {number}</h1>{rows}</body></html>")
+        (folder / f"page{number}.html").write_text(f"<html><body><h1>Plant {plant}</h1>{rows}</body></html>")
     for number in range(3):
         document = docx.Document()
         document.add_heading(f"Report {number}", level=1)

@@ -1,7 +1,6 @@
 """Rows that a teacher writes: asked once, read, filtered."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,11 +80,12 @@ def test_nothing_is_asked_twice(tmp_path: Path, server: ChatServer) -> None:
     assert len(server.requests) == 4
 
 
-def test_requests_are_spread(tmp_path: Path, server: ChatServer) -> None:
-    teacher = {"type": "chat", "address": server.address, "model": "big", "requests_per_minute": 600}
-    begin = time.monotonic()
+def test_requests_are_spread(tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("burnish.rewards.chat_endpoint.time.sleep", waits.append)
+    teacher = {"type": "chat", "address": server.address, "model": "big", "requests_per_minute": 0.1}
     go(tmp_path, settings(server, teacher=teacher), documents=4)
-    assert time.monotonic() - begin >= 0.3
+    assert [round(wait / 600) for wait in sorted(waits)] == [0, 1, 2, 3]
 
 
 def test_a_judge_takes_rows_out(tmp_path: Path, server: ChatServer) -> None:

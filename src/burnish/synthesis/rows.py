@@ -68,6 +68,11 @@ class Pair:
     messages: tuple[Mapping[str, str], ...] = field(default=())
     others: tuple[Source, ...] = ()
 
+    @property
+    def exact(self) -> bool:
+        """Whether its answer can be judged word for word without showing options."""
+        return self.short and self.task_type != "classification"
+
     def conversation(self) -> dict[str, Any]:
         """As a row to learn from."""
         turns = [dict(one) for one in self.messages] or [

@@ -34,15 +34,20 @@ def spread(pairs: Sequence[Pair], n: int | None) -> list[Pair]:
     return [pair for pair in pairs if id(pair) in chosen]
 
 
-def held_out(chunks: Sequence[tuple[str, int]], share: float, *, by_chunk: bool) -> set[tuple[str, int]]:
-    """Of chunks, each a document and a number, those of the held-out documents, or with `by_chunk` the held-out ones.
+Unit = tuple[str] | tuple[str, int]
+"""A document, or a chunk of one."""
 
-    Held out are the units with the smallest hashes, at least one: so adding documents moves only a few others.
-    """
-    units = sorted({one if by_chunk else one[:1] for one in chunks}, key=lambda unit: place("heldout", *unit))
-    n = min(max(1, round(share * len(units))), len(units) - 1) if share else 0
-    held = set(units[: max(n, 0)])
-    return {one for one in chunks if (one if by_chunk else one[:1]) in held}
+
+def unit(document: str, chunk: int, *, by_chunk: bool) -> Unit:
+    """What a chunk is held out with: its document, or with `by_chunk` only itself."""
+    return (document, chunk) if by_chunk else (document,)
+
+
+def held_out(units: Iterable[Unit], share: float) -> set[Unit]:
+    """The share of the units with the smallest hashes, at least one but not all: others move few of them."""
+    ordered = sorted(set(units), key=lambda one: place("heldout", *one))
+    n = min(max(1, round(share * len(ordered))), len(ordered) - 1) if share else 0
+    return set(ordered[: max(n, 0)])
 
 
 def _rank(pair: Pair) -> int:

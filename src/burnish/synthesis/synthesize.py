@@ -33,7 +33,7 @@ from burnish.synthesis.documents import chunks
 from burnish.synthesis.extract import pairs as extracted
 from burnish.synthesis.filters import ground, helped, liked, similar, without_near_duplicates
 from burnish.synthesis.rows import Pair, lines, place
-from burnish.synthesis.selection import FEW_DOCUMENTS, capped, held_out, spread
+from burnish.synthesis.selection import FEW_DOCUMENTS, Unit, capped, held_out, spread, unit
 from burnish.synthesis.settings import Extraction, Settings
 from burnish.synthesis.teachers import LoadModel, Teacher
 from burnish.synthesis.variants import varied
@@ -140,12 +140,18 @@ def _extract(
         pairs += kept
     made.chunks = len(units)
     made.by_chunk = made.documents < FEW_DOCUMENTS
-    held = held_out(units, settings.heldout.share, by_chunk=made.by_chunk)
-    made.held = len(held) if made.by_chunk else len({document for document, _ in held})
+
+    def of(document: str, chunk: int) -> Unit:
+        return unit(document, chunk, by_chunk=made.by_chunk)
+
+    # Held out is only what there is an exact question about.
+    asked = [of(pair.source.document, pair.source.chunk) for pair in pairs if pair.exact]
+    held = held_out(asked or [of(*one) for one in units], settings.heldout.share)
+    made.held = len(held)
     if kept_chunks is not None:
-        kept_chunks[:] = [chunk for chunk in kept_chunks if (chunk.document, chunk.of) not in held]
-    taught = [pair for pair in pairs if (pair.source.document, pair.source.chunk) not in held]
-    return taught, [pair for pair in pairs if (pair.source.document, pair.source.chunk) in held]
+        kept_chunks[:] = [chunk for chunk in kept_chunks if of(chunk.document, chunk.of) not in held]
+    taught = [pair for pair in pairs if of(pair.source.document, pair.source.chunk) not in held]
+    return taught, [pair for pair in pairs if of(pair.source.document, pair.source.chunk) in held]
 
 
 def taught_by(
@@ -202,7 +208,7 @@ def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> Non
     made.removed += removed
     exact = [pair for pair in questions if pair.short]
     options = choices.WrongOptions([*made.train, *exact])
-    made.questions = spread([pair for pair in exact if pair.task_type != "classification"], settings.heldout.questions)
+    made.questions = spread([pair for pair in exact if pair.exact], settings.heldout.questions)
     multiple = [
         choices.with_choices(pair, found)
         for pair in exact

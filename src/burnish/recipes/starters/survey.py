@@ -118,5 +118,5 @@ def _asked(documents: Sequence[Document]) -> tuple[int, int]:
         ]
         kept, _ = capped(read, settings.extract.per_document)
         rows += len(kept)
-        questions += sum(pair.short for pair in kept)
+        questions += sum(pair.exact for pair in kept)
     return rows, questions
