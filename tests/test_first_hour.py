@@ -34,6 +34,7 @@ SHOWN = {
     "run": r"01-documents: run|summary\.json\nruns/assistant/report\.html",
     "plan": r"steps.*\n.*time.*memory.*disk|stage ",
     "chat": r"",
+    "index": r"passages",
     "export": r"\.gguf",
     "clean": r"would remove [\d,]+ bytes",
     "doctor": r"memory",
@@ -90,7 +91,21 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         assert not status, f"{line}\n{out}\n{err}"
         assert "Traceback" not in err, line
         assert re.search(SHOWN[words[0]], out), f"{line}\n{out}\n{err}"
-    assert names == ["init", "init", "data", "data", "run", "plan", "run", "chat", "export", "clean", "doctor"]
+    assert names == [
+        "init",
+        "init",
+        "data",
+        "data",
+        "run",
+        "plan",
+        "run",
+        "chat",
+        "index",
+        "chat",
+        "export",
+        "clean",
+        "doctor",
+    ]
 
     summary = json.loads(Path("runs/assistant/summary.json").read_text())
     names = "documents corpus cpt synthesize sft index choices answers export"

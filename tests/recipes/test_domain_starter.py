@@ -79,8 +79,8 @@ def mixed_pile(folder: Path) -> Path:
     for number in range(12):
         plant = "abcdefghijkl"[number] * 3
         rows = "".join(
-            f"<h2>Valve {'uvwxyz'[n]} of plant {plant}</h2><p>The worker of plant {plant} turns its valve by "
-            f"{n * 15 + number} degrees, and writes down what the meter shows in the end. Nobody else may touch it "
+            f"<h2>Valve {'uvwxyz'[n]} of plant {plant}</h2><p>The worker turns valve {'uvwxyz'[n]} of plant {plant} "
+            f"by {n * 15 + number} degrees, and writes down what the meter shows in the end. Nobody else may touch it "
             f"while he does so, and the lamp has to be on.</p>"
             for n in range(6)
         )

@@ -109,10 +109,10 @@ def test_a_model_of_this_machine_answers_the_same_again(tmp_path: Path) -> None:
         return tiny_decoder(vocab_size=tokenizer.vocab_size, max_positions=256), tokenizer
 
     asked = [[{"role": "user", "content": text}] for text in ("one", "two", "three" * 500)]
-    first = LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked, Run(tmp_path / "a"))
+    first = LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked, Run(tmp_path / "a" / "out"))
     assert first[2] is None
-    assert LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked[::-1], Run(tmp_path / "b")) == first[::-1]
-    again = LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked, Run(tmp_path / "a"))
+    assert LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked[::-1], Run(tmp_path / "b" / "out")) == first[::-1]
+    again = LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked, Run(tmp_path / "a" / "out"))
     assert again == first
     assert len(loaded) == 2
 

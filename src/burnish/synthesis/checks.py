@@ -39,6 +39,17 @@ def distinct(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Unused]]:
     return kept, removed
 
 
+def fresh(pairs: Sequence[Pair], known: Sequence[Pair]) -> list[Pair]:
+    """Of the pairs the first with each question that none of the known ones has."""
+    asked = {_FORM.of(pair.question) for pair in known}
+    found = []
+    for pair in pairs:
+        if (form := _FORM.of(pair.question)) not in asked:
+            asked.add(form)
+            found.append(pair)
+    return found
+
+
 def unseen(questions: Sequence[Pair], taught: Sequence[Pair]) -> tuple[list[Pair], list[Unused]]:
     """The questions to measure by, without those that are taught, word for word or from a chunk of the same text."""
     asked = {_FORM.of(pair.question) for pair in taught}

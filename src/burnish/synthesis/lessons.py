@@ -102,7 +102,7 @@ def _sound(pair: Pair) -> bool:
 def _turns(reply: str) -> list[tuple[str, str]]:
     """The turns of a reply: who speaks, in capitals and by the first letter, and what is said."""
     marks = list(_TURN.finditer(reply))
-    ends = [mark.start() for mark in marks[1:]] + [len(reply)]
+    ends = [*(mark.start() for mark in marks[1:]), len(reply)][: len(marks)]
     said = [(mark["who"][0].upper(), reply[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=True)]
     return [(who, text.rstrip("* \n")) for who, text in said if text]
 

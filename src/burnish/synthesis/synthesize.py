@@ -27,7 +27,7 @@ from burnish.errors import DataError
 from burnish.files import atomic_write_text
 from burnish.runs.run import Run
 from burnish.synthesis import choices, lessons
-from burnish.synthesis.checks import Unused, distinct, unseen
+from burnish.synthesis.checks import Unused, distinct, fresh, unseen
 from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.documents import chunks
 from burnish.synthesis.extract import pairs as extracted
@@ -103,7 +103,7 @@ def synthesize(
     made.train, removed = distinct(taught)
     made.removed += removed
     _hold_out(asked, settings, made)
-    made.train += distinct([*made.train, *varied(made.train, settings.variants)])[0][len(made.train) :]
+    made.train += fresh(varied(made.train, settings.variants), made.train)
     _add_choices(settings.extract, made)
     made.train = spread(made.train, settings.max_rows)
     if not made.train and not made.questions:
@@ -138,6 +138,8 @@ def _extract(
         kept, over = capped(read, extract.per_document)
         made.removed += [Unused(pair, "more than per_document") for pair in over]
         pairs += kept
+    pairs, removed = distinct(pairs)
+    made.removed += removed
     made.chunks = len(units)
     made.by_chunk = made.documents < FEW_DOCUMENTS
 
@@ -202,9 +204,7 @@ def _in_turn(read: Sequence[DocumentChunk], n: int | None) -> list[DocumentChunk
 
 def _hold_out(asked: Sequence[Pair], settings: Settings, made: Synthesis) -> None:
     """The questions to measure by, as exact answers and as multiple choice."""
-    questions, removed = distinct(asked)
-    made.removed += removed
-    questions, removed = unseen(questions, made.train)
+    questions, removed = unseen(asked, made.train)
     made.removed += removed
     exact = [pair for pair in questions if pair.short]
     options = choices.WrongOptions([*made.train, *exact])

@@ -187,4 +187,5 @@ def _dialogue(first: Pair, other: Pair, back: Pair) -> Pair:
         for role, text in zip(("user", "assistant"), turn, strict=True)
     )
     source = replace(first.source, method="dialogue")
-    return Pair(first.question, back.answer, "dialogue", source, messages=messages, others=(other.source, back.source))
+    asked = "\n".join(question for question, _ in turns)
+    return Pair(asked, back.answer, "dialogue", source, messages=messages, others=(other.source, back.source))

@@ -14,6 +14,7 @@ from burnish.corpus.documents import Document, files_of, read_file
 from burnish.corpus.folders import CODE_SUFFIXES, MARKUP_SUFFIXES, Skipped, counts, suffix_of
 from burnish.corpus.readers import Readers
 from burnish.errors import DataError
+from burnish.synthesis.rows import Pair
 
 READ_FILES = 60
 READ_BYTES = 20 << 20
@@ -103,20 +104,20 @@ def _estimate(
 
 def _asked(documents: Sequence[Document]) -> tuple[int, int]:
     """How many rows, and how many of them with exact answers, the structure of documents gives."""
+    from burnish.synthesis.checks import distinct
     from burnish.synthesis.documents import chunks
     from burnish.synthesis.extract import pairs
     from burnish.synthesis.selection import capped
     from burnish.synthesis.settings import Settings
 
     settings = Settings.model_validate({})
-    rows = questions = 0
+    found: list[Pair] = []
     for document in documents:
         read = [
             pair
             for chunk in chunks(document, settings.chunk_characters)
             for pair in pairs(chunk, settings.extract.rules, settings.extract.max_answer_characters)
         ]
-        kept, _ = capped(read, settings.extract.per_document)
-        rows += len(kept)
-        questions += sum(pair.exact for pair in kept)
-    return rows, questions
+        found += capped(read, settings.extract.per_document)[0]
+    kept, _ = distinct(found)
+    return len(kept), sum(pair.exact for pair in kept)
