@@ -120,6 +120,22 @@ def only_sampling(recipe: Path, judge: str) -> None:
     recipe.write_text(head)
 
 
+@pytest.mark.slow
+def test_several_models_and_temperatures_answer_and_judges_are_compared(recipe: Path) -> None:
+    head = RECIPE.split("  - &dpo")[0]
+    judges = "[{type: reward_model, model: reward}, {type: reward_model, name: other, model: reward, weight: 0.5}]"
+    text = head.replace("[{type: reward_model, model: reward}]", judges).replace("samples: 4", "samples: 2")
+    recipe.write_text(text.rstrip() + "\n    others: {again: model}\n    temperatures: [0.5]\n")
+    folder, _ = sampled(recipe)
+    samples = rows(folder / "01-sample" / "samples.jsonl")
+    by = ["model at 1", "model at 0.5", "again at 1", "again at 0.5"]
+    assert [one["answered_by"] for one in samples] == [label for label in by for _ in range(2)] * 6
+    agreement = json.loads((folder / "01-sample" / "stage.json").read_text())["metrics"]["agreement"]
+    ((_, found),) = agreement.items()
+    assert found["observed"] == found["kappa"] == 1.0
+    assert found["items"] > 10
+
+
 def test_a_judge_model_is_asked_in_both_orders_and_once(recipe: Path, server: ChatServer) -> None:
     only_sampling(recipe, f"{{type: chat, address: '{server.address}', model: big}}")
     folder, summary = sampled(recipe)
