@@ -129,14 +129,13 @@ def without_near_duplicates(pairs: Sequence[Written], threshold: float) -> tuple
     """Rows without those that nearly repeat an earlier one, as preparation finds near duplicates of documents."""
     import polars as pl
 
-    from burnish.corpus.preparation.steps.near_duplicates import MinHash, components
+    from burnish.corpus.preparation.steps.clusters import components
+    from burnish.corpus.preparation.steps.near_duplicates import MinHash
 
     if not pairs:
         return [], []
     step = MinHash.model_validate({"threshold": threshold, "ngram": 3})
-    bands = step.band_hashes(
-        pl.Series("text", [f"{pair.question}\n{pair.answer}" for pair, _ in pairs], dtype=pl.String)
-    )
+    bands = step.keys(pl.Series("text", [f"{pair.question}\n{pair.answer}" for pair, _ in pairs], dtype=pl.String))
     first, second = _edges(bands)
     root = components(len(pairs), first, second)
     kept = [one for at, one in enumerate(pairs) if root[at] == at]

@@ -24,6 +24,8 @@ from burnish.terminal import printable
 HOME = Path(__file__).parent / "domain"
 MINUTES = 10.0
 """Of training, for each of the two stages that train."""
+LEAST_TOKENS = 100_000
+"""Of which each stage that trains reads as many, whatever time it takes: less is no training."""
 MAX_EPOCHS = 4
 """More passes over the same text add next to nothing (arXiv:2305.16264)."""
 MIN_ROWS, MIN_QUESTIONS = 40, 40
@@ -56,8 +58,8 @@ class Machine:
 
     @property
     def tokens(self) -> float:
-        """How many are trained on in `MINUTES`."""
-        return 60 * MINUTES / self.seconds
+        """How many are trained on in `MINUTES`, or `LEAST_TOKENS`: a machine may have been busy when measured."""
+        return max(60 * MINUTES / self.seconds, LEAST_TOKENS)
 
     @property
     def adapters(self) -> bool:
