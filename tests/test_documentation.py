@@ -80,7 +80,7 @@ def test_commands_exist(command: str) -> None:
         assert {name, *rest} <= set(targets)
         return
     assert program == "burnish", f"nothing checks {command!r}"
-    names = [name, rest[0]] if name in ("data", "lab") else [name]  # groups of commands
+    names = [name, rest[0]] if name in ("data", "flywheel", "lab") else [name]  # groups of commands
     done = CliRunner().invoke(app, [*names, "--help"])
     assert done.exit_code == 0, done.output
     for option in (word for word in rest if word.startswith("--")):
