@@ -33,6 +33,8 @@ help:
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/burnish run --yes examples/flights/recipe.yaml
+	@echo "ask it:   $(BIN)/burnish chat runs/flights"
+	@echo "serve it: $(BIN)/burnish serve runs/flights (needs $(BIN)/pip install -e '.[serve]')"
 
 # Side by side: mypy has one core for a minute or two, and the tests wait for their child processes.
 test: $(VENV)/.installed-dev
