@@ -1,6 +1,7 @@
 """The server answers OpenAI's own client with what the engine gives, and everything else with a clear error."""
 
 import asyncio
+import base64
 import json
 import re
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import openai
 import pytest
 import torch
@@ -25,15 +27,18 @@ from burnish.generation.engine import Engine, generate
 from burnish.generation.request import derived_seed
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
+from burnish.retrieval.embeddings import Encoder
 from burnish.serving.api import answers
 from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
 from burnish.serving.api.keys import add_key, owner, read_keys
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
 from burnish.serving.api.settings import Limits, ServerSettings
+from burnish.serving.api.vectors import PORTION, ServedEncoder
 from burnish.serving.api.worker import Worker
 from burnish.text.chat import encode_prompt
 from burnish.text.tokenizer import Tokenizer
+from tiny_encoder import save_encoder
 from tiny_models import TINY
 from workshop import tiny_tokenizer
 
@@ -78,10 +83,12 @@ class Running:
 
 
 @contextmanager
-def running(model: tuple[Decoder, Tokenizer], **options: Any) -> Iterator[Running]:
+def running(
+    model: tuple[Decoder, Tokenizer], *, encoder: ServedEncoder | None = None, **options: Any
+) -> Iterator[Running]:
     log: list[dict[str, Any]] = []
     chosen = ServerSettings(**{"name": "tiny", "limits": LIMITS, **options})
-    api = Api(Served(*model, chosen), lambda line: log.append(json.loads(line)))
+    api = Api(Served(*model, chosen), lambda line: log.append(json.loads(line)), encoder=encoder)
     config = uvicorn.Config(api.application(), port=0, log_config=None, timeout_graceful_shutdown=5, http="h11")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -251,6 +258,42 @@ def test_answers_have_the_form_that_was_asked_for(model: tuple[Decoder, Tokenize
             refused = server.post(messages=QUESTION, response_format=form)
             assert refused.status_code == 400
             assert message in refused.json()["error"]["message"]
+
+
+def test_vectors_are_those_of_the_encoder(model: tuple[Decoder, Tokenizer], tmp_path: Path) -> None:
+    embedder = Encoder(str(save_encoder(tmp_path / "small")), compute_dtype="float32", device="cpu").embedder
+    with running(model, encoder=ServedEncoder("small", embedder)) as server:
+        client = server.client()
+        assert [one.id for one in client.models.list()] == ["tiny", "small"]
+        texts = [*["cancel a task"] * PORTION, "queue"]
+        for form in ("float", "base64"):
+            found = client.embeddings.create(model="small", input=texts, encoding_format=form)  # type: ignore[arg-type]
+            for one, expected in zip(found.data, embedder.embed(texts, "document"), strict=True):
+                vector = one.embedding
+                if isinstance(vector, str):
+                    vector = np.frombuffer(base64.b64decode(vector), dtype="<f4").tolist()
+                assert vector == pytest.approx(expected.tolist(), abs=1e-6)  # in other batches
+        assert found.usage.prompt_tokens == 3 * PORTION + 1
+        for body, status, said in (
+            ({"input": []}, 400, "at least 1 item"),
+            ({"input": ["queue", " "]}, 400, "input.1"),
+            ({"input": [1, 2]}, 400, "input.0: Input should be a valid string"),
+            ({"input": ["a"] * 257}, 400, "at most 256 items"),
+            ({"input": "a", "dimensions": 2}, 400, "dimensions"),
+            ({"input": "a", "model": "tiny"}, 404, "expected 'small'"),
+        ):
+            refused = server.post("/v1/embeddings", **{"model": "small", **body})
+            assert refused.status_code == status
+            assert said in refused.json()["error"]["message"]
+    with running(model) as server:
+        assert "--encoder" in server.post("/v1/embeddings", input="a").json()["error"]["message"]
+
+
+def test_an_encoder_is_called_as_its_folder_unless_the_model_is(tmp_path: Path) -> None:
+    folder = str(save_encoder(tmp_path / "small"))
+    assert ServedEncoder.of(folder, device="cpu", taken="tiny").name == "small"
+    with pytest.raises(BurnishError, match="is called 'small', as the model is; expected another --name"):
+        ServedEncoder.of(folder, device="cpu", taken="small")
 
 
 BAD: dict[str, tuple[dict[str, Any], str, int]] = {

@@ -55,6 +55,9 @@ def serve(
     cache: Annotated[
         int, typer.Option(min=0, help="MiB of keys and values that are kept for prompts that begin alike.")
     ] = 1024,
+    encoder: Annotated[
+        str | None, typer.Option(help="Folder of an encoder, or package:NAME/FOLDER, for vectors of texts.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the run's, or auto, if left out.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
 ) -> None:
@@ -82,6 +85,7 @@ def serve(
     from burnish.console.serving import Serving, followed
     from burnish.serving.api.server import serve as run
     from burnish.serving.api.settings import Limits, ServerSettings
+    from burnish.serving.api.vectors import ServedEncoder
 
     wheel = None if flywheel is None else followed(flywheel)
     serving = Serving.of(target, wheel, retrieve=retrieve, device=device)
@@ -108,5 +112,6 @@ def serve(
         )
     hardware.set_threads(threads)
     hardware.keep_freed_memory()
+    beside = None if encoder is None else ServedEncoder.of(encoder, device=serving.device, taken=settings.name)
     with serving.opened() as load:
-        run(load(serving.model, settings), say, serving.follow(load, settings, say))
+        run(load(serving.model, settings), say, serving.follow(load, settings, say), beside)

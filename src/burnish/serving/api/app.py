@@ -27,8 +27,9 @@ from burnish.serving.api.faults import ApiError
 from burnish.serving.api.judging import AfterChat, Judging, Opinion
 from burnish.serving.api.metrics import Metrics
 from burnish.serving.api.page import page_routes
-from burnish.serving.api.protocol import ChatRequest, CompletionRequest
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 from burnish.serving.api.records import Record, Records
+from burnish.serving.api.vectors import ServedEncoder
 from burnish.serving.api.worker import QueueFullError, Ticket, Worker, WorkerStoppedError
 
 Result = TypeVar("Result")
@@ -42,9 +43,10 @@ class Api:
         served: Served,
         log: Callable[[str], None] | None = None,
         follow: Callable[["Api"], Awaitable[None]] | None = None,
+        encoder: ServedEncoder | None = None,
     ) -> None:
-        """follow: runs as long as the server does, and may `change` the model."""
-        self.served, self.settings = served, served.settings
+        """follow: runs as long as the server does, and may `change` the model. encoder: what gives vectors of texts."""
+        self.served, self.settings, self._encoder = served, served.settings, encoder
         self._door = Door(self.settings)
         self._created = int(time.time())
         self._follow = follow
@@ -91,6 +93,7 @@ class Api:
         routes = [
             Route("/v1/chat/completions", self._recorded(self.chat), methods=["POST"]),
             Route("/v1/completions", self._recorded(self.complete), methods=["POST"]),
+            Route("/v1/embeddings", self._recorded(self.embed), methods=["POST"]),
             Route("/v1/models", self._recorded(self.models), methods=["GET"]),
             Route("/v1/models/{model:path}", self._recorded(self.model), methods=["GET"]),
             Route("/metrics", self._recorded(self.show_metrics), methods=["GET"]),
@@ -124,11 +127,14 @@ class Api:
         return PlainTextResponse(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def models(self, _request: Request, _record: Record) -> Response:
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        return JSONResponse({"object": "list", "data": self._models()})
 
     async def model(self, request: Request, _record: Record) -> Response:
-        self._door.check_model(request.path_params["model"])
-        return JSONResponse(self._model())
+        name = request.path_params["model"]
+        found = next((one for one in self._models() if one["id"] == name), None)
+        if found is None:
+            self._door.check_model(name)
+        return JSONResponse(found)
 
     async def chat(self, request: Request, record: Record) -> Response:
         """Answer a conversation."""
@@ -173,6 +179,17 @@ class Api:
         bodies = Completion(self.served.tokenizer, asked.logprobs, echoed=echoed, scored=scored)
         ticket = self._submit(requests, record) if wanted != 0 else None
         return await self._answer(request, record, asked, prompts, bodies, ticket, n_choices=len(requests))
+
+    async def embed(self, request: Request, record: Record) -> Response:
+        """Give vectors of texts."""
+        encoder = self._encoder
+        if encoder is None:
+            raise ApiError(404, "no encoder is served here; burnish serve --encoder FOLDER adds one")
+        asked = await self._door.read(request, EmbeddingRequest, record)
+        self._door.check_model(asked.model, encoder.name)
+        found = await self._within(request, encoder.answer(asked, lambda portion: self.worker.call(portion)))
+        record.prompt_tokens = found["usage"]["prompt_tokens"]
+        return JSONResponse(found, headers={"X-Request-Id": record.id})
 
     def _submit(self, requests: Any, record: Record) -> Ticket:
         try:
@@ -282,14 +299,10 @@ class Api:
             self._records.failed(record, error)
         return await after.more(texts)
 
-    def _model(self) -> dict[str, Any]:
-        return {
-            "id": self.settings.name,
-            "object": "model",
-            "created": self._created,
-            "owned_by": "burnish",
-            "max_model_len": self.served.context,
-        }
+    def _models(self) -> list[dict[str, Any]]:
+        head = {"object": "model", "created": self._created, "owned_by": "burnish"}
+        found = [{"id": self.settings.name, **head, "max_model_len": self.served.context}]
+        return found if self._encoder is None else [*found, {"id": self._encoder.name, **head}]
 
     async def _within(self, request: Request, work: Awaitable[Result]) -> Result:
         """What `work` gives, unless the client goes or the time is over."""
@@ -351,7 +364,7 @@ async def _disconnected(request: Request) -> None:
 async def _refused(_request: Request, error: HTTPException) -> Response:
     """What Starlette itself refuses (no such path or method), in the same form."""
     said = {
-        404: "no such path; expected /v1/chat/completions, /v1/completions or /v1/models",
+        404: "no such path; expected /v1/chat/completions, /v1/completions, /v1/embeddings or /v1/models",
         405: "no such method here",
     }
     fault = ApiError(error.status_code, said.get(error.status_code, str(error.detail)))

@@ -71,12 +71,9 @@ class Door:
         self.check_model(asked.model)
         return asked
 
-    def check_model(self, name: str) -> None:
-        """Refuse the name of another model."""
-        if name != self._settings.name:
-            raise ApiError(
-                404,
-                f"no model {name!r} is served here; expected {self._settings.name!r}",
-                code="model_not_found",
-                param="model",
-            )
+    def check_model(self, name: str, expected: str | None = None) -> None:
+        """Refuse another name than `expected`, the model's if left out."""
+        expected = expected or self._settings.name
+        if name != expected:
+            message = f"no model {name[:200]!r} is served here; expected {expected!r}"
+            raise ApiError(404, message, code="model_not_found", param="model")

@@ -6,11 +6,13 @@ differs in silence from what was asked for.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Text = Annotated[str, Field(max_length=1_000_000)]
 Stop = Annotated[str, Field(min_length=1, max_length=200)]
 MAX_STOPS = 16
+MAX_TEXTS = 256
+"""Most texts of a request for vectors."""
 MAX_TOP = 20
 """Most alternatives told of a token."""
 
@@ -187,3 +189,18 @@ class CompletionRequest(_Sampled):
         if self.prompt and isinstance(self.prompt[0], int):
             return [self.prompt]
         return self.prompt  # type: ignore[return-value]
+
+
+def _several(texts: Any) -> Any:
+    """One text as a list of one: so what is wrong is told of a list alone, not of a text first."""
+    return [texts] if isinstance(texts, str) else texts
+
+
+class EmbeddingRequest(_Strict):
+    """Body of `/v1/embeddings`."""
+
+    model: Annotated[str, Field(max_length=400)]
+    input: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS), BeforeValidator(_several)]
+    encoding_format: Literal["float", "base64"] = "float"
+    user: Annotated[str, Field(max_length=1000)] | None = None
+    dimensions: None = None

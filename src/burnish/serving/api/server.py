@@ -8,19 +8,25 @@ import uvicorn
 
 from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
+from burnish.serving.api.vectors import ServedEncoder
 
 _HEADER_BYTES = 16 * 1024
 """Of a request's line and headers together."""
 
 
-def serve(served: Served, say: Callable[[str], None], follow: Callable[[Api], Awaitable[None]] | None = None) -> None:
+def serve(
+    served: Served,
+    say: Callable[[str], None],
+    follow: Callable[[Api], Awaitable[None]] | None = None,
+    encoder: ServedEncoder | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM; then let what runs finish within the settings' grace.
 
     say: told the address and how to ask, once the port is open. follow: see `Api`.
     """
     settings = served.settings
     config = uvicorn.Config(
-        Api(served, follow=follow).application(),
+        Api(served, follow=follow, encoder=encoder).application(),
         host=settings.host,
         port=settings.port,
         log_config=None,

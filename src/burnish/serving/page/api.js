@@ -19,7 +19,8 @@ export const setKey = (value) => localStorage.setItem("burnish-key", value);
 export async function models() {
   const response = await fetch("v1/models", { headers: headers() });
   if (!response.ok) throw await refused(response);
-  return (await response.json()).data.map((model) => model.id);
+  const chatting = (await response.json()).data.filter((model) => model.max_model_len); // an encoder has none
+  return chatting.map((model) => model.id);
 }
 
 export async function judges() {
