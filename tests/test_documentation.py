@@ -1,5 +1,6 @@
 """The documentation is true: its commands exist, its code runs, its rows and recipes are accepted."""
 
+import json
 import re
 import subprocess
 import sys
@@ -50,11 +51,26 @@ SLOW = ("methods.md, block 1", "methods.md, block 2", "python.md, block 1", "pyt
 """Examples that train the real model."""
 
 
+IN_ONE_PROCESS = """
+import json, os, sys, traceback
+
+wrong = {}
+for number, (name, code) in enumerate(json.load(sys.stdin)):
+    os.makedirs(str(number))
+    os.chdir(str(number))
+    try:
+        exec(compile(code, name, "exec"), {"__name__": "__main__"})
+    except BaseException:
+        wrong[name] = traceback.format_exc()
+    os.chdir("..")
+with open("wrong.json", "w") as file:
+    json.dump(wrong, file)
+"""
+"""Runs examples one after the other: what they import is imported once."""
+
+
 def parameters(language: str) -> list[object]:
-    return [
-        pytest.param(content, id=name, marks=[pytest.mark.slow] if name in SLOW and language == "python" else [])
-        for name, content in blocks(language)
-    ]
+    return [pytest.param(content, id=name) for name, content in blocks(language)]
 
 
 def commands() -> list[str]:
@@ -87,8 +103,18 @@ def test_commands_exist(command: str) -> None:
         assert option in done.output
 
 
-@pytest.mark.parametrize("code", parameters("python"))
-def test_python_examples_run(code: str, tmp_path: Path) -> None:
+def test_python_examples_run(tmp_path: Path) -> None:
+    quick = [(name, code) for name, code in blocks("python") if name not in SLOW]
+    command = [sys.executable, "-c", IN_ONE_PROCESS]
+    done = subprocess.run(command, input=json.dumps(quick), capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    wrong = json.loads((tmp_path / "wrong.json").read_text())
+    assert not wrong, "\n".join(f"{name}\n{trace}" for name, trace in wrong.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in blocks("python") if name in SLOW])
+def test_python_examples_that_train_run(code: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
 
