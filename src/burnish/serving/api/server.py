@@ -22,7 +22,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; then let what runs finish within the settings' grace.
 
-    say: told the address and how to ask, once the port is open. follow: see `Api`.
+    say: told the address and how to ask, once the port is open. follow, encoder: see `Api`.
     """
     settings = served.settings
     config = uvicorn.Config(
@@ -37,15 +37,17 @@ def serve(
         ws="none",
         http="h11",
     )
-    _Announced(config, say, served).run()
+    _Announced(config, say, served, encoder).run()
 
 
 class _Announced(uvicorn.Server):
     """A server that says where it is once it listens."""
 
-    def __init__(self, config: uvicorn.Config, say: Callable[[str], None], served: Served) -> None:
+    def __init__(
+        self, config: uvicorn.Config, say: Callable[[str], None], served: Served, encoder: ServedEncoder | None
+    ) -> None:
         super().__init__(config)
-        self._say, self._served = say, served
+        self._say, self._served, self._encoder = say, served, encoder
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """As uvicorn's."""
@@ -58,6 +60,8 @@ class _Announced(uvicorn.Server):
         self._say(f"serving {settings.name} at {address}/v1 (Ctrl-C stops)")
         if settings.page:
             self._say(f"chat page: {address}/")
+        if self._encoder is not None:
+            self._say(f"vectors of texts: {self._encoder.name} at {address}/v1/embeddings")
         key = " -H 'Authorization: Bearer KEY'" if settings.keys else ""
         body = json.dumps({"model": settings.name, "messages": [{"role": "user", "content": "Hello"}]})
         self._say(f"curl {address}/v1/chat/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
