@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import openai
 import pytest
@@ -43,7 +43,7 @@ from tiny_models import TINY
 from workshop import tiny_tokenizer
 
 QUESTION: Any = [{"role": "user", "content": "1 mod 3?"}]
-HTTP = httpx.Client(verify=False, timeout=30)  # reading the certificates takes longer than an answer
+HTTP = httpx2.Client(verify=False, timeout=30)  # reading the certificates takes longer than an answer
 LIMITS = Limits(rows=8, queue=16, tokens=64, body_bytes=20_000, prefill_tokens=16, seconds=30, choices=4)
 
 
@@ -67,7 +67,7 @@ class Running:
     def client(self, key: str = "none") -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=HTTP)
 
-    def post(self, path: str = "/v1/chat/completions", **body: Any) -> httpx.Response:
+    def post(self, path: str = "/v1/chat/completions", **body: Any) -> httpx2.Response:
         return HTTP.post(f"{self.url}{path}", json={"model": "tiny", **body})
 
     def metric(self, name: str) -> float:
@@ -398,14 +398,14 @@ def _many(model: tuple[Decoder, Tokenizer], n: int) -> None:
     limits = replace(LIMITS, rows=32, queue=n)
     decoder, tokenizer = model
 
-    async def ask(client: httpx.AsyncClient, url: str, number: int) -> str:
+    async def ask(client: httpx2.AsyncClient, url: str, number: int) -> str:
         body = {"model": "tiny", "prompt": f"{number} mod 3?", "seed": number, "temperature": 1, "max_tokens": 6}
         answer = await client.post(f"{url}/v1/completions", json=body)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["text"])
 
     async def all_of_them(url: str) -> list[str]:
-        async with httpx.AsyncClient(verify=False, timeout=300, limits=httpx.Limits(max_connections=n)) as client:
+        async with httpx2.AsyncClient(verify=False, timeout=300, limits=httpx2.Limits(max_connections=n)) as client:
             return await asyncio.gather(*(ask(client, url, number) for number in range(n)))
 
     with running(model, limits=limits) as server:
@@ -449,7 +449,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_a_full_queue_is_told_at_once(model: tuple[Decoder, Tokenizer], held: threading.Event) -> None:
     with running(model, limits=replace(LIMITS, rows=1, queue=1)) as server:
-        answers: list[httpx.Response] = []
+        answers: list[httpx2.Response] = []
         asking = [
             threading.Thread(target=lambda: answers.append(server.post(messages=QUESTION, max_tokens=1)))
             for _ in range(2)
@@ -474,7 +474,7 @@ def test_who_goes_takes_nothing_from_the_others(
 ) -> None:
     with running(model) as server:
         body = {"model": "tiny", "messages": QUESTION, "max_tokens": 64, "stream": stream}
-        with pytest.raises(httpx.TimeoutException):
+        with pytest.raises(httpx2.TimeoutException):
             HTTP.post(f"{server.url}/v1/chat/completions", json=body, timeout=0.2)
         server.until(lambda: server.api.worker.in_flight == 0)
         held.set()
@@ -557,7 +557,7 @@ def test_browsers_may_call_from_pages_that_were_named_only(model: tuple[Decoder,
 
 
 def test_a_graceful_stop_lets_answers_finish(model: tuple[Decoder, Tokenizer], held: threading.Event) -> None:
-    found: list[httpx.Response] = []
+    found: list[httpx2.Response] = []
     with running(model) as server:
         asking = threading.Thread(target=lambda: found.append(server.post(messages=QUESTION, max_tokens=4)))
         asking.start()
