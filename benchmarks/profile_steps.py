@@ -77,19 +77,19 @@ class Recorder:
 @contextmanager
 def marked_generation() -> Iterator[None]:
     """Mark what the rollouts sample, so that a recorder knows it."""
-    from burnish.methods import rollouts
+    from burnish.rewards import sampled_groups
 
-    generate = rollouts.generate
+    generate = sampled_groups.generate
 
     def marked(*args: Any, **kwargs: Any) -> Any:
         with record_function(GENERATION):
             return generate(*args, **kwargs)
 
-    rollouts.generate = marked
+    sampled_groups.generate = marked
     try:
         yield
     finally:
-        rollouts.generate = generate
+        sampled_groups.generate = generate
 
 
 def _peak(dtype: torch.dtype) -> float:
