@@ -33,6 +33,7 @@ from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
 from burnish.serving.api.keys import add_key, owner, read_keys
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
+from burnish.serving.api.routes import application
 from burnish.serving.api.settings import Limits, ServerSettings
 from burnish.serving.api.vectors import PORTION, ServedEncoder
 from burnish.serving.api.worker import Worker
@@ -89,7 +90,7 @@ def running(
     log: list[dict[str, Any]] = []
     chosen = ServerSettings(**{"name": "tiny", "limits": LIMITS, **options})
     api = Api(Served(*model, chosen), lambda line: log.append(json.loads(line)), encoder=encoder)
-    config = uvicorn.Config(api.application(), port=0, log_config=None, timeout_graceful_shutdown=5, http="h11")
+    config = uvicorn.Config(application(api), port=0, log_config=None, timeout_graceful_shutdown=5, http="h11")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

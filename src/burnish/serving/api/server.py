@@ -8,6 +8,7 @@ import uvicorn
 
 from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
+from burnish.serving.api.routes import application
 from burnish.serving.api.vectors import ServedEncoder
 
 _HEADER_BYTES = 16 * 1024
@@ -26,7 +27,7 @@ def serve(
     """
     settings = served.settings
     config = uvicorn.Config(
-        Api(served, follow=follow, encoder=encoder).application(),
+        application(Api(served, follow=follow, encoder=encoder)),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -1,0 +1,111 @@
+"""The endpoints: what each reads of a request, and what it answers."""
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from burnish.serving.api.answers import PromptToken, score_prompt
+from burnish.serving.api.app import Api
+from burnish.serving.api.bodies import Chat, Completion
+from burnish.serving.api.exchange import within
+from burnish.serving.api.faults import ApiError
+from burnish.serving.api.judging import AfterChat, Opinion
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
+from burnish.serving.api.records import Record
+from burnish.serving.api.sending import Sending
+
+
+async def chat(api: Api, request: Request, record: Record) -> Response:
+    """Answer a conversation."""
+    asked = await api.door.read_question(request, ChatRequest, record)
+    served = api.served
+    messages, cited = served.messages(asked), list[dict[str, Any]]()
+    if served.passages is not None:
+        messages, cited = await asyncio.to_thread(served.grounded, messages)
+        served = api.served  # which may have changed meanwhile
+    prompt = served.chat_prompt(messages)
+    wanted = asked.max_completion_tokens or asked.max_tokens
+    grammar = await asyncio.to_thread(served.grammar, asked)
+    requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
+    bodies = Chat(served.tokenizer, bool(asked.logprobs))
+    after = AfterChat(served, api.judging, asked, record.key, cited)
+    sending = Sending(api, record, [prompt], bodies, after)
+    return await sending.answer(request, asked, api.submit(requests, record))
+
+
+async def complete(api: Api, request: Request, record: Record) -> Response:
+    """Go on from texts or tokens."""
+    asked = await api.door.read_question(request, CompletionRequest, record)
+    served = api.served
+    prompts = served.text_prompts(asked)
+    grammar = await asyncio.to_thread(served.grammar, asked)
+    requests = served.requests(asked, prompts, asked.max_tokens or 1, asked.logprobs or 0, grammar)
+    echoed: list[str] | None = None
+    scored: list[list[PromptToken]] | None = None
+    if asked.echo:
+        echoed = [served.tokenizer.decode(one.prompt) for one in requests]
+        if asked.logprobs is not None:
+            by_prompt = [await _scored(api, request, prompt, asked.logprobs) for prompt in prompts]
+            scored = [one for one in by_prompt for _ in range(asked.n)]
+    sending = Sending(api, record, prompts, Completion(served.tokenizer, asked.logprobs, echoed=echoed, scored=scored))
+    if asked.max_tokens == 0:
+        return sending.prompts_alone(len(requests))
+    return await sending.answer(request, asked, api.submit(requests, record))
+
+
+async def _scored(api: Api, request: Request, prompt: list[int], alternatives: int) -> list[PromptToken]:
+    decoder = api.served.decoder
+    found: list[PromptToken] = await within(
+        api, request, api.worker.call(lambda: score_prompt(decoder, prompt, alternatives))
+    )
+    return found
+
+
+async def embed(api: Api, request: Request, record: Record) -> Response:
+    """Give vectors of texts."""
+    encoder = api.encoder
+    if encoder is None:
+        raise ApiError(404, "no encoder is served here; burnish serve --encoder FOLDER adds one")
+    asked = await api.door.read(request, EmbeddingRequest, record)
+    api.door.check_model(asked.model, encoder.name)
+    found = await within(api, request, encoder.answer(asked, lambda portion: api.worker.call(portion)))
+    record.prompt_tokens = found["usage"]["prompt_tokens"]
+    return JSONResponse(found, headers={"X-Request-Id": record.id})
+
+
+async def models(api: Api, _request: Request, _record: Record) -> Response:
+    """What may be asked."""
+    return JSONResponse({"object": "list", "data": _models(api)})
+
+
+async def model(api: Api, request: Request, _record: Record) -> Response:
+    """One of them."""
+    name = request.path_params["model"]
+    found = next((one for one in _models(api) if one["id"] == name), None)
+    if found is None:
+        api.door.check_model(name)
+    return JSONResponse(found)
+
+
+def _models(api: Api) -> list[dict[str, Any]]:
+    head = {"object": "model", "created": api.created, "owned_by": "burnish"}
+    found = [{"id": api.settings.name, **head, "max_model_len": api.served.context}]
+    return found if api.encoder is None else [*found, {"id": api.encoder.name, **head}]
+
+
+async def judge(api: Api, request: Request, record: Record) -> Response:
+    """Keep what somebody thinks of an answer."""
+    opinion = await api.door.read(request, Opinion, record)
+    return JSONResponse({"object": "feedback", "number": await api.judging.judge(opinion, record.key)})
+
+
+async def judged(api: Api, _request: Request, _record: Record) -> Response:
+    """Whether anything is kept."""
+    return JSONResponse({"object": "feedback", "enabled": api.judging.enabled})
+
+
+async def metrics(api: Api, _request: Request, _record: Record) -> Response:
+    """What Prometheus reads."""
+    return PlainTextResponse(api.metrics.text(), media_type="text/plain; version=0.0.4")
