@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("methods",),
     ("synthesis",),
+    ("deployment",),
     ("report",),
     ("recipes",),
     ("serving",),

@@ -30,6 +30,16 @@ class Quantization(StrEnum):
     Q2_K = "Q2_K"
 
 
+class DeployChoice(StrEnum):
+    """Programs that serve an exported model."""
+
+    ollama = "ollama"
+    llama_cpp = "llama.cpp"
+    vllm = "vllm"
+    docker = "docker"
+    systemd = "systemd"
+
+
 class StoredDtype(StrEnum):
     """Number formats of a Hugging Face folder."""
 
@@ -56,7 +66,10 @@ class MergeChoice(StrEnum):
     dare_ties = "dare_ties"
 
 
-@commands.command(epilog="Example: burnish export runs/flights --gguf Q8_0 -o exported")
+@commands.command(
+    epilog="Examples: burnish export runs/flights --gguf Q8_0 -o exported   "
+    "burnish export runs/flights --deploy ollama --deploy systemd -o exported"
+)
 def export(
     model: Annotated[
         Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder, model or adapter, or a .gguf.")
@@ -70,23 +83,50 @@ def export(
     context_length: Annotated[
         int | None, typer.Option(min=1, help="Longest text of the GGUF files in tokens, if shorter than the model's.")
     ] = None,
+    deploy: Annotated[
+        list[DeployChoice] | None,
+        typer.Option(help="Write what this program needs to serve the model; may be repeated.", show_default=False),
+    ] = None,
 ) -> None:
-    """Write a model in other formats: a Hugging Face folder (the default), GGUF files for llama.cpp, or both."""
+    """Write a model in other formats: a Hugging Face folder (the default), GGUF files for llama.cpp, or both.
+
+    With --deploy also a Modelfile for Ollama, a script that starts llama.cpp's or vLLM's server, a Dockerfile, or a
+    systemd unit.
+    """
     import burnish
     from burnish.checkpoints.formats import write_formats
     from burnish.console.chat import find_target
+    from burnish.deployment.exported import exported_model
+    from burnish.deployment.programs import gguf_formats, needs_folder
+    from burnish.deployment.writing import write_deployment
     from burnish.runs.names import MODEL_FOLDER
 
+    found = find_target(model)
+    programs = [choice.value for choice in deploy or ()]
+    formats = gguf_formats(programs, [quantization.value for quantization in gguf or ()])
+    decoder, tokenizer = burnish.load(found.model)
+    name = model.resolve().stem
     written = write_formats(
-        *burnish.load(find_target(model).model),
+        decoder,
+        tokenizer,
         output,
-        name=model.resolve().stem,
-        gguf=[quantization.value for quantization in gguf or ()],
+        name=name,
+        gguf=formats,
         context_length=context_length,
         dtype=dtype.value,
-        model=output / MODEL_FOLDER if folder or not gguf else None,
+        model=output / MODEL_FOLDER if folder or not formats or needs_folder(programs) else None,
     )
-    for path in written:
+    exported = exported_model(
+        name,
+        output,
+        written,
+        tokenizer,
+        context_length=context_length or decoder.config.max_positions,
+        system=found.system,
+        temperature=None if found.context is None else 0.0,  # what `burnish chat` and `burnish serve` take
+        stop=found.config.stop,
+    )
+    for path in [*written, *write_deployment(exported, programs, say)]:
         say(path)
 
 

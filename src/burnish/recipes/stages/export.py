@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from burnish.deployment.programs import Program, gguf_formats
 from burnish.errors import BurnishError, RecipeError
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
@@ -78,6 +79,11 @@ class ExportStage(StageConfig):
         "sliding window that llama.cpp does not compute, and then at most that",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the model folder")
+    deploy: list[Program] = Field(
+        [],
+        description="programs to write files for, by which they serve the model: ollama, llama.cpp, vllm, docker, "
+        "systemd; for the first two a GGUF file is written, Q8_0 if `gguf` names none",
+    )
     evaluation: LatestEvaluation = Field(
         None, description="evaluation whose results the model card shows; the latest if left out"
     )
@@ -106,7 +112,8 @@ class ExportStage(StageConfig):
 
     def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         # The output layer of the smallest formats is larger, at most half the model.
-        sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in self.gguf]
+        formats = gguf_formats(self.deploy, self.gguf)
+        sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in formats]
         return round(n_parameters * (4 + sum(sizes)))
 
     def check_model(self, model: "ModelShape") -> None:
@@ -125,6 +132,8 @@ class ExportStage(StageConfig):
         from burnish.checkpoints.facts import count_parameters
         from burnish.checkpoints.formats import write_formats
         from burnish.checkpoints.origin import origin
+        from burnish.deployment.exported import exported_model
+        from burnish.deployment.writing import write_deployment
         from burnish.report.card import model_card
 
         results = context.path(self.evaluation) if self.evaluation is not None else None
@@ -145,12 +154,22 @@ class ExportStage(StageConfig):
             context.folder,
             model=context.folder / MODEL_FOLDER,
             name=context.recipe["name"],
-            gguf=self.gguf,
+            gguf=gguf_formats(self.deploy, self.gguf),
             context_length=self.context_length,
             dtype=self.dtype,
             card=card,
         )
-        for path in written:
+        exported = exported_model(
+            context.recipe["name"],
+            context.folder,
+            written,
+            tokenizer,
+            context_length=self.context_length or decoder.config.max_positions,
+            system=_system(context),
+            temperature=0.0,  # what `burnish chat` and `burnish serve` take
+            stop=(context.recipe.get("chat") or {}).get("stop") or (),
+        )
+        for path in [*written, *write_deployment(exported, self.deploy, context.display.say)]:
             context.display.say(f"  {path}")
         metrics: Metrics = {"bytes": {path.name: _bytes(path) for path in written}}
         if self.corpus is not None:

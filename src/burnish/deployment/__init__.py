@@ -1,0 +1,1 @@
+"""What other programs need to serve an exported model: Ollama, llama.cpp, vLLM, containers, systemd."""
