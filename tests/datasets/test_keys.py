@@ -65,6 +65,7 @@ KWARGS: dict[str, tuple[Any, Any]] = {
     "list": ([1], "chat_template_kwargs is a list of 1; expected an object"),
     "no JSON": ("yes", "chat_template_kwargs is not JSON"),
     "the caller's": ({"add_generation_prompt": True}, "chat_template_kwargs.add_generation_prompt"),
+    "another template": ({"chat_template": "{{ 1 }}"}, "chat_template_kwargs.chat_template"),
 }
 
 
@@ -109,6 +110,13 @@ MEDIA: dict[str, dict[str, Any]] = {
     "image part": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, ASSISTANT]},
     "image placeholder part": {"messages": [{"role": "user", "content": [{"type": "image"}]}, ASSISTANT]},
     "audio part": {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}, ASSISTANT]},
+    "image under another name": {"prompt": "<image>\nWhat?", "completion": "a", "image_path": "a.png"},
+    "image with a capital": {"prompt": "What?", "completion": "a", "Images": ["a.png"]},
+    "frames": {"prompt": "<|video_pad|>What?", "completion": "a", "frames": ["a", "b"]},
+    "pixels": {"instruction": "What?", "input": "<img>", "output": "a", "pixel_values": [[1]]},
+    "image in a part of text": {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "a", "image": "a.png"}]}, ASSISTANT]
+    },
     "image that a tool returns": {
         "messages": [
             USER,
@@ -132,10 +140,15 @@ def test_rows_without_their_media_are_not(tmp_path: Path) -> None:
     row = {
         "messages": [{"role": "user", "content": "What is <image> in HTML?"}, ASSISTANT],
         "images": [],
+        "audios": "[]",
         "video": None,
     }
     (conversation,) = read_conversations(write(tmp_path / "rows.jsonl", row))
     assert conversation.messages[0]["content"] == "What is <image> in HTML?"
+    assert conversation.unused == ("audios",)
+    noted = {"prompt": "Describe a cat.", "completion": "It purrs.", "image_url": "https://example.com/cat.png"}
+    (conversation,) = read_conversations(write(tmp_path / "rows.jsonl", noted))
+    assert conversation.unused == ("image_url",)
 
 
 UNUSED: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {

@@ -213,7 +213,7 @@ def test_ten_kinds_of_problem_are_reported_together_and_the_rest_is_counted(tmp_
         read_conversations(path)
     lines = str(caught.value).splitlines()
     assert len(lines) == 11
-    assert lines[0] == f"{path}:1: completion is 0; expected a list of messages"
+    assert lines[0] == f"{path}:1: completion is 0; expected text"
     assert lines[3].startswith(f"{path}:5: ")
     assert lines[-1] == "and 4 more problems"
 

@@ -308,3 +308,16 @@ def test_a_strong_repetition_penalty_forbids_repeats() -> None:
 def test_wrong_settings_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Sampling(**options)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("vocab_size", [50, 300])
+def test_a_model_without_numbers_left_says_so(vocab_size: int, temperature: float) -> None:
+    """A training that diverged, or weights that were damaged: an error for a person, from one or from all rows."""
+    decoder = tiny_decoder(vocab_size=vocab_size)
+    with torch.no_grad():
+        decoder.embedding.weight[7] = torch.inf
+    sampling = Sampling(temperature=temperature, max_new_tokens=3)
+    for prompts in ([[7]], [[5], [7, 6]]):
+        with pytest.raises(BurnishError, match="logits are no numbers"):
+            generate(decoder, prompts, sampling)

@@ -1,5 +1,8 @@
 """The schema itself: documented, unambiguous, strict where it matters."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -7,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from burnish.errors import BurnishError
 from burnish.recipes.language.places import Source
 from burnish.recipes.language.validation import validate
 from burnish.recipes.plan.planned import make_plan
@@ -119,3 +123,38 @@ def test_a_changed_file_is_noticed_although_its_size_stays(tmp_path: Path) -> No
     assert FileHashes(tmp_path / "hashes.json").of(file) != first
     (tmp_path / "hashes.json").write_text("[broken")
     assert FileHashes(tmp_path / "hashes.json").of(file) != first
+
+
+def test_a_folder_in_which_others_are_at_work_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = tmp_path / "docs"
+    for name in ("kept/a.md", "gone/b.md", "locked/c.md"):
+        (docs / name).parent.mkdir(parents=True)
+        (docs / name).write_text(name)
+    scan, failing = os.scandir, dict[str, type[OSError]]()
+
+    def scandir(path: Any) -> Any:
+        if (error := failing.get(Path(path).name)) is not None:
+            raise error(errno.EACCES, "no", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    whole = FileHashes(tmp_path / "none").of(docs)
+    failing["gone"] = FileNotFoundError
+    without = FileHashes(tmp_path / "none").of(docs)
+    failing["locked"] = PermissionError
+    locked = FileHashes(tmp_path / "none").of(docs)
+    assert len({whole, without, locked}) == 3
+    monkeypatch.undo()
+    shutil.rmtree(docs / "gone")
+    assert FileHashes(tmp_path / "none").of(docs) == without
+
+
+@pytest.mark.parametrize("betas", ["[1, 0.95]", "[0.9, 1.0]", "[-0.1, 0.9]", "[0.9, 2]"])
+def test_rates_with_which_a_moment_never_moves_are_refused(tmp_path: Path, betas: str) -> None:
+    for name in ("m.gguf", "d.jsonl"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "recipe.yaml").write_text(
+        f"name: x\nmodel: m.gguf\nstages: [{{type: sft, data: d.jsonl, training: {{betas: {betas}}}}}]\n"
+    )
+    with pytest.raises(BurnishError, match=r"recipe\.yaml:3: stages\[0\]\.training\.betas\[[01]\]: got"):
+        make_plan(tmp_path / "recipe.yaml", runs=tmp_path / "runs")

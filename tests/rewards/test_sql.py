@@ -24,7 +24,7 @@ from burnish.recipes.schema.judges import SqlJudge
 from burnish.rewards import sql_sandbox, sql_worker
 from burnish.rewards.sql import Result, SqlSandbox, SqlVerifier, gold_query
 from burnish.rewards.sql_results import results_equal
-from burnish.rewards.sql_worker import Nanoseconds
+from burnish.rewards.sql_worker import Months, Nanoseconds
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -93,6 +93,7 @@ class TestReading:
             "timestamp '2013-07-04 05:06:07.000008'": datetime.datetime(2013, 7, 4, 5, 6, 7, 8),
             "time '05:06:07'": datetime.time(5, 6, 7),
             "interval 90 minutes": datetime.timedelta(minutes=90),
+            "interval '14 months 2 days'": Months(14, datetime.timedelta(days=2)),
             "'a\\x00b'::blob": b"a\x00b",
             "'a''\u00e9\U0001f6eb'": "a'\u00e9\U0001f6eb",
             "uuid '00000000-0000-0000-0000-000000000007'": uuid.UUID(int=7),
@@ -173,6 +174,35 @@ class TestReading:
             assert type(value) is type(expected), expression
         gold = sandbox.execute("select date '9999-12-31'")
         assert not results_equal(sandbox.execute("select 'infinity'::date"), gold, ordered=False)
+
+    @pytest.mark.parametrize(
+        ("gold", "answer", "equal"),
+        [
+            ("interval '1 month'", "interval '30 days'", False),
+            ("interval '1 month'", "interval '1 month'", True),
+            ("interval '1 month 3 days'", "interval '33 days'", False),
+            ("interval '1 month 3 days'", "interval '1 month 72 hours'", True),
+            ("interval '1 year'", "interval '12 months'", True),
+            ("interval '1 year'", "interval '360 days'", False),
+            ("interval '1 month -30 days'", "interval '0 days'", False),
+            ("interval '-1 month'", "interval '1 month'", False),
+            ("interval '-1 year 2 months'", "interval '-10 months'", True),
+            ("interval '1 day'", "interval '24 hours'", True),
+            ("interval '-04:05:06.5'", "to_microseconds(-14706500000)", True),
+            ("interval '-1 day 1 microsecond'", "interval '-1 day'", False),
+            ("[{'a': interval '1 month'}]", "[{'a': interval '30 days'}]", False),
+            ("age(date '2013-03-05', date '2013-01-31')", "date '2013-03-05' - timestamp '2013-01-31'", False),
+            ("null::interval", "interval '0 days'", False),
+            ("interval '100000000 years'", "interval '100000001 years'", False),
+            ("to_days(1500000000)", "to_days(1500000001)", False),
+        ],
+    )
+    def test_a_month_is_no_number_of_days(self, sandbox: SqlSandbox, gold: str, answer: str, equal: bool) -> None:
+        expected, found = (sandbox.execute(f"select {value}") for value in (gold, answer))
+        assert expected.error is None
+        assert found.error is None
+        assert results_equal(expected, expected, ordered=True)
+        assert results_equal(found, expected, ordered=False) is equal
 
     def test_a_nanosecond_is_a_difference(self, sandbox: SqlSandbox) -> None:
         query = "select '2013-07-04 05:06:07.00000800{}'::{}"

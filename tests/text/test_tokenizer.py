@@ -50,6 +50,33 @@ def test_saved_folder_gives_the_same_ids(smollm2_tokenizer: Tokenizer, saved: Pa
         assert ours.encode(text) == smollm2_tokenizer.encode(text)
 
 
+def test_how_the_file_was_last_used_is_no_part_of_the_tokenizer(saved: Path, tmp_path: Path) -> None:
+    """Whoever encodes a batch of cut and padded texts before saving leaves that in it; transformers ignores it."""
+    transformers = pytest.importorskip("transformers")
+    for file in saved.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    file = tmp_path / "tokenizer.json"
+    cut = {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    padded = {"strategy": {"Fixed": 64}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0}
+    asked = {"truncation": cut, "padding": {**padded, "pad_token": "<|endoftext|>"}}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **asked}))
+    text = "A text that is longer than four tokens, and shorter than sixty-four."
+    (tmp_path / "again").mkdir()
+    ours = Tokenizer.from_folder(tmp_path)
+    ours.save(tmp_path / "again")
+    expected = Tokenizer.from_folder(saved).encode(text)
+    assert ours.encode(text) == Tokenizer.from_folder(tmp_path / "again").encode(text) == expected
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] == expected
+
+
+def test_merges_drawn_at_random_are_refused(saved: Path, tmp_path: Path) -> None:
+    values = json.loads((saved / "tokenizer.json").read_text())
+    values["model"]["dropout"] = 0.1
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: model\.dropout is 0\.1"):
+        Tokenizer.from_folder(tmp_path)
+
+
 def test_saved_folder_keeps_what_generation_needs(smollm2_tokenizer: Tokenizer, saved: Path) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoTokenizer.from_pretrained(saved)

@@ -51,11 +51,14 @@ KNOWN_KEYS = (
 # What people call a key, for the advice to name it in `columns`; the first that a row has is taken.
 OTHER_NAMES = {
     "prompt": ("question", "query", "problem", "input", "user", "request"),
-    "completion": ("answer", "target", "solution", "reply", "assistant"),
+    "completion": ("answer", "target", "solution", "reply", "assistant", "response", "output"),
     "chosen": ("chosen_response", "response_chosen", "accepted", "preferred", "better", "winner", "positive"),
     "rejected": ("rejected_response", "response_rejected", "dispreferred", "worse", "loser", "negative", "reject"),
 }
-TEMPLATE_OWN = ("messages", "conversation", "tools", "add_generation_prompt", "continue_final_message", "tokenize")
+TEMPLATE_OWN = (
+    *("messages", "conversation", "tools", "add_generation_prompt", "continue_final_message", "tokenize"),
+    *("chat_template", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
+)
 """Variables of a chat template that its caller sets, so that a row may not."""
 
 
@@ -161,7 +164,7 @@ def prompt_key(row: Mapping[str, Any], order: Sequence[str] = tuple(FORMATS)) ->
         if key in row:
             raise NothingToLearnError(f"{key} is null")
     for key in row:
-        if key != "text" and (match := nearest(key, KNOWN_KEYS)) and match != key:
+        if key != "text" and (match := nearest(key, KNOWN_KEYS)) and match != key.casefold():
             raise BadRowError(f'no known format: "{key}" is not a key; did you mean "{match}"?')
     if present(row, "text"):
         raise BadRowError('the row is a document ("text"), not a conversation: use the file in a corpus stage')
@@ -178,7 +181,7 @@ def columns_advice(row: Mapping[str, Any]) -> str:
     for known, names in OTHER_NAMES.items():
         free = [key for key in row if key not in guessed.values() and present(row, key)]
         folded = {key.casefold(): key for key in free}
-        if found := next((folded[name] for name in names if name in folded), None):
+        if found := next((folded[name] for name in (known, *names) if name in folded), None):
             guessed[known] = found
     guessed = guessed or {"prompt": "question", "response": "answer"}
     return f"columns such as {{{', '.join(f'{known}: {column}' for known, column in guessed.items())}}}"
@@ -312,7 +315,7 @@ def answer(value: object, key: str, *, may_be_empty: bool = False, whole: bool =
 
     whole: whether it may be a whole conversation, from its question or system prompt on.
     """
-    if isinstance(value, str):
+    if not isinstance(value, list | dict):
         return [message("assistant", value, key, may_be_empty=may_be_empty)]
     first = ("system", "user", "assistant") if whole else ("assistant",)
     messages = read_messages(as_list(value), key, first=first, may_be_empty=may_be_empty)

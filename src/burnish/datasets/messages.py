@@ -1,7 +1,8 @@
 """One message and lists of them, from the keys of OpenAI and ShareGPT to those that chat templates read."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from burnish.corpus.json_values import surrogate
@@ -45,6 +46,8 @@ REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 # Whether a message is learned: OpenAI's fine-tuning, ms-swift, Axolotl.
 LEARNED_KEYS = ("weight", "loss", "train", "training")
 MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")
+_MEDIA_WORDS = ("image", "picture", "pixel", "video", "frame", "audio", "speech", "media")
+_PLACEHOLDER = re.compile(r"<\|?(?:image|img|video|audio|speech)(?:_pad|_\d+)?\|?>", re.IGNORECASE)
 TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal", "thinking": "thinking"}
 MEDIA_PARTS = ("image", "image_url", "input_image", "video", "video_url", "audio", "audio_url", "input_audio", "file")
 MESSAGE_KEYS = frozenset(
@@ -211,8 +214,10 @@ def content_text(value: object, where: str, *, may_be_empty: bool = False) -> st
     """Return the text of a content: a string, or OpenAI's list of text parts joined, without those of thinking."""
     if _are_parts(value):
         said = []
-        for part in cast(list[dict[str, Any]], value):
+        for index, part in enumerate(cast(list[dict[str, Any]], value)):
             kind = part.get("type") or "text"
+            if kind not in MEDIA_PARTS:  # those are refused by their type
+                refuse_media(part, f"{where}[{index}].")
             text = part.get(TEXT_PARTS[kind]) if isinstance(kind, str) and kind in TEXT_PARTS else None
             if not isinstance(text, str):
                 raise BadRowError(f"{where} has a part of type {shown(kind)}; only text is supported")
@@ -235,12 +240,28 @@ def _are_parts(value: object, *, typed: bool = False) -> bool:
 
 
 def refuse_media(holder: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise BadRowError where a row or message has pictures, films or sounds: without them its text means nothing."""
-    for key in MEDIA_KEYS:
-        if holder.get(key):
+    """Raise BadRowError where a row or message has pictures, films or sounds: without them its text means nothing.
+
+    A key such as `image_path` may be no more than a note, unless the text has a place for what it names.
+    """
+    for key, value in holder.items():
+        if not is_said(value) or (isinstance(value, str) and value.strip() in ("[]", "{}", "null")):
+            continue
+        if key.casefold() in MEDIA_KEYS or (
+            any(word in key.casefold() for word in _MEDIA_WORDS) and any(map(_PLACEHOLDER.search, _texts(holder)))
+        ):
             raise BadRowError(
-                f"{prefix}{key} is {shown(holder[key])}; only text is supported: leave out the rows that have {key}"
+                f"{prefix}{key} is {shown(value)}; only text is supported: leave out the rows that have {key}"
             )
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
 
 
 def require_end(messages: Sequence[Message], key: str, roles: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.errors import BurnishError
 from burnish.generation.cache import KVCache, step_together
 from burnish.generation.request import Drawn
 from burnish.generation.rows import Row
@@ -128,6 +129,11 @@ def _drawn(rows: Sequence[Row], rule: Sampling, logits: Tensor) -> list[Drawn]:
     drawn = []
     for place, row in enumerate(rows):
         if not row.finished:
+            if math.isnan(logps[place]):
+                raise BurnishError(
+                    "the model's logits are no numbers any more, so it can say nothing: its weights were damaged, or a "
+                    "training diverged (a lower learning_rate may help)"
+                )
             completion = row.take(tokens[place], logps[place], sampling_logps[place])
             top = alternatives[place] if alternatives else ()
             drawn.append(Drawn(row.number, tokens[place], logps[place], top, completion))

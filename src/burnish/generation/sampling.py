@@ -151,11 +151,13 @@ def _draw(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     within = blocks[torch.arange(rows, device=weights.device), block].cumsum(-1)
     # Two ways of summing round differently: what is left of the draw must not reach past the block.
     inside = _first_above(within, torch.minimum(drawn - before, within[:, -1] * (1 - 2**-23)))
-    return block * _DRAW_BLOCK + inside, total
+    # Sums that are no numbers have no place above a draw; one in range lets the caller see what they are.
+    return (block * _DRAW_BLOCK + inside).clamp_(max=vocab - 1), total
 
 
 def _first_above(sums: Tensor, drawn: Tensor) -> Tensor:
     """The first place of each row's running sum above `drawn`: never one that adds nothing."""
     found = torch.searchsorted(sums, drawn[:, None], right=True).squeeze(1)
     # A draw that rounds up to the sum itself falls on the last place that adds something.
-    return torch.minimum(found, torch.searchsorted(sums, sums[:, -1:].contiguous()).squeeze(1))
+    last = torch.searchsorted(sums, sums[:, -1:].contiguous()).squeeze(1)
+    return torch.minimum(found, last).clamp_(max=sums.shape[1] - 1)

@@ -42,8 +42,14 @@ _CONTINUES = re.compile(
     r"or|not|in|is|window|qualify|select|as|values|asof|positional|semi|anti|lateral|fetch|case|when|then|else|end)\b",
     re.IGNORECASE,
 )
+_TAGGED = re.compile(
+    r"<(?P<tag>sql|query)>((?:[^<]|<(?!/?(?:sql|query)>))*+)</(?P=tag)>"
+    r"|\[sql\]((?:[^\[]|\[(?!/?sql\]))*+)(?:\[/sql\]|\Z)",
+    re.IGNORECASE,
+)
 _INTRODUCED = re.compile(
-    rf"^[ \t]*+(?:(?:\w++[ \t]*+){{1,5}}:[ \t]*+)?(?={_WITH}|select\b)", re.MULTILINE | re.IGNORECASE
+    rf"^[ \t]*+(?:[*_]{{0,2}}+(?:\w++[ \t]*+){{1,5}}[*_]{{0,2}}+:[*_]{{0,2}}+[ \t]*+)?(?={_WITH}|select\b)",
+    re.MULTILINE | re.IGNORECASE,
 )
 
 
@@ -51,9 +57,9 @@ def extract_sql(completion: str) -> str:
     """The query that a completion gives as its answer; the empty text where it gives none.
 
     Thoughts are left out, and an `<answer>` is taken where there is one. Of several fenced blocks the last that begins
-    like a query counts, whatever its info string; without a fence the last `inline code` that does, or the text itself,
-    from its first line that begins like a query to the semicolon or the paragraph behind which it explains. A second
-    statement is kept, for the sandbox to refuse.
+    like a query counts, whatever its info string; without a fence the last `<sql>` or `[SQL]` that does, the last
+    `inline code`, or the text itself, from its first line that begins like a query to the semicolon or the paragraph
+    behind which it explains. A second statement is kept, for the sandbox to refuse.
     """
     text = without_thoughts(completion)
     answer = answer_block(text)
@@ -61,7 +67,8 @@ def extract_sql(completion: str) -> str:
     blocks = [block for block in map(str.strip, _fenced(text)) if block]
     if blocks:
         return next((block for block in reversed(blocks) if _begins(_QUERY, block)), blocks[-1])
-    return _unfenced(text)
+    tagged = [(found[2] or found[3] or "").strip() for found in _TAGGED.finditer(text)]
+    return _unfenced(next((block for block in reversed(tagged) if _begins(_QUERY, block)), text))
 
 
 def _begins(pattern: re.Pattern[str], text: str) -> bool:

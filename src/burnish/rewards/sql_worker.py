@@ -11,8 +11,9 @@ Started by `SqlSandbox` as a script of its own, never imported into the parent f
 - A statement passes only if the parser finds exactly one and calls it a SELECT (which WITH, VALUES, FROM, TABLE,
   UNPIVOT, DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression. A PIVOT that has to look up
   its columns is several statements to DuckDB; it passes if it can stand in a FROM clause, where only a query can.
-- Nanoseconds, which DuckDB cuts off for Python, come as text, and so do dates where one of them may be infinite, for
-  which Python has the first and the last day: a query whose result has any runs once more, with casts.
+- Nanoseconds, which DuckDB cuts off for Python, and intervals, whose months it makes 30 days each, come as text, and so
+  do dates where one of them may be infinite, for which Python has the first and the last day: a query whose result has
+  any runs once more, with casts.
 - Time is the processor's: a machine that is busy with other work makes no query fail. The clock on the wall is the
   parent's backstop for a worker that hangs.
 """
@@ -41,9 +42,13 @@ _GRACE_SECONDS = 0.25  # processor time for an interrupt to take effect before t
 _BASE_ADDRESS_SPACE = 1536 * 2**20
 
 
-_NANOSECOND_TYPES = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"})
+_LOSSY_TYPES = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS", "INTERVAL"})
 _INFINITE_TYPES = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"})
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_SPAN = re.compile(
+    r"(?:(?P<years>-?\d+) years?)? ?(?:(?P<months>-?\d+) months?)? ?(?:(?P<days>-?\d+) days?)? ?"
+    r"(?:(?P<sign>-?)(?P<hours>\d+):(?P<minutes>\d\d):(?P<seconds>\d\d)(?:\.(?P<fraction>\d{1,6}))?)?"
+)
 _MOMENT = re.compile(r"(?P<day>\d{4}-\d\d-\d\d )?(?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,9}))?(?P<zone>[+-].*)?")
 
 
@@ -58,6 +63,18 @@ class Nanoseconds:
         text = self.moment.isoformat(timespec="microseconds").replace("T", " ")
         end = text.index(".") + 7
         return f"{text[:end]}{self.nanoseconds:03}{text[end:]}"
+
+
+@dataclass(frozen=True)
+class Months:
+    """An interval of the calendar: `months` of 28 to 31 days each, and a fixed time behind them."""
+
+    months: int
+    rest: datetime.timedelta
+
+    def __str__(self) -> str:
+        months = f"{self.months} month{'' if abs(self.months) == 1 else 's'}"
+        return f"{months} {self.rest}" if self.rest else months
 
 
 def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
@@ -138,9 +155,16 @@ def decode(value: Any, depth: int = 0) -> Any:
             raise ValueError("no moment with nanoseconds")
         return Nanoseconds(moment, nanoseconds)
     if kind == "interval":
-        days, seconds, microseconds = content
-        return datetime.timedelta(days=days, seconds=seconds, microseconds=microseconds)
+        days, seconds, microseconds, *months = content
+        span = datetime.timedelta(days=days, seconds=seconds, microseconds=microseconds)
+        return Months(_whole(*months), span) if months else span
     return _FROM_TEXT[kind](content)
+
+
+def _whole(months: Any) -> int:
+    if type(months) is not int or not months:
+        raise ValueError("no number of months")
+    return months
 
 
 def _decimal(text: str) -> decimal.Decimal:
@@ -304,7 +328,7 @@ def _run(cursor: Any, sql: str, max_rows: int) -> tuple[list[str], list[str], li
         raise _RefusedError(f"only a statement that reads is allowed, not {str(kind).rsplit('.', 1)[-1]}")
     cursor.execute(statements[0])
     columns, types = [column[0] for column in cursor.description], [column[1] for column in cursor.description]
-    texts = _NANOSECOND_TYPES
+    texts = _LOSSY_TYPES
     if any(_holds(kind, texts) for kind in types):
         cursor.execute(_with_text(cursor, sql, types, texts))
     rows = cursor.fetchmany(max_rows + 1)
@@ -404,7 +428,27 @@ def _encode_as(kind: Any, value: Any, texts: frozenset[str], depth: int = 0) -> 
                 for key, item in entries
             ]
         }
-    return _encode_moment(value)
+    return _encode_span(value) if str(kind) == "INTERVAL" else _encode_moment(value)
+
+
+def _encode_span(text: str) -> object:
+    """An interval as DuckDB writes it: `1 year 2 months 3 days 04:05:06.789`; a day is 24 hours, a month no days."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        return text
+    years, months, days, hours, minutes, seconds = (
+        int(found[name] or 0) for name in ("years", "months", "days", "hours", "minutes", "seconds")
+    )
+    sign = -1 if found["sign"] else 1
+    microseconds = int((found["fraction"] or "").ljust(6, "0"))
+    try:
+        rest = datetime.timedelta(days) + sign * datetime.timedelta(
+            hours=hours, minutes=minutes, seconds=seconds, microseconds=microseconds
+        )
+    except OverflowError:  # beyond what Python has
+        return text
+    months += 12 * years
+    return {"interval": [rest.days, rest.seconds, rest.microseconds, *([months] if months else [])]}
 
 
 def _encode_moment(text: str) -> object:

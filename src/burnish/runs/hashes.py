@@ -7,6 +7,7 @@ time of modification back shows in the time of the file's status, which nobody c
 
 import hashlib
 import json
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -34,8 +35,12 @@ class FileHashes:
         """
         if not path.is_dir():
             return self._of_file(path, anew=anew)
-        listing = []
-        for file in sorted(path.rglob("*")):
+        unreadable: list[OSError] = []
+        files = [Path(folder, name) for folder, _, names in os.walk(path, onerror=unreadable.append) for name in names]
+        # A folder that has vanished meanwhile is as good as never there.
+        denied = [Path(error.filename) for error in unreadable if not isinstance(error, FileNotFoundError)]
+        listing: list[list[str]] = [[str(folder.relative_to(path)), "cannot be read"] for folder in sorted(denied)]
+        for file in sorted(files):
             try:
                 if file.is_file():
                     listing.append([str(file.relative_to(path)), self._of_file(file)])

@@ -46,6 +46,15 @@ def read_backend(folder: Path, config: Mapping[str, Any]) -> Backend:
             backend = Backend.from_buffer(opened.read())
     except Exception as error:  # the Rust library raises nothing more precise
         raise CheckpointError(f"{file} is not a tokenizer that can be read: {error}") from error
+    # What the last user of the file asked for, such as a batch of texts of 512 tokens, is no part of the tokenizer;
+    # transformers sets both anew with every text.
+    backend.no_truncation()
+    backend.no_padding()
+    if getattr(backend.model, "dropout", None):
+        raise CheckpointError(
+            f"{file}: model.dropout is {backend.model.dropout:g}, so that a text would be other tokens each time; "
+            "set it to null"
+        )
     for token_id, token in _listed_tokens(folder / CONFIG_FILE, config):
         if backend.token_to_id(token.content) is None:
             backend.add_tokens([token])

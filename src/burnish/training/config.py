@@ -1,8 +1,10 @@
 """Settings of a training run, the same for every objective."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingConfig(BaseModel):
@@ -18,7 +20,7 @@ class TrainingConfig(BaseModel):
     min_lr_fraction: float = Field(0.0, ge=0, le=1, description="The decay ends at this share of the peak.")
     decay_fraction: float = Field(0.2, gt=0, le=1, description="Share of the steps in which wsd decays, linearly.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates of the two moments.")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="AdamW's decay rates of the two moments.")
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
     max_grad_norm: float = Field(1.0, gt=0, description="The gradient is scaled down to this norm.")
     epochs: float = Field(1.0, gt=0, le=100_000, description="Passes over the data; fractions are allowed.")
