@@ -71,6 +71,7 @@ EXTRAS = {
     "rensa",
     "openai",
     "llguidance",
+    "torchao",
     *SERVING_EXTRAS,
     "matplotlib",
     "vaderSentiment",

@@ -8,6 +8,7 @@ import torch
 
 from burnish.checkpoints import huggingface
 from burnish.checkpoints.gguf import write
+from burnish.checkpoints.int8 import require_torchao
 from burnish.checkpoints.k_quants import K_QUANTS, quantize_file, require_llama_cpp
 from burnish.nn.decoder import Decoder
 from burnish.text.tokenizer import Tokenizer
@@ -23,21 +24,29 @@ def write_formats(
     context_length: int | None = None,
     dtype: str = "float32",
     model: Path | None = None,
+    int8: Path | None = None,
     card: str | None = None,
 ) -> list[Path]:
     """Write `output/NAME-QUANTIZATION.gguf`, and where `model` says so a Hugging Face folder; returns what was written.
 
-    context_length: that the GGUF files name. dtype: the folder's number format. card: the folder's model card.
+    context_length: that the GGUF files name. dtype: the folder's number format. int8: a further folder, whose matrices
+    have 8 bits a weight. card: the folders' model card.
 
-    Raises BurnishError where a K-quant is wanted and llama.cpp, which makes them, is not installed.
+    Raises BurnishError where a K-quant is wanted and llama.cpp, which makes them, is not installed, or torchao for
+    `int8`.
     """
     for quantization in K_QUANTS.keys() & set(gguf):
         require_llama_cpp(quantization)
+    if int8 is not None:
+        require_torchao()
     written = []
     if model is not None:
         written.append(model)
         # Not `burnish.save`, which has a format of its own for what no other program could read.
         huggingface.write(decoder, tokenizer, model, card=card, dtype=getattr(torch, dtype))
+    if int8 is not None:
+        written.append(int8)
+        huggingface.write_int8(decoder, tokenizer, int8, card=card, dtype=getattr(torch, dtype))
     for quantization in dict.fromkeys(gguf):
         written.append(output / f"{name}-{quantization}.gguf")
         if quantization in K_QUANTS:

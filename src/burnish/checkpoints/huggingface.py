@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from burnish.checkpoints import int8
 from burnish.checkpoints.families import Family, Weight, bart, family_for, find_family, read_settings, write_settings
 from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, reading, weights_of
 from burnish.errors import CheckpointError
@@ -64,7 +65,7 @@ def read_config(folder: Path, *, purpose: Purpose = "policy") -> tuple[Family, D
     Raises `CheckpointError` naming an unsupported or missing key.
     """
     file = folder / "config.json"
-    values = read_json(file)
+    values = int8.understood(file, read_json(file))
     if values.get("model_type") == bart.DECODER.model_type:
         raise CheckpointError(
             f"{file}: it is an encoder-decoder: a decoder is needed here (burnish.load_encoder_decoder reads it)"
@@ -186,6 +187,10 @@ def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[
             present = set(opened.keys())
             for name, shape in shapes.items():
                 if name not in present:
+                    if (matrix := int8.read_matrix(opened, file, name, shape)) is not None:
+                        check_finite(file, name, matrix)
+                        yield name, matrix
+                        continue
                     raise CheckpointError(f"{file}: tensor {name} is missing; the file is incomplete")
                 view = opened.get_slice(name)
                 check_shape(file, name, tuple(view.get_shape()), shape)
@@ -252,8 +257,12 @@ def write_folder(
     generation: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """As `write`, for any model: `settings` are the keys of its config.json, `tensors` its named weights."""
+    """As `write`, for any model: `settings` are the keys of its config.json, `tensors` its named weights.
+
+    Integers, as quantized weights are, stay what they are. metadata: of each file of weights.
+    """
     dtype = dtype or torch.float32
     if not dtype.is_floating_point:
         raise CheckpointError(f"cannot save weights as {dtype}; use torch.float32, torch.bfloat16 or torch.float16")
@@ -267,8 +276,32 @@ def write_folder(
         if card is not None:
             (temporary / "README.md").write_text(card, encoding="utf-8")
         write_weights(
-            ((name, tensor.to(dtype)) for name, tensor in tensors), temporary, max_shard_bytes=max_shard_bytes
+            ((name, tensor.to(dtype) if tensor.is_floating_point() else tensor) for name, tensor in tensors),
+            temporary,
+            max_shard_bytes=max_shard_bytes,
+            metadata=metadata,
         )
+
+
+def write_int8(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    folder: Path | str,
+    *,
+    card: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """As `write`, with the layers' matrices in 8 bits by torchao (`burnish.checkpoints.int8`)."""
+    settings, tensors, metadata = int8.quantized(decoder, tokenizer, dtype)
+    write_folder(
+        folder,
+        settings=settings,
+        tokenizer=tokenizer,
+        tensors=tensors.items(),
+        card=card,
+        dtype=dtype,
+        metadata=metadata,
+    )
 
 
 def special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
@@ -283,9 +316,14 @@ def special_ids(tokenizer: Tokenizer, n_rows: int | None) -> dict[str, Any]:
 
 
 def write_weights(
-    tensors: Iterable[tuple[str, Tensor]], folder: Path, *, max_shard_bytes: int = MAX_SHARD_BYTES
+    tensors: Iterable[tuple[str, Tensor]],
+    folder: Path,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Writes named tensors as `model.safetensors`, or as several files with an index where they are larger."""
+    header = {"format": "pt", **(metadata or {})}
     shards: list[dict[str, Tensor]] = [{}]
     size = total = 0
     for tensor_name, tensor in tensors:
@@ -297,12 +335,12 @@ def write_weights(
         size += stored.nbytes
         total += stored.nbytes
     if len(shards) == 1:
-        save_file(shards[0], folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(shards[0], folder / "model.safetensors", metadata=header)
         return
     homes: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        save_file(shard, folder / name, metadata=header)
         homes |= dict.fromkeys(shard, name)
     write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": homes})
 
@@ -313,7 +351,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """Which file each tensor of a model folder is in."""
+    """Which file each tensor of a model folder is in; a quantized one by its own name."""
+    file = folder / "config.json"
+    return int8.gathered(read_json(file) if file.exists() else {}, _stored_in(folder))
+
+
+def _stored_in(folder: Path) -> dict[str, Path]:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         file = folder / "model.safetensors"

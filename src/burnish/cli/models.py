@@ -80,6 +80,9 @@ def export(
         bool, typer.Option("--folder", help="Write a Hugging Face folder, also beside GGUF files.")
     ] = False,
     dtype: Annotated[StoredDtype, typer.Option(help="Numbers of the Hugging Face folder.")] = StoredDtype.float32,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Write a folder of 8-bit weights by torchao, for transformers and vLLM.")
+    ] = False,
     context_length: Annotated[
         int | None, typer.Option(min=1, help="Longest text of the GGUF files in tokens, if shorter than the model's.")
     ] = None,
@@ -99,7 +102,7 @@ def export(
     from burnish.deployment.exported import exported_model
     from burnish.deployment.programs import gguf_formats, needs_folder
     from burnish.deployment.writing import write_deployment
-    from burnish.runs.names import MODEL_FOLDER
+    from burnish.runs.names import INT8_FOLDER, MODEL_FOLDER
 
     found = find_target(model)
     programs = [choice.value for choice in deploy or ()]
@@ -114,7 +117,8 @@ def export(
         gguf=formats,
         context_length=context_length,
         dtype=dtype.value,
-        model=output / MODEL_FOLDER if folder or not formats or needs_folder(programs) else None,
+        model=output / MODEL_FOLDER if folder or not (formats or int8) or needs_folder(programs) else None,
+        int8=output / INT8_FOLDER if int8 else None,
     )
     exported = exported_model(
         name,

@@ -22,6 +22,7 @@ PARTIAL_FOLDER = "partial"
 TENSORBOARD_FOLDER = "tensorboard"
 
 MODEL_FOLDER = "model"
+INT8_FOLDER = "model-int8"
 ADAPTER_FOLDER = "adapter"
 ROLLOUTS_FOLDER = "rollouts"
 EVALUATIONS_FOLDER = "evaluations"

@@ -21,7 +21,7 @@ from burnish.recipes.schema.stage import (
     StageContext,
     read_text,
 )
-from burnish.runs.names import MODEL_FOLDER
+from burnish.runs.names import INT8_FOLDER, MODEL_FOLDER
 
 if TYPE_CHECKING:
     from burnish.checkpoints.facts import ModelShape
@@ -79,6 +79,11 @@ class ExportStage(StageConfig):
         "sliding window that llama.cpp does not compute, and then at most that",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of the model folder")
+    int8: bool = Field(
+        False,
+        description="whether to write `model-int8` too, a folder whose matrices have 8 bits a weight, by torchao, for "
+        "transformers and vLLM",
+    )
     deploy: list[Program] = Field(
         [],
         description="programs to write files for, by which they serve the model: ollama, llama.cpp, vllm, docker, "
@@ -96,8 +101,14 @@ class ExportStage(StageConfig):
     shows: ClassVar[tuple[str, ...]] = ("system", "chat")
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        from burnish.checkpoints.int8 import require_torchao
         from burnish.checkpoints.k_quants import K_QUANTS, require_llama_cpp
 
+        if self.int8:
+            try:
+                require_torchao()
+            except BurnishError as error:
+                yield ("int8",), str(error)
         for place, quantization in enumerate(self.gguf):
             if quantization in K_QUANTS:
                 try:
@@ -114,7 +125,7 @@ class ExportStage(StageConfig):
         # The output layer of the smallest formats is larger, at most half the model.
         formats = gguf_formats(self.deploy, self.gguf)
         sizes = [max(_BYTES[quantization], (_BYTES[quantization] + _BYTES["Q8_0"]) / 2) for quantization in formats]
-        return round(n_parameters * (4 + sum(sizes)))
+        return round(n_parameters * (4 + sum(sizes) + (4 if self.int8 else 0)))  # 8 bits a weight, but for embeddings
 
     def check_model(self, model: "ModelShape") -> None:
         from burnish.methods.settings import own_format_reason
@@ -153,6 +164,7 @@ class ExportStage(StageConfig):
             tokenizer,
             context.folder,
             model=context.folder / MODEL_FOLDER,
+            int8=context.folder / INT8_FOLDER if self.int8 else None,
             name=context.recipe["name"],
             gguf=gguf_formats(self.deploy, self.gguf),
             context_length=self.context_length,
