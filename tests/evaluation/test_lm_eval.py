@@ -13,6 +13,7 @@ import burnish
 from burnish.errors import BurnishError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
+from served import running
 from workshop import tiny_tokenizer
 
 pytest.importorskip("lm_eval", reason="pip install lm-eval, which the harness's tests are for")
@@ -119,6 +120,38 @@ def test_scores_and_answers_equal_those_of_the_hugging_face_backend(model: Path,
                 continue
             for mine, yours in zip(_flat(other["resps"]), _flat(one["resps"]), strict=True):
                 assert float(mine) == pytest.approx(float(yours), rel=1e-5, abs=1e-5)
+
+
+def test_scores_through_the_server_equal_those_of_the_adapter(model: Path, tasks: Any) -> None:
+    """The harness's `local-completions`, which llama.cpp's server answers without the prompt's log-probabilities."""
+    pytest.importorskip("aiohttp", reason="the harness's clients of servers need it")
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    from burnish.evaluation.lm_eval import BurnishLM
+
+    with running(burnish.load(model, device="cpu", compute_dtype="float32")) as server:
+        client = LocalCompletionsAPI(
+            base_url=f"{server.url}/v1/completions",
+            model="tiny",
+            tokenizer=str(model),
+            tokenizer_backend="huggingface",
+            tokenized_requests=True,
+            num_concurrent=4,
+            max_length=128,
+        )
+        theirs = evaluated(client, tasks)
+    ours = evaluated(BurnishLM(model, device="cpu", dtype="float32"), tasks)
+    for task, scores in theirs["results"].items():
+        for name, value in scores.items():
+            if isinstance(value, float):
+                assert ours["results"][task][name] == pytest.approx(value, rel=1e-4), (task, name)
+    for task, samples in theirs["samples"].items():
+        for one, other in zip(samples, ours["samples"][task], strict=True):
+            if task == "local_written":
+                assert other["resps"] == one["resps"]
+                continue
+            for mine, yours in zip(_flat(other["resps"]), _flat(one["resps"]), strict=True):
+                assert float(mine) == pytest.approx(float(yours), rel=1e-4, abs=1e-4)
 
 
 def _flat(value: Any) -> list[Any]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,15 +32,20 @@ HOSTILE = (
 
 
 class Scripted:
-    """A server whose answers are known. asked: what came; judged: opinions."""
+    """A server whose answers are known. asked: what came; judged: opinions; more: what belongs to an answer."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.judged: list[dict[str, Any]] = []
         self.wait = 0.0
+        self.name, self.reasoning, self.answer = "scripted", "It counts.", HOSTILE
+        self.more: dict[str, Any] = {
+            "table": {"columns": ["carrier", "n"], "rows": [["AA", 3], ["DL", 9]], "note": ""},
+            "citations": [{"document": "manual.md", "heading": "Start", "text": "<b>As it stands.</b>"}],
+        }
 
     async def models(self, _: Request) -> Response:
-        return JSONResponse({"data": [{"id": "scripted"}]})
+        return JSONResponse({"data": [{"id": self.name, "max_model_len": 8192}]})
 
     async def feedback(self, request: Request) -> Response:
         if request.method == "POST":
@@ -48,21 +55,17 @@ class Scripted:
     async def chat(self, request: Request) -> Response:
         self.asked.append(await request.json())
         number = len(self.asked)
-        more = {
-            "table": {"columns": ["carrier", "n"], "rows": [["AA", 3], ["DL", 9]], "note": ""},
-            "citations": [{"document": "manual.md", "heading": "Start", "text": "<b>As it stands.</b>"}],
-        }
 
         async def events() -> AsyncIterator[str]:
             def event(**body: Any) -> str:
                 return f"data: {json.dumps({'id': f'answer-{number}', **body})}\n\n"
 
-            yield event(choices=[{"delta": {"reasoning_content": "It counts."}}])
-            for word in HOSTILE.split(" "):
+            yield event(choices=[{"delta": {"reasoning_content": self.reasoning}}])
+            for word in self.answer.split(" "):
                 yield event(choices=[{"delta": {"content": f"{word} "}}])
                 await asyncio.sleep(self.wait)
             yield event(choices=[{"delta": {}, "finish_reason": "stop"}])
-            yield event(choices=[], burnish=more)
+            yield event(choices=[], burnish=self.more)
             yield "data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream")
@@ -194,3 +197,45 @@ def test_nothing_serious_for_assistive_technology_in_light_and_dark_and_on_a_pho
     assert not page.locator("#side").is_visible()
     page.click("#menu")
     assert page.locator("#side").is_visible()
+
+
+IMAGES = "BURNISH_IMAGES"
+"""Names the folder that the documentation's screenshots go to, docs/images; without it they are only made."""
+FLIGHTS = (
+    "The database has a row a flight, so a carrier's late flights are counted:\n\n"
+    "```sql\nSELECT carrier, count(*) AS late\nFROM flights\nWHERE arr_delay > 60\n"
+    "GROUP BY carrier\nORDER BY late DESC\nLIMIT 5\n```"
+)
+
+
+def test_screenshots_for_the_documentation(scripted: tuple[Scripted, str], tmp_path: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    script, url = scripted
+    script.name, script.reasoning, script.answer = "flights", "", FLIGHTS
+    rows = [["EV", 6803], ["B6", 4965], ["UA", 3931], ["DL", 2927], ["MQ", 2323]]
+    script.more = {
+        "table": {"columns": ["carrier", "late"], "rows": rows, "note": ""},
+        "citations": [
+            {"document": "schema.md", "heading": "flights", "text": "arr_delay: minutes, negative if early."}
+        ],
+    }
+    folder = Path(os.environ.get(IMAGES, tmp_path))
+    question = "Which carriers were more than an hour late most often?"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        for name, width, height, theme in (("chat", 1000, 1180, "light"), ("chat-phone", 390, 1080, "dark")):
+            page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+            page.goto(url)
+            page.wait_for_selector("#model option", state="attached")
+            page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+            ask(page, question)
+            page.locator("#turns").evaluate("turns => { turns.scrollTop = 0 }")
+            file = folder / f"{name}.png"
+            page.screenshot(path=file, caret="hide")
+            assert file.read_bytes().startswith(b"\x89PNG")
+            assert page.locator("#turns svg rect").count() == 5
+            page.close()
+        browser.close()

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from test_serving import HTTP, QUESTION, Running, model, running
 
 from burnish.datasets.feedback import Feedback
 from burnish.nn.decoder import Decoder
 from burnish.serving.api.answers import Served
-from burnish.text.tokenizer import Tokenizer
+from served import HTTP, QUESTION, Model, Running, running, tiny_model
 
-__all__ = ["model"]  # the fixture
-Model = tuple[Decoder, Tokenizer]
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return tiny_model()
 
 
 def ask(server: Running, **options: Any) -> Any:

@@ -6,9 +6,8 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import numpy as np
 import openai
 import pytest
 import torch
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,91 +24,29 @@ from burnish.forest import Forest
 from burnish.generation.engine import Engine, generate
 from burnish.generation.request import derived_seed
 from burnish.generation.sampling import Sampling
-from burnish.nn.decoder import Decoder
 from burnish.retrieval.embeddings import Encoder
 from burnish.serving.api import answers
-from burnish.serving.api.answers import Served
-from burnish.serving.api.app import Api
 from burnish.serving.api.keys import add_key, owner, read_keys
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
-from burnish.serving.api.routes import application
-from burnish.serving.api.settings import Limits, ServerSettings
 from burnish.serving.api.vectors import PORTION, ServedEncoder
 from burnish.serving.api.worker import Worker
 from burnish.text.chat import encode_prompt
-from burnish.text.tokenizer import Tokenizer
+from served import HTTP, LIMITS, QUESTION, Model, Running, running, tiny_model
 from tiny_encoder import save_encoder
-from tiny_models import TINY
-from workshop import tiny_tokenizer
-
-QUESTION: Any = [{"role": "user", "content": "1 mod 3?"}]
-HTTP = httpx2.Client(verify=False, timeout=30)  # reading the certificates takes longer than an answer
-LIMITS = Limits(rows=8, queue=16, tokens=64, body_bytes=20_000, prefill_tokens=16, seconds=30, choices=4)
 
 
 @pytest.fixture(scope="module")
-def model() -> tuple[Decoder, Tokenizer]:
-    tokenizer = tiny_tokenizer()
-    decoder = Decoder(replace(TINY, vocab_size=tokenizer.vocab_size)).eval()
-    decoder.embedding.weight.data.mul_(5)
-    return decoder, replace(tokenizer, stop_ids=frozenset())
-
-
-@dataclass
-class Running:
-    """A server at an address, and what it has logged."""
-
-    url: str
-    api: Api
-    log: list[dict[str, Any]]
-    server: uvicorn.Server
-
-    def client(self, key: str = "none") -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=HTTP)
-
-    def post(self, path: str = "/v1/chat/completions", **body: Any) -> httpx2.Response:
-        return HTTP.post(f"{self.url}{path}", json={"model": "tiny", **body})
-
-    def metric(self, name: str) -> float:
-        lines = HTTP.get(f"{self.url}/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-    def until(self, true: Callable[[], bool]) -> None:
-        for _ in range(1000):
-            if true():
-                return
-            time.sleep(0.01)
-        raise AssertionError("it never came to be")
-
-
-@contextmanager
-def running(
-    model: tuple[Decoder, Tokenizer], *, encoder: ServedEncoder | None = None, **options: Any
-) -> Iterator[Running]:
-    log: list[dict[str, Any]] = []
-    chosen = ServerSettings(**{"name": "tiny", "limits": LIMITS, **options})
-    api = Api(Served(*model, chosen), lambda line: log.append(json.loads(line)), encoder=encoder)
-    config = uvicorn.Config(application(api), port=0, log_config=None, timeout_graceful_shutdown=5, http="h11")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Running(f"http://127.0.0.1:{port}", api, log, server)
-    finally:
-        server.should_exit = True
-        thread.join()
+def model() -> Model:
+    return tiny_model()
 
 
 @pytest.fixture(scope="module")
-def server(model: tuple[Decoder, Tokenizer]) -> Iterator[Running]:
+def server(model: Model) -> Iterator[Running]:
     with running(model, system="Be brief.") as one:
         yield one
 
 
-def expected(model: tuple[Decoder, Tokenizer], seed: int, n: int = 1, **options: Any) -> list[str]:
+def expected(model: Model, seed: int, n: int = 1, **options: Any) -> list[str]:
     decoder, tokenizer = model
     messages: Any = [{"role": "system", "content": "Be brief."}, *QUESTION]
     sampling = Sampling(**{"temperature": 1.0, "max_new_tokens": 8, **options})
@@ -118,7 +54,7 @@ def expected(model: tuple[Decoder, Tokenizer], seed: int, n: int = 1, **options:
     return [tokenizer.decode(one.tokens) if one.text is None else one.text for one in group]
 
 
-def test_openais_client_gets_what_the_engine_gives(server: Running, model: tuple[Decoder, Tokenizer]) -> None:
+def test_openais_client_gets_what_the_engine_gives(server: Running, model: Model) -> None:
     client = server.client()
     assert [one.id for one in client.models.list()] == ["tiny"]
     assert client.models.retrieve("tiny").owned_by == "burnish"
@@ -142,7 +78,7 @@ def test_openais_client_gets_what_the_engine_gives(server: Running, model: tuple
     assert again.usage.prompt_tokens_details.cached_tokens == again.usage.prompt_tokens - 1
 
 
-def test_a_stream_says_the_same_piece_by_piece(server: Running, model: tuple[Decoder, Tokenizer]) -> None:
+def test_a_stream_says_the_same_piece_by_piece(server: Running, model: Model) -> None:
     stream = server.client().chat.completions.create(
         model="tiny",
         messages=QUESTION,
@@ -167,7 +103,7 @@ def test_a_stream_says_the_same_piece_by_piece(server: Running, model: tuple[Dec
     assert usage.completion_tokens == 16
 
 
-def test_stop_strings_end_an_answer_before_them(server: Running, model: tuple[Decoder, Tokenizer]) -> None:
+def test_stop_strings_end_an_answer_before_them(server: Running, model: Model) -> None:
     whole = expected(model, 3)[0]
     stop = whole[3:5]
     client = server.client()
@@ -185,7 +121,7 @@ def test_stop_strings_end_an_answer_before_them(server: Running, model: tuple[De
 
 
 def test_completions_echo_the_prompt_with_its_log_probabilities(
-    server: Running, model: tuple[Decoder, Tokenizer], monkeypatch: pytest.MonkeyPatch
+    server: Running, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "_SCORED_AT_ONCE", 3)
     decoder, tokenizer = model
@@ -229,7 +165,7 @@ SCHEMA = {
 }
 
 
-def test_answers_have_the_form_that_was_asked_for(model: tuple[Decoder, Tokenizer]) -> None:
+def test_answers_have_the_form_that_was_asked_for(model: Model) -> None:
     decoder, tokenizer = model
     ending = decoder, replace(tokenizer, stop_ids=frozenset([2]))
     named = {"type": "json_schema", "json_schema": {"name": "row", "schema": SCHEMA, "strict": True}}
@@ -261,7 +197,7 @@ def test_answers_have_the_form_that_was_asked_for(model: tuple[Decoder, Tokenize
             assert message in refused.json()["error"]["message"]
 
 
-def test_vectors_are_those_of_the_encoder(model: tuple[Decoder, Tokenizer], tmp_path: Path) -> None:
+def test_vectors_are_those_of_the_encoder(model: Model, tmp_path: Path) -> None:
     embedder = Encoder(str(save_encoder(tmp_path / "small")), compute_dtype="float32", device="cpu").embedder
     with running(model, encoder=ServedEncoder("small", embedder)) as server:
         client = server.client()
@@ -394,7 +330,7 @@ def test_ten_thousand_bodies_of_anything_are_answered_or_refused(
     fuzz(server, fields, chat)
 
 
-def _many(model: tuple[Decoder, Tokenizer], n: int) -> None:
+def _many(model: Model, n: int) -> None:
     """All at once: none is lost, wrong or mixed up."""
     limits = replace(LIMITS, rows=32, queue=n)
     decoder, tokenizer = model
@@ -419,12 +355,12 @@ def _many(model: tuple[Decoder, Tokenizer], n: int) -> None:
         assert found[number] == tokenizer.decode(alone.tokens)
 
 
-def test_a_hundred_clients_at_once_get_their_own_answers(model: tuple[Decoder, Tokenizer]) -> None:
+def test_a_hundred_clients_at_once_get_their_own_answers(model: Model) -> None:
     _many(model, 100)
 
 
 @pytest.mark.slow
-def test_five_hundred_clients_at_once_get_their_own_answers(model: tuple[Decoder, Tokenizer]) -> None:
+def test_five_hundred_clients_at_once_get_their_own_answers(model: Model) -> None:
     _many(model, 500)
 
 
@@ -448,7 +384,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     Held.may.set()
 
 
-def test_a_full_queue_is_told_at_once(model: tuple[Decoder, Tokenizer], held: threading.Event) -> None:
+def test_a_full_queue_is_told_at_once(model: Model, held: threading.Event) -> None:
     with running(model, limits=replace(LIMITS, rows=1, queue=1)) as server:
         answers: list[httpx2.Response] = []
         asking = [
@@ -470,9 +406,7 @@ def test_a_full_queue_is_told_at_once(model: tuple[Decoder, Tokenizer], held: th
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_who_goes_takes_nothing_from_the_others(
-    stream: bool, model: tuple[Decoder, Tokenizer], held: threading.Event
-) -> None:
+def test_who_goes_takes_nothing_from_the_others(stream: bool, model: Model, held: threading.Event) -> None:
     with running(model) as server:
         body = {"model": "tiny", "messages": QUESTION, "max_tokens": 64, "stream": stream}
         with pytest.raises(httpx2.TimeoutException):
@@ -486,7 +420,7 @@ def test_who_goes_takes_nothing_from_the_others(
         assert server.post(messages=QUESTION, max_tokens=2).status_code == 200
 
 
-def test_a_request_that_takes_too_long_is_ended(model: tuple[Decoder, Tokenizer], held: threading.Event) -> None:
+def test_a_request_that_takes_too_long_is_ended(model: Model, held: threading.Event) -> None:
     with running(model, limits=replace(LIMITS, seconds=0.1)) as server:
         assert server.post(messages=QUESTION).status_code == 504
         streamed = server.post(messages=QUESTION, stream=True)
@@ -495,9 +429,7 @@ def test_a_request_that_takes_too_long_is_ended(model: tuple[Decoder, Tokenizer]
         server.until(lambda: server.api.worker.in_flight == 0)
 
 
-def test_a_step_that_fails_fails_its_requests_and_no_others(
-    model: tuple[Decoder, Tokenizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_fails_fails_its_requests_and_no_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(model) as server:
         monkeypatch.setattr(Engine, "step", lambda _self: 1 / 0)
         answer = server.post(messages=QUESTION)
@@ -508,7 +440,7 @@ def test_a_step_that_fails_fails_its_requests_and_no_others(
         assert any("division by zero" in str(line) for line in server.log)
 
 
-def test_keys_are_asked_for_and_never_stored(model: tuple[Decoder, Tokenizer], tmp_path: Path) -> None:
+def test_keys_are_asked_for_and_never_stored(model: Model, tmp_path: Path) -> None:
     file = tmp_path / "keys.txt"
     key, other = add_key(file, "team"), add_key(file, "night-job")
     assert key not in file.read_text()
@@ -536,7 +468,7 @@ def test_keys_are_asked_for_and_never_stored(model: tuple[Decoder, Tokenizer], t
         add_key(file, "a b")
 
 
-def test_logs_have_no_contents_unless_asked(model: tuple[Decoder, Tokenizer]) -> None:
+def test_logs_have_no_contents_unless_asked(model: Model) -> None:
     for wanted in (False, True):
         with running(model, log_contents=wanted) as server:
             server.post(messages=[{"role": "user", "content": "7 mod 3?"}], max_tokens=3)
@@ -549,7 +481,7 @@ def test_logs_have_no_contents_unless_asked(model: tuple[Decoder, Tokenizer]) ->
                 assert line["first_token_seconds"] <= line["seconds"]
 
 
-def test_browsers_may_call_from_pages_that_were_named_only(model: tuple[Decoder, Tokenizer]) -> None:
+def test_browsers_may_call_from_pages_that_were_named_only(model: Model) -> None:
     headers = {"Origin": "https://chat.example", "Access-Control-Request-Method": "POST"}
     for origins, allowed in (((), None), (("https://chat.example",), "https://chat.example")):
         with running(model, origins=origins) as server:
@@ -557,7 +489,7 @@ def test_browsers_may_call_from_pages_that_were_named_only(model: tuple[Decoder,
             assert answer.headers.get("access-control-allow-origin") == allowed
 
 
-def test_a_graceful_stop_lets_answers_finish(model: tuple[Decoder, Tokenizer], held: threading.Event) -> None:
+def test_a_graceful_stop_lets_answers_finish(model: Model, held: threading.Event) -> None:
     found: list[httpx2.Response] = []
     with running(model) as server:
         asking = threading.Thread(target=lambda: found.append(server.post(messages=QUESTION, max_tokens=4)))
@@ -570,7 +502,7 @@ def test_a_graceful_stop_lets_answers_finish(model: tuple[Decoder, Tokenizer], h
     assert found[0].status_code == 200
 
 
-def test_keys_take_turns(model: tuple[Decoder, Tokenizer]) -> None:
+def test_keys_take_turns(model: Model) -> None:
     began: list[str] = []
 
     class Noting(Engine):

@@ -176,8 +176,8 @@ class Feedback:
         with self._transaction() as connection:
             connection.execute("insert into answers values (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
-    def judge(self, judged: Judged) -> int:
-        """Keep a judgement; returns its number.
+    def judge(self, judged: Judged, *, of: str | None = None) -> int:
+        """Keep a judgement; returns its number. of: whose answer it must be; None lets it be anybody's.
 
         Raises FeedbackError where the answer is not there, or the kind does not go with what else is said.
         """
@@ -194,16 +194,17 @@ class Feedback:
             _text(judged.reason, "reason", empty=True)
         values = (judged.answer, judged.at or _now(), judged.user, judged.kind, judged.than, judged.text, judged.reason)
         with self._transaction() as connection:
-            if judged.than is not None and self._prompt(judged.than) != self._prompt(judged.answer):
+            prompt = self._prompt(judged.answer, of)
+            if judged.than is not None and self._prompt(judged.than, of) != prompt:
                 raise FeedbackError("the two answers are not to the same prompt, so neither is the better one")
             columns = "answer, at, user, kind, than, text, reason"
             cursor = connection.execute(f"insert into judgements ({columns}) values (?, ?, ?, ?, ?, ?, ?)", values)
             return int(cursor.lastrowid or 0)
 
-    def _prompt(self, answer: str) -> str:
-        row = self._connection.execute("select prompt from answers where id = ?", (answer,)).fetchone()
-        if row is None:
-            raise NoAnswerError(f"no answer '{answer}'; it was never kept, or has been deleted")
+    def _prompt(self, answer: str, of: str | None) -> str:
+        row = self._connection.execute("select prompt, user from answers where id = ?", (answer,)).fetchone()
+        if row is None or of not in (None, row[1]):
+            raise NoAnswerError(f"no such answer '{answer}'; it was never kept, or has been deleted")
         return str(row[0])
 
     def last(self) -> int:

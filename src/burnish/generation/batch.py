@@ -54,6 +54,10 @@ class Batch:
         self._waves.append(_Wave(cache, list(rows)))
         self._hidden.append(cache.last_hidden)
 
+    def clear(self) -> None:
+        """Let all rows leave, with their keys and values."""
+        self._waves, self._hidden = [], []
+
     def generated(self, row: Row) -> Tensor:
         """Keys and values of what a row has generated and fed back: all that it has drawn but the last token."""
         wave = next(wave for wave in self._waves if row in wave.rows)

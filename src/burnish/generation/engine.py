@@ -173,6 +173,8 @@ class Engine:
         del self._running[row.number]
         if self._prompts is not None:
             self._prompts.release(row)
+        if not self._running:
+            self._batch.clear()  # no step may follow soon
 
 
 def _continued(decoder: Decoder, rows: Sequence[Row]) -> Joining:

@@ -54,23 +54,25 @@ class Grammars:
     def _made(self, grammar: str) -> "Grammar":
         from llguidance import LLMatcher
 
-        if said := LLMatcher.validate_grammar(grammar, self._tokenizer):
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+        if said := matcher.get_error():
             raise ValueError(said.strip().splitlines()[0])
-        return Grammar(self._tokenizer, grammar, self._vocab_size)
+        return Grammar(matcher, self._vocab_size, self._tokenizer.eos_tokens)
 
 
 class Grammar:
-    """A form that answers may have; each answer is followed by a `Following` of its own."""
+    """A form that answers may have; each answer is followed by a `Following` of its own.
 
-    def __init__(self, tokenizer: Any, grammar: str, vocab_size: int) -> None:
-        self._tokenizer, self._grammar, self._vocab_size = tokenizer, grammar, vocab_size
+    matcher: the beginning of every answer. To make one takes seconds for a large form, to copy it does not, and what
+    the copies find out of the form they share.
+    """
+
+    def __init__(self, matcher: Any, vocab_size: int, stops: Sequence[int]) -> None:
+        self._matcher, self._vocab_size, self._stops = matcher, vocab_size, stops
 
     def follow(self) -> "Following":
         """The beginning of an answer."""
-        from llguidance import LLMatcher
-
-        matcher = LLMatcher(self._tokenizer, self._grammar, log_level=0)
-        return Following(matcher, self._vocab_size, self._tokenizer.eos_tokens)
+        return Following(self._matcher.deep_copy(), self._vocab_size, self._stops)
 
 
 class Following:

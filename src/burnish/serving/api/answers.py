@@ -1,5 +1,6 @@
 """From a request's fields to prompts and sampling, and from tokens to the texts of its choices."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,9 @@ class Served:
 
     def messages(self, asked: ChatRequest) -> list[Message]:
         """The conversation, behind the served system prompt where it has none of its own."""
+        if len(asked.messages) > (most := self.settings.limits.messages):
+            said = f"messages: {len(asked.messages):,} in one conversation, at most {most:,} are read"
+            raise ApiError(400, said, param="messages")
         messages = [cast("Message", message.plain()) for message in asked.messages]
         if self.settings.system is not None and messages[0]["role"] != "system":
             messages.insert(0, {"role": "system", "content": self.settings.system})
@@ -101,7 +105,8 @@ class Served:
     def text_prompts(self, asked: CompletionRequest) -> list[list[int]]:
         """Each prompt of a completion as tokens; text is read as it stands, without a template."""
         vocabulary, tokenizer = self.decoder.config.vocab_size, self.tokenizer
-        prompts = []
+        self._check_choices(asked, len(asked.prompts))  # before many are read
+        prompts: list[list[int]] = []
         for prompt in asked.prompts:
             if isinstance(prompt, str):
                 start = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
@@ -164,13 +169,21 @@ class Served:
         try:
             if isinstance(wanted, Regex):
                 return self._grammars.regex(wanted.pattern)
-            return self._grammars.json(wanted.json_schema.schema_ if isinstance(wanted, JsonSchema) else None)
+            schema = wanted.json_schema.schema_ if isinstance(wanted, JsonSchema) else None
+            if schema is not None and len(json.dumps(schema)) > (most := self.settings.limits.schema_chars):
+                raise ValueError(f"the JSON schema is longer than {most:,} characters")
+            return self._grammars.json(schema)
         except (ValueError, BurnishError) as error:
             raise ApiError(400, f"response_format: {error}", code="invalid_value", param="response_format") from error
 
     @cached_property
     def _grammars(self) -> Grammars:
         return Grammars(self.tokenizer, self.decoder.config.vocab_size)
+
+    def _check_choices(self, asked: ChatRequest | CompletionRequest, n_prompts: int) -> None:
+        n_choices, most = asked.n * n_prompts, self.settings.limits.choices
+        if n_choices > most:
+            raise ApiError(400, f"n: {n_choices} choices in one request, at most {most} are served", param="n")
 
     def requests(
         self,
@@ -181,9 +194,7 @@ class Served:
         grammar: Grammar | None,
     ) -> list[Request]:
         """`n` requests a prompt; one seed for all where the request has one, a random one otherwise."""
-        n_choices, most = asked.n * len(prompts), self.settings.limits.choices
-        if n_choices > most:
-            raise ApiError(400, f"n: {n_choices} choices in one request, at most {most} are served", param="n")
+        self._check_choices(asked, len(prompts))
         seed = secrets.randbits(63) if asked.seed is None else asked.seed % 2**64
         return [
             replace(one, alternatives=alternatives, grammar=grammar, remember=isinstance(asked, ChatRequest))

@@ -65,9 +65,10 @@ class Api:
         """Let requests run. Raises ApiError where too many wait, or the server is stopping."""
         try:
             return self.worker.submit(requests, record.key)
-        except QueueFullError:
+        except QueueFullError as error:
+            whose = "of this key " if error.own else ""
             raise ApiError(
-                429, "as many requests wait as may; try again later", code="queue_full", retry_after=5
+                429, f"as many requests {whose}wait as may; try again later", code="queue_full", retry_after=5
             ) from None
         except WorkerStoppedError as error:
             raise ApiError(503, str(error), retry_after=30) from error

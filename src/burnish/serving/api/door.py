@@ -15,6 +15,8 @@ from burnish.serving.api.settings import ServerSettings
 
 _HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 """What a server for its own machine is called."""
+HEADER_BYTES = 16 * 1024
+"""Of a request's line and headers together. uvicorn refuses more where it comes in parts."""
 Body = TypeVar("Body", bound=BaseModel)
 Question = TypeVar("Question", ChatRequest, CompletionRequest)
 
@@ -32,6 +34,16 @@ class Door:
         host = request.headers.get("host", "")
         if self._settings.is_local and _HOST.fullmatch(host) is None:
             raise ApiError(403, f"this server is for its own machine; expected Host: localhost, got {host[:200]!r}")
+
+    def check_framing(self, request: Request) -> None:
+        """Refuse a long head, a body whose end two programs could see at different places, and one that is packed."""
+        size = len(request.scope["raw_path"]) + len(request.scope["query_string"])
+        if size + sum(len(name) + len(value) + 4 for name, value in request.headers.raw) > HEADER_BYTES:
+            raise ApiError(431, f"the request's line and headers are longer than {HEADER_BYTES:,} bytes")
+        if {"transfer-encoding", "content-length"} <= set(request.headers):
+            raise ApiError(400, "expected Content-Length or Transfer-Encoding, not both", closes=True)
+        if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+            raise ApiError(415, f"expected a body as it is; got Content-Encoding: {coding[:100]}")
 
     def check_key(self, request: Request, record: Record) -> None:
         """Refuse who has no key, where keys are asked for; note whose it is."""
@@ -57,7 +69,7 @@ class Door:
                     if len(body) > limits.body_bytes:
                         raise ApiError(413, f"the body is longer than {limits.body_bytes:,} bytes")
         except TimeoutError:
-            raise ApiError(408, f"the body did not come within {limits.read_seconds:g} seconds") from None
+            raise ApiError(408, f"the body did not come within {limits.read_seconds:g} seconds", closes=True) from None
         try:
             asked = kind.model_validate_json(bytes(body))
         except ValidationError as error:

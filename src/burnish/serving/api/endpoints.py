@@ -12,6 +12,7 @@ from burnish.serving.api.bodies import Chat, Completion
 from burnish.serving.api.exchange import within
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.judging import AfterChat, Opinion
+from burnish.serving.api.openapi import document
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 from burnish.serving.api.records import Record
 from burnish.serving.api.sending import Sending
@@ -25,7 +26,7 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     if served.passages is not None:
         messages, cited = await asyncio.to_thread(served.grounded, messages)
         served = api.served  # which may have changed meanwhile
-    prompt = served.chat_prompt(messages)
+    prompt = await asyncio.to_thread(served.chat_prompt, messages)  # a long one takes a moment
     wanted = asked.max_completion_tokens or asked.max_tokens
     grammar = await asyncio.to_thread(served.grammar, asked)
     requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
@@ -39,7 +40,7 @@ async def complete(api: Api, request: Request, record: Record) -> Response:
     """Go on from texts or tokens."""
     asked = await api.door.read_question(request, CompletionRequest, record)
     served = api.served
-    prompts = served.text_prompts(asked)
+    prompts = await asyncio.to_thread(served.text_prompts, asked)
     grammar = await asyncio.to_thread(served.grammar, asked)
     requests = served.requests(asked, prompts, asked.max_tokens or 1, asked.logprobs or 0, grammar)
     echoed: list[str] | None = None
@@ -77,33 +78,38 @@ async def embed(api: Api, request: Request, record: Record) -> Response:
 
 async def models(api: Api, _request: Request, _record: Record) -> Response:
     """What may be asked."""
-    return JSONResponse({"object": "list", "data": _models(api)})
+    return JSONResponse({"object": "list", "data": described(api)})
 
 
 async def model(api: Api, request: Request, _record: Record) -> Response:
     """One of them."""
     name = request.path_params["model"]
-    found = next((one for one in _models(api) if one["id"] == name), None)
+    found = next((one for one in described(api) if one["id"] == name), None)
     if found is None:
         api.door.check_model(name)
     return JSONResponse(found)
 
 
-def _models(api: Api) -> list[dict[str, Any]]:
+def described(api: Api) -> list[dict[str, Any]]:
+    """The model and the encoder, as clients are told of them."""
     head = {"object": "model", "created": api.created, "owned_by": "burnish"}
     found = [{"id": api.settings.name, **head, "max_model_len": api.served.context}]
     return found if api.encoder is None else [*found, {"id": api.encoder.name, **head}]
 
 
-async def judge(api: Api, request: Request, record: Record) -> Response:
-    """Keep what somebody thinks of an answer."""
+async def feedback(api: Api, request: Request, record: Record) -> Response:
+    """Keep what somebody thinks of an answer; to GET, tell whether anything is kept."""
+    if request.method != "POST":
+        return JSONResponse({"object": "feedback", "enabled": api.judging.enabled})
     opinion = await api.door.read(request, Opinion, record)
     return JSONResponse({"object": "feedback", "number": await api.judging.judge(opinion, record.key)})
 
 
-async def judged(api: Api, _request: Request, _record: Record) -> Response:
-    """Whether anything is kept."""
-    return JSONResponse({"object": "feedback", "enabled": api.judging.enabled})
+async def described_interface(api: Api, _request: Request, _record: Record) -> Response:
+    """What programs read of the interface, in OpenAPI."""
+    name, encoder = api.settings.name, api.encoder
+    names = {"ChatRequest": [name], "CompletionRequest": [name], "EmbeddingRequest": [encoder.name] if encoder else []}
+    return JSONResponse(document(api, names))
 
 
 async def metrics(api: Api, _request: Request, _record: Record) -> Response:

@@ -19,20 +19,26 @@ Result = TypeVar("Result")
 Endpoint = Callable[[Api, Request, Record], Awaitable[Response]]
 
 
-def recorded(api: Api, handle: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that asks for a key, turns faults into answers, and is logged."""
+def recorded(api: Api, path: str, handle: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that asks for a key, turns faults into answers, and is logged.
+
+    path: as routes name it, so that what a client wrote into it makes no counter of its own.
+    """
 
     async def run(request: Request) -> Response:
-        record = Record(uuid.uuid4().hex, request.url.path)
+        record = Record(uuid.uuid4().hex, path)
         try:
             api.door.check_host(request)
             api.door.check_key(request, record)
+            api.door.check_framing(request)
             response = await handle(api, request, record)
         except Exception as error:
             fault = fault_of(error, api, record)
             headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after else {}
             if fault.status == 401:
                 headers["WWW-Authenticate"] = "Bearer"
+            if fault.closes:
+                headers["Connection"] = "close"
             record.ended_by = fault.message
             response = JSONResponse(fault.body, fault.status, headers={"X-Request-Id": record.id, **headers})
         if not isinstance(response, EventSourceResponse):  # which says so itself once it has ended

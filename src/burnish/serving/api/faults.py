@@ -6,7 +6,11 @@ from pydantic import ValidationError
 
 
 class ApiError(Exception):
-    """A request is refused. param: the field at fault. retry_after: seconds after which trying again is worth it."""
+    """A request is refused.
+
+    param: the field at fault. retry_after: seconds after which trying again is worth it. closes: whether the connection
+    ends with it, since what follows cannot be told from a further request.
+    """
 
     def __init__(
         self,
@@ -16,8 +20,10 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_after: int | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(message)
+        self.closes = closes
         self.status, self.message, self.code, self.param, self.retry_after = status, message, code, param, retry_after
 
     @property

@@ -19,7 +19,7 @@ Words = Annotated[str, Field(max_length=MAX_TEXT)]
 class Opinion(BaseModel):
     """A judgement as it is sent. answer: a response's id; of its choices the second is `ID-1`, the third `ID-2`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     answer: Id
     kind: Kind
@@ -57,7 +57,8 @@ class Judging:
             raise ApiError(404, "judgements are not kept here: start the server with --feedback FILE")
         said = opinion.model_dump(exclude={"user"})
         try:
-            return await asyncio.to_thread(self._store.judge, Judged(**said, user=key or opinion.user or ""))
+            judged = Judged(**said, user=key or opinion.user or "")
+            return await asyncio.to_thread(self._store.judge, judged, of=key or None)
         except NoAnswerError as error:
             raise ApiError(404, str(error), code="not_found", param="answer") from error
         except FeedbackError as error:

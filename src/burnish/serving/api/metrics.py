@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from burnish.serving.api.worker import Worker
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
 class Metrics:
@@ -26,7 +27,19 @@ class Metrics:
         self.seconds = Histogram(
             "burnish_request_seconds", "From a request to its end.", buckets=_SECONDS, registry=registry
         )
+        self.queue_seconds = Histogram(
+            "burnish_queue_seconds", "From a request to its first step.", buckets=_SECONDS, registry=registry
+        )
+        self.token_seconds = Histogram(
+            "burnish_token_seconds",
+            "Between two tokens of an answer, on its average.",
+            buckets=_TOKEN_SECONDS,
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
         for name, help_, read in (
+            ("burnish_waiting", "Answers that wait.", lambda: worker().waiting),
+            ("burnish_steps", "Steps of the model that answers now.", lambda: worker().steps),
             ("burnish_running", "Answers that are being written.", lambda: worker().running),
             ("burnish_in_flight", "Answers that are being written or wait.", lambda: worker().in_flight),
             ("burnish_cache_bytes", "Keys and values kept.", lambda: worker().cached_bytes),

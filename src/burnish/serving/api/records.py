@@ -18,6 +18,7 @@ class Record:
     path: str
     key: str = ""
     started: float = field(default_factory=time.monotonic)
+    queued: float | None = None
     first_token: float | None = None
     prompt_tokens: int = 0
     new_tokens: int = 0
@@ -45,13 +46,19 @@ class Records:
         if record.first_token_came() and record.first_token is not None:
             self._metrics.first_token.observe(record.first_token)
 
-    def counted(self, record: Record, usage: dict[str, Any]) -> None:
-        """Tell what was read and written, as the answer's `usage` has it."""
+    def counted(self, record: Record, usage: dict[str, Any], queued: float | None) -> None:
+        """Tell what was read and written, as the answer's `usage` has it. queued: seconds before the first step."""
         record.new_tokens = usage["completion_tokens"]
         record.cached_tokens = usage["prompt_tokens_details"]["cached_tokens"]
         self._metrics.prompt_tokens.inc(record.prompt_tokens)
         self._metrics.new_tokens.inc(record.new_tokens)
         self._metrics.cached_tokens.inc(record.cached_tokens)
+        if queued is not None:
+            record.queued = queued
+            self._metrics.queue_seconds.observe(queued)
+        if record.first_token is not None and record.new_tokens > 1:
+            writing = time.monotonic() - record.started - record.first_token
+            self._metrics.token_seconds.observe(writing / (record.new_tokens - 1))
 
     def failed(self, record: Record, error: Exception) -> None:
         """Tell what went wrong in the server."""
@@ -78,6 +85,7 @@ class Records:
                 "prompt_tokens": record.prompt_tokens,
                 "cached_tokens": record.cached_tokens,
                 "new_tokens": record.new_tokens,
+                "queue_seconds": None if record.queued is None else round(record.queued, 3),
                 "first_token_seconds": None if record.first_token is None else round(record.first_token, 3),
             }
         if record.ended_by:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from burnish.serving.api import endpoints
 from burnish.serving.api.app import Api
-from burnish.serving.api.exchange import recorded, refused
+from burnish.serving.api.exchange import Endpoint, recorded, refused
 from burnish.serving.api.page import page_routes
 
 
@@ -35,16 +35,24 @@ def application(api: Api) -> Starlette:
         ok = api.worker.healthy
         return JSONResponse({"status": "ok" if ok else "stopping"}, 200 if ok else 503)
 
+    async def ready(_request: Request) -> Response:
+        state = "stopping" if not api.worker.healthy else "full" if api.worker.full else "ok"
+        return JSONResponse({"status": state}, 200 if state == "ok" else 503)
+
+    def route(path: str, handle: Endpoint, *methods: str) -> Route:
+        return Route(path, recorded(api, path, handle), methods=list(methods))
+
     routes = [
-        Route("/v1/chat/completions", recorded(api, endpoints.chat), methods=["POST"]),
-        Route("/v1/completions", recorded(api, endpoints.complete), methods=["POST"]),
-        Route("/v1/embeddings", recorded(api, endpoints.embed), methods=["POST"]),
-        Route("/v1/models", recorded(api, endpoints.models), methods=["GET"]),
-        Route("/v1/models/{model:path}", recorded(api, endpoints.model), methods=["GET"]),
-        Route("/metrics", recorded(api, endpoints.metrics), methods=["GET"]),
+        route("/v1/chat/completions", endpoints.chat, "POST"),
+        route("/v1/completions", endpoints.complete, "POST"),
+        route("/v1/embeddings", endpoints.embed, "POST"),
+        route("/v1/feedback", endpoints.feedback, "GET", "POST"),
+        route("/v1/models", endpoints.models, "GET"),
+        route("/v1/models/{model:path}", endpoints.model, "GET"),
+        route("/metrics", endpoints.metrics, "GET"),
+        route("/openapi.json", endpoints.described_interface, "GET"),
         Route("/health", health, methods=["GET"]),
-        Route("/v1/feedback", recorded(api, endpoints.judge), methods=["POST"]),
-        Route("/v1/feedback", recorded(api, endpoints.judged), methods=["GET"]),
+        Route("/ready", ready, methods=["GET"]),
     ]
     if api.settings.page:
         routes += page_routes()

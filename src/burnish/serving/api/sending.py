@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.errors import BurnishError
-from burnish.serving.api.answers import Choices, usage
+from burnish.serving.api.answers import Choices, Piece, usage
 from burnish.serving.api.app import Api
 from burnish.serving.api.bodies import Chat, Completion
 from burnish.serving.api.exchange import fault_of, within
@@ -52,13 +52,19 @@ class Sending:
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
             events = self._events(ticket, written, with_usage)
-            return EventSourceResponse(events, ping=15, sep="\n", headers={"X-Request-Id": self.record.id})
+            return EventSourceResponse(
+                events,
+                ping=15,
+                sep="\n",
+                headers={"X-Request-Id": self.record.id},
+                send_timeout=self.api.settings.limits.write_seconds,
+            )
         try:
             await within(self.api, request, self._whole(written))
             self.record.contents["answers"] = [choice.text.text for choice in written.all]
         finally:
             ticket.close()
-            self.api.records.counted(self.record, usage(self.prompts, written.all))
+            self.api.records.counted(self.record, usage(self.prompts, written.all), ticket.waited)
         choices = [self.bodies.choice(place, choice) for place, choice in enumerate(written.all)]
         more = await self._after(written)
         return JSONResponse(
@@ -84,14 +90,14 @@ class Sending:
 
         record.ended_by = "disconnected"
         try:
-            async with asyncio.timeout(api.settings.limits.seconds):
-                for place in range(len(written.all)):
-                    if (first := bodies.first(place)) is not None:
-                        yield event([first])
-                async for piece in written.pieces():
-                    api.records.first_token(record)
-                    if piece.text or piece.drawn or piece.finish_reason:
-                        yield event([bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason)])
+            end = asyncio.get_running_loop().time() + api.settings.limits.seconds
+            for place in range(len(written.all)):
+                if (first := bodies.first(place)) is not None:
+                    yield event([first])
+            async for piece in _until(end, written.pieces()):
+                api.records.first_token(record)
+                if piece.text or piece.drawn or piece.finish_reason:
+                    yield event([bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason)])
             record.ended_by = ""
             more = await self._after(written)
             if more:
@@ -105,7 +111,7 @@ class Sending:
             yield {"data": json.dumps(fault.body)}
         finally:
             ticket.close()
-            api.records.counted(record, usage(self.prompts, written.all))
+            api.records.counted(record, usage(self.prompts, written.all), ticket.waited)
             record.contents["answers"] = [choice.text.text for choice in written.all]
             api.records.ended(record, 200)
 
@@ -119,3 +125,14 @@ class Sending:
         except BurnishError as error:  # the answer is given all the same; it cannot be judged
             self.api.records.failed(self.record, error)
         return await self.after.more(texts)
+
+
+async def _until(end: float, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """Pieces as they come. Raises TimeoutError for one that comes after `end`, in the event loop's time."""
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        yield piece

@@ -2,17 +2,53 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Awaitable, Callable
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
+from burnish.serving.api.connections import patient_for
+from burnish.serving.api.door import HEADER_BYTES
 from burnish.serving.api.routes import application
 from burnish.serving.api.vectors import ServedEncoder
 
-_HEADER_BYTES = 16 * 1024
-"""Of a request's line and headers together."""
+_OTHER_FILES = 200
+"""Files that are open beside connections."""
+
+
+def configured(api: Api) -> uvicorn.Config:
+    """How uvicorn runs a served model."""
+    settings = api.settings
+    # Answers that are being streamed end by themselves within the grace; the library would cut them off at once.
+    AppStatus.disable_automatic_graceful_drain()
+    return uvicorn.Config(
+        application(api),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        ws="none",
+        http=patient_for(settings.limits),
+    )
+
+
+def _allow_connections(n: int) -> None:
+    """Let the process have so many connections open, as far as the system allows."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def serve(
@@ -26,19 +62,9 @@ def serve(
     say: told the address and how to ask, once the port is open. follow, encoder: see `Api`.
     """
     settings = served.settings
-    config = uvicorn.Config(
-        application(Api(served, follow=follow, encoder=encoder)),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.grace_seconds,
-        h11_max_incomplete_event_size=_HEADER_BYTES,
-        ws="none",
-        http="h11",
-    )
-    _Announced(config, say, served, encoder).run()
+    _allow_connections(settings.limits.connections)
+    api = Api(served, follow=follow, encoder=encoder)
+    _Announced(configured(api), say, served, encoder).run()
 
 
 class _Announced(uvicorn.Server):

@@ -11,9 +11,11 @@ class Limits:
 
     rows: answers that are written at the same time. queue: further ones that may wait; more are refused at once (429).
     body_bytes: of a request. tokens: new ones of an answer; also the default where a request asks for no number.
-    choices: answers (`n`) of a request. seconds: that a request may take, waiting included.
-    read_seconds: that a client may take to send its body. cache_bytes: keys and values kept for prompts that begin
-    alike. prefill_tokens: tokens of prompts that run between two steps of the others.
+    choices: answers (`n`) of a request. messages: of a conversation. schema_chars: of the JSON of a schema.
+    seconds: that a request may take, waiting included. head_seconds, read_seconds: that a client may take to send a
+    request's line and headers, and its body. write_seconds: that it may leave an answer unread. connections: open at
+    the same time. cache_bytes: keys and values kept for prompts that begin alike. prefill_tokens: tokens of prompts
+    that run between two steps of the others.
     """
 
     rows: int = 32
@@ -21,8 +23,13 @@ class Limits:
     body_bytes: int = 2**20
     tokens: int = 1024
     choices: int = 16
+    messages: int = 1000
+    schema_chars: int = 2**16
     seconds: float = 600.0
+    head_seconds: float = 10.0
     read_seconds: float = 30.0
+    write_seconds: float = 30.0
+    connections: int = 1000
     cache_bytes: int = 2**30
     prefill_tokens: int = 256
 

@@ -7,11 +7,12 @@ hold up another with one.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from burnish.errors import BurnishError
 from burnish.generation.engine import Engine
@@ -19,7 +20,11 @@ from burnish.generation.request import Drawn, Request
 
 
 class QueueFullError(Exception):
-    """As many wait as may."""
+    """As many wait as may. own: whether all of them are of the one who asks, so that others are still let in."""
+
+    def __init__(self, own: bool = False) -> None:
+        super().__init__()
+        self.own = own
 
 
 class WorkerStoppedError(Exception):
@@ -27,12 +32,21 @@ class WorkerStoppedError(Exception):
 
 
 class Ticket:
-    """Requests that were made together: what is drawn for them, as it comes."""
+    """Requests that were made together: what is drawn for them, as it comes.
+
+    made, began: when they came, and when the first of them was begun, by `time.monotonic`.
+    """
 
     def __init__(self, worker: "Worker", requests: Sequence[Request], key: str) -> None:
         self.requests, self.key = list(requests), key
+        self.made, self.began = time.monotonic(), cast("float | None", None)
         self._worker = worker
         self._drawn: asyncio.Queue[tuple[int, Drawn] | Exception] = asyncio.Queue()
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds before the first of them was begun; None where none was."""
+        return None if self.began is None else self.began - self.made
 
     def close(self) -> None:
         """Forget what is left of it."""
@@ -55,7 +69,7 @@ class Ticket:
 class Worker:
     """Runs the engine that `make` makes; it makes another after a step that failed.
 
-    rows, queue: requests that run, and that wait for it, at most.
+    rows, queue: requests that run, and that wait for it, at most; half of all that may be there at a key's own.
     """
 
     def __init__(self, make: Callable[[], Engine], *, rows: int, queue: int) -> None:
@@ -79,6 +93,16 @@ class Worker:
     def running(self) -> int:
         """Requests that have begun."""
         return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have not begun."""
+        return max(0, self.in_flight - self.running)
+
+    @property
+    def full(self) -> bool:
+        """Whether another request would be refused."""
+        return self.in_flight >= self._rows + self._queue
 
     @property
     def cached_bytes(self) -> int:
@@ -105,8 +129,11 @@ class Worker:
         """Let requests run; close the ticket in the end. Raises QueueFullError, WorkerStoppedError."""
         if not self.healthy:
             raise WorkerStoppedError("the server is stopping")
-        if self.in_flight + len(requests) > self._rows + self._queue:
+        places = self._rows + self._queue
+        if self.in_flight + len(requests) > places:
             raise QueueFullError
+        if key and sum(len(one.requests) for one in self._open if one.key == key) + len(requests) > (places + 1) // 2:
+            raise QueueFullError(own=True)
         ticket = Ticket(self, requests, key)
         self._open.add(ticket)
         waiting = [(ticket, place) for place in range(len(requests))]
@@ -160,6 +187,7 @@ class Worker:
                 self._pending[key] = waiting  # behind the others
             try:
                 number = self._engine.add(ticket.requests[place])
+                ticket.began = ticket.began or time.monotonic()
             except (BurnishError, ValueError) as error:
                 self._tell([(ticket, error)])
                 continue
