@@ -56,6 +56,10 @@ def chat(
     passage_tokens: Annotated[
         int | None, typer.Option(min=1, help="Their tokens at most; the recipe's, or 1024, if left out.")
     ] = None,
+    grammar: Annotated[
+        Literal["sql"] | None,
+        typer.Option(help="sql: each answer is a query that names only what the recipe's database has."),
+    ] = None,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -80,6 +84,7 @@ def chat(
             retrieve=retrieve,
             passages=passages,
             passage_tokens=passage_tokens,
+            grammar=grammar,
             keyboard=not ask and sys.stdin.isatty(),
         )
         hold_chat(find_target(target), ask if ask else _questions(console), console, options)

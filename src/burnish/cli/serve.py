@@ -98,6 +98,7 @@ def serve(
         temperature=temperature,
         repetition_penalty=found.config.repetition_penalty,
         stop=tuple(found.config.stop),
+        grammar=found.config.grammar,
         page=page,
         feedback=feedback,
         keys=keys,

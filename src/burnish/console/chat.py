@@ -23,8 +23,11 @@ from burnish.console.conversation import Chat
 from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
 from burnish.generation.answer import Answer
+from burnish.generation.grammar import Grammars
 from burnish.generation.sampling import Sampling
+from burnish.methods.answering import Form
 from burnish.recipes.plan.outside import removal
+from burnish.recipes.schema.formed import GrammarName, form_of
 from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
@@ -58,6 +61,18 @@ class Target:
     compute_dtype: str = "auto"
     context: StageContext | None = None
     index: Path | None = None
+
+    def form(self, grammar: GrammarName | None) -> Form | None:
+        """What makes the grammar of answers. Raises BurnishError where no database says what may be named."""
+        if grammar is None:
+            return None
+        found = None if self.context is None else form_of(self.context, grammar, self.config.judges)
+        if found is None:
+            raise BurnishError(
+                f"a grammar for {grammar}: {self.model} has no database; expected a run whose recipe has a judge of "
+                "type sql in `chat.judges`"
+            )
+        return found
 
 
 def find_target(path: Path) -> Target:
@@ -110,8 +125,9 @@ class ChatOptions:
 
     temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which `choose` says which is given: what
     most come to, what scores highest, or what weighs most by both. retrieve: the index whose best `passages`, together
-    of at most `passage_tokens` tokens, questions are answered from. seed None: another one every time. keyboard:
-    whether a person types the questions, so that a mistake or Ctrl-C ends an answer and not the chat.
+    of at most `passage_tokens` tokens, questions are answered from. grammar: the form of
+    answers. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
+    Ctrl-C ends an answer and not the chat.
     """
 
     system: str | None = None
@@ -119,6 +135,7 @@ class ChatOptions:
     votes: int = 1
     choose: Choose = "votes"
     retrieve: Path | None = None
+    grammar: GrammarName | None = None
     passages: int | None = None
     passage_tokens: int | None = None
     top_k: int = 0
@@ -170,6 +187,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     used = _needed_judges(target.config.judges, options)
     passages = _passages(target, options)
     decoder, tokenizer = burnish.load(target.model, device=target.device, compute_dtype=target.compute_dtype)
+    form = target.form(options.grammar or target.config.grammar)
     chat = Chat(
         decoder,
         tokenizer,
@@ -178,6 +196,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         memory=target.config.memory if options.memory is None else options.memory,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         passages=passages,
+        grammar=None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size)),
     )
     with ExitStack() as stack:
         judges: list[WeightedJudge] = []

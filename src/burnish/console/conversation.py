@@ -8,6 +8,7 @@ import numpy as np
 from burnish.errors import DataError
 from burnish.generation.answer import Answer
 from burnish.generation.engine import Engine
+from burnish.generation.grammar import Grammar
 from burnish.generation.request import samples
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import answer_of
@@ -31,7 +32,8 @@ class Chat:
 
     seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
     passages: finds what a question is answered from. Only the question that is asked stands behind its passages; of
-    the turns before the model sees the questions alone. `found` is what the last one was given.
+    the turns before the model sees the questions alone. `found` is what the last one was given. grammar: the form of
+    answers.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class Chat:
         memory: bool = True,
         seed: int = 0,
         passages: Passages | None = None,
+        grammar: Grammar | None = None,
     ) -> None:
         self._decoder, self._tokenizer = decoder, tokenizer
-        self._passages = passages
+        self._passages, self._grammar = passages, grammar
         self.found: Grounded | None = None
         self._engine = Engine(decoder, tokenizer=tokenizer, cache_bytes=CACHE_BYTES)
         self._sampling = replace(sampling, stop=tokenizer.stop_ids)
@@ -65,7 +68,7 @@ class Chat:
         """
         turns, prompt, sampling, seed = self._prepare(question)
         text = StreamedText(self._tokenizer, sampling.stop_strings)
-        (request,) = samples(prompt, sampling, 1, seed)
+        (request,) = samples(prompt, sampling, 1, seed, grammar=self._grammar)
         number = self._engine.add(replace(request, remember=self._memory))
         try:
             while self._engine.busy:
@@ -81,7 +84,7 @@ class Chat:
     def elect(self, question: str, n: int, choose: Callable[[list[Answer]], int]) -> str:
         """The one of `n` sampled answers that `choose` picks; it gets them with the most probable first."""
         turns, prompt, sampling, seed = self._prepare(question)
-        completions = self._engine.run(samples(prompt, sampling, n, seed))
+        completions = self._engine.run(samples(prompt, sampling, n, seed, grammar=self._grammar))
         ranked = sorted(completions, key=lambda completion: -completion.logp)
         answers = [answer_of(one, self._tokenizer, turns, {}) for one in ranked]
         answer = answers[choose(answers)].text
@@ -99,7 +102,8 @@ class Chat:
 
         def sample(attempt: int) -> Answer:
             of_attempt = int(np.random.SeedSequence([seed, attempt]).generate_state(1)[0])
-            (one,) = self._engine.run(samples(prompt, drawn if attempt else sampling, 1, of_attempt))
+            requests = samples(prompt, drawn if attempt else sampling, 1, of_attempt, grammar=self._grammar)
+            (one,) = self._engine.run(requests)
             return answer_of(one, self._tokenizer, turns, {})
 
         found = through_gate(sample, judge, threshold=threshold, attempts=attempts)

@@ -23,6 +23,7 @@ from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.batch import Batch
 from burnish.generation.cache import KVCache
+from burnish.generation.grammar import Grammar
 from burnish.generation.prompts import Joining, Prompts, first_block
 from burnish.generation.request import Completion, Drawn, Request, samples
 from burnish.generation.rows import Row
@@ -248,14 +249,20 @@ def generate(
     seed: int = 0,
     batch_size: int = 128,
     tokenizer: Tokenizer | None = None,
+    grammar: Grammar | None = None,
     on_progress: Callable[[GenerationProgress], None] = lambda _: None,
 ) -> list[list[Completion]]:
     """`n` completions for each prompt, in order, `batch_size` at a time.
 
-    tokenizer: reads the text that stop strings are looked for in; ValueError where there are some and it is left out.
+    grammar: the form of all of them. tokenizer: reads the text that stop strings are looked for in; ValueError where
+    there are some and it is left out.
     The draws are a function of (seed, prompt's place, sample, token's place).
     """
-    requests = [one for place, prompt in enumerate(prompts) for one in samples(prompt, sampling, n, seed, place)]
+    requests = [
+        one
+        for place, prompt in enumerate(prompts)
+        for one in samples(prompt, sampling, n, seed, place, grammar=grammar)
+    ]
     return _grouped(_for_all(decoder, batch_size, tokenizer).run(requests, on_progress), n)
 
 

@@ -5,7 +5,8 @@ vocabulary.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from burnish.errors import BurnishError
 from burnish.text.tokenizer import Tokenizer
+
+_KEPT_GRAMMARS = 64
+"""Of a growing grammar, by the names that it was made with."""
 
 
 class Grammars:
@@ -51,6 +55,20 @@ class Grammars:
         except ValueError as error:
             raise ValueError(f"the regular expression cannot be followed: {error}") from error
 
+    def lark(self, grammar: str) -> "Grammar":
+        """Text of a grammar in llguidance's form of Lark's. Raises ValueError for none."""
+        return self._made(grammar)
+
+    def growing(
+        self, grammar: Callable[[Sequence[str]], str], named: Callable[[str], Sequence[str]]
+    ) -> "GrowingGrammar":
+        """Text of a grammar that depends on names which the text itself gives.
+
+        grammar: made of the names so far. named: those of a text. Raises ValueError for no grammar.
+        """
+        whole = self._made(grammar(()))
+        return GrowingGrammar(whole, lambda names: self._made(grammar(names)), named, self._tokenizer)
+
     def _made(self, grammar: str) -> "Grammar":
         from llguidance import LLMatcher
 
@@ -72,7 +90,40 @@ class Grammar:
 
     def follow(self) -> "Following":
         """The beginning of an answer."""
-        return Following(self._matcher.deep_copy(), self._vocab_size, self._stops)
+        return Following(self.matcher(), self._vocab_size, self._stops)
+
+    def matcher(self) -> Any:
+        """llguidance's, at the beginning; each has its own."""
+        return self._matcher.deep_copy()
+
+
+class GrowingGrammar(Grammar):
+    """A form that depends on names which an answer gives: see `Grammars.growing`."""
+
+    def __init__(
+        self,
+        whole: Grammar,
+        made: Callable[[tuple[str, ...]], Grammar],
+        named: Callable[[str], Sequence[str]],
+        tokenizer: Any,
+    ) -> None:
+        super().__init__(whole._matcher, whole._vocab_size, whole._stops)
+        self._named, self._tokenizer = named, tokenizer
+        self._made = lru_cache(_KEPT_GRAMMARS)(made)
+
+    def follow(self) -> "Following":
+        """The beginning of an answer."""
+        return _GrowingFollowing(self)
+
+    def names(self, tokens: Sequence[int]) -> tuple[str, ...]:
+        """The names that an answer has given so far."""
+        return tuple(self._named(self._tokenizer.decode_bytes(list(tokens)).decode(errors="replace")))
+
+    def behind(self, tokens: Sequence[int], names: tuple[str, ...]) -> Any:
+        """llguidance's matcher behind an answer that has given names."""
+        matcher = self._made(names).matcher()
+        matcher.consume_tokens(list(tokens))
+        return matcher
 
 
 class Following:
@@ -99,3 +150,16 @@ class Following:
     def take(self, token: int) -> None:
         """Go on behind a token."""
         self._matcher.consume_token(token)
+
+
+class _GrowingFollowing(Following):
+    def __init__(self, grammar: GrowingGrammar) -> None:
+        super().__init__(grammar.matcher(), grammar._vocab_size, grammar._stops)
+        self._grammar, self._tokens, self._names = grammar, list[int](), tuple[str, ...]()
+
+    def take(self, token: int) -> None:
+        super().take(token)
+        self._tokens.append(token)
+        names = self._grammar.names(self._tokens)
+        if names != self._names and token not in self._stops:
+            self._names, self._matcher = names, self._grammar.behind(self._tokens, names)

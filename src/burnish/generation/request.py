@@ -78,6 +78,11 @@ def derived_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
-def samples(prompt: Sequence[int], sampling: Sampling, n: int, seed: int, place: int = 0) -> list[Request]:
+def samples(
+    prompt: Sequence[int], sampling: Sampling, n: int, seed: int, place: int = 0, *, grammar: Grammar | None = None
+) -> list[Request]:
     """`n` independent requests for the prompt at a `place` among others."""
-    return [Request(prompt=prompt, sampling=sampling, seed=derived_seed(seed, place, sample)) for sample in range(n)]
+    return [
+        Request(prompt=prompt, sampling=sampling, seed=derived_seed(seed, place, sample), grammar=grammar)
+        for sample in range(n)
+    ]

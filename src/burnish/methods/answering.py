@@ -19,6 +19,7 @@ from burnish.runs.run import Run
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.engine import GenerationProgress
+    from burnish.generation.grammar import Grammar, Grammars
     from burnish.generation.sampling import Sampling
     from burnish.nn.decoder import Decoder
     from burnish.rewards.choice import Options
@@ -31,6 +32,8 @@ SCORED_TOKENS = 4096
 
 Load = Callable[[], "tuple[Decoder, Tokenizer]"]
 """Loads a model; not called where an earlier run has left every answer."""
+Form = Callable[["Grammars"], "Grammar"]
+"""Makes the grammar of answers for a model's tokenizer."""
 Judging = Callable[[], AbstractContextManager[Sequence[WeightedJudge]]]
 """Opens the judges; not called where an earlier run has left every judgement."""
 
@@ -43,8 +46,9 @@ def sample(
     sampling: "Sampling",
     *,
     n: int = 1,
+    form: "Form | None" = None,
 ) -> list[list[Answer]]:
-    """`n` answers to each task's prompt, by the model that `load` gives.
+    """`n` answers to each task's prompt, by the model that `load` gives, all of a `form` where one is given.
 
     Each chunk draws from (seed, chunk) alone and is kept as soon as it is done: the result does not depend on where a
     run was interrupted. A prompt that leaves no room for an answer in the model's context is a DataError.
@@ -53,11 +57,13 @@ def sample(
     files = _files(run, label, len(tasks), per_chunk)
     if missing := {start: file for start, file in files.items() if not _is_kept(run, file)}:
         from burnish.generation.engine import generate
+        from burnish.generation.grammar import Grammars
         from burnish.generation.texts import answer_of
 
         decoder, tokenizer = load()
         limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
         prompts = _prompts(tasks, tokenizer, limit)
+        grammar = None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size))
         with run.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in missing.items():
 
@@ -72,6 +78,7 @@ def sample(
                     seed=int(np.random.SeedSequence([run.seed, start]).generate_state(1)[0]),
                     batch_size=CHUNK_COMPLETIONS,
                     tokenizer=tokenizer,
+                    grammar=grammar,
                     on_progress=show,
                 )
                 said = [answer_of(one, tokenizer, (), {}) for group in completions for one in group]

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
-from burnish.methods.answering import Judging, Load, choose, judge, sample
+from burnish.methods.answering import Form, Judging, Load, choose, judge, sample
 from burnish.methods.decoding import Decoding, Grid
 from burnish.methods.retrieved import SUFFIX, Retrieval, retrieved
 from burnish.methods.sampled import AnsweredTask, judge_samples, mean, measures, worth
@@ -27,6 +27,9 @@ from burnish.runs.run import Run
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.rewards.choice import MultipleChoice
+
+FORMED = "+grammar"
+"""Behind the label of a model whose answers have a form."""
 
 
 class Settings(Decoding):
@@ -107,20 +110,21 @@ def evaluate(
     groups: "Callable[[Task], str | None]" = lambda _: None,
     reported: Mapping[str, tuple[str, Sequence[str]]] | None = None,
     retrieval: Retrieval | None = None,
+    form: Form | None = None,
 ) -> dict[str, Any]:
     """Scores of each model over all tasks and by group; all answers are kept in `answers-LABEL.jsonl`.
 
     judging: opens the judges. groups: tells a task's group, if it has one. reported: further scores by name: of which
     model, and of which groups together. retrieval: what each model is asked with as well, as `LABEL+retrieval`. A score
     is the share of right answers where judges tell right from wrong, else a mean; of several answers to a task it is
-    the mean over them.
+    the mean over them. form: what each model answers in as well, as `LABEL+grammar`.
     """
     scores: dict[str, Any] = {}
     worths: dict[str, list[float]] = {}
     names = [groups(task) for task in tasks]
     costs: dict[str, Any] = {}
-    for label, once, asked in _asked(run, models, tasks, settings, retrieval, costs):
-        answered = answer_all(run, label, once, tasks, judging, settings, choices, asked=asked)
+    for label, once, asked, formed in _asked(run, models, tasks, settings, retrieval, form, costs):
+        answered = answer_all(run, label, once, tasks, judging, settings, choices, asked=asked, form=formed)
         _write(run, label, answered, names, asked)
         taken = {name: members for name, (model, members) in (reported or {}).items() if model == label}
         scores[label] = scores_of(answered, names, taken, run.seed)
@@ -132,7 +136,9 @@ def evaluate(
         scores[label]["grid"] = [_point(settings.decoding, settings.grid, scores[label])]
         for decoding in settings.decodings:
             named = f"{label}@{decoding.named(settings.grid.keys)}"
-            further = answer_all(run, named, once, tasks, judging, settings, choices, decoding, asked=asked)
+            further = answer_all(
+                run, named, once, tasks, judging, settings, choices, decoding, asked=asked, form=formed
+            )
             score = scores_of(further, names, {}, run.seed) | _measures(further, settings, run.seed)
             scores[label]["grid"].append(_point(decoding, settings.grid, score))
             run.display.say(f"  {named}: {described(score, len(tasks))}")
@@ -146,12 +152,18 @@ def _asked(
     tasks: "Sequence[Task]",
     settings: Settings,
     retrieval: Retrieval | None,
+    form: Form | None,
     costs: dict[str, Any],
-) -> "Iterator[tuple[str, Load, Sequence[Task]]]":
-    """Each model by its label with the tasks as it is asked them, without and with retrieval, whose costs are added."""
+) -> "Iterator[tuple[str, Load, Sequence[Task], Form | None]]":
+    """Each model by its label with the tasks as it is asked them and the form of its answers.
+
+    Without and with retrieval, whose costs are added, and without and with the form.
+    """
     for label, load in models.items():
         once = cache(load)  # a grid asks one model many times
-        yield label, once, tasks
+        yield label, once, tasks, None
+        if form is not None:
+            yield f"{label}{FORMED}", once, tasks, form
         if retrieval is not None:
             with_passages, cost = retrieved(run, label, once, tasks, retrieval, settings.max_new_tokens)
             costs[f"{label}{SUFFIX}"] = cost
@@ -161,7 +173,9 @@ def _asked(
                     f"{label}{SUFFIX}: {cost['left_out']:,} of what was found had no room, and {cost['without']:,} of "
                     f"{len(tasks):,} tasks are asked without"
                 )
-            yield f"{label}{SUFFIX}", once, with_passages
+            yield f"{label}{SUFFIX}", once, with_passages, None
+            if form is not None:
+                yield f"{label}{SUFFIX}{FORMED}", once, with_passages, form
 
 
 def answer_all(
@@ -175,10 +189,12 @@ def answer_all(
     decoding: Decoding | None = None,
     *,
     asked: "Sequence[Task] | None" = None,
+    form: Form | None = None,
 ) -> list[AnsweredTask]:
     """The judged answers to each task: written greedily, drawn, one of several, or chosen among the task's options.
 
     asked: the tasks as the model is asked them, where that is another prompt; judges see that of the task.
+    form: that of written answers.
     """
     asked = asked or tasks
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
@@ -186,7 +202,7 @@ def answer_all(
     written = [task for task, kind in zip(asked, kinds, strict=True) if kind is None]
     n = max(settings.samples, settings.votes)
     groups: dict[Choices | None, Iterator[list[Answer]]] = {
-        None: iter(sample(run, label, load, written, sampling, n=n))
+        None: iter(sample(run, label, load, written, sampling, n=n, form=form))
     }
     for number, one in enumerate(choices):
         these = [task for task, kind in zip(asked, kinds, strict=True) if kind is one]

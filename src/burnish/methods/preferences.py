@@ -17,7 +17,7 @@ from pydantic import Field
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.acceptance import AcceptanceSettings, kept
-from burnish.methods.answering import Judging, Load, judge, sample
+from burnish.methods.answering import Form, Judging, Load, judge, sample
 from burnish.methods.settings import StopString
 from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
 from burnish.rewards.votes import Choose, choose_answer, guidance
@@ -60,13 +60,14 @@ def sample_preferences(
     *,
     tells_right: bool,
     others: Mapping[str, Load] | None = None,
+    form: Form | None = None,
 ) -> dict[str, Any]:
     """Write `samples.jsonl`, all answers with their judgements, and `pairs.jsonl`, preferences for dpo.
 
     tells_right: whether the judges tell right from wrong. Answers that were cut at `max_new_tokens` make no pairs.
-    others: loads further models, by label, which answer each task as well.
+    others: loads further models, by label, which answer each task as well. form: that of all answers.
     """
-    answers, by = _answers(run, load, others or {}, tasks, settings)
+    answers, by = _answers(run, load, others or {}, tasks, settings, form)
     limit = settings.max_pairs_per_prompt
     if tells_right:
         judged = judge(run, "samples", judging, answers)
@@ -96,7 +97,12 @@ def sample_preferences(
 
 
 def _answers(
-    run: Run, load: Load, others: Mapping[str, Load], tasks: "Sequence[Task]", settings: Settings
+    run: Run,
+    load: Load,
+    others: Mapping[str, Load],
+    tasks: "Sequence[Task]",
+    settings: Settings,
+    form: Form | None,
 ) -> tuple[list[list[Answer]], list[str]]:
     """The answers to each task of all models at all temperatures; and who gave each of a task's answers."""
     from burnish.generation.sampling import Sampling
@@ -116,9 +122,8 @@ def _answers(
             hot = f"-{temperature:g}" if temperature != settings.temperature else ""
             place = f"samples{f'-{label}' if label else ''}{hot}"
             decoding = replace(sampling, temperature=temperature)
-            for group, found in zip(
-                answers, sample(run, place, loads, tasks, decoding, n=settings.samples), strict=True
-            ):
+            drawn = sample(run, place, loads, tasks, decoding, n=settings.samples, form=form)
+            for group, found in zip(answers, drawn, strict=True):
                 group += found
             by += [f"{label or 'model'} at {temperature:g}"] * settings.samples
     return answers, by

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from burnish.methods.settings import StopString
+from burnish.recipes.schema.formed import GrammarName
 from burnish.recipes.schema.gate import GateConfig
 from burnish.recipes.schema.judges import JudgeConfig
 from burnish.recipes.schema.retrieval import IndexedPassages
@@ -29,6 +30,11 @@ class ChatConfig(StrictModel):
     )
     retrieval: IndexedPassages | None = Field(
         default=None, description="the index whose passages questions are answered from, as `burnish chat --retrieve`"
+    )
+    grammar: GrammarName | None = Field(
+        default=None,
+        description="form of the answers: `sql` is one query that names only what the database of the judge of type "
+        "sql has; needs burnish[serve]",
     )
     max_new_tokens: Annotated[int, Field(ge=1, description="longest answer, in tokens")] = 256
     repetition_penalty: Annotated[float, Field(gt=0, description="above 1, what was said is less likely")] = 1.0

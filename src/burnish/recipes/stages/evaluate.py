@@ -11,6 +11,7 @@ from burnish.files import atomic_write_text
 from burnish.methods import evaluate
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work
+from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.grouped import Grouped
 from burnish.recipes.schema.heldout_text import measured, nothing_held_out
 from burnish.recipes.schema.judges import check_votes, likelihood_choices
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
 
 
-class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
+class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConfig):
     """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
 
     Where no judge tells right from wrong it is the mean score instead. With `samples` it is the mean over them, and
-    pass@k and cons@k stand beside it. Writes `answers-LABEL.jsonl` for each model and `results.json`.
+    pass@k and cons@k stand beside it; `grammar` adds `LABEL+grammar`. Writes `answers-LABEL.jsonl` and `results.json`.
     """
 
     type: Literal["evaluate"] = Field("evaluate", description="evaluate")
@@ -47,29 +48,26 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
         "judge tells right from wrong, if left out",
     )
     corpus: CorpusReference | None = Field(None, description="corpus on whose held-out text perplexity is measured")
-    retrieval: RetrievalConfig | None = Field(
-        None, description="what each model is asked with as well, which is measured as `LABEL+retrieval`"
-    )
+    retrieval: RetrievalConfig | None = Field(None, description="what each model is asked with, as `LABEL+retrieval`")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"evaluation": RESULTS_FILE}
     resumable: ClassVar[bool] = True
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from (((key,), text) for key, text in self.contradictions())
+        yield from form_problems(self.grammar, self.judges)
         yield from self.judge_problems(self.samples, self.votes, self.choose)
         yield from self.group_problems(self.models)
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
-        text = nothing_held_out(self.corpus, producers)
-        if text is not None:
-            yield ("corpus",), text
+        yield from ((("corpus",), text) for text in [nothing_held_out(self.corpus, producers)] if text is not None)
 
     def check(self, context: StageContext) -> None:
         self.check_tasks(context, self._tasks(context), *self.models.values())
 
     def work(self, context: StageContext) -> "Work | None":
         tasks, new = self._tasks(context), self.max_new_tokens
-        ways = (1 + len(self.decodings)) * (1 if self.retrieval is None else 2)
+        ways = (1 + len(self.decodings)) * 2 ** sum(way is not None for way in (self.retrieval, self.grammar))
         models, n = [*self.models.values()] * ways, max(self.samples, self.votes)
         return decoding_work(context, tasks, models, n=n, max_new_tokens=new) if self.apply_chat_template else None
 
@@ -84,6 +82,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, StageConfig):
             groups=self.group_of,
             reported={name: (score.model, score.members) for name, score in self.report.items()},
             retrieval=None if self.retrieval is None else self.retrieval.retrieval(context),
+            form=form_of(context, self.grammar, self.judges),
         )
         metrics |= measured(context, self.corpus, self.models)
         atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")

@@ -10,6 +10,7 @@ from pydantic import Field
 from burnish.methods import preferences
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.judges import (
     JudgeConfig,
     check_judges,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
 
 
-class SampleStage(preferences.Settings, Prompted, StageConfig):
+class SampleStage(preferences.Settings, Prompted, Formed, StageConfig):
     """Writes `samples.jsonl`, all answers with their judgements, and `pairs.jsonl`, preferences for dpo.
 
     With judges that tell right from wrong, a prompt gives pairs if it has right and wrong answers. Of its wrong answers
@@ -62,6 +63,7 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from judge_problems(self.judges)
+        yield from form_problems(self.grammar, self.judges)
         if self.choose in ("votes", "weighted_votes") and not any(judge.elects for judge in self.judges):
             yield ("choose",), f"got '{self.choose}'; no judge here can tell which answers come to the same"
         if self.choose == "weighted_votes" and all(judge.tells_right for judge in self.judges):
@@ -89,6 +91,7 @@ class SampleStage(preferences.Settings, Prompted, StageConfig):
             self,
             tells_right=any(judge.tells_right for judge in self.judges),
             others={label: partial(context.load, model) for label, model in self.others.items()},
+            form=form_of(context, self.grammar, self.judges),
         )
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from burnish.generation.request import Drawn, Request, samples
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.retrieval.grounding import Passages
+from burnish.rewards.sql_grammar import schema_grammar
 from burnish.rewards.sql_sandbox import SqlSandbox
+from burnish.rewards.sql_schema import read_schema
 from burnish.rewards.sql_text import extract_sql
 from burnish.serving.api.faults import ApiError
-from burnish.serving.api.protocol import ChatRequest, CompletionRequest, JsonSchema, PlainText, Regex
+from burnish.serving.api.protocol import ChatRequest, CompletionRequest, JsonSchema, PlainText, Regex, Sql
 from burnish.serving.api.settings import ServerSettings
 from burnish.serving.api.worker import Ticket
 from burnish.text.chat import Message, encode_question
@@ -164,8 +166,12 @@ class Served:
     def grammar(self, asked: ChatRequest | CompletionRequest) -> Grammar | None:
         """The form that the answers must have. Takes a moment for a large one."""
         wanted = asked.response_format
+        if wanted is None and self.settings.grammar == "sql" and isinstance(asked, ChatRequest):
+            wanted = Sql(type="sql")
         if wanted is None or isinstance(wanted, PlainText):
             return None
+        if isinstance(wanted, Sql):
+            return self._sql_grammar
         try:
             if isinstance(wanted, Regex):
                 return self._grammars.regex(wanted.pattern)
@@ -175,6 +181,18 @@ class Served:
             return self._grammars.json(schema)
         except (ValueError, BurnishError) as error:
             raise ApiError(400, f"response_format: {error}", code="invalid_value", param="response_format") from error
+
+    @cached_property
+    def _sql_grammar(self) -> Grammar:
+        if self.tables is None:
+            raise ApiError(
+                400,
+                "response_format: no database is served here; expected a run whose recipe has a judge of type sql in "
+                "`chat.judges`",
+                code="invalid_value",
+                param="response_format",
+            )
+        return schema_grammar(self._grammars, read_schema(self.tables))
 
     @cached_property
     def _grammars(self) -> Grammars:

@@ -88,7 +88,13 @@ class Regex(_Strict):
     pattern: Annotated[str, Field(min_length=1, max_length=10_000)]
 
 
-ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex, Field(discriminator="type")]
+class Sql(_Strict):
+    """One query that names only what the served database has."""
+
+    type: Literal["sql"]
+
+
+ResponseFormat = Annotated[PlainText | JsonObject | JsonSchema | Regex | Sql, Field(discriminator="type")]
 """How an answer is to be written."""
 
 

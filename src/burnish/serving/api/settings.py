@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,10 @@ class ServerSettings:
     """How a model is served.
 
     name: what clients call it. system: the system prompt of conversations that have none. temperature: where a request
-    has none. page: whether `/` is the chat page. feedback: a file that answers and what people think of them are kept
-    in; None keeps none. keys: a file of hashed keys (`burnish.serving.api.keys`); None lets everybody in. origins: web
-    pages that may call from a browser, such as https://chat.example; none by default. log_contents: whether questions
-    and answers are in the log.
+    has none. grammar: the form of answers to conversations that ask for none. page: whether `/` is the chat page.
+    feedback: a file that answers and what people think of them are kept in; None keeps none. keys: a file of hashed
+    keys (`burnish.serving.api.keys`); None lets everybody in. origins: web pages that may call from a browser, such as
+    https://chat.example; none by default. log_contents: whether questions and answers are in the log.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ServerSettings:
     temperature: float = 0.0
     repetition_penalty: float = 1.0
     stop: Sequence[str] = ()
+    grammar: Literal["sql"] | None = None
     page: bool = True
     feedback: Path | None = None
     keys: Path | None = None
