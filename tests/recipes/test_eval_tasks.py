@@ -66,6 +66,58 @@ def test_a_policy_is_measured_before_on_the_way_and_at_the_end(tmp_path: Path) -
     assert summary["heldout"]["grpo"]["before"].keys() == heldout["after"].keys()
 
 
+OTHERS = {
+    "ppo": {"type": "ppo", "num_ppo_epochs": 2, "num_generations": 2},
+    "online rft": {"type": "rft", "online": True},
+    "rft": {
+        "type": "rft",
+        "rollouts": 1,
+        "rewards": [{"type": "regex", "pattern": "."}],
+        "stop": [*"qSetnrio ", *"0123456789"],
+        "max_new_tokens": 12,
+        "training": {"eval_steps": 2, "epochs": 2.0},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS.keys())
+def test_other_methods_that_sample_are_measured_alike(tmp_path: Path, changes: dict[str, Any]) -> None:
+    trained(recipe := measured(tmp_path, **changes))
+    stage = recipe.parent / "runs" / "numbers" / f"01-{changes['type']}"
+    events = read_events(stage)
+    evaluated = [number for number, event in enumerate(events, 1) if "eval_reward" in event]
+    assert evaluated == [number for number in range(1, len(events) + 1) if number % 2 == 0 or number == len(events)]
+    assert sorted(int(file.stem) for file in (stage / "evaluations").iterdir()) == [0, *evaluated]
+    for step in evaluated:
+        rows, found = answers(stage, step), events[step - 1]
+        assert found["eval_pass@1"] == pytest.approx(sum(row["correct"] for row in rows) / 18)
+        even = [row["tokens"] for row in [*rows[:6], *rows[12:]]]
+        assert found["eval_completions/mean_length/kind=even"] == pytest.approx(sum(even) / 12)
+    assert {"reward/kind=even", "reward/kind=odd"} <= set[str]().union(*events)
+    heldout = json.loads((stage / "stage.json").read_text())["metrics"]["heldout"]
+    assert heldout["after"]["reward"] == events[-1]["eval_reward"]
+    summary = json.loads((stage.parent / "summary.json").read_text())
+    assert summary["heldout"][changes["type"]]["rows"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS.keys())
+def test_measuring_the_other_methods_changes_nothing_either(tmp_path: Path, changes: dict[str, Any]) -> None:
+    def model(folder: Path, *, kill: int | None = None, **further: Any) -> bytes:
+        recipe = measured(folder, **(changes | further))
+        if kill is not None:
+            with pytest.raises(Killed):
+                run(recipe, runs=recipe.parent / "runs", display=KillingDisplay(kill))
+        trained(recipe)
+        stage = recipe.parent / "runs" / "numbers" / f"01-{changes['type']}"
+        return (stage / "model" / "model.safetensors").read_bytes()
+
+    whole = model(tmp_path / "whole")
+    training = {key: value for key, value in changes.get("training", {}).items() if key != "eval_steps"}
+    assert model(tmp_path / "alone", eval_tasks=None, training=training) == whole
+    assert model(tmp_path / "killed", kill=2) == whole
+
+
 @pytest.mark.slow
 def test_measuring_changes_nothing_and_a_killed_run_measures_the_same(tmp_path: Path) -> None:
     stage = trained(measured(tmp_path / "whole"))

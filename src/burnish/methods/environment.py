@@ -6,11 +6,12 @@ from dataclasses import replace
 from burnish.datasets.examples import task_prompts
 from burnish.datasets.rows import MEMORY, Place, Task
 from burnish.errors import DataError
+from burnish.methods.heldout_tasks import HeldOutTasks
 from burnish.methods.settings import RolloutSettings, source
 from burnish.nn.decoder import Decoder
 from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import WeightedJudge
-from burnish.runs.names import DATA_REPORT_FILE
+from burnish.runs.names import DATA_REPORT_FILE, HELDOUT_REPORT_FILE
 from burnish.runs.run import Run
 from burnish.text.tokenizer import Tokenizer
 
@@ -42,3 +43,15 @@ def environment_of(
     dropped = {(file, line) for file, line, _ in report.dropped}
     kept = [task for task in tasks if (task.place.file, task.place.line) not in dropped]
     return Environment(tokenizer, kept, prompts, rewards), len(dropped)
+
+
+def heldout_environment(
+    policy: Decoder, tokenizer: Tokenizer, heldout: HeldOutTasks | None, settings: RolloutSettings, run: Run
+) -> Environment | None:
+    """The same of tasks that are held out; None where none are."""
+    if heldout is None:
+        return None
+    environment, _ = environment_of(
+        policy, tokenizer, heldout.tasks, heldout.judges, settings, run, file=HELDOUT_REPORT_FILE
+    )
+    return environment

@@ -5,17 +5,15 @@ earned more than the others of its group becomes more probable, what earned less
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from burnish.methods.measuring import Metrics, by_time, comparison
+from burnish.methods.measuring import Metrics, by_time
 from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import RolloutSettings, source
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable
-from burnish.runs.names import HELDOUT_REPORT_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,10 +65,6 @@ class Settings(RolloutSettings):
     kl_in: Literal["loss", "reward"] = Field("loss", description="where the price is paid")
     use_bias_correction_kl: bool = Field(False, description="multiply the divergence by the ratio (DeepSeek-V3.2)")
     log_entropy: bool = Field(False, description="log the mean entropy of the policy, at some cost")
-    groups: str | None = Field(None, description="key of the tasks by whose values reward and length are logged apart")
-    num_generations_eval: int = Field(
-        8, ge=1, description="answers to each held-out task, at each evaluation (`training.eval_steps`)"
-    )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
         yield from super().contradictions()
@@ -85,10 +79,6 @@ class Settings(RolloutSettings):
     @property
     def passes(self) -> int:
         return self.num_iterations
-
-    def group_of(self, task: "Task") -> str | None:
-        """The group of a task, such as `digits=3`; None where there are none."""
-        return None if self.groups is None or self.groups not in task.row else f"{self.groups}={task.row[self.groups]}"
 
     @property
     def kl_in_loss(self) -> float:
@@ -115,14 +105,11 @@ def train(
     `burnish.methods.saving.save`.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
-    from burnish.methods.environment import environment_of
+    from burnish.methods.environment import environment_of, heldout_environment
 
     run = begin(model, tasks, settings, run)
     environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
-    measured = None
-    if heldout is not None:
-        given = (model, tokenizer, heldout.tasks, heldout.judges, settings, run)
-        measured, _ = environment_of(*given, file=HELDOUT_REPORT_FILE)
+    measured = heldout_environment(model, tokenizer, heldout, settings, run)
     make_trainable(model, settings, run)
     metrics = learn(model, environment, settings, run, heldout=measured)
     save(model, tokenizer, settings, run, base=base)
@@ -139,7 +126,7 @@ def learn(
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
     """Train those parameters of `model` that are trainable, on prompts given as tokens; heldout: as for `train`."""
-    from burnish.methods.heldout_tasks import PolicyEvaluation
+    from burnish.methods.heldout_tasks import watched
     from burnish.methods.rollouts import Rollouts, RolloutSteps
     from burnish.nn.actor_critic import Reference
     from burnish.objectives.grpo import GRPO
@@ -181,11 +168,7 @@ def learn(
         lambda rollout, _, update: updates(rollout, update, settings),
         lambda task: settings.group_of(environment.tasks[task]),
     )
-    evaluation, before = None, Metrics()
-    if heldout is not None:
-        asking = replace(config, num_generations=settings.num_generations_eval)
-        evaluation = PolicyEvaluation(model, heldout, asking, run, group_of=settings.group_of)
-        before = evaluation.measure(0)
+    watch = watched(model, heldout, config, settings, run)
     objective = GRPO(
         settings.kl_in_loss,
         settings.epsilon,
@@ -205,16 +188,9 @@ def learn(
         outputs=outputs,
         step_metrics=steps.metrics,
         shown=("reward", "kl", "tokens_per_second"),
-        on_the_way=OnTheWay(
-            None if evaluation is None else lambda: evaluation.measure(steps.latest + 1),
-            snapshot_of(model, environment.tokenizer),
-        ),
+        on_the_way=OnTheWay(watch.on_the_way(steps) if watch else None, snapshot_of(model, environment.tokenizer)),
         on_progress=on_progress,
     )
-    measured = {}
-    if heldout is not None and evaluation is not None:
-        last = int(report.metrics["best_step"]) if settings.training.keep_best else report.steps
-        measured = comparison(before, evaluation.measure(last), len(heldout.tasks))
     events = read_events(run.folder)
     if all(event["frac_reward_zero_std"] == 1 for event in events):
         run.warn(
@@ -227,7 +203,7 @@ def learn(
         "tasks": len(environment.tasks),
         "rewards_by_time": by_time(events, "reward"),
         **report.metrics,
-        **measured,
+        **(watch.compared(report) if watch else {}),
     }
 
 

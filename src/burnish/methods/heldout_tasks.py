@@ -8,7 +8,7 @@ Notable choices:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from burnish.datasets.rollout import Rollout
 from burnish.datasets.rows import Task
 from burnish.evaluation.pass_at_k import pass_at_k
 from burnish.files import atomic_write_text
+from burnish.methods.measuring import Metrics, comparison
+from burnish.methods.settings import RolloutSettings
 from burnish.nn.decoder import Decoder
 from burnish.rewards.environment import Environment
 from burnish.rewards.judgement import JudgedAnswer, WeightedJudge
 from burnish.rewards.sampled_groups import RolloutConfig, metrics_by_group, readable, sample_wave
 from burnish.runs.names import EVALUATIONS_FOLDER
 from burnish.runs.run import Run
+from burnish.training.loop import TrainingReport
 
 CORRECT = "correct"
 _DRAWS = 1
@@ -100,6 +103,46 @@ class PolicyEvaluation:
                 of_group = [count / n for count, name in zip(right, groups, strict=True) if name == group]
                 found[f"pass@1/{group}"] = _mean(of_group)
         return {"loss": -found["reward"], **found}
+
+
+class Stepping(Protocol):
+    """The optimizer steps of a training. latest: the one that was asked for last."""
+
+    @property
+    def latest(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A policy that is measured while it learns. before: what it was."""
+
+    evaluation: PolicyEvaluation
+    settings: RolloutSettings
+    n_tasks: int
+    before: Metrics
+
+    def on_the_way(self, steps: Stepping) -> Callable[[], dict[str, float]]:
+        """What measures the policy as the latest step has left it."""
+        return lambda: self.evaluation.measure(steps.latest + 1)
+
+    def compared(self, report: TrainingReport) -> Metrics:
+        """The policy that the training has left, beside the one that it began with."""
+        last = int(report.metrics["best_step"]) if self.settings.training.keep_best else report.steps
+        return comparison(self.before, self.evaluation.measure(last), self.n_tasks)
+
+
+def watched(
+    policy: Decoder, heldout: Environment | None, config: RolloutConfig, settings: RolloutSettings, run: Run
+) -> Watch | None:
+    """The watch over a policy that is about to learn, once it is measured; None where nothing is held out.
+
+    config: how its rollouts are sampled.
+    """
+    if heldout is None:
+        return None
+    asking = replace(config, num_generations=settings.num_generations_eval)
+    evaluation = PolicyEvaluation(policy, heldout, asking, run, group_of=settings.group_of)
+    return Watch(evaluation, settings, len(heldout.tasks), evaluation.measure(0))
 
 
 def _correct(_: Sequence[WeightedJudge], groups: Sequence[Sequence[JudgedAnswer]]) -> dict[str, list[bool]]:

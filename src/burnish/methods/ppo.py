@@ -18,6 +18,7 @@ from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.methods.heldout_tasks import HeldOutTasks
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
     from burnish.rewards.environment import Environment
@@ -85,25 +86,28 @@ def train(
     settings: Settings,
     run: "Run",
     *,
+    heldout: "HeldOutTasks | None" = None,
     base: Path | None = None,
     critic: "ScalarModel | None" = None,
 ) -> Metrics:
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
-    base: as for `burnish.methods.saving.save`. critic: a model of the same vocabulary to begin with, such as a reward
-    model; one that begins as the policy if left out. `rollouts/` in the run's folder has all that was sampled, with the
-    rewards, one file for each rollout. An interrupted training is gone on with, to the same bits. Returns the
-    measurements.
+    heldout: what the policy is measured on before training, every `training.eval_steps` and at the end; all answers are
+    in `evaluations/`. base: as for `burnish.methods.saving.save`. critic: a model of the same vocabulary to begin with,
+    such as a reward model; one that begins as the policy if left out. `rollouts/` in the run's folder has all that was
+    sampled, with the rewards, one file for each rollout. An interrupted training is gone on with, to the same bits.
+    Returns the measurements.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
-    from burnish.methods.environment import environment_of
+    from burnish.methods.environment import environment_of, heldout_environment
 
     run = begin(model, tasks, settings, run)
     environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
+    measured = heldout_environment(model, tokenizer, heldout, settings, run)
     make_trainable(model, settings, run)
     if critic is not None:
         make_trainable(critic.decoder, settings, run)
-    metrics = learn(model, environment, settings, run, critic=critic)
+    metrics = learn(model, environment, settings, run, critic=critic, heldout=measured)
     save(model, tokenizer, settings, run, base=base)
     return {"dropped": n_dropped, **metrics}
 
@@ -115,9 +119,14 @@ def learn(
     run: "Run",
     *,
     critic: "ScalarModel | None" = None,
+    heldout: "Environment | None" = None,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
-    """Train those parameters of `model` and critic that are trainable, on prompts given as tokens."""
+    """Train those parameters of `model` and critic that are trainable, on prompts given as tokens.
+
+    heldout: as for `train`.
+    """
+    from burnish.methods.heldout_tasks import watched
     from burnish.methods.ppo_steps import PPOSteps, rollout_columns
     from burnish.methods.rollouts import Rollouts
     from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
@@ -136,7 +145,15 @@ def learn(
     )
     columns = rollout_columns(actor_critic, reference)
     rollouts = Rollouts(model, environment, config, run, columns=columns)
-    steps = PPOSteps(actor_critic, rollouts, settings, n_rollouts=n_rollouts, seed=run.seed)
+    steps = PPOSteps(
+        actor_critic,
+        rollouts,
+        settings,
+        n_rollouts=n_rollouts,
+        seed=run.seed,
+        group_of=lambda task: settings.group_of(environment.tasks[task]),
+    )
+    watch = watched(model, heldout, config, settings, run)
     report = fit(
         actor_critic,
         PPO(settings.cliprange, settings.cliprange_value, settings.vf_coef, settings.entropy_coef),
@@ -146,7 +163,15 @@ def learn(
         outputs=lambda batch: actor_critic(batch.forest, batch.scored, entropies=settings.entropy_coef > 0),
         step_metrics=steps.metrics,
         shown=("objective/scores", "objective/kl"),
-        on_the_way=OnTheWay(snapshot=snapshot_of(actor_critic, environment.tokenizer)),
+        on_the_way=OnTheWay(
+            watch.on_the_way(steps) if watch else None, snapshot_of(actor_critic, environment.tokenizer)
+        ),
         on_progress=on_progress,
     )
-    return {"steps": report.steps, "rollouts": n_rollouts, "tasks": len(environment.tasks), **report.metrics}
+    return {
+        "steps": report.steps,
+        "rollouts": n_rollouts,
+        "tasks": len(environment.tasks),
+        **report.metrics,
+        **(watch.compared(report) if watch else {}),
+    }

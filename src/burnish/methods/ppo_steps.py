@@ -7,6 +7,8 @@ Notable choices:
 - the minibatches are a function of (seed, rollout, epoch).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from burnish.nn.actor_critic import ActorCritic, Reference
 from burnish.objectives.advantages import generalized_advantages, whitened
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import adapted_kl_coef, penalized_rewards, scaled_scores, updated_moments
+from burnish.rewards.sampled_groups import metrics_by_group
 
 
 def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
@@ -37,17 +40,26 @@ def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
 class PPOSteps:
     """The optimizer steps of a run: `num_ppo_epochs` times `num_mini_batches` on each of `n_rollouts` rollouts.
 
-    The batches have the columns that `PPO` reads; `rollouts` have those of `rollout_columns`.
+    The batches have the columns that `PPO` reads; `rollouts` have those of `rollout_columns`. group_of: as for
+    `RolloutSteps`. latest: the step that was asked for last.
     """
 
     def __init__(
-        self, model: ActorCritic, rollouts: Rollouts, settings: Settings, *, n_rollouts: int, seed: int
+        self,
+        model: ActorCritic,
+        rollouts: Rollouts,
+        settings: Settings,
+        *,
+        n_rollouts: int,
+        seed: int,
+        group_of: Callable[[int], str | None] = lambda _: None,
     ) -> None:
         self._model, self._rollouts, self._settings = model, rollouts, settings
-        self._n_rollouts, self._seed = n_rollouts, seed
+        self._n_rollouts, self._seed, self._group_of = n_rollouts, seed, group_of
         self._targets: dict[str, list[Tensor]] = {}
         self._metrics: dict[str, float] = {}
         self._prepared = -1
+        self.latest = -1
 
     @property
     def per_rollout(self) -> int:
@@ -57,6 +69,7 @@ class PPOSteps:
         return self._n_rollouts * self.per_rollout
 
     def __getitem__(self, step: int) -> list[Batch]:
+        self.latest = step
         number, update = divmod(step, self.per_rollout)
         rollout = self._rollouts[number]
         if update == 0:
@@ -109,7 +122,7 @@ class PPOSteps:
         sizes, n = lengths.tolist(), len(lengths)
         self._targets = {"advantages": list(advantages.split(sizes)), "returns": list(returns.split(sizes))}
         kl_per_answer = kl.sum().item() / n
-        self._metrics = rollout.metrics() | {
+        self._metrics = metrics_by_group(rollout, self._group_of) | {
             "sampling/sampling_logp_difference/mean": self._sampling_difference(rollout),
             "objective/kl": kl_per_answer,
             "objective/entropy": -torch.cat(list(rollout.columns["old_logps"])).sum().item() / n,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from burnish.datasets.batches import Batch
     from burnish.datasets.rollout import Rollout
     from burnish.datasets.rows import Task
+    from burnish.methods.heldout_tasks import HeldOutTasks
     from burnish.methods.rollouts import Rollouts
     from burnish.nn.decoder import Decoder
     from burnish.rewards.environment import Environment
@@ -85,21 +86,24 @@ def train(
     settings: Settings,
     run: "Run",
     *,
+    heldout: "HeldOutTasks | None" = None,
     base: Path | None = None,
 ) -> Metrics:
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
     `rollouts/` there has all that was sampled, with the rewards and what was kept, one file for each rollout. An
-    interrupted training is gone on with, to the same bits. Returns the measurements. base: as for
-    `burnish.methods.saving.save`. Raises DataError where no prompt leaves room for an answer, there would be no
+    interrupted training is gone on with, to the same bits. Returns the measurements. heldout: what the policy is
+    measured on before training, every `training.eval_steps` and at the end; all answers are in `evaluations/`. base:
+    as for `burnish.methods.saving.save`. Raises DataError where no prompt leaves room for an answer, there would be no
     rollout, or nothing is accepted of what is sampled before training.
     """
-    from burnish.methods.environment import environment_of
+    from burnish.methods.environment import environment_of, heldout_environment
 
     run = begin(model, tasks, settings, run)
     environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
+    measured = heldout_environment(model, tokenizer, heldout, settings, run)
     make_trainable(model, settings, run)
-    metrics = learn(model, environment, settings, run)
+    metrics = learn(model, environment, settings, run, heldout=measured)
     save(model, tokenizer, settings, run, base=base)
     return {"dropped": n_dropped, **metrics}
 
@@ -110,9 +114,11 @@ def learn(
     settings: Settings,
     run: "Run",
     *,
+    heldout: "Environment | None" = None,
     on_progress: "Callable[[Progress], None]" = lambda _: None,
 ) -> Metrics:
-    """Train those parameters of `model` that are trainable, on prompts given as tokens."""
+    """Train those parameters of `model` that are trainable, on prompts given as tokens; heldout: as for `train`."""
+    from burnish.methods.heldout_tasks import watched
     from burnish.methods.rollouts import Rollouts, RolloutSteps
     from burnish.objectives.rft import RFT
     from burnish.rewards.sampled_groups import RolloutConfig
@@ -148,7 +154,10 @@ def learn(
             _say(rollout, number, plan.per_rollout, run)
         return batches(rollout, *plan.learned(rollout, number, update), settings, first=update == 0)
 
-    steps = RolloutSteps(rollouts, n_rollouts, plan.per_rollout, updates)
+    steps = RolloutSteps(
+        rollouts, n_rollouts, plan.per_rollout, updates, lambda task: settings.group_of(environment.tasks[task])
+    )
+    watch = watched(model, heldout, config, settings, run)
     report = fit(
         model,
         RFT(settings.mean_over),
@@ -157,7 +166,7 @@ def learn(
         run,
         step_metrics=lambda step: steps.metrics(step) | accepted_metrics(rollouts[step // plan.per_rollout]),
         shown=("loss", "accuracy", "tokens_per_second"),
-        on_the_way=OnTheWay(snapshot=snapshot_of(model, environment.tokenizer)),
+        on_the_way=OnTheWay(watch.on_the_way(steps) if watch else None, snapshot_of(model, environment.tokenizer)),
         on_progress=on_progress,
     )
     of_rollouts = read_events(run.folder)[:: plan.per_rollout]
@@ -169,6 +178,7 @@ def learn(
         "tasks": n_tasks,
         "accuracy_by_time": by_time(of_rollouts, "accuracy"),
         **report.metrics,
+        **(watch.compared(report) if watch else {}),
     }
 
 

@@ -14,6 +14,7 @@ from burnish.nn.config import DecoderConfig
 from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
+    from burnish.datasets.rows import Task
     from burnish.generation.sampling import Sampling
     from burnish.nn.lora import LoraConfig
 
@@ -110,6 +111,14 @@ class RolloutSettings(TrainingSettings):
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
     max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
     stop: list[StopString] = Field([], description="strings that end an answer, which is judged cut before them")
+    groups: str | None = Field(None, description="key of the tasks by whose values reward and length are logged apart")
+    num_generations_eval: int = Field(
+        8, ge=1, description="answers to each held-out task, at each evaluation (`training.eval_steps`)"
+    )
+
+    def group_of(self, task: "Task") -> str | None:
+        """The group of a task, such as `digits=3`; None where there are none."""
+        return None if self.groups is None or self.groups not in task.row else f"{self.groups}={task.row[self.groups]}"
 
     def sampling(self, **choice: Any) -> "Sampling":
         """How completions are drawn; `choice` is what a method truncates."""

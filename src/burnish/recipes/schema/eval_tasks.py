@@ -1,32 +1,37 @@
 """Held-out tasks on which a policy is measured while it learns: the file, who judges, and the work of it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work
-from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, read_judged_tasks
+from burnish.recipes.schema.grouped import check_group_key
+from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, open_judges, read_judged_tasks
 from burnish.recipes.schema.rollout_stage import RolloutStage
-from burnish.recipes.schema.stage import FileReference, StageContext
+from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from burnish.datasets.rows import Task
+    from burnish.methods.heldout_tasks import HeldOutTasks
     from burnish.recipes.plan.work import Work
+    from burnish.rewards.judgement import WeightedJudge
 
 
 class EvalTasksStage(RolloutStage):
-    """Base of the stages that sample from the policy, and may measure it on tasks that it never learns from."""
+    """Base of the stages that sample from the policy, and may measure it on tasks that it never learns from.
+
+    Before training, every `training.eval_steps` and at the end it gives `num_generations_eval` answers to each:
+    rewards, lengths and pass@k under `eval_...`; `evaluations/` has all answers, one file for each time.
+    """
 
     eval_tasks: FileReference | None = Field(None, description="held-out tasks to measure on, never trained on")
     eval_judges: list[JudgeConfig] = Field([], description="what judges the answers to these; `rewards` if left out")
-
-    if TYPE_CHECKING:
-        num_generations_eval: int
 
     @property
     def judges(self) -> Sequence[JudgeConfig]:
@@ -49,9 +54,24 @@ class EvalTasksStage(RolloutStage):
         tasks = read_judged_tasks(context, self.eval_tasks, self.judges, columns=self.columns)
         return self.with_system(context, tasks)
 
+    @contextmanager
+    def open_judges(self, context: StageContext) -> Iterator["tuple[Sequence[WeightedJudge], HeldOutTasks | None]"]:
+        """What rewards the policy, and the held-out tasks with what judges these; None where none are held out."""
+        from burnish.methods.heldout_tasks import HeldOutTasks
+
+        asked = self.read_eval_tasks(context)
+        with open_judges(context, self.rewards) as rewards, open_judges(context, self.eval_judges) as judges:
+            yield rewards, HeldOutTasks(asked, judges or rewards) if asked else None
+
+    def summary(self, metrics: Metrics) -> dict[str, Any]:
+        return {"heldout": {self.name or self.type_name(): metrics["heldout"]}} if "heldout" in metrics else {}
+
     def check(self, context: StageContext) -> None:
         super().check(context)
-        check_judges(context, self.judges, self.read_eval_tasks(context))
+        asked = self.read_eval_tasks(context)
+        check_judges(context, self.judges, asked)
+        if self.groups is not None:
+            check_group_key([*self.read_tasks(context), *asked], self.groups)
 
     def work(self, context: StageContext) -> "Work | None":
         work, tasks = super().work(context), self.read_eval_tasks(context)

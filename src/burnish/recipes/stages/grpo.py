@@ -6,8 +6,6 @@ from pydantic import Field
 
 from burnish.methods import grpo
 from burnish.recipes.schema.eval_tasks import EvalTasksStage
-from burnish.recipes.schema.grouped import check_group_key
-from burnish.recipes.schema.judges import open_judges
 from burnish.recipes.schema.stage import Metrics, StageContext
 
 
@@ -31,21 +29,11 @@ class GrpoStage(grpo.Settings, EvalTasksStage):
     def has_reference(self) -> bool:
         return self.beta > 0
 
-    def check(self, context: StageContext) -> None:
-        super().check(context)
-        if self.groups is not None:
-            check_group_key([*self.read_tasks(context), *self.read_eval_tasks(context)], self.groups)
-
     def run(self, context: StageContext) -> Metrics:
-        from burnish.methods.heldout_tasks import HeldOutTasks
-
         decoder, tokenizer = context.load(self.model)
-        tasks, asked, base = self.read_tasks(context), self.read_eval_tasks(context), context.path(self.model)
-        with open_judges(context, self.rewards) as rewards, open_judges(context, self.eval_judges) as judges:
-            heldout = HeldOutTasks(asked, judges or rewards) if asked else None
+        tasks, base = self.read_tasks(context), context.path(self.model)
+        with self.open_judges(context) as (rewards, heldout):
             return grpo.train(decoder, tokenizer, tasks, rewards, self, context, heldout=heldout, base=base)
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
-        name = self.name or self.type
-        found = {"reward": {name: metrics["rewards_by_time"]}}
-        return found | ({"heldout": {name: metrics["heldout"]}} if "heldout" in metrics else {})
+        return {"reward": {self.name or self.type: metrics["rewards_by_time"]}} | super().summary(metrics)

@@ -9,8 +9,7 @@ from pydantic import Field
 from burnish.errors import RecipeError
 from burnish.methods import ppo
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.judges import open_judges
-from burnish.recipes.schema.rollout_stage import RolloutStage
+from burnish.recipes.schema.eval_tasks import EvalTasksStage
 from burnish.recipes.schema.stage import Metrics, RewardModelReference, StageContext, StrictModel
 
 if TYPE_CHECKING:
@@ -25,11 +24,12 @@ class CriticConfig(ppo.CriticSettings, StrictModel):
     )
 
 
-class PpoStage(ppo.Settings, RolloutStage):
+class PpoStage(ppo.Settings, EvalTasksStage):
     """Raises the reward of the answers that the model samples, at a price for leaving the model it started from.
 
     An optimizer step learns from the answers to `training.batch_size` prompts; a rollout has `num_mini_batches` times
     as many, and is learned from `num_ppo_epochs` times. `rollouts/` has all that was sampled, with the rewards.
+    With `eval_tasks` the policy is measured on held-out tasks before, every `training.eval_steps` and at the end.
     """
 
     type: Literal["ppo"] = Field("ppo", description="ppo")
@@ -68,8 +68,10 @@ class PpoStage(ppo.Settings, RolloutStage):
             critic, its_tokenizer = context.load_reward_model(self.critic.model)
             self.check_vocabulary(tokenizer, its_tokenizer)
         tasks, base = self.read_tasks(context), context.path(self.model)
-        with open_judges(context, self.rewards) as rewards:
-            return ppo.train(decoder, tokenizer, tasks, rewards, self, context, base=base, critic=critic)
+        with self.open_judges(context) as (rewards, heldout):
+            return ppo.train(
+                decoder, tokenizer, tasks, rewards, self, context, heldout=heldout, base=base, critic=critic
+            )
 
     def check_vocabulary(self, tokenizer: "Tokenizer", critics: "Tokenizer") -> None:
         """Raise RecipeError where the critic would read other tokens than the policy writes."""

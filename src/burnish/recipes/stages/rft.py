@@ -8,17 +8,18 @@ from pydantic import Field
 
 from burnish.methods import rft
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.judges import open_judges, tell_right
-from burnish.recipes.schema.rollout_stage import RolloutStage
+from burnish.recipes.schema.eval_tasks import EvalTasksStage
+from burnish.recipes.schema.judges import tell_right
 from burnish.recipes.schema.stage import Metrics, StageContext
 
 
-class RftStage(rft.Settings, RolloutStage):
+class RftStage(rft.Settings, EvalTasksStage):
     """Samples answers to each prompt, and imitates those that are right or score well enough.
 
     Offline, `rollouts` rounds sample all tasks, the first before anything trains; an optimizer step learns from
     `training.batch_size` answers. Online, a rollout is of as many prompts, sampled from the model as it is.
-    `rollouts/` has all that was sampled, with the rewards and what was kept, one file for each rollout.
+    `rollouts/` has all that was sampled, with the rewards and what was kept, one file for each rollout. With
+    `eval_tasks` the model is measured on held-out tasks before, every `training.eval_steps` and at the end.
     """
 
     type: Literal["rft"] = Field("rft", description="rft")
@@ -39,8 +40,8 @@ class RftStage(rft.Settings, RolloutStage):
     def run(self, context: StageContext) -> Metrics:
         decoder, tokenizer = context.load(self.model)
         tasks, base = self.read_tasks(context), context.path(self.model)
-        with open_judges(context, self.rewards) as rewards:
-            return rft.train(decoder, tokenizer, tasks, rewards, self, context, base=base)
+        with self.open_judges(context) as (rewards, heldout):
+            return rft.train(decoder, tokenizer, tasks, rewards, self, context, heldout=heldout, base=base)
 
     def summary(self, metrics: Metrics) -> dict[str, Any]:
-        return {"accepted": {self.name or self.type: metrics["accuracy_by_time"]}}
+        return {"accepted": {self.name or self.type: metrics["accuracy_by_time"]}} | super().summary(metrics)
