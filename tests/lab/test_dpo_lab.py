@@ -10,7 +10,7 @@ import torch
 
 from burnish.lab.dpo.derivation import equation_errors, ways
 from burnish.lab.dpo.experiment import DpoExperiment, certain, problem
-from burnish.lab.dpo.learner import Answers, draw_pairs, reference_decoder
+from burnish.lab.dpo.learner import Answers, draw_pairs, learned_exactly, reference_decoder
 from burnish.lab.dpo.theory import Problem, divergence
 from conducting import conducted
 
@@ -31,6 +31,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         seed=1,
         seeds=1,
         pairs=(2048,),
+        exact_steps=(30, 300),
         betas=(1.0,),
         certain_steps=(3, 10),
         length=1,
@@ -104,12 +105,30 @@ def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> No
         assert ipo.divergences[1] < dpo.divergences[0]
 
 
+def test_all_pairs_at_once_lead_a_decoder_to_the_optimal_policy() -> None:
+    one, answers = problem(0.5, seed=2, length=1), Answers(1)
+    logps = answers.logps(learned_exactly(one, answers, seed=2, steps=250)).log_softmax(-1)
+    best, start = one.value(one.optimal_logps).mean(), one.value(one.reference_logps).mean()
+    assert (one.value(logps).mean() - start) / (best - start) > 0.999
+    assert (
+        divergence(one.optimal_logps, logps).mean() < 1e-3 * divergence(one.optimal_logps, one.reference_logps).mean()
+    )
+
+
+def test_what_is_trained_on_is_what_is_measured() -> None:
+    answers, decoder = Answers(2), reference_decoder(seed=0)
+    torch.testing.assert_close(answers.trainable_logps(decoder).detach(), answers.logps(decoder), atol=1e-5, rtol=0)
+
+
 @pytest.mark.slow
 def test_a_trained_decoder_comes_close_to_the_optimal_policy(document: dict[str, Any]) -> None:
-    found, equations, three, learned, certainly = document["tables"]
-    assert len(found["rows"]) == 2
+    found, equations, three, exact, learned, certainly = document["tables"]
+    assert len(found["rows"]) == 3
     assert max(row[2] for row in equations["rows"]) < 1e-12
     assert max(row[2] for row in three["rows"]) < 1e-6
+    assert [row[1] for row in exact["rows"]] == [30, 300]
+    assert exact["rows"][1][3] < exact["rows"][0][3] < exact["rows"][0][2]
+    assert "the promise is kept by a decoder that learns from all pairs" in found["rows"][0][0]
     ((_, pairs, before, after, _, gained, *_),) = learned["rows"]
     assert pairs == 2048
     assert after < before / 2
@@ -123,6 +142,7 @@ def test_another_seed_count_keeps_what_is_measured(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "seed": 0,
         "pairs": (128,),
+        "exact_steps": (2,),
         "betas": (1.0,),
         "certain_steps": (2,),
         "length": 1,

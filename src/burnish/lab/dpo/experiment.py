@@ -3,36 +3,47 @@
 Notable choices:
 - the derivation, equations 1 to 8, is computed without sampling: each line's error is that of float64;
 - three ways to the same policy, each by its own loss: reinforcement learning, a reward model, DPO;
-- then the method that recipes use trains a decoder on sampled pairs: what is left is the error of the sample;
+- then a decoder learns from all pairs at once, each weighing as much as it is drawn and preferred: that is the promise;
+- and by the method that recipes use from sampled pairs: what is left is the error of the sample;
 - and once the labels are not Bradley-Terry's: where a preference is certain, no β holds DPO.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from burnish.lab.dpo.derivation import equations_table, ways_table
 from burnish.lab.dpo.learner import (
+    EXACT_STEPS,
     LEARNING_RATE,
-    LEAST_BATCH,
     LENGTH,
     STEPS,
     Answers,
     draw_pairs,
     learned,
+    learned_exactly,
     reference_decoder,
+)
+from burnish.lab.dpo.tables import (
+    Certain,
+    Learned,
+    certain_panel,
+    certain_table,
+    exact_table,
+    learned_table,
+    sample_panel,
+    verdict_table,
 )
 from burnish.lab.dpo.theory import Problem, descended, differences, divergence
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
-from burnish.lab.pretraining import mean_and_deviation
-from burnish.lab.report import Cell, Panel, Table
 from burnish.objectives.dpo import DPOLossType
-from burnish.report.formatting import percent
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run
 
@@ -40,21 +51,21 @@ BETAS = (0.3, 1.0)
 PAIRS = (1_024, 4_096, 16_384, 65_536)
 CERTAIN_STEPS = (30, 100, 300, 1_000, 3_000)
 """Steps of Adam after which the policies that learn certain preferences are looked at."""
-REACHED = 0.95
-"""The promise is kept where so much of what can be gained is gained, by each seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DpoExperiment:
-    """Compute the theory, and train a decoder on so many pairs by each of so many seeds.
+    """Compute the theory, and train a decoder on all pairs and on so many by each of so many seeds.
 
-    certain_steps: after which the policies that learn certain preferences are looked at. length: of answers, in tokens.
+    exact_steps: of each training on all pairs. certain_steps: after which the policies that learn certain preferences
+    are looked at. length: of answers, in tokens.
     """
 
     name: ClassVar[str] = "dpo"
     seed: int
     seeds: int = 3
     pairs: Sequence[int] = PAIRS
+    exact_steps: Sequence[int] = EXACT_STEPS
     betas: Sequence[float] = BETAS
     certain_steps: Sequence[int] = CERTAIN_STEPS
     length: int = LENGTH
@@ -65,6 +76,7 @@ class DpoExperiment:
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         problems = [problem(beta, seed=self.seed, length=self.length) for beta in self.betas]
+        exact = [self._exactly(beta, steps, notebook, display) for beta in self.betas for steps in self.exact_steps]
         rows = [self._learned(beta, count, notebook, display) for beta in self.betas for count in self.pairs]
         without_doubt = [
             certain(name, one, loss_type, self.certain_steps)
@@ -73,43 +85,53 @@ class DpoExperiment:
         ]
         return Findings(
             [
-                verdict_table(rows, self.pairs[-1]),
+                verdict_table(exact, rows),
                 equations_table(problems, seed=self.seed),
                 ways_table(problems),
+                exact_table(exact, self.seeds),
                 learned_table(rows, self.seeds),
                 certain_table(without_doubt),
             ],
             [sample_panel(rows), certain_panel(without_doubt)],
-            {"seeds": self.seeds, "pairs": self.pairs},
+            {"seeds": self.seeds, "pairs": self.pairs, "exact_steps": self.exact_steps},
         )
 
-    def _learned(self, beta: float, count: int, notebook: Notebook, display: Reporter) -> "Learned":
+    def _exactly(self, beta: float, steps: int, notebook: Notebook, display: Reporter) -> Learned:
+        """Of all pairs, in so many steps."""
+
+        def outcome(name: str, seed: int) -> dict[str, float]:
+            return exact_outcome(beta, steps, seed=seed, length=self.length)
+
+        title = f"β = {beta:g}, all pairs, {steps:,} steps"
+        return Learned(beta, steps, self._of_seeds(f"exact-{beta:g}-{steps}", title, outcome, notebook, display))
+
+    def _learned(self, beta: float, count: int, notebook: Notebook, display: Reporter) -> Learned:
+        """Of so many sampled pairs."""
+
+        def outcome(name: str, seed: int) -> dict[str, float]:
+            run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}")
+            measured = learned_outcome(beta, count, run, length=self.length)
+            shutil.rmtree(run.folder)
+            return measured
+
+        title = f"β = {beta:g}, {count:,} pairs"
+        return Learned(beta, count, self._of_seeds(f"learned-{beta:g}-{count}", title, outcome, notebook, display))
+
+    def _of_seeds(
+        self,
+        name: str,
+        title: str,
+        outcome: Callable[[str, int], dict[str, float]],
+        notebook: Notebook,
+        display: Reporter,
+    ) -> list[dict[str, float]]:
+        """What the trainings of all seeds came to, each measured once and kept under its name."""
         found = []
-        with display.bar(f"β = {beta:g}, {count:,} pairs", self.seeds, "trainings") as bar:
+        with display.bar(title, self.seeds, "trainings") as bar:
             for done, seed in enumerate(range(self.seed, self.seed + self.seeds), start=1):
-                name = f"learned-{beta:g}-{count}-{seed}"
-
-                def outcome(name: str = name, seed: int = seed) -> dict[str, float]:
-                    run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}")
-                    measured = learned_outcome(beta, count, run, length=self.length)
-                    shutil.rmtree(run.folder)
-                    return measured
-
-                found.append(notebook.piece(name, outcome))
+                found.append(notebook.piece(f"{name}-{seed}", partial(outcome, f"{name}-{seed}", seed)))
                 bar.update(done, kl=found[-1]["divergence"])
-        return Learned(beta, count, found)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What decoders trained on so many pairs are like, seed by seed: see `learned_outcome`."""
-
-    beta: float
-    pairs: int
-    outcomes: Sequence[dict[str, float]]
-
-    def of(self, name: str) -> list[float]:
-        return [outcome[name] for outcome in self.outcomes]
+        return found
 
 
 def problem(beta: float, *, seed: int, length: int = LENGTH) -> Problem:
@@ -122,15 +144,26 @@ def problem(beta: float, *, seed: int, length: int = LENGTH) -> Problem:
 
 
 def learned_outcome(beta: float, count: int, run: Run, *, length: int = LENGTH) -> dict[str, float]:
-    """DPO on so many sampled pairs, measured by enumeration; means over the prompts.
+    """`outcome_of` DPO on so many sampled pairs."""
+    answers, one = Answers(length), problem(beta, seed=run.seed, length=length)
+    token_logps = answers.token_logps(reference_decoder(seed=run.seed))
+    pairs = draw_pairs(one, answers, token_logps, count, seed=run.seed)
+    return outcome_of(one, answers.logps(learned(pairs, beta, run, seed=run.seed)))
+
+
+def exact_outcome(beta: float, steps: int, *, seed: int, length: int = LENGTH) -> dict[str, float]:
+    """`outcome_of` equation 7 over all pairs, after so many steps."""
+    answers, one = Answers(length), problem(beta, seed=seed, length=length)
+    return outcome_of(one, answers.logps(learned_exactly(one, answers, seed=seed, steps=steps)))
+
+
+def outcome_of(one: Problem, said: Tensor) -> dict[str, float]:
+    """A decoder's log-probabilities beside the optimum, by enumeration; means over the prompts.
 
     divergence: KL(π* ∥ π_θ); before: KL(π* ∥ π_ref). gained: of equation 3's gain from π_ref to π* the share that π_θ
     has. error: of the implicit reward beside equation 8's, its standard deviation under π*, in units of the reward.
     """
-    answers, one = Answers(length), problem(beta, seed=run.seed, length=length)
-    token_logps = answers.token_logps(reference_decoder(seed=run.seed))
-    decoder = learned(draw_pairs(one, answers, token_logps, count, seed=run.seed), beta, run, seed=run.seed)
-    logps = answers.logps(decoder).log_softmax(-1)
+    logps = said.log_softmax(-1)
     best, start = one.value(one.optimal_logps).mean(), one.value(one.reference_logps).mean()
     errors = one.implicit_rewards(logps) - one.projected_rewards
     weights = one.optimal_logps.exp()
@@ -143,67 +176,7 @@ def learned_outcome(beta: float, count: int, run: Run, *, length: int = LENGTH) 
     }
 
 
-def verdict_table(rows: Sequence[Learned], most: int) -> Table:
-    """What was found, computed from the tables below it."""
-    largest = [row for row in rows if row.pairs == most]
-    least = min(value for row in largest for value in row.of("gained"))
-    held = "is kept" if least >= REACHED else "is not kept"
-    lines = [
-        f"DPO on Bradley-Terry pairs reaches π*: the promise {held} by a trained decoder. Of what equation 3 gains it "
-        f"has {percent(least, 1)} or more with {most:,} pairs ({len(largest[0].outcomes)} seeds, every β)."
-    ]
-    for beta in dict.fromkeys(row.beta for row in rows):
-        of_beta = [row for row in rows if row.beta == beta]
-        first, last = (mean_and_deviation(row.of("divergence"))[0] for row in (of_beta[0], of_beta[-1]))
-        lines.append(
-            f"β = {beta:g}: KL(π* ∥ π_θ) falls from {mean_and_deviation(of_beta[0].of('before'))[0]:.3g} before to "
-            f"{first:.3g} with {of_beta[0].pairs:,} pairs and {last:.3g} with {of_beta[-1].pairs:,}."
-        )
-    return Table("What was found", ["computed from the tables below"], [[line] for line in lines])
-
-
-def learned_table(rows: Sequence[Learned], seeds: int) -> Table:
-    """The decoders, by β and pairs."""
-    cells: list[list[Cell]] = []
-    for row in rows:
-        gained, spread = mean_and_deviation(row.of("gained"))
-        numbers = [mean_and_deviation(row.of(name)) for name in ("before", "divergence", "error")]
-        cells.append(
-            [
-                row.beta,
-                row.pairs,
-                numbers[0][0],
-                *numbers[1],
-                percent(gained, 1),
-                "–" if spread is None else percent(spread, 1),
-                *numbers[2],
-            ]
-        )
-    return Table(
-        "A decoder trained by the `dpo` method on sampled pairs",
-        ["β", "pairs", "KL(π* ∥ π_ref)", "KL(π* ∥ π_θ)", "±", "gained", "± ", "error of r̂", "±  "],
-        cells,
-        f"Means over {seeds} seeds, each of rewards, reference, pairs and order; ± is their deviation. Each "
-        f"pair is seen once, in {STEPS} steps, or fewer of {LEAST_BATCH} pairs. Gained: of equation 3's value, from "
-        "π_ref to π*. Error of r̂: the standard deviation, under π*, of β log π_θ/π_ref beside equation 8's reward.",
-    )
-
-
 CERTAIN_LOSSES: Mapping[str, DPOLossType] = {"DPO": "sigmoid", "IPO": "ipo"}
-
-
-@dataclass(frozen=True)
-class Certain:
-    """How far a loss has taken the policy from the reference after so many steps, where preferences are certain.
-
-    limit: as far as a policy is that only ever says the best answer. All are KL(π ∥ π_ref), the mean over prompts.
-    """
-
-    loss: str
-    beta: float
-    steps: Sequence[int]
-    divergences: Sequence[float]
-    limit: float
 
 
 def certain(name: str, one: Problem, loss_type: DPOLossType, steps: Sequence[int]) -> Certain:
@@ -213,35 +186,3 @@ def certain(name: str, one: Problem, loss_type: DPOLossType, steps: Sequence[int
     divergences = [divergence(logits.log_softmax(-1), one.reference_logps).mean().item() for logits in found]
     best = one.reference_logps.gather(1, one.rewards.argmax(1, keepdim=True))
     return Certain(name, one.beta, steps, divergences, -best.mean().item())
-
-
-def certain_table(found: Sequence[Certain]) -> Table:
-    """Both losses, with each β."""
-    return Table(
-        "Where the theory does not hold: preferences that are certain",
-        ["loss", "β", *(f"{steps:,} steps" for steps in found[0].steps), "only the best answer"],
-        [[one.loss, one.beta, *one.divergences, one.limit] for one in found],
-        "KL(π ∥ π_ref) in nats, where the better of two answers always wins (Azar 2023, arXiv:2310.12036): no finite "
-        "reward says so, and DPO goes on towards the best answer alone, whatever β is; IPO stops.",
-    )
-
-
-def sample_panel(rows: Sequence[Learned]) -> Panel:
-    """What is left of the divergence by the number of pairs."""
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        series.setdefault(f"β = {row.beta:g}", []).append(
-            (float(row.pairs), mean_and_deviation(row.of("divergence"))[0])
-        )
-    return Panel("DPO on sampled pairs", "pairs", "KL(π* ∥ π_θ), nats", series, log_x=True, log_y=True)
-
-
-def certain_panel(found: Sequence[Certain]) -> Panel:
-    """Divergence by steps."""
-    series = {
-        f"{one.loss}, β = {one.beta:g}": [
-            (float(steps), value) for steps, value in zip(one.steps, one.divergences, strict=True)
-        ]
-        for one in found
-    }
-    return Panel("Certain preferences", "steps", "KL(π ∥ π_ref), nats", series, log_x=True)

@@ -1,4 +1,9 @@
-"""A decoder whose answers can all be enumerated, and DPO on sampled pairs of them by the method that recipes use."""
+"""A decoder whose answers can all be enumerated: DPO on sampled pairs of them, and on all.
+
+Notable choices:
+- all pairs at once are what infinitely many sampled ones are: each weighs as much as it is drawn and preferred, so that
+  a step has the exact gradient of equation 7, by the objective that the method has.
+"""
 
 import itertools
 from collections.abc import Callable
@@ -10,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.datasets.batches import Batch
 from burnish.datasets.examples import PreferenceExample
 from burnish.lab.dpo.theory import Problem
 from burnish.methods import dpo
@@ -28,6 +34,8 @@ LENGTH = 3
 STEPS, LEAST_BATCH = 1024, 8
 """Pairs are learned from in so many optimizer steps, or in fewer where a step would have less than so many pairs."""
 LEARNING_RATE = 3e-3
+EXACT_STEPS = (64, 256, 1024)
+"""Steps of Adam with all pairs at once, each a training of its own."""
 
 _CONFIG = DecoderConfig(
     vocab_size=VOCABULARY,
@@ -69,6 +77,17 @@ class Answers:
         prompts = [[prompt] for prompt in range(self.prompts) for _ in self.all]
         logps = answer_logps(decoder, prompts, self.all * self.prompts)
         return torch.stack(logps).view(self.prompts, len(self.all), self.length)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """All prompts with all answers."""
+        rows = [[prompt, *answer] for prompt in range(self.prompts) for answer in self.all]
+        return Batch.from_rows(rows, [[False, *[True] * self.length]] * len(rows))
+
+    def trainable_logps(self, decoder: Decoder) -> Tensor:
+        """log π(y|x) of whole answers, with gradients: float64 `[prompts, answers]`."""
+        logps = decoder.logps(self.batch.forest, self.batch.scored)[self.batch.entries]
+        return logps.double().view(self.prompts, len(self.all), self.length).sum(-1)
 
     def logps(self, decoder: Decoder) -> Tensor:
         """log π(y|x) of whole answers: float64 `[prompts, answers]`."""
@@ -113,4 +132,18 @@ def learned(
     training = {"learning_rate": LEARNING_RATE, "batch_size": size, "micro_batch_tokens": 8192}
     settings = dpo.Settings.model_validate({"beta": beta, "training": TrainingConfig.model_validate(training)})
     dpo.learn(decoder, pairs.examples, pairs.reference_logps, settings, run, on_progress=on_progress)
+    return decoder.eval()
+
+
+def learned_exactly(problem: Problem, answers: Answers, *, seed: int, steps: int) -> Decoder:
+    """The reference of `seed`, trained by equation 7 over all pairs, the learning rate falling to 0 by a cosine."""
+    decoder = reference_decoder(seed=seed).train()
+    loss = problem.dpo_loss(problem.preferences)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(answers.trainable_logps(decoder)).backward()
+        optimizer.step()
+        schedule.step()
     return decoder.eval()
