@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-BLOCKS = re.compile(r"\s*<think>(.+?)</think>\s*<answer>\s*(\d+)\s*</answer>\s*", re.DOTALL)
-QUESTION = re.compile(r"Add \d+\+\d+")
+BLOCKS = re.compile(r"\s*<think>(.+?)</think>\s*<answer>\s*(.+?)\s*</answer>\s*", re.DOTALL)
+ASKED_TO_CHECK = " and check"
 
 
 def main() -> None:
@@ -57,8 +57,8 @@ def _conversations(source: Path) -> Iterator[tuple[str, str]]:
 
 def cleaned(question: str, answer: str, longest: int) -> tuple[str, dict[str, str]]:
     """Why an answer is left out, empty where it is not; and the row that it becomes."""
-    asked, found = QUESTION.match(question), BLOCKS.fullmatch(answer)
-    if asked is None or found is None:
+    found = BLOCKS.fullmatch(answer)
+    if found is None:
         return "without the tags", {}
     thought = found[1].strip()
     if any(letter.isalpha() and not unicodedata.name(letter).startswith("LATIN") for letter in thought):
@@ -67,7 +67,10 @@ def cleaned(question: str, answer: str, longest: int) -> tuple[str, dict[str, st
         return "with slips", {}
     if len(thought.split()) > longest:
         return "too long", {}
-    return "", {"prompt": asked[0], "completion": f"<|reasoning|> {thought} <|summary|> {found[2]}"}
+    return "", {
+        "prompt": question.removesuffix(ASKED_TO_CHECK),
+        "completion": f"<|reasoning|> {thought} <|summary|> {found[2]}",
+    }
 
 
 if __name__ == "__main__":

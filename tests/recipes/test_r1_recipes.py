@@ -26,6 +26,43 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def own_questions(file: Path, count: int) -> None:
+    """Questions of one's own in the manner of GSM8K, one of which has no written solution."""
+    lines = [
+        {"question": f"Add {n}+{n % 7}", "answer": f"first the ones {n}+{n % 7} #### {n + n % 7}", "level": n}
+        for n in range(1, count)
+    ]
+    lines.append({"question": "Add 0+0", "answer": "0", "level": 0})
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_r1_is_prepared_from_questions_of_ones_own(tmp_path: Path) -> None:
+    own_questions(tmp_path / "own.jsonl", 30)
+    script = [
+        sys.executable,
+        str(RECIPES / "r1" / "prepare.py"),
+        "--out",
+        str(tmp_path / "out"),
+        "--prompt",
+        "question",
+    ]
+    asked = ["--questions", str(tmp_path / "own.jsonl"), "--heldout", "8", "--few-shot", "5", "--tasks", "1000"]
+    subprocess.run([*script, *asked], check=True, capture_output=True)
+    held, learned = (rows(tmp_path / "out" / f"{name}.jsonl") for name in ("heldout", "reasoning"))
+    assert [row["level"] for row in held] == [*range(23, 30), 0]
+    assert {row["level"] for row in learned} == set(range(1, 23))
+    assert all(row["kind"] == "reasoning" and row["prompt"] == row["question"] for row in held + learned)
+    for row in rows(tmp_path / "out" / "few_shot.jsonl"):
+        first, said, _, _, question = row["prompt"]
+        assert question["content"] == row["question"] != first["content"]
+        assert grade_format(said["content"]) == "full"
+        assert int(final_answer(said["content"])) == sum(map(int, first["content"][4:].split("+")))
+    own_questions(tmp_path / "own.jsonl", 5)
+    few = subprocess.run([*script, *asked], check=False, capture_output=True, text=True)
+    assert few.returncode == 1
+    assert "5 rows; 8 are held out, and more needed" in few.stderr
+
+
 def additions(text: str) -> list[tuple[int, int, str]]:
     """The numbers of each addition in a text, and the answer to it."""
     turns = text.split("User: ")[1:]
@@ -154,3 +191,10 @@ def test_r1_goes_on_from_r1_zero_through_all_stages(tmp_path: Path) -> None:
     assert not any("check" in row["prompt"] for row in cold)
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "What the model said while it learned: reasoning-rl" in report
+    own_questions(tmp_path / "own.jsonl", 30)
+    own = ["--questions", str(tmp_path / "own.jsonl"), "--prompt", "question", "--few-shot", "8", "--reflective", "4"]
+    own += ["--plain", "12", "--tasks", "8", "--further", "8", "--heldout", "3"]
+    groups = [f"{name}.groups=kind" for name in ("reasoning-rl", "student-rl", "evaluate")]
+    folder = small("r1", tmp_path, [f"prepare.arguments={json.dumps(own)}", *TINY_R1[1:], *groups])
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["accuracy"]["r1"]
