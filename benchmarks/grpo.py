@@ -30,9 +30,10 @@ _SIZES: dict[str, Any] = {
     "warm_up_steps": 2,
     "timed_steps": 2,
     "fixed": False,
+    "beta": 0.04,
 }
-"""fixed: the completions are given, for a comparison of losses (`benchmarks.curves`). updates: of each rollout."""
-_BETA = 0.04
+"""fixed: the completions are given, for a comparison of losses (`benchmarks.curves`). updates: of each rollout.
+beta: of the divergence from the reference; at 0 there is none on either side."""
 
 ROWS = (
     Row(
@@ -52,6 +53,16 @@ ROWS = (
         parameters={"prompt_tokens": 512, **_SIZES, "warm_up_steps": 1, "timed_steps": 1},
         quick={"prompt_tokens": 128, "prompts": 1, "samples": 4, "new_tokens": 16, "timed_steps": 1},
         axes=_AXES | {"keep_freed_memory": (True,)},  # a step of TRL takes minutes here, so one setting less
+        **_COMMON,
+    ),
+    Row(
+        name="grpo_short",
+        work="the same in the shape of `burnish lab reasoning --experiment smollm2`: 8 samples of 8 tokens for each of "
+        "6 prompts of 60 tokens, no reference",
+        target=Target(ratio=3),
+        parameters={"prompt_tokens": 60, **_SIZES, "prompts": 6, "new_tokens": 8, "beta": 0.0},
+        quick={"prompts": 2, "samples": 4, "new_tokens": 4, "timed_steps": 1},
+        axes=_AXES | {"keep_freed_memory": (True, False)},
         **_COMMON,
     ),
 )
@@ -79,7 +90,7 @@ def ours(config: Config) -> Config:
     training = our_training.settings(config, batch_size=config["prompts"])
     # The loss is the mean over the tokens of the step (`dapo`), TRL's default.
     settings = grpo.Settings(
-        beta=_BETA,
+        beta=config["beta"],
         num_generations=config["samples"],
         num_iterations=config["updates"],
         rollouts=our_training.n_steps(config),
@@ -132,7 +143,7 @@ def peer(config: Config) -> Config:
             max_completion_length=config["new_tokens"],
             generation_kwargs={"min_new_tokens": config["new_tokens"]},
             temperature=1.0,
-            beta=_BETA,
+            beta=config["beta"],
             use_bias_correction_kl=False,  # equation 3 of the GRPO paper, as on our side
             num_iterations=config["updates"],
             shuffle_dataset=False,
@@ -157,7 +168,7 @@ def _answer(config: Config, watch: worker.Stopwatch, history: list[dict[str, flo
     lengths = ("completions/min_length", "completions/max_length")
     return watch.answer(config["timed_steps"] * config["prompts"] * config["samples"]) | {
         "losses": [step["loss"] for step in history],
-        "kl": [step["kl"] for step in history],
+        "kl": [step.get("kl", 0.0) for step in history],
         "evidence": {name: [int(step[name]) for step in history[:: config["updates"]]] for name in lengths},
     }
 

@@ -14,11 +14,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import distill, dpo, grpo, ppo, reward_model, sft
+from benchmarks import distill, dpo, grpo, ppo, prm, reward_model, sft
 from benchmarks.process import call
 from benchmarks.row import BenchmarkError, Config, Row
 
-ROWS = {row.name: row for row in (*dpo.ROWS, *reward_model.ROWS, *ppo.ROWS, *grpo.ROWS, *distill.ROWS, *sft.ROWS)}
+_MODULES = (dpo, reward_model, prm, ppo, grpo, distill, sft)
+ROWS = {row.name: row for module in _MODULES for row in module.ROWS}
 _DEFAULT = ("dpo_demo", "dpo_long_prompt", "reward_model", "ppo", "grpo", "grpo_long_prompt")
 
 
