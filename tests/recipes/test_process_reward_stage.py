@@ -51,6 +51,21 @@ SAMPLED = """\
     rollouts: 1
     training: {batch_size: 2}
 """
+CHAIN = (
+    "  - {type: adapt_tokenizer, model: base, tokens: {<|summary|>: SELECT}}\n"
+    + SAMPLED.replace(
+        "    num_generations: 4\n",
+        "      - {type: words, words: [e], weight: -0.1}\n    num_generations: 4\n    eval_tasks: tasks.jsonl\n",
+    ).replace("model: base\n    rewards", 'model: "@adapt_tokenizer"\n    rewards')
+    + """\
+  - &rft {type: rft, model: base, tasks: tasks.jsonl, rewards: [{type: python, file: judge.py}], threshold: 0,
+      stop: ["e"], rollouts: 2, max_new_tokens: 24, training: {batch_size: 4, checkpoint_seconds: 0}}
+  - {<<: *rft, name: online, online: true, rollouts: 3}
+  - {type: evaluate, tasks: tasks.jsonl, models: {rft: "@rft", online: "@online"}, samples: 4,
+     judges: [{type: python, file: judge.py}], max_new_tokens: 12, temperature: 1.0}
+"""
+)
+"""Every stage that reasoning has, one after the other."""
 JUDGE = "def reward(prompt, completion, row):\n    return len(completion) % 2 == row['n'] % 2\n"
 
 
@@ -161,14 +176,17 @@ def test_a_label_too_few_is_named_before_anything_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [PROCESS, OUTCOME], ids=["process", "outcome"])
+@pytest.mark.parametrize(
+    ("stage", "kills"), [(PROCESS, 1), (OUTCOME, 1), (CHAIN, 8)], ids=["process", "outcome", "chain"]
+)
 def test_a_killed_run_ends_with_the_same_bits(
     stage: str,
+    kills: int,
     tmp_path: Path,
     server: ForkServerContext,  # noqa: F811
 ) -> None:
     undisturbed, killed = make(tmp_path / "one", stage), make(tmp_path / "two", stage)
     run_to_the_end(undisturbed, server)
-    kill_often(killed, server, steps_done(undisturbed), seed=1, kills=1)
+    kill_often(killed, server, steps_done(undisturbed), seed=1, kills=kills)
     run_to_the_end(killed, server)
     assert products(killed) == products(undisturbed)
