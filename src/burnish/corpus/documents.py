@@ -32,6 +32,7 @@ from burnish.corpus.folders import (
 from burnish.corpus.readers import Part, Readers, UnreadableFileError
 from burnish.corpus.records import (
     UTF8_BOM,
+    FilePart,
     Problems,
     Row,
     byte_lines,
@@ -149,8 +150,11 @@ def read_file(
     id_key: str = "id",
     skipped: list[Skipped] | None = None,
     encodings: Counter[str] | None = None,
+    part: FilePart | None = None,
 ) -> Iterator[Document]:
     """Yield a file's documents one by one, so that a file of any size can be read.
+
+    part: only of these lines.
 
     skipped: if given, receives the file's bad rows and, where the rest of it cannot be read, the file, with the reason.
     encodings: if given, text that is not UTF-8 is read too, and its encoding counted here.
@@ -159,9 +163,9 @@ def read_file(
         DataError: without `skipped`, naming what cannot be read.
     """
     problems = Problems()
-    found = False
+    found = part is not None and part.first_line > 1  # what a file is, its first part tells
     try:
-        for document in _documents_of(file, name, text_key, id_key, problems, readers, encodings=encodings):
+        for document in _documents_of(file, name, text_key, id_key, problems, readers, encodings=encodings, part=part):
             if skipped is None or document.text.strip() or suffix_of(file) in ROW_SUFFIXES:
                 found = True
                 yield document
@@ -246,6 +250,7 @@ def _documents_of(
     readers: Readers,
     score_key: str | None = None,
     encodings: Counter[str] | None = None,
+    part: FilePart | None = None,
 ) -> Iterator[Document]:
     suffix = suffix_of(file)
     if suffix in TEXT_SUFFIXES + CODE_SUFFIXES:
@@ -253,10 +258,10 @@ def _documents_of(
         yield Document(content_id(text), text, name)
         return
     if suffix in PARSED_SUFFIXES and PARSED_SUFFIXES[suffix] != TABLE:
-        for part in _parts(file, readers):
-            yield Document(content_id(part.text), part.text, name if part.name is None else f"{name}#{part.name}")
+        for found in _parts(file, readers):
+            yield Document(content_id(found.text), found.text, name if found.name is None else f"{name}#{found.name}")
         return
-    for row in _rows(file, readers) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems):
+    for row in _rows(file, readers) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems, part=part):
         try:
             text = _row_text(row.value, text_key)
             score = None if score_key is None else _row_score(row.value, score_key)

@@ -45,6 +45,15 @@ class Row:
     value: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """The lines of a file of JSON lines that begin from byte `start` on and before `end`; the first is `first_line`."""
+
+    start: int
+    end: int
+    first_line: int
+
+
 class Problems:
     """Collects what is wrong with data files, to be reported at once: ten reasons, each with its lines."""
 
@@ -86,8 +95,10 @@ class Problems:
         raise DataError("\n".join(messages))
 
 
-def read_rows(path: str | Path, *, problems: Problems | None = None) -> Iterator[Row]:
+def read_rows(path: str | Path, *, problems: Problems | None = None, part: FilePart | None = None) -> Iterator[Row]:
     """Yield the rows of a JSON lines, JSON array or Parquet file, gzipped or not.
+
+    part: read only these lines, of a file of JSON lines that is not packed.
 
     A line that is not a row is added to `problems` and skipped; without `problems` it is raised at once.
     What makes the whole file unreadable (missing, empty, truncated, bad bytes in an array) is always raised.
@@ -99,7 +110,7 @@ def read_rows(path: str | Path, *, problems: Problems | None = None) -> Iterator
     found = 0
     collected = Problems() if problems is None else problems
     before = collected.count
-    for row in _rows(path, collected):
+    for row in _rows(path, collected) if part is None else _rows_of_part(path, collected, part):
         if problems is None:
             collected.raise_if_any()
         found += 1
@@ -216,11 +227,22 @@ def _rows(path: Path, problems: Problems) -> Iterator[Row]:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _json_rows(path: Path, stream: io.BufferedReader, problems: Problems) -> Iterator[Row]:
+def _rows_of_part(path: Path, problems: Problems, part: FilePart) -> Iterator[Row]:
+    try:
+        with open_regular(path) as stream:
+            stream.seek(part.start)
+            yield from _json_rows(path, stream, problems, part)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _json_rows(
+    path: Path, stream: io.BufferedReader, problems: Problems, part: FilePart | None = None
+) -> Iterator[Row]:
     """Yield the rows of JSON lines; when the first text of the file is a `[`, those of the array."""
-    begun = False
-    line = offset = 0
-    while data := stream.readline(MAX_ROW_BYTES + 1):
+    line, offset = (part.first_line - 1, part.start) if part else (0, 0)
+    begun = line > 0
+    while (part is None or offset < part.end) and (data := stream.readline(MAX_ROW_BYTES + 1)):
         line, start, offset = line + 1, offset, offset + len(data)
         if line == 1 and data.startswith(UTF8_BOM):
             start, data = len(UTF8_BOM), data.removeprefix(UTF8_BOM)

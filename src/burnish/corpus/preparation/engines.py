@@ -5,7 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -31,14 +31,16 @@ class InProcess:
         yield from map(function, tasks)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Processes:
     """Several processes of this machine, each with one thread.
 
-    They are started afresh, not forked: what this process has loaded, threads among it, would not survive a fork.
+    They are started afresh, not forked: what this process has loaded, threads among it, would not survive a fork. They
+    are started once for all calls of `map`, as many as there are tasks, and end with this object.
     """
 
     count: int
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False, compare=False)
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Yield results as they come; the first error ends all."""
@@ -47,15 +49,15 @@ class Processes:
         kept = os.environ.get("POLARS_MAX_THREADS")
         os.environ["POLARS_MAX_THREADS"] = kept or "1"
         try:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(self.count, len(tasks)), mp_context=context) as pool:
-                futures = [pool.submit(function, task) for task in tasks]
-                try:
-                    for future in as_completed(futures):
-                        yield future.result()
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(self.count, mp_context=multiprocessing.get_context("spawn"))
+            try:
+                for future in as_completed([self._pool.submit(function, task) for task in tasks]):
+                    yield future.result()
+            except BaseException:
+                pool, self._pool = self._pool, None
+                pool.shutdown(cancel_futures=True)
+                raise
         finally:
             if kept is None:
                 del os.environ["POLARS_MAX_THREADS"]

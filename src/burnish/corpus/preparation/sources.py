@@ -3,6 +3,7 @@
 Notable choices:
 - a shard is a run of files in their fixed order; it ends where a hash of a file's name says so, or when it is full, so
   that a file more or less changes its own shard and hardly ever another;
+- a large file of JSON lines is several shards, cut at line ends, so that it is not one process's work alone;
 - a shard's key is made of its files' names and contents: what has not changed is not prepared again.
 """
 
@@ -18,14 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from burnish.corpus.documents import files_of, read_file
 from burnish.corpus.folders import Skipped
 from burnish.corpus.readers import Readers
+from burnish.corpus.records import UTF8_BOM, FilePart
 from burnish.corpus.site import Site
-from burnish.errors import DataError
-from burnish.files import sha256
+from burnish.errors import BurnishError, DataError
+from burnish.files import open_regular, sha256
 
 SHARD_BYTES = 16 << 20
 LIBRARIES = ("trafilatura", "pypdfium2", "python-docx", "fastwarc", "pyarrow", "charset-normalizer")
 """Packages that parse files: with another version of one what is read may be another."""
 _CUT_ONE_IN = 16
+_READ_BYTES = 1 << 20
 
 
 class DocumentSource(BaseModel):
@@ -49,11 +52,28 @@ class DocumentSource(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of documents. in_folder: nobody named it itself, so where it cannot be read it is skipped and counted."""
+    """A file of documents, or a part of one.
+
+    in_folder: nobody named it itself, so where it cannot be read it is skipped and counted.
+    """
 
     path: Path
     name: str
     in_folder: bool
+    part: FilePart | None = None
+
+    def content(self) -> str:
+        """A hash of what it holds."""
+        if self.part is None:
+            return sha256(self.path)
+        digest = hashlib.sha256(str(self.part.first_line).encode())
+        with open_regular(self.path) as stream:
+            stream.seek(self.part.start)
+            left = self.part.end - self.part.start
+            while left and (data := stream.read(min(left, _READ_BYTES))):
+                digest.update(data)
+                left -= len(data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,9 +93,9 @@ class Shard:
         digest = hashlib.sha256(self.source.model_dump_json(exclude={"paths"}).encode())
         for file in self.files:
             try:
-                content = sha256(file.path)
-            except OSError as error:
-                content = str(error.strerror)
+                content = file.content()
+            except (OSError, BurnishError) as error:
+                content = str(getattr(error, "strerror", error))
             digest.update(f"\0{file.name}\0{content}".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
@@ -95,6 +115,7 @@ class Shard:
                     id_key=self.source.id_key,
                     skipped=skipped if file.in_folder else None,
                     encodings=encodings,
+                    part=file.part,
                 )
                 for document in found:
                     yield {
@@ -142,12 +163,43 @@ def shards_of(
             n_bytes = path.stat().st_size if path.exists() else 0
             if run and size + n_bytes > max_bytes:
                 close()
+            if n_bytes > max_bytes and len(parts := _parts(path, n_bytes, max_bytes)) > 1:
+                for part in parts:
+                    run = [SourceFile(path, name, in_folder, part)]
+                    close()
+                continue
             run.append(SourceFile(path, name, in_folder))
             size += n_bytes
             if size > max_bytes / 4 and _place(name) % _CUT_ONE_IN == 0:
                 close()
         close()
     return shards
+
+
+def _parts(path: Path, size: int, max_bytes: int) -> list[FilePart]:
+    """Cuts of a file of JSON lines about every `max_bytes` bytes, at line ends; none of a file of another kind."""
+    if path.suffix not in (".jsonl", ".ndjson"):
+        return []
+    try:
+        with open_regular(path) as stream:
+            if not stream.peek(1).lstrip(UTF8_BOM + b" \t\r\n").startswith(b"{"):
+                return []
+            starts, line, place = [(0, 1)], 1, 0
+            while (target := starts[-1][0] + max_bytes) < size:
+                while place < target and (data := stream.read(min(target - place, _READ_BYTES))):
+                    line, place = line + data.count(b"\n"), place + len(data)
+                while data := stream.readline(_READ_BYTES):
+                    place += len(data)
+                    if data.endswith(b"\n"):
+                        line += 1
+                        break
+                if place < target or place >= size:
+                    break
+                starts.append((place, line))
+    except (OSError, BurnishError):
+        return []
+    ends = [start for start, _ in starts[1:]] + [size]
+    return [FilePart(start, end, line) for (start, line), end in zip(starts, ends, strict=True)]
 
 
 def _pages(site: Site, folder: Path, skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:

@@ -24,7 +24,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from burnish.corpus.preparation.steps.runs import Hashes, Numbers, runs, runs_of_lengths, words_of
+from burnish.corpus.preparation.steps.runs import runs, runs_of_lengths, words_of
+from burnish.corpus.preparation.steps.spans import Hashes, Numbers
 from burnish.corpus.preparation.steps.step import BatchStep
 from burnish.corpus.preparation.table import Outcome, remove
 from burnish.corpus.records import read_rows

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field, model_validator
 
-from burnish.corpus.preparation.steps.runs import MIX, Hashes, mixed, runs, words_of
+from burnish.corpus.preparation.steps.runs import runs, words_of
+from burnish.corpus.preparation.steps.spans import MIX, Hashes, mixed
 from burnish.corpus.preparation.steps.units import UnitDuplicates
 from burnish.errors import BurnishError
 

@@ -6,17 +6,24 @@ as tables, code and lists, is what they remove.
 """
 
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from burnish.corpus.preparation.steps.spans import Numbers, TextBytes, pieces
 from burnish.corpus.preparation.steps.step import BatchStep
 from burnish.corpus.preparation.table import Outcome, remove
 
 _TEXT = pl.col("text")
 _WORDS = _TEXT.str.count_matches(r"\S+")
+_BULLETS = [mark.encode() for mark in "•●▪‣*-"]
+_NEWLINE = 10
 _TERMINAL = r"""[.?!"']$"""
+_SEARCHED = 8
+"""Words of a line that an expression looks for; of more they are counted."""
 _CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
 _POLICIES = (
     "terms of use",
@@ -46,18 +53,19 @@ class GopherQuality(BatchStep):
     )
 
     def __call__(self, batch: pl.DataFrame) -> Outcome:
-        lines = _TEXT.str.count_matches("\n") + 1
-        # Of its own word each: a stop word inside another counts for nothing.
-        found = [_TEXT.str.contains(rf"(?:^|\W){word}(?:\W|$)").cast(pl.UInt32) for word in self.stop_words]
-        measured = batch.select(
-            words=_WORDS,
-            mean_length=(_TEXT.str.len_chars() - _TEXT.str.count_matches(r"\s")) / _WORDS,
-            hashes=_TEXT.str.count_matches("#") / _WORDS,
-            ellipses=_TEXT.str.count_matches(r"\.\.\.|…") / _WORDS,
-            bullets=_TEXT.str.count_matches(r"(?m)^\s*[•●▪‣*-]\s") / lines,
-            open_lines=_TEXT.str.count_matches(r"(?m)(?:\.\.\.|…)\s*$") / lines,
-            alphabetic=_TEXT.str.count_matches(r"[^\s\p{L}]*\p{L}\S*") / _WORDS,
-            stop_words=reduce(pl.Expr.add, found, pl.lit(0, pl.UInt32)),
+        texts = batch["text"]
+        parts = [_gopher_measures(found) for _, found in pieces(texts)]
+        counted = pl.concat(parts) if parts else _gopher_measures(TextBytes(texts))
+        words = pl.col("words")
+        measured = counted.with_columns(stop_words=self._stop_words(texts)).select(
+            words,
+            "stop_words",
+            mean_length=pl.col("characters") / words,
+            hashes=texts.str.count_matches("#", literal=True) / words,
+            ellipses=texts.str.count_matches(r"\.\.\.|…") / words,
+            bullets=pl.col("bullets") / pl.col("lines"),
+            open_lines=pl.col("open_lines") / pl.col("lines"),
+            alphabetic=pl.col("alphabetic") / words,
         )
         return _first_broken(
             batch,
@@ -75,6 +83,49 @@ class GopherQuality(BatchStep):
                 ("too few stop words", pl.col("stop_words") < self.min_stop_words, "stop_words"),
             ],
         )
+
+    def _stop_words(self, texts: pl.Series) -> pl.Series:
+        """How many of the stop words each text has, counted until there are enough.
+
+        Of its own word each: a stop word inside another counts for nothing.
+        """
+        found = np.zeros(len(texts), np.uint32)
+        for word in self.stop_words:
+            few = np.flatnonzero(found < self.min_stop_words)
+            found[few] += texts.gather(few).str.contains(rf"(?:^|\W){word}(?:\W|$)").fill_null(False).to_numpy()
+        return pl.Series("stop_words", found)
+
+
+def _gopher_measures(found: TextBytes) -> pl.DataFrame:
+    """What Gopher's rules count in each text, but for words that are looked for."""
+    words, n = found.words, found.count
+
+    def of_text(chosen: npt.NDArray[Any]) -> Numbers:
+        return np.bincount(words.texts[chosen], minlength=n)
+
+    newlines = np.flatnonzero(found.buffer == _NEWLINE)
+    line = np.searchsorted(newlines, words.starts)  # the number of each word's line; each text ends with a line end
+    first, last = np.ones((2, len(words)), np.bool_)
+    first[1:] = last[:-1] = line[1:] != line[:-1]
+    starts = words.starts[first]
+    bullet = reduce(
+        np.logical_or,
+        [found.is_at(mark, starts) & (words.ends[first] == starts + len(mark)) for mark in _BULLETS],
+    )
+    # A bullet is followed by white space of the same line.
+    bullet &= found.buffer[words.ends[first]] != _NEWLINE
+    ends = words.ends[last]
+    broken_off = found.is_at(b"...", ends - 3) | found.is_at("…".encode(), ends - 3)
+    return pl.DataFrame(
+        {
+            "words": found.n_words,
+            "characters": np.bincount(words.texts, found.lengths(words), n),
+            "lines": np.diff(np.searchsorted(newlines, found.offsets)),
+            "bullets": of_text(np.flatnonzero(first)[bullet]),
+            "open_lines": of_text(np.flatnonzero(last)[broken_off]),
+            "alphabetic": of_text(found.with_letter(words)),
+        }
+    )
 
 
 class C4Quality(BatchStep):
@@ -102,33 +153,42 @@ class C4Quality(BatchStep):
         if self.citations:
             line = line.str.replace_all(_CITATION, "")
         lines = lines.with_columns(line=line)
-        # In the order of the authors' code: a brace or placeholder text in a line that is taken out before removes
-        # nothing (tensorflow_datasets, text/c4_utils.py).
-        small = pl.col("line").str.to_lowercase()
-        longest = pl.col("line").str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max()
-        good = (pl.col("line").str.count_matches(r"\S+") >= self.min_words_per_line) & (
-            longest.fill_null(0) <= self.max_word_length
-        )
+        # Line after line of rules, on what is left. In the order of the authors' code: a brace or placeholder text in a
+        # line that is taken out before removes nothing (tensorflow_datasets, text/c4_utils.py).
         if self.terminal_punctuation:
-            good &= pl.col("line").str.contains(_TERMINAL) & ~pl.col("line").str.ends_with("...")
-        lorem = good & small.str.contains("lorem ipsum", literal=True)
+            lines = lines.filter(pl.col("line").str.contains(_TERMINAL) & ~pl.col("line").str.ends_with("..."))
+        if self.min_words_per_line:
+            lines = lines.filter(
+                pl.col("line").str.contains(r"\S+\s+" * min(self.min_words_per_line - 1, _SEARCHED) + r"\S")
+            )
+        if self.min_words_per_line > _SEARCHED + 1:
+            lines = lines.filter(pl.col("line").str.count_matches(r"\S+") >= self.min_words_per_line)
+        lines = _without_long_words(lines, self.max_word_length)
+        small = pl.col("line").str.to_lowercase()
+        lines = lines.with_columns(small=small, lorem=small.str.contains("lorem ipsum", literal=True))
+        lorem = lines.filter("lorem")["_number"].unique()
         if self.javascript:
-            good &= ~small.str.contains("javascript", literal=True)
-        brace = good & pl.col("line").str.contains("{", literal=True)
+            lines = lines.filter(~pl.col("small").str.contains("javascript", literal=True))
+        brace = lines.filter(pl.col("line").str.contains("{", literal=True))["_number"].unique()
         if self.policies:
-            good &= ~small.str.contains_any(list(_POLICIES))
+            lines = lines.filter(~pl.col("small").str.contains_any(list(_POLICIES)))
         # Each line is a sentence at least, also one that ends with a quotation mark alone.
         sentences = pl.col("line").str.count_matches(r"""[.?!]["')\]]*(?:\s|$)""").clip(1)
         found = (
-            lines.with_columns(good=good, lorem=lorem, brace=brace, sentences=sentences)
+            lines.with_columns(sentences=sentences)
             .group_by("_number", maintain_order=True)
-            .agg(
-                pl.col("line").filter("good").str.join("\n").alias("text"),
-                pl.col("sentences").filter("good").sum(),
-                pl.col("lorem", "brace").any(),
+            .agg(pl.col("line").str.join("\n").alias("text"), pl.col("sentences").sum())
+        )
+        measured = (
+            numbered.select("_number")
+            .join(found, on="_number", how="left", maintain_order="left")
+            .with_columns(
+                pl.col("text").fill_null(""),
+                pl.col("sentences").fill_null(0),
+                lorem=pl.col("_number").is_in(lorem.implode()),
+                brace=pl.col("_number").is_in(brace.implode()),
             )
         )
-        measured = numbered.select("_number").join(found, on="_number", how="left", maintain_order="left")
         changed = batch.with_columns(text=measured["text"])
         rules: list[tuple[str, pl.Expr, str | None]] = []
         if self.lorem_ipsum:
@@ -140,6 +200,16 @@ class C4Quality(BatchStep):
         assert outcome.removed is not None
         removed = outcome.removed.with_columns(text=pl.col("_before")).drop("_before")
         return Outcome(outcome.kept.drop("_before"), removed)
+
+
+def _without_long_words(lines: pl.DataFrame, max_length: int) -> pl.DataFrame:
+    """The lines whose words all have so many characters at most; only lines that are as long are looked at."""
+    line = pl.col("line")
+    numbered = lines.with_row_index("_line")
+    long = numbered.filter(line.str.len_bytes() > max_length)
+    longest = line.str.extract_all(r"\S+").list.eval(pl.element().str.len_chars()).list.max()
+    gone = long.filter(longest.fill_null(0) > max_length)["_line"]
+    return numbered.filter(~pl.col("_line").is_in(gone.implode())).drop("_line") if len(gone) else lines
 
 
 class FineWebQuality(BatchStep):

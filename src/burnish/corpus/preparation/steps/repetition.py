@@ -1,23 +1,29 @@
 """Gopher's rules of repetition (Rae 2021, arXiv:2112.11446, appendix A.1.2): lines, paragraphs and runs of words.
 
 Notable choices:
-- all words of a batch become numbers at once, and a run of n words the number of its pair (run of n - 1, word), so that
-  equal runs have equal numbers without a hash that could collide, and texts are compared by arrays;
-- which runs repeat what was said before is read from left to right and skips what it has counted, which no array
-  operation does: only texts that could break the rule at all are read so, and they are few.
+- the rules are read text by text, in plain Python, and only of texts that could break one: for all others arrays give
+  shares that the rules' own cannot exceed (which runs repeat what was said before is read from left to right and skips
+  what it has counted, which no array operation does);
+- equal parts and runs of words have equal hashes, so a collision could only make such a bound too large, never a
+  verdict wrong.
 """
 
-from typing import Literal
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from burnish.corpus.preparation.steps.spans import MIX, WHITE_SPACE, Flags, Hashes, Numbers, TextBytes, pieces
 from burnish.corpus.preparation.steps.step import BatchStep
 from burnish.corpus.preparation.table import Outcome, remove
 
-Numbers = npt.NDArray[np.int64]
+_PARTS = (("paragraphs", 2, re.compile(r"\n{2,}")), ("lines", 1, re.compile(r"\n+")))
+_WORD = re.compile(f"[^{WHITE_SPACE}]+")
 
 
 class GopherRepetition(BatchStep):
@@ -40,147 +46,191 @@ class GopherRepetition(BatchStep):
     )
 
     def __call__(self, batch: pl.DataFrame) -> Outcome:
-        length = batch["text"].str.len_chars().to_numpy()
-        broken = np.zeros(batch.height, dtype=np.int64)
-        shares = np.zeros(batch.height)
-        reasons: list[str] = []
+        texts = batch["text"]
+        reasons: list[str | None] = [None] * batch.height
+        details: list[str | None] = [None] * batch.height
+        for place, found in pieces(texts):
+            length = texts[place].str.len_chars().to_numpy().astype(np.int64).clip(1)
+            for number in np.flatnonzero(self._suspects(found, length)).tolist():
+                broken = next(self._broken(texts[place.start + number]), None)
+                if broken is not None:
+                    reasons[place.start + number], details[place.start + number] = broken[0], f"{broken[1]:.4f}"
+        return remove(batch, pl.Series("reason", reasons, pl.String), pl.Series("detail", details, pl.String))
 
-        def rule(reason: str, share: npt.NDArray[np.float64], limit: float) -> None:
-            reasons.append(reason)
-            new = (share > limit) & (broken == 0)
-            broken[new] = len(reasons)
-            shares[new] = share[new]
-
-        for name, separator, limit, limit_of_characters in (
-            ("paragraphs", r"\n{2,}", self.max_repeated_paragraphs, self.max_repeated_paragraph_characters),
-            ("lines", r"\n+", self.max_repeated_lines, self.max_repeated_line_characters),
-        ):
-            share, characters = _repeated_parts(batch["text"], separator)
-            rule(f"repeated {name}", share, limit)
-            rule(f"characters in repeated {name}", characters / np.maximum(length, 1), limit_of_characters)
-        words = _Words(batch["text"])
+    def _broken(self, text: str) -> Iterator[tuple[str, float]]:
+        """The rules that a text breaks, in their order, each with the share that is too large."""
+        length = max(len(text), 1)
+        limits = (
+            (self.max_repeated_paragraphs, self.max_repeated_paragraph_characters),
+            (self.max_repeated_lines, self.max_repeated_line_characters),
+        )
+        for (name, _, separator), (limit, limit_of_characters) in zip(_PARTS, limits, strict=True):
+            parts = separator.split(text.strip(WHITE_SPACE))
+            again = _repeated(parts)
+            if (share := len(again) / len(parts)) > limit:
+                yield f"repeated {name}", share
+            if (share := sum(map(len, again)) / length) > limit_of_characters:
+                yield f"characters in repeated {name}", share
+        words = _WORD.findall(text)
         for n, limit in sorted(self.max_top_ngrams.items()):
-            rule(f"most frequent {n}-gram", words.top(n) / np.maximum(length, 1), limit)
+            if len(words) >= n:
+                (run, count), *_ = Counter(_runs(words, n)).most_common(1)
+                if (share := count * (sum(map(len, run)) + n - 1) / length) > limit:
+                    yield f"most frequent {n}-gram", share
         for n, limit in sorted(self.max_repeated_ngrams.items()):
-            rule(f"repeated {n}-grams", words.repeated(n, limit * length, broken == 0) / np.maximum(length, 1), limit)
-        reason = [None if not number else reasons[number - 1] for number in broken.tolist()]
-        detail = [None if not number else f"{share:.4f}" for number, share in zip(broken.tolist(), shares, strict=True)]
-        return remove(batch, pl.Series("reason", reason, pl.String), pl.Series("detail", detail, pl.String))
+            if (share := _repeated_characters(words, n) / length) > limit:
+                yield f"repeated {n}-grams", share
 
-
-def _repeated_parts(texts: pl.Series, separator: str) -> tuple[npt.NDArray[np.float64], Numbers]:
-    """Of each text the share of its parts that were there before, and the characters in those."""
-    marked = texts.str.strip_chars().str.replace_all(separator, "\x00")
-    parts = pl.DataFrame({"text": pl.int_range(len(texts), eager=True), "part": marked.str.split("\x00")}).explode(
-        "part"
-    )
-    again = pl.int_range(pl.len()).over("text", "part") > 0
-    found = (
-        parts.with_columns(again=again, length=pl.col("part").str.len_chars())
-        .group_by("text", maintain_order=True)
-        .agg(pl.col("again").mean(), characters=pl.col("length").filter("again").sum())
-    )
-    return found["again"].to_numpy(), found["characters"].to_numpy().astype(np.int64)
+    def _suspects(self, found: TextBytes, length: Numbers) -> Flags:
+        """Which texts could break a rule, `[texts]`; no other does. length: their characters, at least 1."""
+        suspect = np.zeros(found.count, np.bool_)
+        limits = (
+            (self.max_repeated_paragraphs, self.max_repeated_paragraph_characters),
+            (self.max_repeated_lines, self.max_repeated_line_characters),
+        )
+        for (_, min_newlines, _), (limit, limit_of_characters) in zip(_PARTS, limits, strict=True):
+            parts = found.parts(min_newlines=min_newlines)
+            again = _again(_keys(found.hashes(parts), parts.texts, found.count))
+            n_again = np.bincount(parts.texts[again], minlength=found.count)
+            n_parts = np.bincount(parts.texts, minlength=found.count).clip(1)
+            characters = np.bincount(parts.texts[again], found.lengths(parts)[again], found.count)
+            suspect |= (n_again / n_parts > limit) | (characters / length > limit_of_characters)
+        words = _Words(found)
+        suspect |= words.often(self.max_top_ngrams, length)
+        return suspect | words.repeated(self.max_repeated_ngrams, length)
 
 
 class _Words:
-    """The words of several texts as numbers, one text behind the other.
+    """The words of several texts, and bounds of what their runs repeat.
 
-    ids: `[words]`; texts: `[words]`, the number of each word's text; lengths: `[words]`, in characters.
+    hashes, lengths, texts: `[words]`; before: `[words + 1]`, the characters in the words before each.
     """
 
-    def __init__(self, texts: pl.Series) -> None:
-        words = pl.DataFrame(
-            {"text": pl.int_range(len(texts), eager=True), "word": texts.str.extract_all(r"\S+")}
-        ).explode("word")
-        words = words.filter(pl.col("word").is_not_null())
-        self.count = len(texts)
-        self.texts: Numbers = words["text"].to_numpy().astype(np.int64)
-        self.lengths: Numbers = words["word"].str.len_chars().to_numpy().astype(np.int64)
-        self.ids: Numbers = words["word"].rank("dense").to_numpy().astype(np.int64)
-        self.total = np.concatenate([[0], np.cumsum(self.lengths)])
-        self._runs: dict[int, Numbers] = {1: self.ids}
+    def __init__(self, found: TextBytes) -> None:
+        self.count = found.count
+        self.texts = found.words.texts
+        self.first = found.first_words
+        self.lengths = found.lengths(found.words)
+        self.before = np.concatenate([[0], np.cumsum(self.lengths)])
+        self._hashes = {1: found.hashes(found.words)}
 
-    def runs(self, n: int) -> Numbers:
-        """A number for each run of n words, by its first word; equal runs have equal numbers.
+    def often(self, limits: dict[int, float], length: Numbers) -> Flags:
+        """Which texts could have a run of n words whose occurrences are more than the share limits[n] of their length.
 
-        `[words - n + 1]`; runs that reach from one text into the next are among them.
+        A run occurs at most as often as the most frequent of the shorter ones, and is no longer than the longest.
         """
-        if n not in self._runs:
-            shorter = self.runs(n - 1)[: max(len(self.ids) - n + 1, 0)]
-            pairs = shorter * (int(self.ids.max(initial=0)) + 1) + self.ids[n - 1 :]
-            self._runs[n] = pl.Series(pairs).rank("dense").to_numpy().astype(np.int64)
-        return self._runs[n]
+        suspect = np.zeros(self.count, np.bool_)
+        most = np.diff(self.first)
+        for n, limit in sorted(limits.items()):
+            place = self._runs(n, np.ones(self.count, np.bool_))
+            if not len(place):
+                break
+            sizes = self.before[place + n] - self.before[place] + n - 1
+            texts, first = _groups(self.texts[place])
+            longest = np.zeros(self.count, np.int64)
+            longest[texts] = np.maximum.reduceat(sizes, first)
+            open_ = ~suspect & (most * longest / length > limit)
+            keys = self._keys(n, self._runs(n, open_))
+            keys.sort()
+            runs, of_run = _groups(keys)
+            texts, first = _groups(self._text_of(runs))
+            most[texts] = np.maximum.reduceat(np.diff(of_run, append=len(keys)), first) if len(keys) else 0
+            for text in np.flatnonzero(open_ & (most * longest / length > limit)).tolist():
+                mine = np.arange(self.first[text], self.first[text + 1] - n + 1)
+                _, of_run, count = np.unique(self._keys(n, mine), return_index=True, return_counts=True)
+                sizes = self.before[mine + n] - self.before[mine] + n - 1
+                suspect[text] = (count * sizes[of_run]).max() / length[text] > limit
+        return suspect
 
-    def inside(self, n: int) -> npt.NDArray[np.bool_]:
-        """Whether a run of n words lies in one text."""
-        last = max(len(self.ids) - n + 1, 0)
-        return np.asarray(self.texts[:last] == self.texts[n - 1 :][:last])
+    def repeated(self, limits: dict[int, float], length: Numbers) -> Flags:
+        """Which texts could have more than the share limits[n] of their length in runs of n words that repeat.
 
-    def top(self, n: int) -> npt.NDArray[np.float64]:
-        """Characters, spaces included, in all occurrences of each text's most frequent run of n words.
-
-        Of several that are equally frequent the first one counts.
+        Bounded by the words under any repeated run. What a repeated run of more words is over, repeated runs of fewer
+        are too: a text stays open for the next n only if they are over enough for one of the limits that follow.
         """
-        result = np.zeros(self.count)
-        inside = self.inside(n)
-        if not inside.any():
-            return result
-        first = np.arange(len(inside))[inside]
-        frame = pl.DataFrame(
-            {
-                "text": self.texts[first],
-                "run": self.runs(n)[inside],
-                "length": self.total[first + n] - self.total[first] + n - 1,
-                "place": first,
-            }
-        )
-        best = (
-            frame.group_by("text", "run")
-            .agg(pl.len().alias("count"), pl.col("length").first(), pl.col("place").min())
-            .sort("text", pl.col("count"), "place", descending=[False, True, False])
-            .group_by("text", maintain_order=True)
-            .first()
-        )
-        result[best["text"].to_numpy()] = (best["length"] * best["count"]).to_numpy()
-        return result
+        suspect = np.zeros(self.count, np.bool_)
+        open_ = np.ones(self.count, np.bool_)
+        for n, limit in sorted(limits.items()):
+            place = self._runs(n, open_)
+            again = place[_again(self._keys(n, place))]
+            under = np.zeros(len(self.texts) + 1, np.int64)
+            under += np.bincount(again, minlength=len(under)) - np.bincount(again + n, minlength=len(under))
+            words = np.flatnonzero(np.cumsum(under))
+            share = np.bincount(self.texts[words], self.lengths[words], self.count) / length
+            suspect |= share > limit
+            open_ &= ~suspect & (share > min(limits[m] for m in limits if m >= n))
+        return suspect
 
-    def repeated(
-        self, n: int, limits: npt.NDArray[np.float64], wanted: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float64]:
-        """Characters, without spaces, in runs of n words that were there before, read from left to right.
+    def _runs(self, n: int, wanted: Flags) -> Numbers:
+        """The first words of all runs of n words in texts that are `wanted`."""
+        last = max(len(self.texts) - n + 1, 0)
+        return np.flatnonzero((self.texts[:last] == self.texts[n - 1 :][:last]) & wanted[self.texts[:last]])
 
-        What has been counted is skipped. Texts that are not `wanted`, or stay below `limits` even if nothing is
-        skipped, have 0.
-        """
-        result = np.zeros(self.count)
-        inside = self.inside(n)
-        if not inside.any():
-            return result
-        first = np.arange(len(inside))[inside]
-        runs, texts = self.runs(n)[inside], self.texts[first]
-        lengths = self.total[first + n] - self.total[first]
-        frame = pl.DataFrame({"text": texts, "run": runs})
-        again = frame.select(pl.int_range(pl.len()).over("text", "run") > 0).to_series().to_numpy()
-        # Each character of a repeated run is counted once at most: words under any of them are an upper bound.
-        covered = np.zeros(len(self.ids) + 1, dtype=np.int64)
-        np.add.at(covered, first[again], 1)
-        np.add.at(covered, first[again] + n, -1)
-        under = np.cumsum(covered[:-1]) > 0
-        bound = np.bincount(self.texts[under], weights=self.lengths[under], minlength=self.count)
-        starts = np.searchsorted(texts, np.arange(self.count + 1))
-        for text in np.flatnonzero((bound > limits) & wanted).tolist():
-            low, high = int(starts[text]), int(starts[text + 1])
-            result[text] = _read(runs[low:high].tolist(), lengths[low:high].tolist(), n)
-        return result
+    def _keys(self, n: int, place: Numbers) -> Hashes:
+        """A number for each run by its first word; equal runs of a text have equal ones."""
+        return _keys(self._chains(n)[place], self.texts[place], self.count)
+
+    def _chains(self, n: int) -> Hashes:
+        """Hashes of all runs of n words, by their first word, those that reach into the next text too."""
+        if n not in self._hashes:
+            last = max(len(self.texts) - n + 1, 0)
+            self._hashes[n] = self._chains(n - 1)[:last] * MIX + self._hashes[1][n - 1 :]
+        return self._hashes[n]
+
+    def _text_of(self, keys: Hashes) -> Numbers:
+        return (keys >> np.uint64(64 - _text_bits(self.count))).astype(np.int64)
 
 
-def _read(runs: list[int], lengths: list[int], n: int) -> int:
-    known: set[int] = set()
+def _text_bits(count: int) -> int:
+    return max(int(count).bit_length(), 1)
+
+
+def _keys(hashes: Hashes, texts: npt.NDArray[np.int32], count: int) -> Hashes:
+    """Hashes that are of one text each: its number in the highest bits."""
+    bits = _text_bits(count)
+    return (texts.astype(np.uint64) << np.uint64(64 - bits)) | (hashes >> np.uint64(bits))
+
+
+def _again(keys: Hashes) -> Flags:
+    """Whether each of the keys stands before."""
+    order = np.argsort(keys, kind="stable")
+    again = np.zeros(len(keys), np.bool_)
+    again[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+    return again
+
+
+def _groups(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Numbers]:
+    """The different ones of sorted values, and where each begins."""
+    first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else np.zeros(0, int)
+    return values[first], first
+
+
+def _runs(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[place:] for place in range(n)), strict=False)
+
+
+def _repeated(parts: Sequence[str]) -> list[str]:
+    """The parts that were there before."""
+    known: set[str] = set()
+    again = []
+    for part in parts:
+        if part in known:
+            again.append(part)
+        known.add(part)
+    return again
+
+
+def _repeated_characters(words: Sequence[str], n: int) -> int:
+    """Characters, without spaces, in runs of n words that were there before, from left to right.
+
+    What has been counted is skipped.
+    """
+    runs = list(_runs(words, n))
+    known: set[tuple[str, ...]] = set()
     total = place = 0
     while place < len(runs):
         if runs[place] in known:
-            total += lengths[place]
+            total += sum(map(len, runs[place]))
             place += n
         else:
             known.add(runs[place])

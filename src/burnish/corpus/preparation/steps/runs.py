@@ -11,10 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Hashes = npt.NDArray[np.uint64]
-Numbers = npt.NDArray[np.int64]
-
-MIX = np.uint64(0x9E3779B97F4A7C15)
+from burnish.corpus.preparation.steps.spans import Hashes, Numbers, mixed
 
 
 class Words(NamedTuple):
@@ -35,17 +32,29 @@ def runs(words: Hashes, count: Numbers, n: int) -> tuple[Hashes, npt.NDArray[np.
 
     words: `[words]`, their hashes; count: `[texts]`. A text of fewer than n words is one run of all of them.
     """
-    starts = np.concatenate([[0], np.cumsum(count)])
-    length = np.minimum(count, n)
-    n_runs = np.where(count > 0, count - length + 1, 0)
-    offsets = np.concatenate([[0], np.cumsum(n_runs)]).astype(np.uint64)
-    text = np.repeat(np.arange(len(count)), n_runs)
-    first = starts[text] + np.arange(len(text)) - offsets[text].astype(np.int64)
-    chain = np.zeros(len(text), dtype=np.uint64)
-    for place in range(n):
-        inside = place < length[text]
-        chain[inside] = mixed(chain[inside] ^ words[first[inside] + place])
-    return chain, offsets
+    ends = np.cumsum(count)
+    n_runs = np.where(count > 0, np.maximum(count - n, 0) + 1, 0)
+    offsets = np.concatenate([[0], np.cumsum(n_runs)])
+    # A run may begin at all words of a text but the last n - 1, and at the first of all.
+    chosen = np.ones(len(words), np.bool_)
+    for place in range(1, n):
+        chosen[(ends - place)[count > place]] = False
+    found = np.zeros(len(words), np.uint64)
+    whole = chains(words, n)
+    found[: len(whole)] = whole
+    for length in range(1, min(n, int(count.max(initial=0)) + 1)):
+        first = (ends - count)[count == length]
+        if len(first):
+            found[first] = chains(words, length)[first]
+    return found[chosen], offsets.astype(np.uint64)
+
+
+def chains(words: Hashes, n: int) -> Hashes:
+    """Hashes of all runs of n words by their first word, `[words - n + 1]`; those into the next text are among them."""
+    chain = np.zeros(len(words), np.uint64)
+    for place in range(min(n, len(words) + 1)):
+        chain = mixed(chain[: len(words) - place] ^ words[place:])
+    return chain
 
 
 def runs_of_lengths(words: Hashes, count: Numbers, lengths: set[int]) -> Iterator[tuple[int, Numbers, Hashes]]:
@@ -58,12 +67,3 @@ def runs_of_lengths(words: Hashes, count: Numbers, lengths: set[int]) -> Iterato
         if length in lengths:
             starts = np.flatnonzero(np.arange(len(chain)) + length <= ends[: len(chain)])
             yield length, starts, chain[starts]
-
-
-def mixed(numbers: Hashes) -> Hashes:
-    """Each number spread over all bits (the finalizer of SplitMix64): a bijection, so that order matters in a chain."""
-    with np.errstate(over="ignore"):
-        numbers = (numbers + MIX).astype(np.uint64)
-        numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return numbers ^ (numbers >> np.uint64(31))

@@ -19,7 +19,8 @@ import polars as pl
 from pydantic import Field
 
 from burnish.corpus.preparation.steps.clusters import NODES_OF_DOCUMENT, decisions, of_edges
-from burnish.corpus.preparation.steps.runs import Hashes, runs, words_of
+from burnish.corpus.preparation.steps.runs import runs, words_of
+from burnish.corpus.preparation.steps.spans import Hashes
 from burnish.corpus.preparation.steps.step import CorpusStep
 
 BITS = 64
