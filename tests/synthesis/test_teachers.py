@@ -17,7 +17,7 @@ from burnish.synthesis.filters import grounded
 from burnish.synthesis.settings import Settings
 from burnish.synthesis.synthesize import Synthesis, synthesize
 from burnish.synthesis.teachers import LocalTeacher
-from burnish.synthesis.variants import dialogues, mixed_language, reworded, short, typos, vague
+from burnish.synthesis.variants import dialogues, mixed_language, reworded, short, synonyms, typos, vague
 from chat_server import ChatServer, chat_server
 from tiny_models import tiny_decoder
 from workshop import tiny_tokenizer
@@ -156,7 +156,7 @@ def test_what_the_text_does_not_say_is_not_grounded(chunk: DocumentChunk) -> Non
 
 def test_variants_keep_names() -> None:
     question = "What is the default of the parameter `follow_symlinks` of `shutil.copy()` (in Files of all kinds)?"
-    for change in (typos, short, vague, mixed_language):
+    for change in (typos, short, vague, mixed_language, synonyms):
         changed = change(question)
         assert changed is not None
         assert changed != question
@@ -167,6 +167,12 @@ def test_variants_keep_names() -> None:
     assert "`copy()`" in str(reworded("What does `copy()` do?"))
     assert reworded("Fill in the name: ____.") is None
     assert short("What is it?") is None
+    assert synonyms("Explain the term `default`.") in {
+        f"{first} the expression `default`." for first in ("Clarify", "Spell out")
+    }
+    title = "Default version of a function: what does the column “version” have (last passage)?"
+    assert synonyms(title) == title.replace("the column", "the field")
+    assert synonyms("How many are there?") is None
 
 
 def test_variants_and_dialogues_are_rows_of_their_own(tmp_path: Path) -> None:

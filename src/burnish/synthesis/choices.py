@@ -77,4 +77,12 @@ def with_choices(pair: Pair, options: Sequence[str]) -> Pair:
     question = f"{pair.question}\n\n{shown}\n\nAnswer with the letter of the right option."
     turns = ({"role": "user", "content": question}, {"role": "assistant", "content": f"{letter}. {pair.answer}"})
     kind = pair.task_type if pair.task_type == "classification" else "multiple_choice"
-    return replace(pair, question=question, answer=letter, task_type=kind, choices=tuple(options), messages=turns)
+    return replace(
+        pair,
+        question=question,
+        answer=letter,
+        task_type=kind,
+        choices=tuple(options),
+        messages=turns,
+        bare=pair.question,
+    )

@@ -71,10 +71,15 @@ class DocumentChunk:
         short: bool = False,
         alike: str = "",
         near: str = "",
+        restated: Sequence[str] = (),
         **values: str,
     ) -> Pair:
-        """A pair whose question is one of several wordings, filled with values."""
+        """A pair whose question is one of several wordings, filled with values.
+
+        restated: wordings of the fact that it asks for, which may have `answer` too; never those of a question.
+        """
         wording = wordings[place(self.document, self.hash, rule, *values.values()) % len(wordings)]
         question = wording.format(title=self.title, where=self.where, **values)
         source = Source(self.document, self.of, self.hash, rule, None, self.licence)
-        return Pair(question, answer, task_type, source, short and len(answer) <= MAX_SHORT, alike, near)
+        said = tuple(one.format(title=self.title, where=self.where, answer=answer, **values) for one in restated)
+        return Pair(question, answer, task_type, source, short and len(answer) <= MAX_SHORT, alike, near, restated=said)

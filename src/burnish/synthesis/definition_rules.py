@@ -62,6 +62,11 @@ def term(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
             short=True,
             alike=kind,
             near=f"{kind} of {at.document}",
+            restated=(
+                "{answer} of {title}: {description}",
+                "{description} That is said of the {kind} {answer} ({title}).",
+                "In {title} the {kind} {answer} stands for this: {description}",
+            ),
             kind=kind,
             description=description,
         )
@@ -98,6 +103,11 @@ def default(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
                 short=True,
                 alike="default",
                 near=f"default {looks(value)}",
+                restated=(
+                    "In {shown}{within}, `{parameter}` is {answer} where it is not given.",
+                    "{shown}{within} takes {answer} for `{parameter}` unless told otherwise.",
+                    "Left out of a call of {shown}{within}, `{parameter}` defaults to {answer}.",
+                ),
                 parameter=parameter,
                 shown=what.shown,
                 within=_within(at, what),
@@ -116,6 +126,11 @@ def version(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
                     short=True,
                     alike="version",
                     near="version",
+                    restated=(
+                        "{shown}{within} has been {since} since version {answer}.",
+                        "With version {answer}, {shown}{within} became {since}.",
+                        "Version {answer} is the first in which {shown}{within} is {since}.",
+                    ),
                     shown=what.shown,
                     since=since,
                     within=_within(at, what),

@@ -125,9 +125,11 @@ def gap(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
             short=True,
             alike=f"gap {kind}",
             near=f"gap {kind} {at.document}" if kind == "code" else "gap number",
+            restated=("{about}: {sentence}", "{sentence} ({about})", "What {about} says: {sentence}"),
             about=at.where if about is None else f"{at.title}, {about.shown}",
             kind="number" if kind == "number" else "name",
             gapped=gapped,
+            sentence=sentence,
         )
 
 

@@ -54,7 +54,8 @@ class Pair:
     short: whether the answer is exact and short, so that it can be judged word for word. alike: answers of one kind,
     which may stand in for each other as wrong options. near: a narrower kind, whose members are the better ones.
     choices: the options of a question that has some. messages: what is taught, where it is more than these two.
-    others: further places that the row is made of.
+    others: further places that the row is made of. bare: the question of multiple choice without its options.
+    restated: the fact that the row asks for, as statements in several wordings.
     """
 
     question: str
@@ -67,6 +68,8 @@ class Pair:
     choices: tuple[str, ...] = ()
     messages: tuple[Mapping[str, str], ...] = field(default=())
     others: tuple[Source, ...] = ()
+    bare: str = ""
+    restated: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -83,7 +86,7 @@ class Pair:
 
     def task(self) -> dict[str, Any]:
         """As a task whose answer can be judged."""
-        options = {"choices": list(self.choices)} if self.choices else {}
+        options = {"question": self.bare, "choices": list(self.choices)} if self.choices else {}
         return {
             "prompt": self.question,
             "answer": self.answer,

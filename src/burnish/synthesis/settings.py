@@ -8,6 +8,7 @@ from burnish.methods.settings import Strict
 from burnish.synthesis.chunk import RULES, Rule
 from burnish.synthesis.filters import Filters
 from burnish.synthesis.lessons import Lesson
+from burnish.synthesis.restate import TIMES
 from burnish.synthesis.teachers import ChatTeacher, ModelTeacher
 from burnish.synthesis.variants import Variants
 
@@ -25,6 +26,13 @@ class Extraction(Strict):
     choices: int = Field(4, ge=2, le=10, description="options of a question of multiple choice")
     choice_share: float = Field(
         0.15, ge=0, le=1, description="share of the exact answers that are also taught as multiple choice"
+    )
+
+    restate: int = Field(
+        0,
+        ge=0,
+        le=TIMES,
+        description="how often what is found is said again in other words, in restated.jsonl, for the corpus to read",
     )
 
     @field_validator("rules")
@@ -68,4 +76,10 @@ class Settings(Strict):
     filters: Filters = Field(Filters.model_validate({}), description="what the teacher's rows have to pass")
     variants: Variants = Field(Variants.model_validate({}), description="further wordings of rows, without a teacher")
     heldout: Heldout = Field(Heldout.model_validate({}), description="documents that are not learned from")
+    practice: int = Field(
+        300,
+        ge=0,
+        description="most questions with an exact answer about documents that are learned from, for sample or grpo; "
+        "first those that `max_rows` leaves out",
+    )
     max_rows: int | None = Field(None, ge=1, description="rows to learn from at most, of all methods and documents")

@@ -1,8 +1,10 @@
 """Documents in, rows to learn from and questions to measure by out: what `burnish data synthesize` does.
 
     train.jsonl        conversations to learn from (`messages`), each with its `task_type` and its `provenance`
+    practice.jsonl     questions with an exact answer about the documents to learn from, to try answers at
     questions.jsonl    questions about held-out documents with an exact short answer (`prompt`, `answer`)
     choices.jsonl      the same as multiple choice (`prompt`, `choices`, `answer`)
+    restated.jsonl     what was found, said again in other words, with `extract: {restate: 3}` (`id`, `text`)
     removed.jsonl      what was found or written and is not used, with the reason
     synthesis.json     how many of what, from where
 
@@ -32,13 +34,15 @@ from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.documents import chunks
 from burnish.synthesis.extract import pairs as extracted
 from burnish.synthesis.filters import ground, helped, liked, similar, without_near_duplicates
+from burnish.synthesis.restate import RESTATED_FILE, restatements
 from burnish.synthesis.rows import Pair, lines, place
 from burnish.synthesis.selection import FEW_DOCUMENTS, Unit, capped, held_out, spread, unit
 from burnish.synthesis.settings import Extraction, Settings
 from burnish.synthesis.teachers import LoadModel, Teacher
 from burnish.synthesis.variants import varied
 
-TRAIN_FILE, QUESTIONS_FILE, CHOICES_FILE = "train.jsonl", "questions.jsonl", "choices.jsonl"
+TRAIN_FILE, PRACTICE_FILE = "train.jsonl", "practice.jsonl"
+QUESTIONS_FILE, CHOICES_FILE = "questions.jsonl", "choices.jsonl"
 REMOVED_FILE, RECORD_FILE = "removed.jsonl", "synthesis.json"
 EXAMPLES = 3
 """Contradictions that the record shows; all of them are in the file of what was removed."""
@@ -58,8 +62,10 @@ class Synthesis:
     by_chunk: bool = False
     empty: list[str] = field(default_factory=list)
     train: list[Pair] = field(default_factory=list)
+    practice: list[Pair] = field(default_factory=list)
     questions: list[Pair] = field(default_factory=list)
     multiple: list[Pair] = field(default_factory=list)
+    restated: list[dict[str, Any]] = field(default_factory=list)
     removed: list[Unused] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -72,8 +78,10 @@ class Synthesis:
             "held_out": {"chunks" if self.by_chunk else "documents": self.held},
             "documents_without_rows": sorted(self.empty),
             "train": _counted(self.train),
+            "practice": _counted(self.practice),
             "questions": _counted(self.questions),
             "choices": _counted(self.multiple),
+            "restated": {"documents": len(self.restated), "characters": sum(len(one["text"]) for one in self.restated)},
             "removed": dict(Counter(one.reason for one in self.removed).most_common()),
             "replies_without_rows": dict(self.faults.most_common()),
             "contradictions": [
@@ -98,6 +106,7 @@ def synthesize(
     made = Synthesis()
     read: list[DocumentChunk] = []
     taught, asked = _extract(documents, settings, made, read if teacher is not None else None)
+    made.restated = restatements([*taught, *asked], settings.extract.restate)
     if teacher is not None:
         taught += taught_by(teacher, read, settings, run, made, load_helped)
     made.train, removed = distinct(taught)
@@ -105,13 +114,14 @@ def synthesize(
     _hold_out(asked, settings, made)
     made.train += fresh(varied(made.train, settings.variants), made.train)
     _add_choices(settings.extract, made)
-    made.train = spread(made.train, settings.max_rows)
+    found, made.train = made.train, spread(made.train, settings.max_rows)
+    made.practice = _practice(found, made.train, settings.practice)
     if not made.train and not made.questions:
         raise DataError(
             f"nothing to ask was found in {made.documents:,} documents: they have no headings, definitions, tables, "
             "docstrings or examples, or all are shorter than a sentence; name other documents, or a teacher"
         )
-    _write(made, run.folder)
+    _write(made, run.folder, restated=settings.extract.restate > 0)
     _say(made, run)
     return made
 
@@ -234,10 +244,21 @@ def _add_choices(extract: Extraction, made: Synthesis) -> None:
     made.train = rows
 
 
-def _write(made: Synthesis, folder: Path) -> None:
+def _practice(found: Sequence[Pair], taught: Sequence[Pair], n: int) -> list[Pair]:
+    """Up to `n` exact questions of what was found: those that are not taught first, since they are still open."""
+    known = {id(pair) for pair in taught}
+    exact = [pair for pair in found if pair.exact and not pair.messages]
+    open_ones = spread([pair for pair in exact if id(pair) not in known], n)
+    return open_ones + spread([pair for pair in exact if id(pair) in known], n - len(open_ones))
+
+
+def _write(made: Synthesis, folder: Path, *, restated: bool) -> None:
     atomic_write_text(folder / TRAIN_FILE, lines([pair.conversation() for pair in made.train]))
+    atomic_write_text(folder / PRACTICE_FILE, lines([pair.task() for pair in made.practice]))
     atomic_write_text(folder / QUESTIONS_FILE, lines([pair.task() for pair in made.questions]))
     atomic_write_text(folder / CHOICES_FILE, lines([pair.task() for pair in made.multiple]))
+    if restated:
+        atomic_write_text(folder / RESTATED_FILE, lines(made.restated))
     gone = [one.pair.task() | {"reason": one.reason, "detail": one.detail} for one in made.removed]
     atomic_write_text(folder / REMOVED_FILE, lines(gone))
     atomic_write_text(folder / RECORD_FILE, json.dumps(made.record(), indent=2) + "\n")
@@ -249,6 +270,9 @@ def _say(made: Synthesis, run: Run) -> None:
     said(f"  {made.documents:,} documents in {made.chunks:,} chunks; {made.held:,} {what} are held out")
     said(f"  {len(made.train):,} rows to learn from: {_kinds(made.train)}")
     said(f"  {len(made.questions):,} questions with exact answers and {len(made.multiple):,} of multiple choice")
+    if made.restated:
+        size = sum(len(one["text"]) for one in made.restated)
+        said(f"  {size:,} characters of facts in other words, to be read with the documents: {RESTATED_FILE}")
     if made.removed:
         counts = Counter(one.reason for one in made.removed).most_common()
         said(f"  not used: {', '.join(f'{count:,} {reason}' for reason, count in counts)}; all are in {REMOVED_FILE}")

@@ -37,6 +37,11 @@ def table(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
                         short=True,
                         alike=f"cell {looks(row[column])}",
                         near=f"{at.document} {at.of} {column} {block.rows[0]}",
+                        restated=(
+                            "{where}: {key} has {answer} as its “{column}”.",
+                            "The “{column}” of {key} is {answer} ({where}).",
+                            "{answer} is the “{column}” of {key}, says {where}.",
+                        ),
                         column=header[column],
                         key=f"{header[0]} {row[0]}" if header[0] else row[0],
                     )
@@ -65,7 +70,12 @@ def session(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
                 short=True,
                 alike=f"value {looks(said.strip())}",
                 near=f"value {looks(said.strip())} {at.document}",
+                restated=(
+                    "{title}:\n\n```\n{code}\n{shown}\n```",
+                    "The last of these lines gives {answer} ({title}):\n\n```\n{code}\n```",
+                ),
                 code="\n".join(lines[: number + 1]),
+                shown=said.strip(),
             )
 
 

@@ -1,4 +1,4 @@
-"""Questions as people really write them: with typos, in two languages, vague, in a few words; and in other words.
+"""Questions as people really write them: with typos, in two languages, vague, in a few or in other words.
 
 The answer stays, so that a model learns to answer them all the same. No model is asked: what is changed is drawn by a
 hash of the question. Also conversations out of several questions, which change their topic and come back.
@@ -15,7 +15,7 @@ from pydantic import Field
 from burnish.methods.settings import Strict
 from burnish.synthesis.rows import Pair, place
 
-Variant = Literal["typos", "short", "vague", "mixed_language", "reworded", "dialogue"]
+Variant = Literal["typos", "short", "vague", "mixed_language", "synonyms", "reworded", "dialogue"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -31,6 +31,45 @@ _AROUND: Mapping[str, tuple[str, str]] = {
     "es": ("Una pregunta: ", " Responde brevemente, por favor."),
     "zh": ("请问：", " 请简短回答。"),
 }
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "allowed": ("permitted",),
+    "available": ("usable", "present"),
+    "begin": ("start",),
+    "belongs": ("fits", "goes"),
+    "called": ("invoked",),
+    "change": ("alter", "modify"),
+    "column": ("field",),
+    "cover": ("deal with", "treat"),
+    "create": ("make", "set up"),
+    "default": ("standard value", "preset"),
+    "delete": ("remove", "erase"),
+    "deprecated": ("discouraged",),
+    "describe": ("characterize", "outline"),
+    "described": ("characterized", "put"),
+    "description": ("explanation",),
+    "example": ("sample", "illustration"),
+    "explain": ("clarify", "spell out"),
+    "find": ("locate",),
+    "function": ("routine", "callable"),
+    "gap": ("blank",),
+    "introduction": ("overview",),
+    "last": ("final",),
+    "parameter": ("argument",),
+    "parameters": ("arguments",),
+    "passage": ("paragraph", "text"),
+    "purpose": ("point", "aim"),
+    "short": ("brief",),
+    "show": ("display", "present"),
+    "signature": ("calling form",),
+    "start": ("begin", "launch"),
+    "stop": ("halt", "end"),
+    "term": ("expression",),
+    "title": ("heading",),
+    "use": ("employ",),
+    "version": ("release",),
+}
+"""Words that questions are worded with, and what may stand for them; names, code and quotes are never changed."""
+_NOT_WORDED = re.compile(r"(`[^`]*`|“[^”]*”|\([^()]*\)|^(?!What|Which|Who|How|Since|Tell|Give|Explain|In )[^?“]*?: )")
 _REWORDED: tuple[tuple["re.Pattern[str]", tuple[str, ...]], ...] = (
     (
         re.compile(r"^What does (?P<x>.+?) do(?P<rest> \(in .+\))?\?$"),
@@ -67,7 +106,7 @@ class Variants(Strict):
     """Further wordings of the rows that there are."""
 
     kinds: list[Variant] = Field(
-        [], description="typos, short, vague, mixed_language, reworded, dialogue; none if left out"
+        [], description="typos, short, vague, mixed_language, synonyms, reworded, dialogue; none if left out"
     )
     share: float = Field(0.2, gt=0, le=1, description="share of the rows that get a variant of each kind")
 
@@ -137,6 +176,22 @@ def mixed_language(question: str) -> str | None:
     return f"{before}{question}{after}" if place("end", question) % 2 else f"{before}{question}"
 
 
+def synonyms(question: str) -> str | None:
+    """The question with other words for the same; None where it has none that there are others for."""
+
+    def other(match: "re.Match[str]") -> str:
+        words = _SYNONYMS[match[0].lower()]
+        word = words[place("synonym", question, match[0]) % len(words)]
+        return word.capitalize() if match[0][0].isupper() else word
+
+    pattern = rf"\b(?:{'|'.join(_SYNONYMS)})\b"
+    parts = _NOT_WORDED.split(question)
+    changed = "".join(
+        part if at % 2 else re.sub(pattern, other, part, flags=re.IGNORECASE) for at, part in enumerate(parts)
+    )
+    return changed if changed != question else None
+
+
 def reworded(question: str) -> str | None:
     """The question in other words and another order."""
     for pattern, wordings in _REWORDED:
@@ -151,6 +206,7 @@ _CHANGES: Mapping[Variant, Callable[[str], str | None]] = {
     "short": short,
     "vague": vague,
     "mixed_language": mixed_language,
+    "synonyms": synonyms,
     "reworded": reworded,
 }
 

@@ -11,6 +11,7 @@ from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import DocumentsReference, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.recipes.schema.teachers import RecipeChatTeacher, RecipeModelTeacher, TeacherFilters
 from burnish.synthesis import settings
+from burnish.synthesis.restate import RESTATED_FILE
 
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document
@@ -41,6 +42,11 @@ class SynthesizeStage(settings.Settings, StageConfig):
 
     def check(self, context: StageContext) -> None:
         self._teacher(context)
+
+    def why_without(self, inner: str) -> str | None:
+        if inner == RESTATED_FILE and not self.extract.restate:
+            return "set extract: {restate: 3}"
+        return None
 
     def work(self, context: StageContext) -> Work | None:
         return Work() if self.teacher is None else None
