@@ -300,3 +300,5 @@ def test_passages_without_room_are_told(
         assert "Everyone" not in asked[-1]["prompt"]
     with pytest.raises(BurnishError, match="there is no such folder"):
         chat(model, ["leave?"], retrieve=tmp_path / "none")
+    with pytest.raises(BurnishError, match="was made without a graph"):
+        chat(wide, ["leave?"], retrieve=index, ranking="graph")

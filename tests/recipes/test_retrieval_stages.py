@@ -95,6 +95,26 @@ def test_a_changed_document_alone_is_new_to_the_index(recipe: Path) -> None:
     assert record["metrics"]["changes"] == {"added": 1, "kept": 2, "removed": 1}
 
 
+RETRIEVE = """  - {type: retrieve, data: solved.jsonl, index: "@index", passages: 1}
+  - {type: retrieve, name: tasks, data: tasks.jsonl, index: "@index", passages: 1, share: 0.5, others: false}
+"""
+
+
+def test_rows_and_tasks_get_passages(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text().partition("  - type: evaluate")[0] + RETRIEVE)
+    go(recipe)
+    folder = recipe.parent / "runs" / "found"
+    rows = [json.loads(line) for line in (folder / "02-retrieve" / "retrieved.jsonl").read_text().splitlines()]
+    assert [row["messages"][-1]["content"] for row in rows] == ["At six.", "GIVEN AWAY"]
+    assert "Lunch is at noon." in rows[1]["messages"][0]["content"]
+    tasks = (folder / "03-tasks" / "retrieved.jsonl").read_text().splitlines()
+    record = json.loads((folder / "03-tasks" / "stage.json").read_text())["metrics"]
+    assert len(tasks) == record["rows"] == record["with_passages"] < 3
+    (recipe.parent / "solved.jsonl").write_text('{"messages": []}\n')
+    with pytest.raises(BurnishError, match=r"solved\.jsonl:1: 'messages': got \[\]; expected a question"):
+        go(recipe)
+
+
 @pytest.mark.slow
 def test_what_has_no_room_is_left_out_and_counted(recipe: Path) -> None:
     go(recipe, "evaluate.retrieval.passage_tokens=5")

@@ -60,6 +60,12 @@ def chat(
         Literal["sql"] | None,
         typer.Option(help="sql: each answer is a query that names only what the recipe's database has."),
     ] = None,
+    ranking: Annotated[
+        Literal["bm25", "embeddings", "fused", "graph"] | None,
+        typer.Option(
+            help="How passages are found; the recipe's, or fused where the index has vectors, else bm25, if left out."
+        ),
+    ] = None,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -85,6 +91,7 @@ def chat(
             passages=passages,
             passage_tokens=passage_tokens,
             grammar=grammar,
+            ranking=ranking,
             keyboard=not ask and sys.stdin.isatty(),
         )
         hold_chat(find_target(target), ask if ask else _questions(console), console, options)

@@ -33,7 +33,7 @@ from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
 from burnish.retrieval import Index
 from burnish.retrieval.grounding import Grounded, Passages, cited
-from burnish.retrieval.settings import PASSAGE_TOKENS
+from burnish.retrieval.settings import PASSAGE_TOKENS, Ranking
 from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
 from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
@@ -125,9 +125,9 @@ class ChatOptions:
 
     temperature None: 0, or 0.7 with votes. votes: answers that are sampled, of which `choose` says which is given: what
     most come to, what scores highest, or what weighs most by both. retrieve: the index whose best `passages`, together
-    of at most `passage_tokens` tokens, questions are answered from. grammar: the form of
-    answers. seed None: another one every time. keyboard: whether a person types the questions, so that a mistake or
-    Ctrl-C ends an answer and not the chat.
+    of at most `passage_tokens` tokens by `ranking`, questions are answered from. grammar: the form of answers. seed
+    None: another one every time. keyboard: whether a person types the questions, so that a mistake or Ctrl-C ends an
+    answer and not the chat.
     """
 
     system: str | None = None
@@ -138,6 +138,7 @@ class ChatOptions:
     grammar: GrammarName | None = None
     passages: int | None = None
     passage_tokens: int | None = None
+    ranking: Ranking | None = None
     top_k: int = 0
     top_p: float = 1.0
     repetition_penalty: float | None = None
@@ -260,7 +261,7 @@ def _passages(target: Target, options: ChatOptions) -> Passages | None:
         Index.open(folder, device=target.device, compute_dtype=target.compute_dtype),
         k=options.passages or (4 if config is None else config.passages),
         max_tokens=options.passage_tokens or (PASSAGE_TOKENS if config is None else config.passage_tokens),
-        ranking=None if config is None else config.ranking,
+        ranking=options.ranking or (None if config is None else config.ranking),
     )
 
 

@@ -27,6 +27,7 @@ from burnish.recipes.stages.prepare import PrepareStage
 from burnish.recipes.stages.pretrain import PretrainStage
 from burnish.recipes.stages.process_reward_model import ProcessRewardModelStage
 from burnish.recipes.stages.reasoning_gym import ReasoningGymStage
+from burnish.recipes.stages.retrieve import RetrieveStage
 from burnish.recipes.stages.reward_model import RewardModelStage
 from burnish.recipes.stages.rft import RftStage
 from burnish.recipes.stages.sample import SampleStage
@@ -40,6 +41,7 @@ Stage = Annotated[
     | DocumentsStage
     | SynthesizeStage
     | IndexStage
+    | RetrieveStage
     | ExtendTokenizerStage
     | CorpusStage
     | CptStage
