@@ -156,6 +156,42 @@ def test_prices_follow_the_work(recipe: Path) -> None:
     assert memory_of(Work(), RATES, model, 1000) - estimate.PROGRAM_BYTES == pytest.approx(weights)
 
 
+CHOSEN = f"""name: small{SAME_BITS}stages:
+  - {{type: index, documents: [docs], size: 16, overlap: 0}}
+  - {{type: evaluate, tasks: choices.jsonl, models: {{base: base}}, judges: [{{type: choice}}],
+      retrieval: {{index: "@index", passage_tokens: 40}}}}
+"""
+
+
+def test_options_are_scored_and_passages_are_read_by_every_model(recipe: Path) -> None:
+    folder = recipe.parent
+    (folder / "docs").mkdir()
+    (folder / "docs" / "a.md").write_text("# Numbers\n\n0 1 2 3\n")
+    rows = [{"prompt": f"{i} mod 3?", "choices": ["0", "1"], "answer": "A"} for i in range(6)]
+    (folder / "choices.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe.write_text(CHOSEN)
+    run(recipe, runs=folder / "runs", display=Display(quiet=True))
+    counted = {stage.name: work for stage, work in works(make_plan(recipe, runs=folder / "runs"), "evaluate")}
+    with_passages = counted["evaluate"]
+    recipe.write_text(CHOSEN.partition(",\n      retrieval")[0] + "}\n")
+    plan = make_plan(recipe, runs=folder / "runs")
+    alone = {stage.name: work for stage, work in works(plan)}["evaluate"]
+    assert with_passages is not None
+    assert alone is not None
+    assert with_passages.decoded == alone.decoded == 0, "nothing is written"
+    assert with_passages.scored == 2 * alone.scored + 6 * 40
+
+
+def test_a_gpu_is_planned_for_by_its_figures(recipe: Path) -> None:
+    plan = make_plan(recipe, runs=recipe.parent / "runs")
+    here, there = estimated(plan), estimated(plan, gpu="rtx 4090")
+    assert [stage["work"] for stage in here["stages"]] == [stage["work"] for stage in there["stages"]]
+    assert any("one RTX4090 by its data sheet" in note for note in there["notes"])
+    assert there["stages"][0]["seconds"] != here["stages"][0]["seconds"]
+    with pytest.raises(BurnishError, match="--gpu: got 'TPU'"):
+        estimated(plan, gpu="TPU")
+
+
 def test_what_cannot_fit_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=150_000))
     with pytest.raises(BurnishError, match=r"stage sft: the weights, gradients and moments of [\d,]+ parameters"):

@@ -70,13 +70,17 @@ def run(
         say(folder / name)
 
 
-@commands.command(epilog="Example: burnish plan recipe.yaml")
+@commands.command(epilog="Example: burnish plan recipe.yaml --gpu H100")
 def plan(
     recipe: RecipeFile,
     overrides: Overrides = None,
     runs: RunsFolder = Path("runs"),
     start: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="As if this stage and all after it ran again.")
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Plan for this GPU by its published figures, such as H100 or RTX4090."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -90,7 +94,7 @@ def plan(
     from burnish.console.tables import estimate_table
     from burnish.recipes.plan.dry_run import estimated
 
-    found = estimated(planned, start)
+    found = estimated(planned, start, gpu)
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -38,19 +38,27 @@ def describe(plan: Plan, start: str | None = None) -> dict[str, Any]:
     }
 
 
-def estimated(plan: Plan, start: str | None = None) -> dict[str, Any]:
+def estimated(plan: Plan, start: str | None = None, gpu: str | None = None) -> dict[str, Any]:
     """As `describe`, with what each stage will take on this machine: work, seconds, memory and disk, and all together.
 
-    The total's memory and disk are the most that the run needs at one time.
+    The total's memory and disk are the most that the run needs at one time. gpu: a GPU to plan for instead, by name.
 
     Raises:
-        BurnishError: as `describe`, and where a stage cannot fit into the machine's memory.
+        BurnishError: as `describe`, for a GPU that is not known, and where a stage cannot fit into the memory.
     """
+    from burnish.evaluation.gpus import named_gpu
     from burnish.recipes.plan.estimate import estimate
 
+    device = None if gpu is None else named_gpu(gpu)
     found = describe(plan, start)
+    if device is not None:
+        found["notes"] = [
+            *found["notes"],
+            f"times are for one {device.name} by its data sheet ({device.tflops:g} TFLOP/s, {device.bandwidth:g} GB/s, "
+            f"{device.memory:g} GB), and were not measured: within a factor of two at best",
+        ]
     pending = {stage["name"] for stage in found["stages"] if stage["state"] != "cached"}
-    by_name = {one.name: one for one in estimate(plan, works(plan, start))}
+    by_name = {one.name: one for one in estimate(plan, works(plan, start), device)}
     for stage in found["stages"]:
         if (one := by_name.get(stage["name"])) is not None:
             stage |= {

@@ -2,6 +2,7 @@
 
 Notable choices:
 - what a token costs is measured with a few layers of the model's own shape (`burnish.evaluation.rates`);
+- on a GPU that is only named, by its published figures instead (`burnish.evaluation.gpus`);
 - decoding is priced as if every answer were as long as it may be: an upper bound, as the count of its tokens is.
 """
 
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 
 from burnish.checkpoints.facts import ModelShape, count_parameters
 from burnish.errors import BurnishError
+from burnish.evaluation.gpus import Gpu, rates_on, scoring_seconds
 from burnish.evaluation.rates import Rates, measured
-from burnish.hardware import choose_device, device_name, memory_bytes
+from burnish.hardware import choose_device, device_name, memory_bytes, set_threads
 from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.recipe import Recipe
 from burnish.runs.environment import GIB
 
 PROGRAM_BYTES = 0.6 * GIB
@@ -34,8 +37,8 @@ class Estimate:
     disk: int
 
 
-def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> list[Estimate]:
-    """Estimates of stages whose work is counted, or not known yet.
+def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]], gpu: Gpu | None = None) -> list[Estimate]:
+    """Estimates of stages whose work is counted, or not known yet; on this machine, or on a GPU by its data sheet.
 
     Raises:
         BurnishError: a stage's weights, gradients and moments alone are more than the machine has.
@@ -43,7 +46,7 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
     of_stage = shapes(plan)
     sizes = {model: count_parameters(model) for model in of_stage.values()}
     device = choose_device(plan.recipe.device)
-    total = memory_bytes(device)
+    total, where = (memory_bytes(device), device_name(device)) if gpu is None else (gpu.memory * 1e9, gpu.name)
     found = []
     for stage, work in works:
         parameters = sizes[of_stage[stage.name]]
@@ -52,7 +55,7 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
             if least > total:
                 raise BurnishError(
                     f"stage {stage.name}: the weights{', gradients and moments' if work.trained else ''} of "
-                    f"{parameters:,} parameters are {least / GIB:.1f} GiB, and {device_name(device)} has "
+                    f"{parameters:,} parameters are {least / GIB:.1f} GiB, and {where} has "
                     f"{total / GIB:.1f} GiB; train with `lora`, freeze layers, or take a smaller model"
                 )
     recipe = plan.recipe
@@ -67,16 +70,23 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]]) -> l
         if work is None or not isinstance(model, ModelShape):
             found.append(Estimate(stage.name, work, None, None, disk))
             continue
-        found.append(
-            Estimate(
-                stage.name,
-                work,
-                seconds_of(work, rates[model], model, parameters) + disk / FILE_BYTES_PER_SECOND,
-                memory_of(work, rates[model], model, parameters),
-                disk,
-            )
-        )
+        of_token = rates[model]
+        if gpu is not None:
+            of_token = rates_on(gpu, model, of_token, parameters=parameters, rows=work.rows)
+        seconds = seconds_of(work, of_token, model, parameters) + disk / FILE_BYTES_PER_SECOND
+        if work.encoder is not None:
+            seconds += work.embedded * _embedding(work.encoder, recipe, gpu)
+        found.append(Estimate(stage.name, work, seconds, memory_of(work, of_token, model, parameters), disk))
     return found
+
+
+def _embedding(encoder: str, recipe: Recipe, gpu: Gpu | None) -> float:
+    """Seconds that a token of text costs an encoder: measured here now, or on a GPU by its published figures."""
+    from burnish.retrieval.embeddings import Encoder
+
+    set_threads(recipe.threads)
+    embedder = Encoder(encoder, compute_dtype=recipe.compute_dtype, device=recipe.device).embedder
+    return embedder.seconds_a_token() if gpu is None else scoring_seconds(gpu, embedder.parameters)
 
 
 def seconds_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> float:

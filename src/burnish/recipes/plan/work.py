@@ -15,6 +15,7 @@ class Work:
     of at most `longest` tokens each. layers: share of the layers that the backward pass goes through.
     weights: share of the weights that have gradients and moments. micro_batch: tokens in one forward pass.
     beside: parameters of another model in memory, which is only asked. disk: bytes that are kept of what it said.
+    embedded: tokens that the encoder in the folder, or package, `encoder` makes vectors of.
     networks: how many of the model's size read what is trained on, with a critic two. copies: weights held beside the
     model's own, in models: a reference, a critic.
     """
@@ -32,6 +33,8 @@ class Work:
     disk: int = 0
     networks: int = 1
     copies: float = 0.0
+    embedded: int = 0
+    encoder: str | None = None
 
 
 def step_tokens(

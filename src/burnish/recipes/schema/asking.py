@@ -10,6 +10,7 @@ from burnish.recipes.schema.stage import StageContext
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.methods.evaluate import Choices
     from burnish.recipes.plan.work import Work
 
 
@@ -21,24 +22,42 @@ def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) 
 
 
 def decoding_work(
-    context: StageContext, tasks: "Sequence[Task]", models: Sequence[str], *, n: int, max_new_tokens: int
+    context: StageContext,
+    tasks: "Sequence[Task]",
+    models: Sequence[str],
+    *,
+    n: int,
+    max_new_tokens: int,
+    choices: "Sequence[Choices]" = (),
+    retrieval: int | None = None,
 ) -> "Work | None":
-    """The work of `n` answers of each model to each task; None where a model's tokenizer is not known yet."""
+    """The work of `n` answers of each model to each task; None where a model's tokenizer is not known yet.
+
+    choices: the tasks whose options are scored, and nothing written. retrieval: tokens of passages with which every
+    model is asked a second time; None asks once.
+    """
     from burnish.datasets.examples import task_prompts
     from burnish.recipes.plan.work import Work
 
     scored = longest = 0
+    ways, passages = (1, 0) if retrieval is None else (2, retrieval)
+    kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
     for model in models:
         tokenizer = context.tokenizer(model)
         if tokenizer is None:
             return None
         prompts, _ = task_prompts(tasks, tokenizer, max_length=sys.maxsize)
-        scored += sum(len(prompt.tokens) for prompt in prompts)
+        scored += ways * sum(len(prompt.tokens) for prompt in prompts) + passages * len(prompts)
         longest = max(longest, *(len(prompt.tokens) for prompt in prompts), 0)
-    answers = len(tasks) * n
+        for task, kind in zip(tasks, kinds, strict=True):
+            if kind is not None:
+                options = kind.judge.options(task.row)
+                texts = options.labels if kind.by_label else options.texts
+                scored += ways * sum(len(tokenizer.encode(text)) for text in texts)
+    written = kinds.count(None) * n
     return Work(
         scored=scored,
-        decoded=answers * len(models) * max_new_tokens,
-        rows=min(answers, CHUNK_COMPLETIONS),
-        longest=longest + max_new_tokens,
+        decoded=written * len(models) * ways * max_new_tokens,
+        rows=min(written, CHUNK_COMPLETIONS),
+        longest=longest + passages + max_new_tokens,
     )

@@ -66,10 +66,18 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
         self.check_tasks(context, self._tasks(context), *self.models.values())
 
     def work(self, context: StageContext) -> "Work | None":
-        tasks, new = self._tasks(context), self.max_new_tokens
-        ways = (1 + len(self.decodings)) * 2 ** sum(way is not None for way in (self.retrieval, self.grammar))
-        models, n = [*self.models.values()] * ways, max(self.samples, self.votes)
-        return decoding_work(context, tasks, models, n=n, max_new_tokens=new) if self.apply_chat_template else None
+        if not self.apply_chat_template:
+            return None
+        found = self.retrieval
+        return decoding_work(
+            context,
+            self._tasks(context),
+            [*self.models.values()] * (1 + len(self.decodings)),
+            n=max(self.samples, self.votes),
+            max_new_tokens=self.max_new_tokens,
+            choices=likelihood_choices(self.judges),
+            retrieval=None if found is None else found.passage_tokens if found.index is not None else 0,
+        )
 
     def run(self, context: StageContext) -> Metrics:
         metrics: Metrics = evaluate.evaluate(

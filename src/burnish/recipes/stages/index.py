@@ -22,6 +22,10 @@ from burnish.recipes.schema.stage import (
 from burnish.retrieval.settings import IndexSettings
 
 NO_ENCODER = "none"
+BYTES_A_TOKEN = 4.0
+"""Of text, as an encoder cuts it, roughly; for planning alone."""
+MOST_READ = 256 << 20
+"""Bytes of documents that are read for a plan; how long embedding takes with more is not said."""
 EncoderReference = Annotated[str, Reference("text_encoder", words=(NO_ENCODER,))]
 
 
@@ -59,20 +63,28 @@ class IndexStage(IndexSettings, StageConfig):
             yield ("language",), str(error).removeprefix("language: ")
 
     def work(self, context: StageContext) -> Work | None:
-        # How long embedding takes, the documents tell only once they are cut.
-        return Work() if self.encoder == NO_ENCODER else None
+        from burnish.corpus.documents import files_of
+        from burnish.retrieval.documents import texts_of
+
+        if self.encoder == NO_ENCODER:
+            return Work()
+        paths = context.paths(self.documents)
+        if sum(file.stat().st_size for file, _, _ in files_of(paths, [])) > MOST_READ:
+            return None
+        texts = texts_of(paths, [], text_key=self.text_key, id_key=self.id_key)
+        tokens = sum(len(text.data) for text in texts) / BYTES_A_TOKEN
+        return Work(embedded=round(tokens * self.size / (self.size - self.overlap)), encoder=self._encoder(context))
 
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.folders import describe
         from burnish.retrieval import Index
 
         kept = context.cache / f"index-{self.name or self.type_name()}"
-        encoder = None if self.encoder == NO_ENCODER else self.encoder
         index, changes = Index.build(
             context.paths(self.documents),
             kept,
             self.settings(),
-            encoder=encoder if encoder is None or encoder.startswith("package:") else str(context.path(encoder)),
+            encoder=self._encoder(context),
             compute_dtype=context.compute_dtype,
             device=context.device,
             text_key=self.text_key,
@@ -94,6 +106,12 @@ class IndexStage(IndexSettings, StageConfig):
             "changes": {"added": changes.added, "kept": changes.kept, "removed": changes.removed},
             "not_indexed": len(changes.skipped),
         }
+
+    def _encoder(self, context: StageContext) -> str | None:
+        """What names the encoder, from anywhere; None without one."""
+        if self.encoder == NO_ENCODER:
+            return None
+        return self.encoder if self.encoder.startswith("package:") else str(context.path(self.encoder))
 
 
 def _linked(source: str, target: str) -> None:
