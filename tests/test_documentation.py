@@ -149,6 +149,8 @@ def plan_of(recipe: str, folder: Path, overrides: Iterable[str] = ()) -> Plan:
         "data/handbook/leave.md",
         "data/wiki/start.md",
         "data/gsm8k_test.jsonl",
+        "data/mmlu/test/algebra_test.csv",
+        "data/cmmlu/test/arts.csv",
         "data/company.duckdb",
     ):
         file = folder / name

@@ -1,8 +1,8 @@
-"""Rows of data files: JSON lines, one JSON array, either of them gzipped, or Parquet.
+"""Rows of data files: JSON lines, one JSON array, CSV, any of them gzipped, or Parquet.
 
 Notable choices:
-- the kind of file is taken from its content, not from its name: a gzipped file without `.gz` is read, and
-  text called `.parquet` is refused with that reason;
+- the kind of file is taken from its content, not from its name, but for CSV, which looks like any text: a gzipped file
+  without `.gz` is read, and text called `.parquet` is refused with that reason;
 - every row keeps its file and line, so that a later error can point at it;
 - a file can be hostile: only regular files are opened, what is packed may not become more than data can, and a row is
   as deep, as long and as large a number as later steps can take;
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burnish.corpus.csv_rows import csv_rows, is_csv
 from burnish.corpus.json_arrays import array_elements
 from burnish.corpus.json_values import MAX_ROW_BYTES, not_utf8, parse_json, too_long, why_not_json
 from burnish.corpus.packed import MAGICS, unpacked
@@ -96,7 +97,7 @@ class Problems:
 
 
 def read_rows(path: str | Path, *, problems: Problems | None = None, part: FilePart | None = None) -> Iterator[Row]:
-    """Yield the rows of a JSON lines, JSON array or Parquet file, gzipped or not.
+    """Yield the rows of a JSON lines, JSON array, Parquet, CSV or TSV file, gzipped or not.
 
     part: read only these lines, of a file of JSON lines that is not packed.
 
@@ -221,6 +222,8 @@ def _rows(path: Path, problems: Problems) -> Iterator[Row]:
                         yield Row(str(path), number, value)
             elif path.suffix == ".parquet":
                 raise DataError(f"{path}: not a Parquet file (it does not begin with PAR1); was it renamed?")
+            elif is_csv(path):
+                yield from (Row(str(path), line, value) for line, value in csv_rows(path, stream, problems))
             else:
                 yield from _json_rows(path, stream, problems)
         except OSError as error:
@@ -299,5 +302,5 @@ def _not_json_lines(first: bytes) -> str:
     if first.strip() == b"{":
         return "an object may not span lines: write one object a line, or put all of them between [ and ]"
     if not first.lstrip().startswith(b"{"):
-        return "expected one JSON object a line (CSV and plain text are not data files)"
+        return "expected one JSON object a line (or a name that ends in .csv, if it is that)"
     return ""

@@ -50,13 +50,15 @@ class Options:
         return there[0] if len(there) == 1 else None
 
 
-def read_options(row: Mapping[str, Any], choices: str, answer: str) -> Options:
+def read_options(row: Mapping[str, Any], choices: str | Sequence[str], answer: str) -> Options:
     """The options of a row, as MMLU, ARC and others write them.
 
-    choices: key of the texts: a list, an object of texts by label, or an object with the lists `text` and `label`.
+    choices: key of the texts: a list, an object of texts by label, or an object with the lists `text` and `label`; or
+    several keys, each of one option's text and its label too.
     answer: key of the right one: its label, its place from 0, or its text. Raises DataError where that is not there.
     """
-    given, right = row.get(choices), row.get(answer)
+    right = row.get(answer)
+    given = row.get(choices) if isinstance(choices, str) else {key: row.get(key) for key in choices}
     if isinstance(given, Mapping) and isinstance(given.get("text"), list):
         labels, texts = list(given.get("label") or []), list(given["text"])
     elif isinstance(given, Mapping):
@@ -65,8 +67,9 @@ def read_options(row: Mapping[str, Any], choices: str, answer: str) -> Options:
         texts = list(given) if isinstance(given, list) else []
         labels = list(string.ascii_uppercase[: len(texts)])
     if len(texts) < 2 or len(labels) != len(texts) or not all(isinstance(one, str) and one.strip() for one in texts):
+        where = choices if isinstance(choices, str) else ", ".join(choices)
         raise DataError(
-            f"'{choices}': got {given!r:.80}; expected a list of at least two texts (26 at most without labels), or an "
+            f"'{where}': got {given!r:.80}; expected a list of at least two texts (26 at most without labels), or an "
             "object of texts by label"
         )
     named = [str(label) for label in labels]
@@ -86,7 +89,7 @@ def read_options(row: Mapping[str, Any], choices: str, answer: str) -> Options:
 class MultipleChoice:
     """An answer is right if it takes the right one of the row's options."""
 
-    choices: str = "choices"
+    choices: str | tuple[str, ...] = "choices"
     answer: str = "answer"
     tags: Tags = R1_TAGS
 

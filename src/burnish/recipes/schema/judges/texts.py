@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -100,7 +100,10 @@ class ChoiceJudge(TaggedJudge):
     """
 
     type: Literal["choice"] = Field(description="kind of judge: choice")
-    choices: str = Field("choices", description="key of the options: a list of texts, or an object of texts by label")
+    choices: str | Annotated[list[str], Field(min_length=2)] = Field(
+        "choices",
+        description="key of the options: a list of texts, or an object of texts by label; or their keys: [A, B, C, D]",
+    )
     key: str = Field("answer", description="key of the right one: its label (A, B, …), its place from 0, or its text")
     likelihood: Literal["text", "label"] | None = Field(
         "text",
@@ -118,7 +121,8 @@ class ChoiceJudge(TaggedJudge):
     @property
     def judge(self) -> MultipleChoice:
         """What reads the options of rows."""
-        return MultipleChoice(self.choices, self.key, self.tags)
+        choices = self.choices if isinstance(self.choices, str) else tuple(self.choices)
+        return MultipleChoice(choices, self.key, self.tags)
 
     def row_problem(self, row: Mapping[str, Any]) -> str | None:
         return problem_of(self.judge.options, row)
