@@ -1,6 +1,6 @@
 """Prepare the manual example: pages of Python's own manual, as HTML.
 
-    python prepare.py --out DIR [--html FOLDER] [--pages 'library/*'] [--most 60]
+    python prepare.py --out DIR [--html FOLDER] [--pages 'library/*'] [--kilobytes 20 100] [--most 60]
 
 The manual is Debian's package python3.11-doc: the installed one, that in `--html`, or where there is neither it is
 fetched by apt-get, without installing it. The same pages are taken every time: those whose names have the smallest
@@ -27,6 +27,9 @@ def main() -> None:
         pages = sorted(page for pattern in arguments.pages for page in html.glob(pattern) if page.suffix == ".html")
         if not pages:
             sys.exit(f"{html}: no pages like {', '.join(arguments.pages)}")
+        if arguments.kilobytes is not None:
+            least, most = (1000 * size for size in arguments.kilobytes)
+            pages = [page for page in pages if least <= page.stat().st_size <= most]
         if arguments.most is not None:
             drawn = sorted(pages, key=lambda page: hashlib.sha256(str(page.relative_to(html)).encode()).digest())
             pages = sorted(drawn[: arguments.most])
@@ -59,6 +62,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--html", type=Path, help="folder of the manual's pages")
     parser.add_argument("--pages", nargs="+", default=["library/*"], help="which of them (default library/*)")
+    parser.add_argument(
+        "--kilobytes", nargs=2, type=float, metavar=("LEAST", "MOST"), help="only those of this size (default any)"
+    )
     parser.add_argument("--most", type=int, help="at most so many (default all)")
     return parser.parse_args()
 

@@ -134,6 +134,7 @@ def test_a_folder_of_documents_becomes_a_model(make: object, model: str, tmp_pat
     assert [stage["type"] for stage in yaml.safe_load(recipe.read_text())["stages"]] == [
         *("documents", "corpus", "cpt", "synthesize", "sft", "index", "evaluate", "evaluate", "export")
     ]
+    assert yaml.safe_load(recipe.read_text())["chat"]["retrieval"]["index"] == "@index"
     summary = run(recipe, overrides=[*SMALL, *BUDGET], runs=runs, display=Display(quiet=True))
     assert summary["name"] == "our-model"
     assert (runs / "our-model" / "report.html").exists()

@@ -40,6 +40,12 @@ _INDEX = """\
     documents: ["@documents"]
 
 """
+_CHAT = """\
+# `burnish chat` looks each question up in the documents, and names the passages.
+chat:
+  retrieval: {index: "@index", passages: 2, passage_tokens: 400}
+
+"""
 _RETRIEVAL = """\
     retrieval: {index: "@index", passages: 2, passage_tokens: 400}   # each model also with passages, as LABEL+retrieval
 """
@@ -101,6 +107,7 @@ def recipe(docs: Path, model: str, folder: Path, values: dict[str, str]) -> tupl
             "write rows of your own for a stage of type sft, or add one of type synthesize with a teacher"
         )
     chosen = values | _head(found, machine, told) | _reading(found, machine) | _teaching(found, machine)
+    chosen["chat"] = _CHAT if taught and chosen["index"] else ""
     text = (HOME / "recipe.yaml").read_text(encoding="utf-8")
     if taught:
         text += (HOME / "taught.yaml").read_text(encoding="utf-8")
