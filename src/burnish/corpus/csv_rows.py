@@ -25,7 +25,7 @@ def is_csv(path: Path) -> bool:
     return Path(path.name.removesuffix(".gz")).suffix.lower() in SUFFIXES
 
 
-def csv_rows(path: Path, stream: io.BufferedIOBase, problems: "Problems") -> Iterator[tuple[int, dict[str, Any]]]:
+def csv_rows(path: Path, stream: io.BufferedReader, problems: "Problems") -> Iterator[tuple[int, dict[str, Any]]]:
     """The line and the cells of each row by their column's name; empty cells are left out.
 
     stream: the unpacked bytes. problems: receives rows of another width than the header's. Raises DataError where the

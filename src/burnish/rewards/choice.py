@@ -58,7 +58,7 @@ def read_options(row: Mapping[str, Any], choices: str | Sequence[str], answer: s
     answer: key of the right one: its label, its place from 0, or its text. Raises DataError where that is not there.
     """
     right = row.get(answer)
-    given = row.get(choices) if isinstance(choices, str) else {key: row.get(key) for key in choices}
+    given: Any = row.get(choices) if isinstance(choices, str) else {key: row.get(key) for key in choices}
     if isinstance(given, Mapping) and isinstance(given.get("text"), list):
         labels, texts = list(given.get("label") or []), list(given["text"])
     elif isinstance(given, Mapping):

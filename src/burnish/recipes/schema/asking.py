@@ -1,7 +1,7 @@
 """What stages that ask models have in common before they ask: whether models can be asked, and the work it is."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from burnish.recipes.schema.stage import StageContext
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.methods.evaluate import Choices
+    from burnish.methods.evaluate import Choices, Settings
     from burnish.recipes.plan.work import Work
 
 
@@ -60,4 +60,28 @@ def decoding_work(
         decoded=written * len(models) * ways * max_new_tokens,
         rows=min(written, CHUNK_COMPLETIONS),
         longest=longest + passages + max_new_tokens,
+    )
+
+
+def evaluation_work(
+    context: StageContext,
+    tasks: "Sequence[Task]",
+    models: Mapping[str, str],
+    settings: "Settings",
+    choices: "Sequence[Choices]",
+    retrieval: int | None,
+    forms: int = 1,
+) -> "Work | None":
+    """The work of asking each model at each decoding of an evaluation. The rest is as for `decoding_work`.
+
+    forms: 2 where every model is asked with a grammar as well.
+    """
+    return decoding_work(
+        context,
+        tasks,
+        [*models.values()] * (1 + len(settings.decodings)) * forms,
+        n=max(settings.samples, settings.votes),
+        max_new_tokens=settings.max_new_tokens,
+        choices=choices,
+        retrieval=retrieval,
     )

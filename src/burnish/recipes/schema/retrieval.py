@@ -56,6 +56,11 @@ class RetrievalConfig(PassageSettings):
             raise ValueError("expected `index`, `examples` or both")
         return self
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of passages that a question gets at most."""
+        return 0 if self.index is None else self.passage_tokens
+
     def retrieval(self, context: StageContext) -> "Retrieval":
         """What is retrieved from. Raises BurnishError where the index or the examples cannot be used."""
         from burnish.methods.retrieved import Retrieval

@@ -10,7 +10,7 @@ from pydantic import Field
 from burnish.files import atomic_write_text
 from burnish.methods import evaluate
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.asking import decoding_work
+from burnish.recipes.schema.asking import evaluation_work
 from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.grouped import Grouped
 from burnish.recipes.schema.heldout_text import measured, nothing_held_out
@@ -66,18 +66,11 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
         self.check_tasks(context, self._tasks(context), *self.models.values())
 
     def work(self, context: StageContext) -> "Work | None":
-        if not self.apply_chat_template:
-            return None
-        found = self.retrieval
-        return decoding_work(
-            context,
-            self._tasks(context),
-            [*self.models.values()] * (1 + len(self.decodings)),
-            n=max(self.samples, self.votes),
-            max_new_tokens=self.max_new_tokens,
-            choices=likelihood_choices(self.judges),
-            retrieval=None if found is None else found.passage_tokens if found.index is not None else 0,
-        )
+        passages = None if self.retrieval is None else self.retrieval.tokens
+        tasks, choices = self._tasks(context), likelihood_choices(self.judges)
+        forms = 1 if self.grammar is None else 2
+        asked = evaluation_work(context, tasks, self.models, self, choices, passages, forms)
+        return asked if self.apply_chat_template else None
 
     def run(self, context: StageContext) -> Metrics:
         metrics: Metrics = evaluate.evaluate(
