@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("datasets",),
     ("generation",),
     ("rewards",),
+    ("agents",),
     ("objectives",),
     ("training",),
     ("runs",),

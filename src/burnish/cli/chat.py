@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED
+from burnish.cli.saying import INTERRUPTED, asking
+from burnish.errors import BurnishError
 
 commands = typer.Typer()
 
@@ -66,6 +67,22 @@ def chat(
             help="How passages are found; the recipe's, or fused where the index has vectors, else bm25, if left out."
         ),
     ] = None,
+    tools: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.py", help="Let the model call the functions of this file, or `database`; may be repeated."
+        ),
+    ] = None,
+    mcp: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COMMAND_OR_URL", help="Let it call the tools of an MCP server; may be repeated."),
+    ] = None,
+    max_calls: Annotated[int, typer.Option(min=1, help="Calls of tools for a question.")] = 8,
+    call_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that one call may take.")] = 30.0,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Add each conversation with its calls, to learn from.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to what the tools run, start and contact.")] = False,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -94,7 +111,28 @@ def chat(
             ranking=ranking,
             keyboard=not ask and sys.stdin.isatty(),
         )
-        hold_chat(find_target(target), ask if ask else _questions(console), console, options)
+        questions = ask if ask else _questions(console)
+        if not tools and not mcp:
+            if trace is not None:
+                raise BurnishError("--trace: keeps calls of tools; add --tools or --mcp")
+            hold_chat(find_target(target), questions, console, options)
+            return
+        from burnish.agents.tool import AgentLimits
+        from burnish.console.agent import ToolOptions, hold_agent
+
+        if votes > 1 or retrieve is not None or grammar is not None or ranking is not None:
+            raise BurnishError(
+                "--tools: a model that calls tools gives one answer, from what they return; leave out "
+                "--votes, --retrieve, --ranking and --grammar"
+            )
+        offered = ToolOptions(
+            tools=tuple(tools or ()),
+            mcp=tuple(mcp or ()),
+            trace=trace,
+            limits=AgentLimits(calls=max_calls, call_seconds=call_seconds),
+            ask=asking("These tools are new here, or changed. Chatting with them", yes=yes),
+        )
+        hold_agent(find_target(target), questions, console, options, offered)
     except KeyboardInterrupt:
         console.print()
         raise typer.Exit(INTERRUPTED) from None

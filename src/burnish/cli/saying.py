@@ -1,6 +1,8 @@
 """What commands share: how a line is printed, how a person agrees, and how one that was interrupted ends."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,22 +25,28 @@ def agree(plan: "Plan", *, yes: bool) -> None:
     """Ask once, on a terminal, whether a recipe may do what it does besides computing; `yes` agrees at once."""
     from burnish.recipes.runner.trust import ask_once
 
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    ask_once(plan, _announce if yes else _ask if terminal else None)
+    ask_once(plan, asking("This recipe is new here, or changed. It", yes=yes))
 
 
-def _announce(lines: list[str]) -> bool:
-    """Show what a recipe does besides computing, which --yes has agreed to."""
+def asking(head: str, *, yes: bool) -> "Callable[[list[str]], bool] | None":
+    """Who is asked whether something may be done, shown behind `head`: nobody where `yes`; None without a terminal."""
+    if yes:
+        return partial(_announce, head)
+    return partial(_ask, head) if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _announce(head: str, lines: list[str]) -> bool:
+    """Show what something does besides computing, which --yes has agreed to."""
     console = Console(stderr=True, highlight=False)
-    console.print("This recipe is new here, or changed. It", style="bold")
+    console.print(head, style="bold")
     for line in lines:
         console.print(printable(f"  {line}"), markup=False, soft_wrap=True)
     return True
 
 
-def _ask(lines: list[str]) -> bool:
-    """Show what a recipe would do, and return whether the person at the terminal agrees."""
-    _announce(lines)
+def _ask(head: str, lines: list[str]) -> bool:
+    """Show what something would do, and return whether the person at the terminal agrees."""
+    _announce(head, lines)
     console = Console(stderr=True, highlight=False)
     console.print("with all that you may do on this machine. Look at it first if you do not know it.")
     try:

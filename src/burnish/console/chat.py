@@ -44,7 +44,7 @@ SHOWN_ROWS = 20
 MODEL_FILES = ("config.json", "burnish.json", "adapter_config.json")
 """Of which a model's folder has one."""
 HELP = "/reset forgets the conversation, /system TEXT sets the system prompt, /system shows it, /exit ends."
-_COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
+COMMAND = re.compile(r"/(?P<name>[A-Za-z][\w-]*)(?P<rest>\s.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
             judges = stack.enter_context(open_judges(replace(target.context, display=Display(console)), used))
         sandbox = next((one.judge.sandbox for one in judges if isinstance(one.judge, SqlVerifier)), None)
         for question in questions:
-            command = _COMMAND.fullmatch(question)
+            command = COMMAND.fullmatch(question)
             if command is not None:
                 said = _obey(chat, command["name"].lower(), (command["rest"] or "").strip())
                 if said is None:

@@ -5,6 +5,7 @@ vocabulary.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ class Grammars:
 
         stops = sorted(tokenizer.stop_ids)
         self._tokenizer = LLTokenizer(tokenizer.backend.to_str(), n_vocab=vocab_size, eos_token=stops)
-        self._vocab_size = vocab_size
+        self._vocab_size, self._source = vocab_size, tokenizer
 
     def json(self, schema: Mapping[str, Any] | None = None) -> "Grammar":
         """JSON by a schema; any object where None. Raises ValueError for a schema that cannot be followed."""
@@ -68,6 +69,29 @@ class Grammars:
         """
         whole = self._made(grammar(()))
         return GrowingGrammar(whole, lambda names: self._made(grammar(names)), named, self._tokenizer)
+
+    def calls(self, calls: Sequence[tuple[str, Mapping[str, Any], str]]) -> "Grammar":
+        """One of several texts with JSON by a schema in it, each given as before, schema and after.
+
+        Control tokens may stand in what is around. Raises ValueError for a schema that cannot be followed.
+        """
+        from llguidance import LLMatcher
+
+        rules = [f"start: {' | '.join(f'call_{number}' for number in range(len(calls)))}"]
+        for number, (before, schema, after) in enumerate(calls):
+            around = (self._literal(before), f"json_{number}", self._literal(after))
+            rules += [f"call_{number}: {' '.join(filter(None, around))}", f"json_{number}: %json {json.dumps(schema)}"]
+        try:
+            return self._made(LLMatcher.grammar_from_lark("\n".join(rules)))
+        except ValueError as error:
+            raise ValueError(f"the JSON schema cannot be followed: {error}") from error
+
+    def _literal(self, text: str) -> str:
+        """A text in Lark's notation, its control tokens by number."""
+        controls = {str(self._source.token(i)): i for i in self._source.control_ids}
+        parts = re.split("|".join(f"({re.escape(one)})" for one in sorted(controls, key=len, reverse=True)), text)
+        known = [part for part in parts if part]
+        return " ".join(f"<[{controls[part]}]>" if part in controls else json.dumps(part) for part in known)
 
     def _made(self, grammar: str) -> "Grammar":
         from llguidance import LLMatcher

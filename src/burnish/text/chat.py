@@ -98,6 +98,49 @@ def encode_question(
     return Encoding(tokens=tokens, mask=[False] * len(tokens), n_prompt=len(tokens), lost=lost, remarks=remarks)
 
 
+def assistant_turn(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    *,
+    tools: Tools | None = None,
+    variables: Variables | None = None,
+) -> tuple[str, str]:
+    """The text that the last message, the assistant's, answers, and what the template writes of it.
+
+    Raises as `encode_answers`.
+    """
+    turn = _View.guarded(tokenizer, messages, tools, variables).turn(len(messages) - 1)
+    return turn.prompt, turn.answer
+
+
+def encode_continuation(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    more: Sequence[Message],
+    *,
+    after: int,
+    tools: Tools | None = None,
+    variables: Variables | None = None,
+) -> list[int]:
+    """Ids that stand between an assistant's turn, the last of `messages`, and the next one, with `more` between.
+
+    They begin behind the token that ends the turn, and end with the generation prompt: put behind what a model has
+    drawn, they go on from exactly its tokens. after: the last of these.
+
+    Raises `DataError` where the template writes the turn differently once others follow.
+    """
+    whole = [*messages, *more]
+    view = _View.guarded(tokenizer, whole, tools, variables)
+    turn = view.turn(len(messages) - 1)
+    length, text = view.length(turn), view.prompt(len(whole))
+    if not same_answer(text, turn, length):
+        raise DataError(
+            f"the chat template of {tokenizer.source} writes message {len(messages)} (assistant), or the turns before "
+            "it, differently once others follow, so no answer can go on from what the model has drawn"
+        )
+    return tokenizer.encode_guarded(text[len(turn.prompt) + length :], after=after)[0]
+
+
 def encode_answers(
     tokenizer: Tokenizer,
     messages: Sequence[Message],

@@ -1,6 +1,6 @@
 """The text of tokens as they come, cut before the first of some stop strings."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from tokenizers.decoders import DecodeStream
 
@@ -11,10 +11,11 @@ class StreamedText:
     """Tokens in, pieces of text out, each as soon as it is certain: whole characters, and no part of a stop string.
 
     stops: strings that end the text, which is cut before the first of them; one may begin and end within tokens.
+    kept: control tokens whose text is part of it; that of all others is left out.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
-        self._tokenizer, self._stops = tokenizer, tuple(stops)
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), kept: Set[int] = frozenset()) -> None:
+        self._tokenizer, self._stops, self._kept = tokenizer, tuple(stops), kept
         self._stream = DecodeStream(skip_special_tokens=True)
         self._longest = max((len(stop) for stop in self._stops), default=0)
         self._tokens: list[int] = []
@@ -26,7 +27,12 @@ class StreamedText:
     def add(self, token: int) -> str:
         """What is certain now and was not before."""
         self._tokens.append(token)
-        piece = self._stream.step(self._tokenizer.backend, token)
+        if token in self._kept:
+            piece = str(self._tokenizer.token(token))
+            self._decoded = self._tokenizer.decode_keeping(self._tokens[:-1], self._kept)  # broken characters included
+            self._stream = DecodeStream(skip_special_tokens=True)
+        else:
+            piece = self._stream.step(self._tokenizer.backend, token) or ""
         if not piece:
             return ""
         seen = max(0, len(self._decoded) - self._longest + 1)
@@ -44,7 +50,7 @@ class StreamedText:
     @property
     def text(self) -> str:
         """The text of all tokens so far."""
-        whole = self._tokenizer.decode(self._tokens)
+        whole = self._tokenizer.decode_keeping(self._tokens, self._kept)
         cut = first_stop(whole, self._stops) if self._stops else None
         return whole if cut is None else whole[:cut]
 

@@ -7,7 +7,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -162,6 +162,17 @@ class Tokenizer:
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of `ids`; control tokens are left out unless `skip_special` is False."""
         return str(self.backend.decode(list(ids), skip_special_tokens=skip_special))
+
+    def decode_keeping(self, ids: Sequence[int], kept: Set[int]) -> str:
+        """Text of `ids` with that of some control tokens, such as those that begin a call of a tool."""
+        if kept.isdisjoint(ids):
+            return self.decode(ids)
+        text, start = "", 0
+        for place, token in enumerate(ids):
+            if token in kept:
+                text += self.decode(ids[start:place]) + str(self.token(token))
+                start = place + 1
+        return text + self.decode(ids[start:])
 
     def token(self, token_id: int | None) -> str | None:
         """The vocabulary's entry for an id, None for None."""

@@ -65,19 +65,29 @@ def ask_once(plan: Plan, ask: Callable[[list[str]], bool] | None = None) -> None
     Raises:
         BurnishError: it is not agreed to; the message names it all and says what to do.
     """
+    agree_once(requests(plan), f"{plan.file}: a new or changed recipe that", f"{plan.file}: not run", ask)
+
+
+def agree_once(
+    wanted: Iterable[Request], subject: str, refused: str, ask: Callable[[list[str]], bool] | None = None
+) -> None:
+    """Have requests agreed to, where they were not before; `ask` as for `ask_once`.
+
+    subject: what would do so; refused: what becomes of it without an agreement. Both begin an error.
+    """
     known = _remembered()
-    new = [request for request in requests(plan) if request.key not in known]
+    new = [request for request in wanted if request.key not in known]
     if not new:
         return
     lines = [request.line for request in new]
     listed = "\n".join(f"  {line}" for line in lines)
     if ask is None:
         raise BurnishError(
-            f"{plan.file}: a new or changed recipe that\n{listed}\nLook at it; if you trust it, run it again with "
-            "--yes, or once on a terminal, where you are asked"
+            f"{subject}\n{listed}\nLook at it; if you trust it, run it again with --yes, or once on a terminal, where "
+            "you are asked"
         )
     if not ask(lines):
-        raise BurnishError(f"{plan.file}: not run, because you do not trust that it\n{listed}")
+        raise BurnishError(f"{refused}, because you do not trust that it\n{listed}")
     _remember(new)
 
 

@@ -33,6 +33,10 @@ class RowsStage(Prompted, TrainingStage):
     def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
         """Rows as tokens, and what became of them, as the method does it."""
 
+    def tokenizer(self, context: StageContext, tokenizer: "Tokenizer") -> "Tokenizer":
+        """The tokenizer that rows are written by, from the model's."""
+        return tokenizer
+
     def trained_on(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The rows that are not held out, as far as that is known of rows."""
         return rows
@@ -57,13 +61,17 @@ class RowsStage(Prompted, TrainingStage):
     def check(self, context: StageContext) -> None:
         rows = self.rows(context)
         check_steps(self.learned_from(rows), self.training, source(rows))
-        context.probe(self.encode, rows, str(self.model))
+
+        def encode(probed: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+            return self.encode(probed, self.tokenizer(context, tokenizer))
+
+        context.probe(encode, rows, str(self.model))
 
     def work(self, context: StageContext) -> "Work | None":
         tokenizer = context.tokenizer(str(self.model))
         if tokenizer is None:
             return None
-        examples, _ = self.encode(self.trained_on(self.rows(context)), tokenizer)
+        examples, _ = self.encode(self.trained_on(self.rows(context)), self.tokenizer(context, tokenizer))
         units = [self.sequences(example) for example in examples]
         groups = self.groups(examples)
         return self.training_work(context, units, passes_before=self.passes_before(), groups=groups)

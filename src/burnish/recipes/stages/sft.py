@@ -1,17 +1,21 @@
 """sft: supervised fine-tuning on conversations; see `burnish.methods.sft`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from burnish.methods import sft
 from burnish.recipes.schema.rows_stage import RowsStage
-from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
+from burnish.recipes.schema.stage import FileReference, Metrics, Reference, StageContext, read_text
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Conversation
     from burnish.text.tokenizer import Tokenizer
+
+
+TOOLS = "tools"
+ToolsTemplate = Annotated[str, Reference("file", words=(TOOLS,))]
 
 
 class SftStage(sft.Settings, RowsStage):
@@ -23,6 +27,12 @@ class SftStage(sft.Settings, RowsStage):
         "whose rows are mixed"
     )
 
+    chat_template: ToolsTemplate | None = Field(
+        None,
+        description="how conversations are written from here on: `tools`, ChatML with calls of tools, or a Jinja file; "
+        "the model's own if left out",
+    )
+
     def rows(self, context: StageContext) -> "list[Conversation]":
         from burnish.datasets.rows import read_conversations
 
@@ -30,6 +40,16 @@ class SftStage(sft.Settings, RowsStage):
 
     def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
         return sft.encode(rows, tokenizer, self)
+
+    def tokenizer(self, context: StageContext, tokenizer: "Tokenizer") -> "Tokenizer":
+        """The model's tokenizer, with the chat template that is learned."""
+        if self.chat_template is None:
+            return tokenizer
+        from burnish.text.tool_calls.template import with_template, with_tools_template
+
+        if self.chat_template == TOOLS:
+            return with_tools_template(tokenizer)
+        return with_template(tokenizer, read_text(context.path(self.chat_template)), self.chat_template)
 
     def check(self, context: StageContext) -> None:
         super().check(context)
@@ -48,4 +68,5 @@ class SftStage(sft.Settings, RowsStage):
 
     def run(self, context: StageContext) -> Metrics:
         model, tokenizer = context.load(self.model)
+        tokenizer = self.tokenizer(context, tokenizer)
         return sft.train(model, tokenizer, self.rows(context), self, context, base=context.path(self.model))

@@ -23,6 +23,7 @@ from burnish.rewards.sql_text import extract_sql
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest, JsonSchema, PlainText, Regex, Sql
 from burnish.serving.api.settings import ServerSettings
+from burnish.serving.api.tooling import ToolUse, plain_messages
 from burnish.serving.api.worker import Ticket
 from burnish.text.chat import Message, encode_question
 from burnish.text.streaming import StreamedText
@@ -59,7 +60,7 @@ class Served:
         if len(asked.messages) > (most := self.settings.limits.messages):
             said = f"messages: {len(asked.messages):,} in one conversation, at most {most:,} are read"
             raise ApiError(400, said, param="messages")
-        messages = [cast("Message", message.plain()) for message in asked.messages]
+        messages = plain_messages(asked)
         if self.settings.system is not None and messages[0]["role"] != "system":
             messages.insert(0, {"role": "system", "content": self.settings.system})
         return messages
@@ -87,18 +88,18 @@ class Served:
         note = f"{_SHOWN_ROWS} of {len(result.rows):,} rows" if len(result.rows) > _SHOWN_ROWS else ""
         return {"columns": list(result.columns), "rows": rows, "note": note}
 
-    def chat_prompt(self, messages: list[Message]) -> list[int]:
-        """The conversation as tokens."""
+    def chat_prompt(self, messages: list[Message], tools: list[dict[str, Any]] | None = None) -> list[int]:
+        """The conversation as tokens, with the tools that the model is told of."""
         try:
-            encoding = encode_question(self.tokenizer, messages)
+            encoding = encode_question(self.tokenizer, messages, tools=tools or None)
         except (DataError, CheckpointError) as error:
             raise ApiError(400, str(error), code="invalid_value", param="messages") from error
         if encoding.lost:
             part = encoding.lost[0]
+            whose = f" of message {part.place + 1} ({messages[part.place]['role']})" if part.place >= 0 else ""
             raise ApiError(
                 400,
-                f"the model's chat template leaves out the {part.what} of message {part.place + 1} "
-                f"({messages[part.place]['role']}), so it would be answered without it",
+                f"the model's chat template leaves out the {part.what}{whose}, so it would be answered without it",
                 code="invalid_value",
                 param="messages",
             )
@@ -163,8 +164,10 @@ class Served:
             **{"repetition_penalty": settings.repetition_penalty, **given},
         )
 
-    def grammar(self, asked: ChatRequest | CompletionRequest) -> Grammar | None:
-        """The form that the answers must have. Takes a moment for a large one."""
+    def grammar(self, asked: ChatRequest | CompletionRequest, use: ToolUse | None = None) -> Grammar | None:
+        """The form that the answers must have, or the call of a tool that they must be. A large one takes a moment."""
+        if use is not None and (forced := use.grammar(self._grammars) if use.forced else None) is not None:
+            return forced
         wanted = asked.response_format
         if wanted is None and self.settings.grammar == "sql" and isinstance(asked, ChatRequest):
             wanted = Sql(type="sql")
@@ -245,9 +248,10 @@ class Piece:
 class Choices:
     """The choices of a ticket, as they come."""
 
-    def __init__(self, ticket: Ticket, tokenizer: Tokenizer) -> None:
+    def __init__(self, ticket: Ticket, tokenizer: Tokenizer, kept: frozenset[int] = frozenset()) -> None:
+        """kept: control tokens whose text is part of answers."""
         self._ticket = ticket
-        self.all = [Choice(StreamedText(tokenizer, one.sampling.stop_strings)) for one in ticket.requests]
+        self.all = [Choice(StreamedText(tokenizer, one.sampling.stop_strings, kept)) for one in ticket.requests]
 
     @property
     def n_tokens(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from burnish.generation.request import Drawn
 from burnish.serving.api.answers import Choice, PromptToken, as_text
+from burnish.serving.api.tooling import Reading, ToolUse
 from burnish.text.tokenizer import Tokenizer
 
 
@@ -13,8 +14,19 @@ class Chat:
 
     kind, chunk_kind, prefix = "chat.completion", "chat.completion.chunk", "chatcmpl"
 
-    def __init__(self, tokenizer: Tokenizer, logprobs: bool) -> None:
-        self._tokenizer, self._logprobs = tokenizer, logprobs
+    def __init__(self, tokenizer: Tokenizer, logprobs: bool, tools: ToolUse | None = None) -> None:
+        self._tokenizer, self._logprobs, self._tools = tokenizer, logprobs, tools
+        self._readings: dict[int, Reading] = {}
+
+    @property
+    def kept(self) -> frozenset[int]:
+        """Control tokens whose text is part of answers."""
+        return frozenset() if self._tools is None else self._tools.kept(self._tokenizer)
+
+    @property
+    def wrong_calls(self) -> list[str]:
+        """What looked like calls of tools and is none that may be made."""
+        return [why for reading in self._readings.values() for why in reading.wrong]
 
     def first(self, place: int) -> dict[str, Any]:
         """What opens a choice's stream."""
@@ -22,21 +34,44 @@ class Chat:
 
     def chunk(self, place: int, text: str, drawn: Sequence[Drawn], finish_reason: str | None) -> dict[str, Any]:
         """What a piece adds to a choice's stream."""
+        delta: dict[str, Any] = {}
+        if self._tools is not None:
+            text, calls = self._reading(place).add(text, last=finish_reason is not None)
+            delta = {"tool_calls": calls} if calls else {}
+            finish_reason = self._ended(place, finish_reason)
         return {
             "index": place,
-            "delta": {"content": text} if text else {},
+            "delta": ({"content": text} if text else {}) | delta,
             "logprobs": self._logps(drawn) if drawn else None,
             "finish_reason": finish_reason,
         }
 
     def choice(self, place: int, choice: Choice) -> dict[str, Any]:
         """A whole choice."""
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text.text, "refusal": None}
+        finish_reason = choice.finish_reason
+        if self._tools is not None:
+            reading = self._reading(place)
+            message["content"], _ = reading.add(choice.text.text, last=True)
+            if reading.calls:
+                message |= {"content": message["content"] or None, "tool_calls": reading.calls}
+            finish_reason = self._ended(place, finish_reason)
         return {
             "index": place,
-            "message": {"role": "assistant", "content": choice.text.text, "refusal": None},
+            "message": message,
             "logprobs": self._logps(choice.given),
-            "finish_reason": choice.finish_reason,
+            "finish_reason": finish_reason,
         }
+
+    def _reading(self, place: int) -> Reading:
+        assert self._tools is not None
+        if place not in self._readings:
+            self._readings[place] = self._tools.reading()
+        return self._readings[place]
+
+    def _ended(self, place: int, finish_reason: str | None) -> str | None:
+        """An answer that ends with calls ends for their sake."""
+        return "tool_calls" if finish_reason == "stop" and self._reading(place).calls else finish_reason
 
     def _logps(self, drawn: Sequence[Drawn]) -> dict[str, Any] | None:
         if not self._logprobs:
@@ -62,6 +97,7 @@ class Completion:
     """
 
     kind, chunk_kind, prefix = "text_completion", "text_completion", "cmpl"
+    kept: frozenset[int] = frozenset()
 
     def __init__(
         self,

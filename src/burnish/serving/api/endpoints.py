@@ -1,6 +1,7 @@
 """The endpoints: what each reads of a request, and what it answers."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -16,22 +17,26 @@ from burnish.serving.api.openapi import document
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 from burnish.serving.api.records import Record
 from burnish.serving.api.sending import Sending
+from burnish.serving.api.tooling import begins_in_reasoning, offered
 
 
 async def chat(api: Api, request: Request, record: Record) -> Response:
     """Answer a conversation."""
     asked = await api.door.read_question(request, ChatRequest, record)
     served = api.served
+    use = await asyncio.to_thread(offered, served.tokenizer, asked)
     messages, cited = served.messages(asked), list[dict[str, Any]]()
     if served.passages is not None:
         messages, cited = await asyncio.to_thread(served.grounded, messages)
         served = api.served  # which may have changed meanwhile
-    prompt = await asyncio.to_thread(served.chat_prompt, messages)  # a long one takes a moment
+    prompt = await asyncio.to_thread(served.chat_prompt, messages, asked.shown_tools)  # a long one takes a moment
+    if use is not None:
+        use = replace(use, thinking=begins_in_reasoning(served.tokenizer, prompt))
     wanted = asked.max_completion_tokens or asked.max_tokens
-    grammar = await asyncio.to_thread(served.grammar, asked)
+    grammar = await asyncio.to_thread(served.grammar, asked, use)
     requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
-    bodies = Chat(served.tokenizer, bool(asked.logprobs))
-    after = AfterChat(served, api.judging, asked, record.key, cited)
+    bodies = Chat(served.tokenizer, bool(asked.logprobs), use)
+    after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None)
     sending = Sending(api, record, [prompt], bodies, after)
     return await sending.answer(request, asked, api.submit(requests, record))
 

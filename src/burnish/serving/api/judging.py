@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.datasets.feedback import MAX_TEXT, Answered, Feedback, FeedbackError, Judged, Kind, NoAnswerError
 from burnish.serving.api.answers import Served
+from burnish.serving.api.bodies import Chat
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.protocol import ChatRequest
 
@@ -72,17 +73,24 @@ class Judging:
 
 @dataclass(frozen=True)
 class AfterChat:
-    """One conversation's request: what was asked of whom, and the passages that were put before the question."""
+    """One conversation's request: what was asked of whom, and the passages that were put before the question.
+
+    calling: the bodies of its answers, where the model may call tools.
+    """
 
     served: Served
     judging: Judging
     asked: ChatRequest
     key: str
     cited: Sequence[dict[str, Any]]
+    calling: Chat | None = None
 
     async def keep(self, name: str, texts: Sequence[str]) -> None:
-        """Keep the answers, with the conversation as it was asked: passages stand apart."""
-        if not self.judging.enabled:
+        """Keep the answers, with the conversation as it was asked: passages stand apart.
+
+        Not those that may call tools: rows of judgements have no place for these.
+        """
+        if not self.judging.enabled or self.calling is not None:
             return
         sampling = self.asked.model_dump(
             include={"temperature", "top_p", "top_k", "min_p", "seed", "repetition_penalty"}, exclude_none=True
@@ -107,7 +115,9 @@ class AfterChat:
     async def more(self, texts: Sequence[str]) -> dict[str, Any]:
         """What is sent beside the answer, where OpenAI's clients pass over it: sources, and a query's result."""
         found: dict[str, Any] = {"citations": list(self.cited)} if self.cited else {}
-        if self.served.tables is not None and len(texts) == 1:
+        if self.calling is not None and self.calling.wrong_calls:
+            found["wrong_tool_calls"] = self.calling.wrong_calls
+        if self.served.tables is not None and len(texts) == 1 and self.calling is None:
             table = await asyncio.to_thread(self.served.shown, texts[0])
             found |= {"table": table} if table is not None else {}
         return {"burnish": found} if found else {}

@@ -13,6 +13,8 @@ Stop = Annotated[str, Field(min_length=1, max_length=200)]
 MAX_STOPS = 16
 MAX_TEXTS = 256
 """Most texts of a request for vectors."""
+MAX_TOOLS = 128
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 MAX_TOP = 20
 """Most alternatives told of a token."""
 
@@ -51,6 +53,41 @@ class ChatMessage(_Strict):
             content = "".join(part.text for part in content)
         own = self.model_dump(exclude_none=True, exclude={"content", "role", "refusal"})
         return {"role": "system" if self.role == "developer" else self.role, "content": content, **own}
+
+
+ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class Function(_Strict):
+    """What a tool does. strict: calls are always checked by the schema here."""
+
+    name: ToolName
+    description: Annotated[str, Field(max_length=10_000)] | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(_Strict):
+    """A tool that the model may ask for; the client runs it."""
+
+    type: Literal["function"]
+    function: Function
+
+    def plain(self) -> dict[str, Any]:
+        """As templates read it."""
+        own = self.function.model_dump(exclude_none=True, exclude={"strict"})
+        return {"type": "function", "function": {"description": "", "parameters": _NO_PARAMETERS, **own}}
+
+
+class FunctionName(_Strict):
+    name: ToolName
+
+
+class NamedTool(_Strict):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
 
 
 class PlainText(_Strict):
@@ -153,8 +190,8 @@ class ChatRequest(_Sampled):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP)] | None = None
-    tools: Annotated[list[dict[str, Any]], Field(max_length=0)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
@@ -165,6 +202,31 @@ class ChatRequest(_Sampled):
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs is only for logprobs: true")
         return self
+
+    @model_validator(mode="after")
+    def _choice_of_tools(self) -> Self:
+        names = [tool.function.name for tool in self.tools or ()]
+        if not names and self.tool_choice not in (None, "none", "auto"):
+            raise ValueError("tool_choice: needs tools")
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError(f"tool_choice: no tool {self.tool_choice.function.name!r} among {', '.join(names)}")
+        if self.forced_tools and self.response_format is not None and self.response_format.type != "text":
+            raise ValueError("tool_choice: a call has its own form; leave response_format out")
+        return self
+
+    @property
+    def shown_tools(self) -> list[dict[str, Any]]:
+        """Definitions of the tools that the model is told of, as templates read them."""
+        if self.tool_choice == "none":
+            return []
+        return [tool.plain() for tool in self.tools or ()]
+
+    @property
+    def forced_tools(self) -> list[str]:
+        """Names of the tools one of which must be called; none where the model is free."""
+        if isinstance(self.tool_choice, NamedTool):
+            return [self.tool_choice.function.name]
+        return [tool.function.name for tool in self.tools or ()] if self.tool_choice == "required" else []
 
 
 class CompletionRequest(_Sampled):

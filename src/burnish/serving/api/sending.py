@@ -48,7 +48,7 @@ class Sending:
 
     async def answer(self, request: Request, asked: ChatRequest | CompletionRequest, ticket: Ticket) -> Response:
         """The answers that a ticket gives, in the way that was asked for."""
-        written = Choices(ticket, self.api.served.tokenizer)
+        written = Choices(ticket, self.api.served.tokenizer, self.bodies.kept)
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
             events = self._events(ticket, written, with_usage)

@@ -1,0 +1,157 @@
+"""Episodes with an engine: one at a time, as it is written; or many side by side."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from burnish.agents.episode import Ended, Episode, Hop
+from burnish.agents.tool import ToolBox
+from burnish.generation.engine import Engine
+from burnish.generation.request import Request, derived_seed
+from burnish.generation.sampling import Sampling
+from burnish.nn.decoder import Decoder
+from burnish.text.chat import Message
+from burnish.text.streaming import StreamedText
+from burnish.text.tokenizer import Tokenizer
+from burnish.text.tool_calls.reading import CallReader
+from burnish.text.tool_calls.values import ToolCall
+
+CACHE_BYTES = 2**30
+"""What a conversation's keys and values may take: each hop runs alone, and not behind its history again."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """Text of the model."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Calling:
+    """A call that the model has written and that is about to be made."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True)
+class Over:
+    """The end of an episode. wrong: what looked like calls and is none."""
+
+    ended: Ended
+    wrong: Sequence[str]
+
+
+Event = Said | Calling | Hop | Over
+
+
+class Agent:
+    """A conversation with a model that calls tools; `turns` are its messages so far.
+
+    open_box: the tools of a new conversation. memory: whether a question sees the turns before it.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        open_box: Callable[[], ToolBox],
+        *,
+        system: str | None = None,
+        sampling: Sampling,
+        memory: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._tokenizer, self._open_box = tokenizer, open_box
+        self._engine = Engine(decoder, tokenizer=tokenizer, cache_bytes=CACHE_BYTES)
+        self._context = tokenizer.context_length or decoder.config.max_positions
+        self._sampling = replace(sampling, stop=tokenizer.stop_ids)
+        self._memory, self._seed, self._asked = memory, seed, 0
+        self.system = system
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation; its tools begin anew too."""
+        self.box, self.turns = self._open_box(), list[Message]()
+
+    def ask(self, question: str) -> Iterator[Event]:
+        """What happens until the question is answered. One that is not read to its end leaves no turn.
+
+        Raises DataError where the conversation fills the model's context.
+        """
+        opening: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        if not self._memory:
+            self.reset()
+        asked: Message = {"role": "user", "content": question}
+        episode = Episode(self._tokenizer, [*opening, *self.turns, asked], self.box, self._context)
+        self._asked += 1
+        turn = 0
+        while episode.ended is None:
+            yield from self._turn(episode, derived_seed(self._seed, self._asked, turn))
+            turn += 1
+        yield Over(episode.ended, tuple(episode.wrong))
+        self.turns = [*self.turns, asked, *episode.said]
+
+    def _turn(self, episode: Episode, seed: int) -> Iterator[Event]:
+        prompt = episode.prompt
+        room = min(self._sampling.max_new_tokens, self._context - len(prompt))
+        sampling = replace(self._sampling, max_new_tokens=room)
+        text = StreamedText(self._tokenizer, sampling.stop_strings, episode.kept)
+        reader = CallReader(episode.writing.format)
+        number = self._engine.add(Request(prompt=prompt, sampling=sampling, seed=seed, remember=True))
+        completion = None
+        try:
+            while self._engine.busy:
+                for drawn in self._engine.step():
+                    completion = drawn.completion
+                    if completion is None or completion.stop is None:
+                        read = reader.add(text.add(drawn.token))
+                        if read.text:
+                            yield Said(read.text)
+                        for call in read.calls:
+                            yield Calling(call)
+        finally:
+            self._engine.remove(number)
+        assert completion is not None
+        read = reader.add(text.finish())
+        last = reader.finish()
+        for one in (read, last):
+            if one.text:
+                yield Said(one.text)
+            for call in one.calls:
+                yield Calling(call)
+        yield from episode.take(completion.drawn, finished=completion.finish_reason == "stop", text=text.text)
+
+
+def run_episodes(
+    decoder: Decoder, episodes: Sequence[Episode], sampling: Sampling, seeds: Sequence[int], *, rows: int = 32
+) -> list[list[list[float]]]:
+    """Run episodes to their ends, side by side; of each, turn by turn, the drawn tokens' log-probabilities.
+
+    These are at the temperature that they were drawn at. An episode's draws come from its own seed alone: its tokens do
+    not depend on the others. Prompts that begin alike are computed once.
+    """
+    tokenizer = episodes[0].tokenizer
+    engine = Engine(decoder, tokenizer=tokenizer, max_rows=rows, cache_bytes=CACHE_BYTES)
+    sampling = replace(sampling, stop=tokenizer.stop_ids)
+    logps: list[list[list[float]]] = [[] for _ in episodes]
+    running: dict[int, int] = {}
+
+    def add(place: int) -> None:
+        episode = episodes[place]
+        room = min(sampling.max_new_tokens, episode.context - len(episode.prompt))
+        own = replace(sampling, max_new_tokens=room)
+        seed = derived_seed(seeds[place], len(logps[place]))
+        running[engine.add(Request(prompt=episode.prompt, sampling=own, seed=seed, remember=True))] = place
+
+    for place in range(len(episodes)):
+        add(place)
+    while engine.busy:
+        for drawn in engine.step():
+            if (done := drawn.completion) is None:
+                continue
+            place = running.pop(drawn.request)
+            logps[place].append(list(done.sampling_logps))
+            episodes[place].take(done.drawn, finished=done.finish_reason == "stop", text=done.text)
+            if episodes[place].ended is None:
+                add(place)
+    return logps
