@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from burnish.console.display import Display
+from burnish.corpus.embeddings import DEFAULT_ENCODER
 from burnish.files import atomic_write_text
 from burnish.hardware import device_name
 from burnish.retrieval import Index, IndexSettings, Ranking
-from burnish.retrieval.embeddings import DEFAULT_ENCODER
 
 MANUAL = Path("/usr/share/doc/python3.11/html/_sources")
 PARTS = ("faq", "tutorial", "howto", "reference", "library")

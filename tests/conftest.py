@@ -57,8 +57,8 @@ def smollm2_path() -> Path:
 @pytest.fixture(scope="session")
 def minilm_path() -> Path:
     """The folder of the encoder all-MiniLM-L6-v2, found without importing the package that carries it."""
+    from burnish.corpus.embeddings import DEFAULT_ENCODER
     from burnish.packages import NotInPackageError, in_package
-    from burnish.retrieval.embeddings import DEFAULT_ENCODER
 
     try:
         return in_package(DEFAULT_ENCODER)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from burnish.checkpoints.text_encoder import load_text_encoder
+from burnish.corpus.embeddings import Embedder
 from burnish.errors import BurnishError, CheckpointError
 from burnish.forest import Forest
-from burnish.retrieval.embeddings import Embedder
 from tiny_encoder import SIZES, save_encoder, save_tokenizer
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from burnish.corpus.embeddings import Embedder
 from burnish.errors import BurnishError, DataError
 from burnish.files import sha256
 from burnish.kept import read_json, write_json
 from burnish.retrieval import Index, IndexSettings, build
-from burnish.retrieval.embeddings import Embedder
 from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Passages, cited, ground
 from tiny_encoder import save_encoder

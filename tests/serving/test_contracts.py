@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from burnish.retrieval.embeddings import Encoder
+from burnish.corpus.embeddings import Encoder
 from burnish.serving.api.keys import add_key
 from burnish.serving.api.settings import Limits
 from burnish.serving.api.vectors import ServedEncoder

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from burnish.retrieval.embeddings import Encoder
+from burnish.corpus.embeddings import Encoder
 from burnish.serving.api.keys import add_key
 from burnish.serving.api.vectors import ServedEncoder
 from served import HTTP, QUESTION, Model, Running, running, tiny_model

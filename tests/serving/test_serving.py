@@ -19,12 +19,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from burnish.corpus.embeddings import Encoder
 from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.engine import Engine, generate
 from burnish.generation.request import derived_seed
 from burnish.generation.sampling import Sampling
-from burnish.retrieval.embeddings import Encoder
 from burnish.serving.api import answers
 from burnish.serving.api.keys import add_key, owner, read_keys
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest

@@ -198,7 +198,7 @@ def test_variants_and_dialogues_are_rows_of_their_own(tmp_path: Path) -> None:
 def test_rows_unlike_their_text_go(chunk: DocumentChunk, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
-    from burnish.retrieval import embeddings
+    from burnish.corpus import embeddings
     from burnish.synthesis.filters import similar
 
     class Letters:

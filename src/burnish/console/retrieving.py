@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from burnish.console.display import Display
+from burnish.corpus.embeddings import default_encoder
 from burnish.corpus.folders import describe
 from burnish.errors import BurnishError
 from burnish.retrieval import Hit, Index, IndexSettings, Ranking
-from burnish.retrieval.embeddings import default_encoder
 from burnish.retrieval.store import INDEX_FILE
 from burnish.terminal import duration, printable
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.corpus.embeddings import Encoder, Vectors
 from burnish.corpus.folders import Skipped
 from burnish.errors import BurnishError, DataError
 from burnish.kept import DamagedError
 from burnish.retrieval import store
 from burnish.retrieval.chunks import Chunk, chunk, words_and_signs
 from burnish.retrieval.documents import Text, texts_of
-from burnish.retrieval.embeddings import Encoder, Vectors
 from burnish.retrieval.graph import Graph, entities
 from burnish.retrieval.index import Changes, Index, searched_text
 from burnish.retrieval.lexical import Lexicon, Words

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from burnish.corpus.embeddings import Encoder, Vectors
 from burnish.corpus.folders import Skipped
 from burnish.errors import BurnishError, DataError
 from burnish.retrieval import store
-from burnish.retrieval.embeddings import Encoder, Vectors
 from burnish.retrieval.fusion import best, reciprocal_rank_fusion
 from burnish.retrieval.graph import Graph
 from burnish.retrieval.lexical import Lexicon, Scores, Words

@@ -106,7 +106,7 @@ def similar(pairs: Sequence[Written], encoder: str, least: float) -> tuple[list[
 
     Raises BurnishError where there is no such encoder.
     """
-    from burnish.retrieval.embeddings import Encoder
+    from burnish.corpus.embeddings import Encoder
 
     if not pairs:
         return [], []

@@ -82,7 +82,7 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]], gpu:
 
 def _embedding(encoder: str, recipe: Recipe, gpu: Gpu | None) -> float:
     """Seconds that a token of text costs an encoder: measured here now, or on a GPU by its published figures."""
-    from burnish.retrieval.embeddings import Encoder
+    from burnish.corpus.embeddings import Encoder
 
     set_threads(recipe.threads)
     embedder = Encoder(encoder, compute_dtype=recipe.compute_dtype, device=recipe.device).embedder

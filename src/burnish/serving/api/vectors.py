@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from burnish.corpus.embeddings import Embedder, Encoder, Vectors
 from burnish.errors import BurnishError
 from burnish.packages import PACKAGE
-from burnish.retrieval.embeddings import Embedder, Encoder, Vectors
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.protocol import EmbeddingRequest
 

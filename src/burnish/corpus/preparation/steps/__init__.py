@@ -9,6 +9,7 @@ from burnish.corpus.preparation.steps.basic import ExactDuplicates, MinCharacter
 from burnish.corpus.preparation.steps.classify import Classifier
 from burnish.corpus.preparation.steps.content import ContentFilter
 from burnish.corpus.preparation.steps.decontaminate import Decontaminate
+from burnish.corpus.preparation.steps.embedding_duplicates import EmbeddingDuplicates
 from burnish.corpus.preparation.steps.fix_text import FixText
 from burnish.corpus.preparation.steps.language import Language
 from burnish.corpus.preparation.steps.near_duplicates import MinHash
@@ -24,6 +25,7 @@ Step = Annotated[
     | ExactDuplicates
     | MinHash
     | SimHash
+    | EmbeddingDuplicates
     | GopherQuality
     | GopherRepetition
     | C4Quality
