@@ -164,3 +164,50 @@ def test_a_run_refuses_before_it_trains(workshop: Path) -> None:
     with pytest.raises(BurnishError, match="gold query"):
         run(workshop / "dry.yaml", runs=workshop / "refused")
     assert not list((workshop / "refused" / "dry").glob("01-sft/*"))
+
+
+LONG = {"prompt": "mod 3? " * 100}
+
+
+@pytest.mark.parametrize(
+    ("stage", "extra", "changed", "problem"),
+    [
+        ("sft", "max_length: 8", {}, r"train\.jsonl: no usable row:\n.*0 examples kept, 6 dropped"),
+        ("dpo", "max_length: 8", {}, r"pairs\.jsonl: no usable row:"),
+        ("kto", "max_length: 8", {}, r"labelled\.jsonl: no usable row:"),
+        ("reward_model", "max_length: 8", {}, r"pairs\.jsonl: no usable row:"),
+        (
+            "sample",
+            "",
+            {"tasks": LONG},
+            r"tasks\.jsonl:2: the prompt has \d{3} tokens, .* beside an answer of max_new_",
+        ),
+        (
+            "evaluate",
+            "",
+            {"tasks": LONG},
+            r"tasks\.jsonl:2: the prompt has \d{3} tokens, .*; lower max_new_tokens, sho",
+        ),
+        ("evaluate", "max_new_tokens: 1000", {}, r"context of 256 has room for 0 .* \(and 5 more are too long\)"),
+        (
+            "grpo",
+            "max_new_tokens: 1000",
+            {},
+            r"context of 256 has room for 0 beside an answer of max_new_tokens: 1,000",
+        ),
+    ],
+)
+def test_what_has_no_room(workshop: Path, stage: str, extra: str, changed: dict[str, Any], problem: str) -> None:
+    rows(workshop, **changed)
+    plan = plan_of(workshop, STAGES[stage].replace("{", f"{{{extra}, ", 1) if extra else STAGES[stage])
+    with pytest.raises(BurnishError, match=problem):
+        check(plan)
+
+
+def test_some_rows_without_room_are_the_stages_own_affair(workshop: Path) -> None:
+    """Training drops and reports what is too long; only where nothing is left a run is refused before it starts."""
+    rows(workshop, train=LONG, pairs=LONG, labelled=LONG, tasks=LONG)
+    trained = ("sft", "dpo", "kto", "reward_model", "grpo")
+    stages = [STAGES[name].replace("{", f"{{name: {name}, ", 1) for name in trained]
+    limited = [stage.replace("{", "{max_length: 100, ", 1) if "grpo" not in stage else stage for stage in stages]
+    assert check(plan_of(workshop, *limited)) == []

@@ -44,6 +44,10 @@ def nested(depth: int) -> str:
         ),
         (HEAD + "- {type: sft, data: data.jsonl, training: {learning_rate: .nan}}", ["recipe.yaml:4", "finite number"]),
         (HEAD + "- {type: sft, data: data.jsonl, training: {epochs: 1e300}}", ["recipe.yaml:4", "epochs"]),
+        (
+            HEAD + "- {type: sample, tasks: data.jsonl, judges: [{type: exact}], samples: 1000000000}",
+            ["at most 100000"],
+        ),
         (HEAD + "- {type: prepare, script: script.py, watch: ['']}", ["recipe.yaml:4: stages[0].watch[0]: got ''"]),
         (HEAD + "- {type: prepare, script: script.py, watch: [/etc/*]}", ["watch[0]: got '/etc/*'"]),
         (HEAD + "- {type: prepare, script: script.py, watch: [../*]}", ["watch[0]", "leads out"]),

@@ -192,7 +192,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     chat = Chat(
         decoder,
         tokenizer,
-        system=options.system or target.system,
+        system=target.system if options.system is None else options.system,
         sampling=options.sampling(target.config),
         memory=target.config.memory if options.memory is None else options.memory,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
@@ -233,7 +233,9 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 if chat.found is not None:
                     _show_sources(chat.found, answer, console)
                 if sandbox is not None:
-                    console.print(_result_table(sandbox.execute(extract_sql(answer))))
+                    sql = extract_sql(answer)
+                    result = sandbox.execute(sql) if sql.strip() else Result(error="no query in the answer")
+                    console.print(_result_table(result))
             except (DataError, KeyboardInterrupt) as error:
                 if not options.keyboard:
                     raise

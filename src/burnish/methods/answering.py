@@ -1,5 +1,6 @@
 """Answers to many tasks: sampled, chosen among options or by votes, and judged, in chunks that a killed run keeps."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, replace
@@ -61,8 +62,8 @@ def sample(
         from burnish.generation.texts import answer_of
 
         decoder, tokenizer = load()
-        limit = (tokenizer.context_length or decoder.config.max_positions) - sampling.max_new_tokens
-        prompts = _prompts(tasks, tokenizer, limit)
+        context = tokenizer.context_length or decoder.config.max_positions
+        prompts = asked_prompts(tasks, tokenizer, context, sampling.max_new_tokens)
         grammar = None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size))
         with run.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in missing.items():
@@ -108,7 +109,7 @@ def choose(
         from burnish.methods.sequences import answer_logps
 
         decoder, tokenizer = load()
-        prompts = _prompts(tasks, tokenizer, tokenizer.context_length or decoder.config.max_positions)
+        prompts = asked_prompts(tasks, tokenizer, tokenizer.context_length or decoder.config.max_positions, 0)
         texts = [one.labels if by_label else one.texts for one in options]
         tokens = [tokenizer.encode(text) for of_task in texts for text in of_task]
         asked = [prompt for prompt, of_task in zip(prompts, texts, strict=True) for _ in of_task]
@@ -208,13 +209,25 @@ def judged_answer(answer: Answer, row: Mapping[str, Any]) -> JudgedAnswer:
     return JudgedAnswer(answer, Judgement(**row["verdict"]), judgements, row.get("votes"))
 
 
-def _prompts(tasks: "Sequence[Task]", tokenizer: "Tokenizer", limit: int) -> list[list[int]]:
-    """The prompts as tokens. Raises DataError where one leaves no room in the model's context."""
+def asked_prompts(
+    tasks: "Sequence[Task]", tokenizer: "Tokenizer", context: int, max_new_tokens: int
+) -> list[list[int]]:
+    """The prompts as tokens. Raises DataError where one leaves no room for the answer in the model's context."""
     from burnish.datasets.examples import task_prompts
 
-    prompts, report = task_prompts(tasks, tokenizer, max_length=limit)
+    prompts, report = task_prompts(tasks, tokenizer, max_length=sys.maxsize)
     if report.dropped:
         raise DataError(f"prompts that the model cannot be asked, of {len(tasks)}: {report.summary()}")
+    room = context - max_new_tokens
+    if long := [(task, prompt) for task, prompt in zip(tasks, prompts, strict=True) if len(prompt.tokens) > room]:
+        task, prompt = max(long, key=lambda one: len(one[1].tokens))
+        beside = f" beside an answer of max_new_tokens: {max_new_tokens:,}" if max_new_tokens else ""
+        others = f" (and {len(long) - 1:,} more are too long)" if len(long) > 1 else ""
+        raise DataError(
+            f"{task.source or 'a prompt'}: the prompt has {len(prompt.tokens):,} tokens, and the model's context of "
+            f"{context:,} has room for {max(room, 0):,}{beside}{others}; "
+            f"{'lower max_new_tokens, ' if max_new_tokens else ''}shorten the prompt or leave it out"
+        )
     return [prompt.tokens for prompt in prompts]
 
 

@@ -45,7 +45,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    samples: int = Field(1, ge=1, description="answers of each model to each prompt")
+    samples: int = Field(1, ge=1, le=100_000, description="answers of each model to each prompt")
     max_new_tokens: int = Field(256, ge=1, description="longest answer, in tokens")
     stop: list[StopString] = Field([], description="strings that end an answer, which is judged cut before them")
     max_length: int = Field(

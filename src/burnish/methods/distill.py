@@ -52,7 +52,7 @@ class Settings(JudgedSettings):
     )
     lmbda: float = Field(0.5, ge=0, le=1, description="share of the steps that learn from the student's own answers")
     seq_kd: bool = Field(False, description="in the other steps the teacher writes the answers, not the data")
-    num_generations: int = Field(1, ge=1, description="sampled answers to each prompt")
+    num_generations: int = Field(1, ge=1, le=100_000, description="sampled answers to each prompt")
     sampling_temperature: float = Field(1.0, gt=0, description="temperature of the answers that are sampled")
     max_new_tokens: int = Field(128, ge=1, description="longest sampled answer, in tokens")
     teacher_top_k: int | None = Field(

@@ -40,12 +40,16 @@ class Settings(Decoding):
     max_new_tokens: int = Field(128, ge=1, description="longest answer, in tokens")
     stop: list[StopString] = Field([], description="strings that end an answer, which is cut before them")
     samples: int = Field(
-        1, ge=1, description="answers to each task, drawn at `temperature`, for pass@k and cons@k; 1 answers greedily"
+        1,
+        ge=1,
+        le=100_000,
+        description="answers to each task, drawn at `temperature`, for pass@k and cons@k; 1 answers greedily",
     )
     k: list[Annotated[int, Field(ge=1)]] = Field([], description="of pass@k and cons@k; 1 and `samples` if left out")
     votes: int = Field(
         1,
         ge=1,
+        le=100_000,
         description="sampled answers a task, of which one is the answer (`choose`); 1 answers greedily",
     )
     choose: Choose = Field(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Settings(RolloutSettings):
     """How groups are sampled, what their rewards become, and the loss; names are TRL's."""
 
-    num_generations: int = Field(8, ge=2, description="completions of each prompt: the group")
+    num_generations: int = Field(8, ge=2, le=100_000, description="completions of each prompt: the group")
     steps_per_generation: int = Field(1, ge=1, description="optimizer steps that share the prompts of a rollout")
     num_iterations: int = Field(1, ge=1, description="passes over a rollout")
     dynamic_sampling: int = Field(

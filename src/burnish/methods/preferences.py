@@ -33,7 +33,7 @@ Row = dict[str, Any]
 class Settings(AcceptanceSettings):
     """How answers are sampled, how many pairs they give, and which of them are to be imitated."""
 
-    samples: int = Field(4, ge=2, description="answers to each prompt")
+    samples: int = Field(4, ge=2, le=100_000, description="answers to each prompt")
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; less is more cautious")
     temperatures: list[Annotated[float, Field(gt=0)]] = Field(
         [], description="further temperatures, at each of which as many answers are drawn"

@@ -52,7 +52,7 @@ class Settings(AcceptanceSettings, RolloutSettings):
     temperature: float = Field(
         1.0, gt=0, description="1 samples from the model itself, which the loss is always of; less is more cautious"
     )
-    num_generations: int = Field(8, ge=1, description="answers to each prompt of a rollout")
+    num_generations: int = Field(8, ge=1, le=100_000, description="answers to each prompt of a rollout")
     steps_per_generation: int = Field(1, ge=1, description="online: optimizer steps that share a rollout's prompts")
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
     top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")

@@ -107,7 +107,7 @@ class RolloutSettings(TrainingSettings):
     rollouts: int | None = Field(
         None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
     )
-    num_generations: int = Field(1, ge=1, description="answers to each prompt of a rollout")
+    num_generations: int = Field(1, ge=1, le=100_000, description="answers to each prompt of a rollout")
     temperature: float = Field(1.0, gt=0, description="1 samples from the model itself; the loss is of the same policy")
     max_new_tokens: int = Field(128, ge=1, description="longest completion, in tokens")
     stop: list[StopString] = Field([], description="strings that end an answer, which is judged cut before them")

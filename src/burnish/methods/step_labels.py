@@ -41,8 +41,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    samples: int = Field(4, ge=1, description="answers to each prompt")
-    rollouts: int = Field(8, ge=1, description="completions from the end of each step but the last")
+    samples: int = Field(4, ge=1, le=100_000, description="answers to each prompt")
+    rollouts: int = Field(8, ge=1, le=100_000, description="completions from the end of each step but the last")
     labels: Literal["hard", "soft"] = Field(
         "hard", description="hard: 1 where any completion is right, else 0; soft: the share of them that is"
     )

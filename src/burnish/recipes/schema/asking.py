@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from burnish.methods.answering import CHUNK_COMPLETIONS
+from burnish.methods.answering import CHUNK_COMPLETIONS, asked_prompts
 from burnish.recipes.schema.stage import StageContext
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.methods.evaluate import Choices, Settings
     from burnish.recipes.plan.work import Work
+    from burnish.text.tokenizer import Tokenizer
 
 
 def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) -> None:
@@ -19,6 +20,27 @@ def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) 
     from burnish.datasets.examples import task_prompts
 
     context.probe(partial(task_prompts, max_length=sys.maxsize), tasks, *models)
+
+
+def probe_longest(context: StageContext, tasks: "Sequence[Task]", *models: str, max_new_tokens: int) -> None:
+    """As `probe_prompts`, and the longest ones too: a prompt that leaves no room for its answer is refused now."""
+    probe_prompts(context, tasks, *models)
+
+    def encode(rows: "Sequence[Task]", tokenizer: "Tokenizer") -> None:
+        if tokenizer.context_length is not None:
+            asked_prompts(rows, tokenizer, tokenizer.context_length, max_new_tokens)
+
+    context.probe(encode, sorted(tasks, key=_size, reverse=True), *models)
+
+
+def probe_shortest(context: StageContext, tasks: "Sequence[Task]", *models: str, max_new_tokens: int) -> None:
+    """Encode the shortest prompt for each of the models: where not even that leaves room, none does."""
+    probe_longest(context, sorted(tasks, key=_size)[:1], *models, max_new_tokens=max_new_tokens)
+
+
+def _size(task: "Task") -> int:
+    """Characters of what a task says."""
+    return len(str(task.prompt)) + len(str(task.tools or ""))
 
 
 def decoding_work(

@@ -10,7 +10,7 @@ from pydantic import Field
 from burnish.methods.answering import Judging, Load
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema import judges as judging
-from burnish.recipes.schema.asking import probe_prompts
+from burnish.recipes.schema.asking import probe_longest
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, StageContext
 from burnish.rewards.votes import Choose
@@ -60,11 +60,12 @@ class MeasuredTasks(Prompted):
         tasks = judging.read_judged_tasks(context, self.tasks, self.judges, columns=self.columns)
         return self.with_system(context, tasks[: self.limit])
 
-    def check_tasks(self, context: StageContext, tasks: "list[Task]", *models: str) -> None:
-        """Raise BurnishError where a judge cannot judge, or a chat template refuses, one of the tasks."""
+    def check_tasks(self, context: StageContext, tasks: "list[Task]", *models: str, max_new_tokens: int) -> None:
+        """Raise BurnishError for a task that a judge cannot judge, a template refuses, or that leaves no room."""
         judging.check_judges(context, self.judges, tasks)
         if self.apply_chat_template:
-            probe_prompts(context, tasks, *models)
+            chosen = any(getattr(judge, "likelihood", None) is not None for judge in self.judges)
+            probe_longest(context, tasks, *models, max_new_tokens=0 if chosen else max_new_tokens)
 
     def loads(self, context: StageContext, models: Mapping[str, str]) -> dict[str, Load]:
         """What loads each model, by label."""

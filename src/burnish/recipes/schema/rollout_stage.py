@@ -9,7 +9,7 @@ from pydantic import Field
 
 from burnish.methods.settings import RolloutSettings
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.asking import decoding_work, probe_prompts, probe_shortest
 from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, read_judged_tasks
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, StageContext
@@ -43,6 +43,7 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
         check_judges(context, self.rewards, tasks)
         self.n_rollouts(len(tasks), self.tasks)
         probe_prompts(context, tasks, str(self.model))
+        probe_shortest(context, tasks, str(self.model), max_new_tokens=self.max_new_tokens)
 
     @property
     def scorings(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from burnish.errors import DataError
 from burnish.methods.settings import JudgedSettings, source
 from burnish.methods.training import check_steps
 from burnish.recipes.schema.prompted import Prompted
@@ -16,6 +17,7 @@ from burnish.recipes.schema.stage import Metrics, StageContext
 from burnish.recipes.schema.training_stage import TrainingStage
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
@@ -30,7 +32,7 @@ class RowsStage(Prompted, TrainingStage):
         """The data, each row with its system prompt."""
 
     @abstractmethod
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         """Rows as tokens, and what became of them, as the method does it."""
 
     def tokenizer(self, context: StageContext, tokenizer: "Tokenizer") -> "Tokenizer":
@@ -62,8 +64,12 @@ class RowsStage(Prompted, TrainingStage):
         rows = self.rows(context)
         check_steps(self.learned_from(rows), self.training, source(rows))
 
-        def encode(probed: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
-            return self.encode(probed, self.tokenizer(context, tokenizer))
+        def encode(first: Sequence[Any], model: "Tokenizer") -> None:
+            tokenizer = self.tokenizer(context, model)
+            if not self.encode(first, tokenizer)[0]:
+                kept, report = self.encode(rows, tokenizer)
+                if not kept:
+                    raise DataError(f"{source(rows)}: no usable row:\n{report.summary()}")
 
         context.probe(encode, rows, str(self.model))
 

@@ -15,6 +15,7 @@ from burnish.recipes.schema.rows_stage import JudgedRowsStage
 from burnish.recipes.schema.stage import FileReference, Metrics, ModelReference, StageContext
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
@@ -46,7 +47,7 @@ class DistillStage(distill.Settings, JudgedRowsStage):
         read: Any = read_conversations if self.reads_answers else read_tasks
         return self.with_system(context, read(context.paths(self.data), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return distill.encode(rows, tokenizer, self)
 
     def check(self, context: StageContext) -> None:

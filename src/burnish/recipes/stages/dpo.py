@@ -10,6 +10,7 @@ from burnish.recipes.schema.rows_stage import JudgedRowsStage
 from burnish.recipes.schema.stage import Metrics, PreferencesReference, StageContext
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.datasets.rows import Preference
     from burnish.text.tokenizer import Tokenizer
 
@@ -29,7 +30,7 @@ class DpoStage(dpo.Settings, JudgedRowsStage):
 
         return self.with_system(context, read_preferences(context.paths(self.pairs), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return dpo.encode(rows, tokenizer, self)
 
     def passes_before(self) -> float:

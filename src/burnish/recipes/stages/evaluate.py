@@ -63,7 +63,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
         yield from ((("corpus",), text) for text in [nothing_held_out(self.corpus, producers)] if text is not None)
 
     def check(self, context: StageContext) -> None:
-        self.check_tasks(context, self._tasks(context), *self.models.values())
+        self.check_tasks(context, self._tasks(context), *self.models.values(), max_new_tokens=self.max_new_tokens)
 
     def work(self, context: StageContext) -> "Work | None":
         passages = None if self.retrieval is None else self.retrieval.tokens

@@ -105,7 +105,8 @@ class ForgettingStage(StageConfig):
 
     def check(self, context: StageContext) -> None:
         for tasks in self.tasks:
-            tasks.check_tasks(context, tasks.read_tasks(context), *self.models.values())
+            new = tasks.max_new_tokens
+            tasks.check_tasks(context, tasks.read_tasks(context), *self.models.values(), max_new_tokens=new)
         self._words(context)
 
     def run(self, context: StageContext) -> Metrics:

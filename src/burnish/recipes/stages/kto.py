@@ -10,6 +10,7 @@ from burnish.recipes.schema.rows_stage import JudgedRowsStage
 from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.datasets.rows import Labelled
     from burnish.text.tokenizer import Tokenizer
 
@@ -28,7 +29,7 @@ class KtoStage(kto.Settings, JudgedRowsStage):
 
         return self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return kto.encode(rows, tokenizer, self)
 
     def passes_before(self) -> float:

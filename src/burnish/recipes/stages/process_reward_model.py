@@ -13,6 +13,7 @@ from burnish.recipes.schema.stage import FileReference, Metrics, ReferenceKind, 
 from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.datasets.rows import Stepwise
     from burnish.text.tokenizer import Tokenizer
 
@@ -50,7 +51,7 @@ class ProcessRewardModelStage(process_reward_model.Settings, JudgedRowsStage):
 
         return self.with_system(context, read_stepwise(context.paths(reference), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return process_reward_model.encode(rows, tokenizer, self)
 
     def groups(self, examples: Sequence[Any]) -> Sequence[Hashable]:

@@ -13,6 +13,7 @@ from burnish.recipes.schema.stage import Metrics, PreferencesReference, Referenc
 from burnish.runs.names import MODEL_FOLDER
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.datasets.rows import Ranking
     from burnish.text.tokenizer import Tokenizer
 
@@ -52,7 +53,7 @@ class RewardModelStage(reward_model.Settings, JudgedRowsStage):
 
         return self.with_system(context, read_rankings(context.paths(reference), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return reward_model.encode(rows, tokenizer, self)
 
     def run(self, context: StageContext) -> Metrics:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from burnish.methods import preferences
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.asking import decoding_work, probe_longest
 from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.judges import (
     JudgeConfig,
@@ -74,13 +74,12 @@ class SampleStage(preferences.Settings, Prompted, Formed, StageConfig):
     def check(self, context: StageContext) -> None:
         tasks = self._tasks(context)
         check_judges(context, self.judges, tasks)
-        probe_prompts(context, tasks, str(self.model), *self.others.values())
+        probe_longest(context, tasks, str(self.model), *self.others.values(), max_new_tokens=self.max_new_tokens)
 
     def work(self, context: StageContext) -> "Work | None":
-        tasks, new = self._tasks(context), self.max_new_tokens
         models = [str(self.model), *self.others.values()]
         n = self.samples * (1 + len(self.temperatures))
-        return decoding_work(context, tasks, models, n=n, max_new_tokens=new)
+        return decoding_work(context, self._tasks(context), models, n=n, max_new_tokens=self.max_new_tokens)
 
     def run(self, context: StageContext) -> Metrics:
         return preferences.sample_preferences(

@@ -10,6 +10,7 @@ from burnish.recipes.schema.rows_stage import RowsStage
 from burnish.recipes.schema.stage import FileReference, Metrics, Reference, StageContext, read_text
 
 if TYPE_CHECKING:
+    from burnish.datasets.report import Report
     from burnish.datasets.rows import Conversation
     from burnish.text.tokenizer import Tokenizer
 
@@ -38,7 +39,7 @@ class SftStage(sft.Settings, RowsStage):
 
         return self.with_system(context, read_conversations(context.paths(self.data), columns=self.columns))
 
-    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> tuple[list[Any], object]:
+    def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return sft.encode(rows, tokenizer, self)
 
     def tokenizer(self, context: StageContext, tokenizer: "Tokenizer") -> "Tokenizer":
