@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from burnish import cli
-from burnish.checkpoints.facts import read_config
+from burnish.checkpoints.facts import count_parameters, read_config
 from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.evaluation import rates
 from burnish.evaluation.rates import Rates
 from burnish.kept import read_json, write_json
+from burnish.methods.architecture import Architecture
 from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.recipes.plan import estimate
@@ -139,6 +140,103 @@ def test_the_memory_of_ppo_is_that_of_its_tensors(kind: CriticKind, lora: bool) 
     work = Work(trained=1, weights=share, networks=stage.networks, copies=stage.held_beside(share))
     planned = memory_of(work, RATES, actor.config, n) - estimate.PROGRAM_BYTES
     assert planned == pytest.approx(sum(storages.values()), rel=0.03)
+
+
+PAIRS = Architecture.model_validate(
+    {"preset": "transformer", "d_model": 32, "n_layers": 2, "encoder_layers": 4, "n_heads": 4}
+)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_a_pairs_token_keeps_in_the_layers_of_both_networks_what_was_measured_in_few(share: float) -> None:
+    """What training keeps of a model of any depths follows from three shallow ones, at every share of the source."""
+    shape = PAIRS.encoder_decoder(300, window=128, start_id=0)
+    cpu = torch.device("cpu")
+    found = rates._measure_pairs(shape, share, cpu, torch.float32)
+    whole = rates._Probe.of_pairs(shape, share, cpu, torch.float32)
+    assert found.kept_layer * (4 + 2) + found.kept_head == pytest.approx(whole.kept(), rel=0.02)
+    assert all(value > 0 for value in (found.kept_layer, found.kept_head, found.update, found.train_layer))
+    written = round(rates.TOKENS // rates.SEQUENCES * (1 - share)) * rates.SEQUENCES
+    assert whole.tokens == written, "of a target, its first one included"
+
+
+def test_the_memory_of_pairs_is_that_of_the_weights_and_what_a_micro_batch_keeps() -> None:
+    shape = PAIRS.encoder_decoder(300, window=128, start_id=0)
+    n = count_parameters(shape)
+    work = Work(steps=1, trained=100, micro_batch=64, sources=2.0)
+    planned = memory_of(work, RATES, shape, n) - estimate.PROGRAM_BYTES
+    assert planned == pytest.approx(4 * 4.0 * n + 64 * (6 * 1000.0 + 500.0))
+    assert seconds_of(work, RATES, shape, n) == pytest.approx(100 * (6 * 3e-4 + 3e-3) + n * 1e-9)
+    decoding = memory_of(Work(decoded=1, rows=3, longest=10), RATES, shape, n) - estimate.PROGRAM_BYTES
+    keys_and_values = 2 * 2 * shape.decoder.n_kv_heads * shape.decoder.head_dim * 4
+    assert decoding == pytest.approx(2 * 4.0 * n + 3 * 10 * keys_and_values)
+
+
+def test_rates_of_pairs_are_measured_for_each_share_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shares: list[float] = []
+
+    def measure(_: Any, share: float, *__: Any) -> Rates:
+        shares.append(share)
+        return RATES
+
+    monkeypatch.setattr(rates, "_measure_pairs", measure)
+    shape = PAIRS.encoder_decoder(300, window=128, start_id=0)
+    for sources in (1.0, 1.02, 3.0, 0.0, 1e9, 1.0):
+        rates.measured(shape, "cpu", "float32", 1, sources=sources)
+    assert shares == [0.5, 0.75, 0.05, 0.95]
+
+
+JUDGES: dict[str, list[dict[str, Any]]] = {
+    "reward_model": [{"type": "reward_model", "model": "@reward_model"}],
+    "implicit_reward": [{"type": "implicit_reward", "model": "@dpo", "reference": "base"}],
+    "both": [
+        {"type": "format"},
+        {"type": "reward_model", "model": "@reward_model"},
+        {"type": "implicit_reward", "model": "@dpo", "reference": "base"},
+    ],
+}
+
+
+@pytest.mark.parametrize(("judges", "models"), [("reward_model", 1), ("implicit_reward", 2), ("both", 3)])
+def test_the_models_of_judges_are_in_the_memory_and_the_time(judges: str, models: int, recipe: Path) -> None:
+    asked: dict[str, Any] = {"tasks": "tasks.jsonl", "model": "base", "max_new_tokens": 6}
+    rollouts = {**asked, "num_generations": 4, "rollouts": 2, "training": {"batch_size": 2}}
+    stages: list[dict[str, Any]] = [
+        {"type": "dpo", "pairs": "pairs.jsonl"},
+        {"type": "reward_model", "pairs": "pairs.jsonl", "heldout": 3},
+        {"type": "sample", "samples": 4, **asked},
+        {"type": "grpo", "eval_tasks": "tasks.jsonl", **rollouts},
+    ]
+
+    def counted(rules: list[dict[str, Any]]) -> dict[str, Work | None]:
+        judged = {"sample": {"judges": rules}, "grpo": {"rewards": rules}}
+        written = {
+            "name": "small",
+            "model": "model",
+            "device": "cpu",
+            "compute_dtype": "float32",
+            "stages": [stage | judged.get(stage["type"], {}) for stage in stages],
+        }
+        recipe.write_text(json.dumps(written))
+        return {stage.name: work for stage, work in works(make_plan(recipe, runs=recipe.parent / "runs"))}
+
+    n = count_parameters(read_config(recipe.parent / "model"))
+    without, found = counted([{"type": "format"}]), counted(JUDGES[judges])
+    for name in ("sample", "grpo"):
+        plain, work = without[name], found[name]
+        assert plain is not None
+        assert work is not None
+        assert (plain.beside, work.beside) == (0, models * n), name
+        assert work.scored > plain.scored
+        assert replace(work, beside=0, scored=plain.scored) == plain
+    sample = without["sample"]
+    assert sample is not None
+    assert found["sample"] == replace(
+        sample, beside=models * n, scored=sample.scored + models * (sample.scored + sample.decoded)
+    ), "each reads every prompt and every answer once"
 
 
 def test_prices_follow_the_work(recipe: Path) -> None:

@@ -11,10 +11,13 @@ import burnish
 from burnish.checkpoints.facts import count_parameters
 from burnish.console.chat import find_target
 from burnish.errors import BurnishError, CheckpointError, RecipeError
+from burnish.methods import seq2seq
 from burnish.recipes.plan.dry_run import estimated
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.shapes import main_shape, shapes
-from burnish.recipes.runner.running import run
+from burnish.recipes.runner.running import run, works
+from burnish.recipes.schema import text_pairs
+from burnish.training.events import read_events
 from workshop import make_workshop
 
 RECIPE = """\
@@ -72,16 +75,60 @@ def test_the_stage_leaves_a_model_that_loads_and_what_it_writes(recipe: Path) ->
 
 
 @pytest.mark.parametrize("heads", HEADS)
-def test_both_attentions_have_the_heads_that_are_asked_for(heads: str, recipe: Path) -> None:
+def test_both_attentions_have_the_heads_that_are_asked_for(
+    heads: str, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own, across = HEADS[heads]
     plan = planned(recipe, f"pretrain.architecture.n_kv_heads={own}", f"pretrain.architecture.cross_kv_heads={across}")
     shape = shapes(plan)["pretrain"]
     assert main_shape(plan) == shape
     assert (shape.encoder.n_kv_heads, shape.decoder.n_kv_heads, shape.n_cross_kv_heads) == (own, own, across)
     assert (shape.encoder.max_positions, shape.decoder.vocab_size) == (12, 270)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(recipe.parent / "cache"))
     found = estimated(plan)
-    assert found["stages"][0]["seconds"] is None, "nobody has measured what its tokens cost"
+    assert found["stages"][0]["seconds"] is not None
+    assert found["total"]["unknown"] == []
     assert found["stages"][0]["disk_gib"] == pytest.approx(7 * 4 * count_parameters(shape) / 2**30, abs=0.01)
+
+
+@pytest.mark.parametrize("tokenizer", ["new", "existing"])
+def test_the_plan_counts_what_the_run_computes(tokenizer: str, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["pretrain.training.epochs=1", "pretrain.training.eval_steps=2"]
+    if tokenizer == "existing":
+        make_workshop(recipe.parent / "known")
+        overrides.append("pretrain.tokenizer=known/model")
+    scored: list[int] = []
+    score = seq2seq.loss
+
+    def counted(model: Any, examples: Any, settings: Any) -> float | None:
+        scored.append(sum(1 + len(one.target) for one in examples))
+        return score(model, examples, settings)
+
+    monkeypatch.setattr(seq2seq, "loss", counted)
+    ((_, work),) = works(planned(recipe, *overrides))
+    run(recipe, overrides=overrides, runs=recipe.parent / "runs")
+    folder = recipe.parent / "runs" / "numbers" / "01-pretrain"
+    events = read_events(folder)
+    assert work is not None
+    assert work.steps == len(events) == 4
+    assert work.trained == pytest.approx(sum(event["tokens"] for event in events), rel=0.02)
+    assert work.scored == sum(scored)
+    written = [json.loads(line) for line in (folder / "written.jsonl").read_text().splitlines()]
+    assert work.rows == len(written) == 7
+    assert work.decoded >= 7 * max(len(row["target"]) for row in written)
+    # Of `micro_batch_tokens` of both, those of targets; as many of sources come with each as the data has.
+    assert work.micro_batch * (1 + work.sources) == pytest.approx(128, rel=0.05)
+
+
+def test_of_many_pairs_some_are_counted(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, every),) = works(planned(recipe))
+    monkeypatch.setattr(text_pairs, "COUNTED_PAIRS", 10)
+    ((_, some),) = works(planned(recipe))
+    assert every is not None
+    assert some is not None
+    assert some.steps == every.steps
+    assert some.trained == pytest.approx(every.trained, rel=0.2)
+    assert some.scored == pytest.approx(every.scored, rel=0.2)
 
 
 def test_an_existing_tokenizer_is_taken(recipe: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from burnish.errors import BurnishError
 from burnish.evaluation.rates import Rates
-from burnish.nn.config import DecoderConfig
+from burnish.nn.config import DecoderConfig, EncoderDecoderConfig
 
 GIB = 1 << 30
 UTILIZATION = 0.35
@@ -71,14 +71,28 @@ def scoring_seconds(gpu: Gpu, parameters: int) -> float:
     return 2 * parameters / (UTILIZATION * gpu.tflops * 1e12)
 
 
-def rates_on(gpu: Gpu, model: DecoderConfig, kept: Rates, *, parameters: int, rows: int) -> Rates:
+def rates_on(
+    gpu: Gpu,
+    model: DecoderConfig | EncoderDecoderConfig,
+    kept: Rates,
+    *,
+    parameters: int,
+    rows: int,
+    sources: float = 0.0,
+) -> Rates:
     """Seconds a token on a GPU.
 
     kept: rates of the model on any machine, for what a token keeps in memory. parameters: of the model. rows: answers
-    that are decoded side by side.
+    that are decoded side by side. sources: of an encoder-decoder, how many tokens of the source come with one of the
+    target; a layer of either side is taken to have as many parameters.
     """
-    vocabulary = model.vocab_size * model.d_model
-    layer = max(0, parameters - vocabulary * (1 if model.tie_embeddings else 2)) / model.n_layers
+    writer = model if isinstance(model, DecoderConfig) else model.decoder
+    read_by, written_by = (0, model.n_layers) if isinstance(model, DecoderConfig) else _depths(model)
+    vocabulary = writer.vocab_size * writer.d_model
+    of_layers = max(0, parameters - vocabulary * (1 if writer.tie_embeddings else 2))
+    mean = of_layers / (read_by + written_by)
+    layer = mean * (read_by * sources + written_by) / (read_by + written_by)
+    decoding = mean * written_by / (read_by + written_by)
     operations = UTILIZATION * gpu.tflops * 1e12
     read = BANDWIDTH_SHARE * gpu.bandwidth * 1e9
     launched = LAUNCHES * LAUNCH_SECONDS
@@ -92,9 +106,13 @@ def rates_on(gpu: Gpu, model: DecoderConfig, kept: Rates, *, parameters: int, ro
         train_head=6 * vocabulary / (operations / 2),
         score_layer=2 * layer / operations,
         score_head=2 * vocabulary / (operations / 2),
-        decode_layer=step(layer, 2, launched) + 2 * layer / operations,
+        decode_layer=step(decoding, 2, launched) + 2 * decoding / operations,
         decode_head=step(vocabulary, 4, LAUNCH_SECONDS) + 2 * vocabulary / (operations / 2),
         update=MOMENT_BYTES / read,
         kept_layer=kept.kept_layer,
         kept_head=kept.kept_head,
     )
+
+
+def _depths(model: EncoderDecoderConfig) -> tuple[int, int]:
+    return model.encoder.n_layers, model.decoder.n_layers

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from burnish.nn.encoder_decoder import EncoderDecoder
     from burnish.text.tokenizer import Tokenizer
 
-_WRITTEN = 100
+WRITTEN = 100
 """Held-out pairs, at most, whose targets are written before they are compared."""
 WRITTEN_FILE = "written.jsonl"
 """What the model writes from held-out sources, beside their targets."""
@@ -181,7 +181,7 @@ def train(
         "pairs": len(learned),
         "dropped": len(report.dropped),
         "heldout_loss": {"before": before, "after": loss(model, heldout, settings)},
-        "heldout_exact": exact(model, tokenizer, heldout[:_WRITTEN], run.folder / WRITTEN_FILE),
+        "heldout_exact": exact(model, tokenizer, heldout[:WRITTEN], run.folder / WRITTEN_FILE),
     }
 
 

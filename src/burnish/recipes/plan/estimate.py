@@ -9,7 +9,7 @@ Notable choices:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from burnish.checkpoints.facts import ModelShape, count_parameters
+from burnish.checkpoints.facts import ModelShape, PairShape, count_parameters
 from burnish.errors import BurnishError
 from burnish.evaluation.gpus import Gpu, rates_on, scoring_seconds
 from burnish.evaluation.rates import Rates, measured
@@ -59,20 +59,22 @@ def estimate(plan: Plan, works: Sequence[tuple[PlannedStage, Work | None]], gpu:
                     f"{total / GIB:.1f} GiB; train with `lora`, freeze layers, or take a smaller model"
                 )
     recipe = plan.recipe
-    worked = [of_stage[stage.name] for stage, work in works if work is not None]
-    shown = {model for model in worked if isinstance(model, ModelShape)}
-    rates = {model: measured(model, recipe.device, recipe.compute_dtype, recipe.threads) for model in shown}
+    worked = {(of_stage[stage.name], work.sources) for stage, work in works if work is not None}
+    rates = {
+        (model, sources): measured(model, recipe.device, recipe.compute_dtype, recipe.threads, sources=sources)
+        for model, sources in worked
+    }
     for stage, work in works:
         model = of_stage[stage.name]
         parameters = sizes[model]
         steps, kept = (work.steps, work.disk) if work is not None else (0, 0)
         disk = stage.config.disk_bytes(parameters, steps) + kept
-        if work is None or not isinstance(model, ModelShape):
+        if work is None:
             found.append(Estimate(stage.name, work, None, None, disk))
             continue
-        of_token = rates[model]
+        of_token = rates[model, work.sources]
         if gpu is not None:
-            of_token = rates_on(gpu, model, of_token, parameters=parameters, rows=work.rows)
+            of_token = rates_on(gpu, model, of_token, parameters=parameters, rows=work.rows, sources=work.sources)
         seconds = seconds_of(work, of_token, model, parameters) + disk / FILE_BYTES_PER_SECOND
         if work.encoder is not None:
             seconds += work.embedded * _embedding(work.encoder, recipe, gpu)
@@ -89,9 +91,9 @@ def _embedding(encoder: str, recipe: Recipe, gpu: Gpu | None) -> float:
     return embedder.seconds_a_token() if gpu is None else scoring_seconds(gpu, embedder.parameters)
 
 
-def seconds_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> float:
+def seconds_of(work: Work, rates: Rates, model: ModelShape | PairShape, parameters: int) -> float:
     """Computing time of a stage."""
-    layers = model.n_layers
+    layers = _layers(model)
     score = rates.score_layer * layers + rates.score_head
     backward = (rates.train_layer - rates.score_layer) * layers * work.layers + rates.train_head - rates.score_head
     decode = rates.decode_layer * layers + rates.decode_head
@@ -99,15 +101,27 @@ def seconds_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> 
     return work.trained * work.networks * (score + backward) + work.scored * score + work.decoded * decode + update
 
 
-def memory_of(work: Work, rates: Rates, model: ModelShape, parameters: int) -> float:
+def memory_of(work: Work, rates: Rates, model: ModelShape | PairShape, parameters: int) -> float:
     """Peak of a stage in bytes: weights, gradients, moments, what a micro-batch keeps, or keys and values."""
     weights = parameters * 4.0
     training = 0.0
     if work.trained:
-        kept = rates.kept_layer * model.n_layers * work.layers + rates.kept_head
+        kept = rates.kept_layer * _layers(model) * work.layers + rates.kept_head
         training = (3 * weights * work.weights + kept * work.micro_batch) * work.networks
     decoding = 0.0
     if work.decoded:
-        cache = work.rows * work.longest * model.n_layers * 2 * model.n_kv_heads * model.head_dim * 4
-        decoding = weights + cache  # the weights once more, packed for the machine's products
+        # The weights once more, packed for the machine's products.
+        decoding = weights + work.rows * work.longest * _cache_bytes(model)
     return PROGRAM_BYTES + weights * (1 + work.copies) + work.beside * 4.0 + max(training, decoding)
+
+
+def _layers(model: ModelShape | PairShape) -> int:
+    """Of an encoder-decoder those of both networks."""
+    return model.n_layers if isinstance(model, ModelShape) else model.encoder.n_layers + model.decoder.n_layers
+
+
+def _cache_bytes(model: ModelShape | PairShape) -> int:
+    """Bytes of the keys and values of a token, or at most of one of a source or a target, in float32."""
+    writer = model if isinstance(model, ModelShape) else model.decoder
+    heads = writer.n_kv_heads if isinstance(model, ModelShape) else max(writer.n_kv_heads, model.n_cross_kv_heads)
+    return writer.n_layers * 2 * heads * writer.head_dim * 4

@@ -16,6 +16,7 @@ class Work:
     weights: share of the weights that have gradients and moments. micro_batch: tokens in one forward pass.
     beside: parameters of another model in memory, which is only asked. disk: bytes that are kept of what it said.
     embedded: tokens that the encoder in the folder, or package, `encoder` makes vectors of.
+    sources: of an encoder-decoder, whose other tokens are those of targets, how many of the source come with each.
     networks: how many of the model's size read what is trained on, with a critic two. copies: weights held beside the
     model's own, in models: a reference, a critic.
     """
@@ -31,6 +32,7 @@ class Work:
     micro_batch: int = 0
     beside: int = 0
     disk: int = 0
+    sources: float = 0.0
     networks: int = 1
     copies: float = 0.0
     embedded: int = 0

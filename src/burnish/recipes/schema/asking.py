@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from burnish.methods.answering import CHUNK_COMPLETIONS, asked_prompts
+from burnish.recipes.schema.judges import JudgeConfig, likelihood_choices, with_judges
 from burnish.recipes.schema.stage import StageContext
 
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ def probe_shortest(context: StageContext, tasks: "Sequence[Task]", *models: str,
 def _size(task: "Task") -> int:
     """Characters of what a task says."""
     return len(str(task.prompt)) + len(str(task.tools or ""))
+
+
+def judged_work(
+    context: StageContext,
+    tasks: "Sequence[Task]",
+    models: Sequence[str],
+    judges: Sequence[JudgeConfig],
+    *,
+    n: int,
+    max_new_tokens: int,
+) -> "Work | None":
+    """`decoding_work` with that of the models which judges ask about the answers."""
+    work = decoding_work(context, tasks, models, n=n, max_new_tokens=max_new_tokens)
+    return None if work is None else with_judges(work, context, judges, work.scored + work.decoded)
 
 
 def decoding_work(
@@ -90,20 +105,22 @@ def evaluation_work(
     tasks: "Sequence[Task]",
     models: Mapping[str, str],
     settings: "Settings",
-    choices: "Sequence[Choices]",
+    judges: Sequence[JudgeConfig],
     retrieval: int | None,
     forms: int = 1,
 ) -> "Work | None":
     """The work of asking each model at each decoding of an evaluation. The rest is as for `decoding_work`.
 
-    forms: 2 where every model is asked with a grammar as well.
+    judges: of the answers, with the work of the models that they ask. forms: 2 where every model is asked with a
+    grammar as well.
     """
-    return decoding_work(
+    work = decoding_work(
         context,
         tasks,
         [*models.values()] * (1 + len(settings.decodings)) * forms,
         n=max(settings.samples, settings.votes),
         max_new_tokens=settings.max_new_tokens,
-        choices=choices,
+        choices=likelihood_choices(judges),
         retrieval=retrieval,
     )
+    return None if work is None else with_judges(work, context, judges, work.scored + work.decoded)

@@ -10,7 +10,14 @@ from pydantic import Field
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work
 from burnish.recipes.schema.grouped import check_group_key
-from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, open_judges, read_judged_tasks
+from burnish.recipes.schema.judges import (
+    JudgeConfig,
+    check_judges,
+    judge_problems,
+    open_judges,
+    read_judged_tasks,
+    with_judges,
+)
 from burnish.recipes.schema.rollout_stage import RolloutStage
 from burnish.recipes.schema.stage import FileReference, Metrics, StageContext
 
@@ -82,4 +89,6 @@ class EvalTasksStage(RolloutStage):
         every = self.training.eval_steps
         times = 2 + ((work.steps - 1) // every if every is not None else 0)  # before, on the way, at the end
         scored, decoded = work.scored + times * once.scored, work.decoded + times * once.decoded
-        return replace(work, scored=scored, decoded=decoded, longest=max(work.longest, once.longest))
+        work = replace(work, scored=scored, decoded=decoded, longest=max(work.longest, once.longest))
+        judged = with_judges(work, context, self.judges, times * (once.scored + once.decoded))
+        return judged if self.eval_judges else replace(judged, beside=work.beside)  # the rewards are loaded already

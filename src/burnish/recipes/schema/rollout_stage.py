@@ -10,7 +10,7 @@ from pydantic import Field
 from burnish.methods.settings import RolloutSettings
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts, probe_shortest
-from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, read_judged_tasks
+from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, read_judged_tasks, with_judges
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, StageContext
 from burnish.recipes.schema.training_stage import TrainingStage
@@ -75,7 +75,7 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
         prompts = round(once.scored / max(1, len(tasks)) * asked)
         decoded = rollouts * answers * new
         layers, weights = self.trained_share(context)
-        return replace(
+        work = replace(
             once,
             steps=rollouts * self.passes * max(1, asked // self.training.batch_size),
             trained=self.passes * (decoded + rollouts * prompts),
@@ -88,3 +88,4 @@ class RolloutStage(Prompted, RolloutSettings, TrainingStage):
             networks=self.networks,
             copies=self.held_beside(weights),
         )
+        return with_judges(work, context, self.rewards, decoded + rollouts * prompts)

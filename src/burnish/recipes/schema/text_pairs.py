@@ -1,6 +1,7 @@
 """Pairs of texts in a recipe: the keys of a stage that learns from them, and how they are read."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -13,12 +14,18 @@ from burnish.methods.training import check_steps
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.new_tokenizer import NewTokenizer, TokenizerKey
 from burnish.recipes.schema.stage import FileReference, Metrics, StageContext, StrictModel
+from burnish.recipes.schema.training_stage import measurements
 from burnish.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from burnish.checkpoints.facts import PairShape
-    from burnish.datasets.text_pairs import TextPair
+    from burnish.datasets.text_pairs import PairExample, TextPair
+    from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
+
+COUNTED_PAIRS = 2000
+"""Pairs that are encoded to count tokens, by a tokenizer trained on them where it is new; the others are taken to be
+like them."""
 
 
 class TextPairs(seq2seq.PairSettings, StrictModel):
@@ -81,6 +88,44 @@ class TextPairs(seq2seq.PairSettings, StrictModel):
         elif (tokenizer := context.tokenizer(self.tokenizer)) is not None:
             seq2seq.start_of(tokenizer)
 
+    def work_on_pairs(self, context: StageContext, training: TrainingConfig) -> "Work | None":
+        """The work of training on the pairs; None where the tokenizer is not known yet."""
+        from burnish.datasets.batches import shuffled_steps
+        from burnish.datasets.text_pairs import text_pair_examples
+        from burnish.recipes.plan.work import Work
+
+        pairs = self.read_pairs(context)
+        parts = seq2seq.hold_out(pairs, self.heldout, seed=[context.seed, 1])
+        counted = [part[:: math.ceil(len(part) / COUNTED_PAIRS) or 1] for part in parts]
+        if isinstance(self.tokenizer, NewTokenizer):
+            texts = [text for pair in counted[0] for text in (pair.source, pair.target)]
+            tokenizer: Tokenizer | None = self.tokenizer.train(texts, context)
+        else:
+            tokenizer = context.tokenizer(self.tokenizer)
+        if tokenizer is None:
+            return None
+        limits = {"max_source": self.max_source, "max_target": self.max_target}
+        learned, heldout = (text_pair_examples(some, tokenizer, **limits)[0] for some in counted)
+        n_learned, n_heldout = (
+            round(len(part) * len(examples) / max(1, len(some)))
+            for part, some, examples in zip(parts, counted, (learned, heldout), strict=True)
+        )
+        reads, writes = _mean_lengths(learned)
+        steps = shuffled_steps(n_learned, batch_size=training.batch_size, epochs=training.epochs, seed=context.seed)
+        lengths = [1 + len(one.target) for one in learned]
+        written = min(n_heldout, seq2seq.WRITTEN)
+        longest = max((len(one.target) for one in heldout), default=0)
+        return Work(
+            steps=len(steps),
+            trained=sum(lengths[number % len(lengths)] for step in steps for number in step),
+            scored=round(measurements(training, len(steps)) * n_heldout * _mean_lengths(heldout)[1]),
+            decoded=written * longest,
+            rows=written,
+            longest=longest + max((len(one.source) for one in heldout), default=0),
+            micro_batch=round(training.micro_batch_tokens * writes / (reads + writes)) if learned else 0,
+            sources=reads / writes,
+        )
+
     def train_on_pairs(
         self, context: StageContext, architecture: Architecture, settings: seq2seq.LearnsPairs
     ) -> Metrics:
@@ -99,6 +144,12 @@ class TextPairs(seq2seq.PairSettings, StrictModel):
         context.display.say(f"  an encoder-decoder of {n_parameters:,} parameters with random weights")
         measured = seq2seq.train(model, tokenizer, pairs, settings, context)
         return {**measured, "parameters": n_parameters, "vocab_size": tokenizer.vocab_size}
+
+
+def _mean_lengths(examples: "Sequence[PairExample]") -> tuple[float, float]:
+    """Tokens of a source, and of a target with what it begins with."""
+    count = max(1, len(examples))
+    return sum(len(one.source) for one in examples) / count, 1 + sum(len(one.target) for one in examples) / count
 
 
 def of_pairs(metrics: Metrics) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The product is `model/`, a Hugging Face folder, and with LoRA also `adapter/`, a PEFT folder.
 """
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +21,11 @@ from burnish.training.names import SNAPSHOTS_FOLDER
 if TYPE_CHECKING:
     from burnish.checkpoints.facts import ModelShape
     from burnish.recipes.plan.work import Work
+
+
+def measurements(training: TrainingConfig, steps: int) -> int:
+    """How often what is held out is measured: before, on the way, which the last step is as well, and afterwards."""
+    return 2 + (math.ceil(steps / training.eval_steps) if training.eval_steps is not None else 0)
 
 
 def while_training(training: TrainingConfig, steps: int) -> int:

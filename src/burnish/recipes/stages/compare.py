@@ -12,7 +12,7 @@ from burnish.methods import compare
 from burnish.methods.comparing import read_held_out
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import decoding_work, probe_prompts
-from burnish.recipes.schema.judges import check_judges, check_rows, open_judges
+from burnish.recipes.schema.judges import check_judges, check_rows, open_judges, with_judges
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.rivals import Rivals
 from burnish.recipes.schema.stage import FileReference, Metrics, StageConfig, StageContext
@@ -64,7 +64,11 @@ class CompareStage(compare.Settings, Rivals, Prompted, StageConfig):
         decoding = decoding_work(context, tasks, models, n=self.samples, max_new_tokens=new)
         # Every answer is scored by its model and by the reference, held-out pairs by each.
         scored = 2 * (decoding.scored * self.samples + decoding.decoded) * (2 if pairs else 1) if decoding else 0
-        return replace(decoding, scored=scored) if decoding else None
+        if decoding is None:
+            return None
+        return with_judges(
+            replace(decoding, scored=scored), context, self.all_rewards, decoding.scored + decoding.decoded
+        )
 
     def run(self, context: StageContext) -> Metrics:
         compared = compare.Compared(

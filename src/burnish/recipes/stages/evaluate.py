@@ -67,9 +67,8 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
 
     def work(self, context: StageContext) -> "Work | None":
         passages = None if self.retrieval is None else self.retrieval.tokens
-        tasks, choices = self._tasks(context), likelihood_choices(self.judges)
         forms = 1 if self.grammar is None else 2
-        asked = evaluation_work(context, tasks, self.models, self, choices, passages, forms)
+        asked = evaluation_work(context, self._tasks(context), self.models, self, self.judges, passages, forms)
         return asked if self.apply_chat_template else None
 
     def run(self, context: StageContext) -> Metrics:

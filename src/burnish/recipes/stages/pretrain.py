@@ -12,7 +12,7 @@ from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.stage import CorpusReference, Metrics, ReferenceKind, StageConfig, StageContext
 from burnish.recipes.schema.text_pairs import TextPairs, of_pairs
-from burnish.recipes.schema.training_stage import LeavesModels
+from burnish.recipes.schema.training_stage import LeavesModels, measurements
 from burnish.runs.names import MODEL_FOLDER
 
 
@@ -67,13 +67,14 @@ class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
 
     def work(self, context: StageContext) -> Work | None:
         if self.pairs is not None:
-            return None
+            return self.work_on_pairs(context, self.training)
         from burnish.corpus.token_corpus import TokenCorpus
 
         corpus, size = TokenCorpus.load(context.path(self.corpus)), self.training.micro_batch_tokens
         steps, read = pretrain.planned(corpus, self.training, seed=context.seed)
         heldout = sum(windows.n_tokens for windows in corpus.heldout.values())
-        return Work(steps=len(steps), trained=read, scored=2 * heldout, micro_batch=size)
+        times = measurements(self.training, len(steps))
+        return Work(steps=len(steps), trained=read, scored=times * heldout, micro_batch=size)
 
     def run(self, context: StageContext) -> Metrics:
         if self.pairs is not None:

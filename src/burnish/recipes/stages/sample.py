@@ -9,7 +9,7 @@ from pydantic import Field
 
 from burnish.methods import preferences
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.asking import decoding_work, probe_longest
+from burnish.recipes.schema.asking import judged_work, probe_longest
 from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.judges import (
     JudgeConfig,
@@ -79,7 +79,8 @@ class SampleStage(preferences.Settings, Prompted, Formed, StageConfig):
     def work(self, context: StageContext) -> "Work | None":
         models = [str(self.model), *self.others.values()]
         n = self.samples * (1 + len(self.temperatures))
-        return decoding_work(context, self._tasks(context), models, n=n, max_new_tokens=self.max_new_tokens)
+        tasks, new = self._tasks(context), self.max_new_tokens
+        return judged_work(context, tasks, models, self.judges, n=n, max_new_tokens=new)
 
     def run(self, context: StageContext) -> Metrics:
         return preferences.sample_preferences(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from burnish.methods import step_labels
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.asking import decoding_work, probe_prompts
+from burnish.recipes.schema.asking import judged_work, probe_prompts
 from burnish.recipes.schema.judges import JudgeConfig, check_judges, judge_problems, open_judges, read_judged_tasks
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, LatestModel, Metrics, ReferenceKind, StageConfig, StageContext
@@ -48,7 +48,8 @@ class StepLabelsStage(step_labels.Settings, Prompted, StageConfig):
 
     def work(self, context: StageContext) -> "Work | None":
         n = self.samples * (1 + step_labels.USUAL_STEPS * self.rollouts)
-        return decoding_work(context, self._tasks(context), [str(self.model)], n=n, max_new_tokens=self.max_new_tokens)
+        tasks, models, new = self._tasks(context), [str(self.model)], self.max_new_tokens
+        return judged_work(context, tasks, models, self.judges, n=n, max_new_tokens=new)
 
     def run(self, context: StageContext) -> Metrics:
         load, judging = partial(context.load, self.model), partial(open_judges, context, self.judges)

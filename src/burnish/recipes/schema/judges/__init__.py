@@ -16,6 +16,7 @@ from burnish.recipes.schema.judges.several import (
     open_judges,
     read_judged_tasks,
     tell_right,
+    with_judges,
 )
 from burnish.recipes.schema.judges.sql import SqlJudge
 from burnish.recipes.schema.judges.union import JudgeConfig
@@ -35,4 +36,5 @@ __all__ = [
     "open_judges",
     "read_judged_tasks",
     "tell_right",
+    "with_judges",
 ]

@@ -48,6 +48,10 @@ class JudgeBase(StrictModel):
         """Whether it judges answers to a row."""
         return all(row.get(key) in (value if isinstance(value, list) else [value]) for key, value in self.where.items())
 
+    def asks(self) -> list[str]:
+        """The models that it loads, as the recipe names them."""
+        return []
+
     def row_problem(self, row: Mapping[str, Any]) -> str | None:
         """What a row lacks to be judged."""
         return None

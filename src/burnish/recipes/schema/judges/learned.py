@@ -22,6 +22,9 @@ class RewardModelJudge(JudgeBase):
 
     log_odds: ClassVar[bool] = True
 
+    def asks(self) -> list[str]:
+        return [self.model]
+
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.learned import by_reward_model
 
@@ -47,6 +50,9 @@ class ProcessRewardModelJudge(JudgeBase):
     per_step: bool = Field(
         True, description="reward tokens in grpo and ppo; false: an answer as a whole, also of another vocabulary"
     )
+
+    def asks(self) -> list[str]:
+        return [self.model]
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.process import by_process_reward_model
@@ -74,6 +80,9 @@ class ImplicitRewardJudge(JudgeBase):
     )
 
     log_odds: ClassVar[bool] = True
+
+    def asks(self) -> list[str]:
+        return [self.model, self.reference]
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         from burnish.rewards.learned import by_implicit_reward

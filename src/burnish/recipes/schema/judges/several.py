@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from burnish.corpus.records import shown
@@ -18,6 +19,7 @@ from burnish.rewards.votes import Choose
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
+    from burnish.recipes.plan.work import Work
 
 
 def judge_problems(
@@ -39,6 +41,16 @@ def check_judges(context: StageContext, judges: "Sequence[JudgeConfig]", tasks: 
     """Raise BurnishError where one of the judges could not judge the tasks, such as by a gold query that fails."""
     for judge in judges:
         judge.check(context, [task for task in tasks if judge.applies(task.row)])
+
+
+def with_judges(work: "Work", context: StageContext, judges: "Sequence[JudgeConfig]", tokens: int) -> "Work":
+    """The work with that of the models that judges ask, which read `tokens` tokens of prompts and answers.
+
+    A token of theirs is priced as the share of the stage's own that their parameters are.
+    """
+    models = [context.size_beside(model) for judge in judges for model in judge.asks()]
+    beside, times = (sum(part) for part in zip(*models, strict=True)) if models else (0, 0.0)
+    return replace(work, beside=work.beside + beside, scored=work.scored + (round(times * tokens) if beside else 0))
 
 
 @contextmanager
