@@ -92,23 +92,13 @@ def peer(config: Config) -> Config:
     datasets.disable_progress_bars()
     prompts, fixed = _work(config)
 
-    class Encoded(DistillationTrainer):
-        """Takes a prompt's number for its token ids, and its answer as given where it is."""
-
-        def _tokenize_prompts(self, numbers: list[str]) -> Any:
-            self.numbers = [int(number) for number in numbers]
-            return [prompts[number] for number in self.numbers], None, {}
-
-        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            if not fixed:
-                return super()._generate_single_turn(*args, **kwargs)
-            return [fixed[number][0] for number in self.numbers]
+    def given(numbers: list[int]) -> Any:
+        return [fixed[number][0] for number in numbers]
 
     model = config["models"]["float32"]
     clock = trl_training.Clock(config)
-    parts = min(config["prompts"], config["micro_batches"])
-    sizes = {"per_device_train_batch_size": config["prompts"] // parts, "gradient_accumulation_steps": parts}
-    trainer = Encoded(
+    sizes = trl_training.micro_batches(config["prompts"], config)
+    trainer = trl_training.of_token_ids(DistillationTrainer, prompts, given if fixed else None)(
         model=model,
         teacher_model=config["teacher"],
         args=DistillationConfig(
@@ -121,7 +111,7 @@ def peer(config: Config) -> Config:
             shuffle_dataset=False,
         ),
         processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
-        train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
+        train_dataset=trl_training.numbers_of(prompts),
         callbacks=[clock],
     )
     trainer.args.max_steps = our_training.n_steps(config)

@@ -82,7 +82,7 @@ def peer(config: Config) -> Config:
 
     model = config["models"]["float32"]
     clock = trl_training.Clock(config)
-    sizes = pairs.micro_batch_sizes(config)
+    sizes = trl_training.micro_batches(config["batch_size"], config)
     trainer = Encoded(
         model=model,
         args=DPOConfig(

@@ -117,24 +117,13 @@ def peer(config: Config) -> Config:
     datasets.disable_progress_bars()
     prompts, fixed = _work(config)
 
-    class Encoded(GRPOTrainer):
-        """Takes a prompt's number for its token ids, and its completions as given where they are."""
-
-        def _tokenize_prompts(self, numbers: list[str]) -> Any:
-            self.numbers = [int(number) for number in numbers]
-            return [prompts[number] for number in self.numbers], None, {}
-
-        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-            if not fixed:
-                return super()._generate_single_turn(*args, **kwargs)
-            return [one for number in self.numbers[:: config["samples"]] for one in fixed[number]], None
+    def given(numbers: list[int]) -> Any:
+        return [one for number in numbers[:: config["samples"]] for one in fixed[number]], None
 
     model = config["models"]["float32"]
     clock = trl_training.Clock(config)
-    rows = config["prompts"] * config["samples"]
-    parts = min(rows, config["micro_batches"])
-    sizes = {"per_device_train_batch_size": rows // parts, "gradient_accumulation_steps": parts}
-    trainer = Encoded(
+    sizes = trl_training.micro_batches(config["prompts"] * config["samples"], config)
+    trainer = trl_training.of_token_ids(GRPOTrainer, prompts, given if fixed else None)(
         model=model,
         args=GRPOConfig(
             **trl_training.arguments(config),
@@ -150,7 +139,7 @@ def peer(config: Config) -> Config:
         ),
         processing_class=AutoTokenizer.from_pretrained(model),
         reward_funcs=lambda completion_ids, **_: our_rollouts.odd_share(completion_ids),
-        train_dataset=datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]}),
+        train_dataset=trl_training.numbers_of(prompts),
         callbacks=[clock],
     )
     trainer.args.max_steps = our_training.n_steps(config) * config["updates"]

@@ -59,12 +59,6 @@ def read(config: Config) -> list[dict[str, list[int]]]:
     return pairs[:n]
 
 
-def micro_batch_sizes(config: Config) -> dict[str, int]:
-    """TRL's settings for a step in so many micro-batches."""
-    parts = min(config["batch_size"], config["micro_batches"])
-    return {"per_device_train_batch_size": config["batch_size"] // parts, "gradient_accumulation_steps": parts}
-
-
 def answer(
     config: Config, watch: worker.Stopwatch, history: list[dict[str, float]], evidence: dict[str, float]
 ) -> Config:

@@ -85,8 +85,7 @@ def peer(config: Config) -> Config:
     datasets.disable_progress_bars()
     prompts, fixed = _work(config)
     clock = trl_training.Clock(config)
-    parts = min(config["prompts"], config["micro_batches"])
-    sizes = {"per_device_train_batch_size": config["prompts"] // parts, "gradient_accumulation_steps": parts}
+    sizes = trl_training.micro_batches(config["prompts"], config)
     arguments = trl_training.arguments(config)
     del arguments["model_init_kwargs"]
     folder = config["models"]["float32"]

@@ -83,9 +83,7 @@ def peer(config: Config) -> Config:
     clock = trl_training.Clock(config)
     arguments = trl_training.arguments(config)
     del arguments["model_init_kwargs"]
-    n_rows = config["questions"] * config["answers"]
-    parts = min(n_rows, config["micro_batches"])
-    sizes = {"per_device_train_batch_size": n_rows // parts, "gradient_accumulation_steps": parts}
+    sizes = trl_training.micro_batches(config["questions"] * config["answers"], config)
     trainer = PRMTrainer(
         model=AutoModelForTokenClassification.from_pretrained(folder, **trl_training.MODEL),
         args=PRMConfig(**arguments, **sizes, max_length=None, max_steps=our_training.n_steps(config)),

@@ -67,7 +67,7 @@ def peer(config: Config) -> Config:
     # transformers reads the score at the last token that is not padding, and the usual padding token ends an answer.
     tokenizer = AutoTokenizer.from_pretrained(model, pad_token="<|endoftext|>")
     clock = trl_training.Clock(config)
-    sizes = pairs.micro_batch_sizes(config)
+    sizes = trl_training.micro_batches(config["batch_size"], config)
     trainer = RewardTrainer(
         model=model,
         args=RewardConfig(**trl_training.arguments(config), **sizes, max_length=None),

@@ -1,5 +1,6 @@
 """The peer's side of the rows that train: what TRL's trainers are given alike, and the clock of their steps."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,36 @@ def arguments(config: Config) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }
+
+
+def micro_batches(rows: int, config: Config) -> dict[str, int]:
+    """TRL's settings for a step of so many rows in `micro_batches` parts, or as many as there are rows."""
+    parts = min(rows, config["micro_batches"])
+    return {"per_device_train_batch_size": rows // parts, "gradient_accumulation_steps": parts}
+
+
+def of_token_ids(trainer: type, prompts: Sequence[list[int]], given: "Callable[[list[int]], Any] | None") -> Any:
+    """A trainer that samples, which takes a prompt's number for its token ids.
+
+    given: what generation answers instead of sampling, by the numbers of a batch's prompts.
+    """
+
+    class OfTokenIds(trainer):  # type: ignore[misc]
+        def _tokenize_prompts(self, numbers: list[str]) -> Any:
+            self.numbers = [int(number) for number in numbers]
+            return [prompts[number] for number in self.numbers], None, {}
+
+        def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+            return super()._generate_single_turn(*args, **kwargs) if given is None else given(self.numbers)
+
+    return OfTokenIds
+
+
+def numbers_of(prompts: Sequence[object]) -> Any:
+    """The data set of such a trainer."""
+    import datasets
+
+    return datasets.Dataset.from_dict({"prompt": [str(number) for number in range(len(prompts))]})
 
 
 def configuration(trainer: Any) -> Config:

@@ -227,6 +227,8 @@ def test_what_a_row_overrides_is_known(name: str) -> None:
 
 
 def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> None:
+    from benchmarks import trl_training
+
     work = material.write_work(tmp_path, [{"prompt": [1] * 5, "chosen": [2] * n, "rejected": [3]} for n in range(1, 9)])
     config: Config = {"work": work, "batch_size": 2, "timed_steps": 2, "micro_batches": 4}
     assert [len(pair["chosen"]) for pair in pairs.read(config)] == [1, 2, 3, 4, 5, 6]
@@ -235,7 +237,8 @@ def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> N
     found = pairs.answer(config, watch, [{"loss": 0.7}, {"loss": 0.6}, {"loss": 0.5}], {"loss_first_step": 0.7})
     assert (found["value"], found["losses"]) == (4 / 8, [0.7, 0.6, 0.5])
     assert found["tokens"] == 4 * 2 * 5 + (3 + 4 + 5 + 6) + 4
-    assert pairs.micro_batch_sizes(config) == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}
+    sizes = trl_training.micro_batches(config["batch_size"], config)
+    assert sizes == {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2}, "no more parts than rows"
     assert our_training.settings({"batch_size": 2}).batch_size == 2
     placed = our_training.in_order(range(6))
     plan = shuffled_steps(6, batch_size=2, epochs=1, seed=0)
