@@ -7,7 +7,8 @@ import pytest
 
 from burnish.errors import DataError
 from burnish.report.learning import curves, learning, spread, together
-from burnish.report.run_page import charts, write_report
+from burnish.report.metric_charts import charts
+from burnish.report.run_page import write_report
 from burnish.runs.record import StageRecord, read_run
 from conftest import write_rows
 

@@ -1,5 +1,7 @@
 """Numbers as a person reads them; the filters of the report's template."""
 
+from typing import Any
+
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -74,3 +76,8 @@ def tail(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"\N{HORIZONTAL ELLIPSIS} {len(text) - limit:,} characters before\n{text[-limit:]}"
+
+
+def pair(interval: Any) -> tuple[float, float] | None:
+    """The ends of a recorded interval, where there is one."""
+    return None if interval is None else (float(interval[0]), float(interval[1]))
