@@ -31,6 +31,7 @@ from burnish.lab.forgetting.parity import ALPHABET, NUMBERS, Parity, additions, 
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.arithmetic import END, character_tokenizer
 from burnish.lab.reasoning.reading import MICRO_BATCH_TOKENS, Documents, Pace, Shape, pretrained
+from burnish.lab.seeded import SeededExperiment
 from burnish.methods import grpo, sft
 from burnish.nn.actor_critic import sharing_copy
 from burnish.nn.decoder import Decoder
@@ -186,19 +187,12 @@ def _answer_logps(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> torch.T
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnPolicyExperiment:
+class OnPolicyExperiment(SeededExperiment):
     """Read, then learn the new task on each route, measured all along; with each of so many seeds."""
 
-    seed: int
+    group: str = "forgetting"
+    topic: str = "on-policy"
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-    name: str = "forgetting-on-policy"
-
-    @property
-    def command(self) -> str:
-        """The command line, without the number of seeds."""
-        return f"burnish lab forgetting --experiment on-policy{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.scale)}
@@ -207,8 +201,7 @@ class OnPolicyExperiment:
         tokenizer = character_tokenizer(ALPHABET)
         curves: dict[str, list[list[Point]]] = {route.name: [] for route in self.scale.routes}
         starts: list[Point] = []
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = self._start(tokenizer, seed, notebook, display)
             measure = Measure.of(start, tokenizer, self.scale.old_problems, seed)
             starts.append(Point(**notebook.piece(f"start-{seed}", partial(measure.point, start, 0))))

@@ -22,6 +22,7 @@ from burnish.lab.forgetting import tables
 from burnish.lab.forgetting.divergence import kl, log_probabilities
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.reading import Shape, n_parameters
+from burnish.lab.seeded import SeededExperiment
 from burnish.lab.text import read_documents
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import cpt, pretrain
@@ -105,19 +106,12 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplayExperiment:
+class ReplayExperiment(SeededExperiment):
     """Read prose, then source code with each remedy; with each of so many seeds."""
 
-    seed: int
+    group: str = "forgetting"
+    topic: str = "replay"
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-    name: str = "forgetting-replay"
-
-    @property
-    def command(self) -> str:
-        """The command line, without the number of seeds."""
-        return f"burnish lab forgetting --experiment replay{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.scale)}
@@ -127,8 +121,7 @@ class ReplayExperiment:
         before: list[Measured] = []
         after: dict[str, list[Measured]] = {remedy.name: [] for remedy in self.scale.remedies}
         size = 0
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = self._start(corpus, seed, notebook, display)
             size = n_parameters(start)
             before.append(Measured(**notebook.piece(f"before-{seed}", partial(self._look, corpus, start, start))))

@@ -20,6 +20,7 @@ from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforced
 from burnish.lab.reasoning.results import CaseResult
 from burnish.lab.reasoning.setting import Measuring, Reading, Setting
+from burnish.lab.seeded import SeededExperiment
 from burnish.runs.progress import Reporter
 
 
@@ -70,26 +71,10 @@ def quick(scale: Scale) -> Scale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdditionsExperiment:
-    """Read, measure, reinforce each case, measure again; with each of so many seeds.
+class AdditionsExperiment(SeededExperiment):
+    """Read, measure, reinforce each case, measure again; with each of so many seeds."""
 
-    topic: the experiment's name after `--experiment`. More seeds later go on from those that are there.
-    """
-
-    topic: str
-    seed: int
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"reasoning-{self.topic}"
-
-    @property
-    def command(self) -> str:
-        """The command line, without the number of seeds."""
-        return f"burnish lab reasoning --experiment {self.topic}{' --quick' if self.quick else ''}"
 
     @cached_property
     def setting(self) -> Setting:
@@ -100,12 +85,10 @@ class AdditionsExperiment:
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         scale, setting = self.scale, self.setting
-        seeds = range(self.seed, self.seed + self.seeds)
         before: list[dict[str, Any]] = []
         found: dict[str, list[dict[str, Any]]] = {case.name: [] for case in scale.cases}
         size = 0
-        for seed in seeds:
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = setting.pretrained(seed, notebook, display)
             size = n_parameters(start)
             before.append(notebook.piece(f"before-{seed}", partial(setting.measured, start, seed)))
@@ -127,7 +110,7 @@ class AdditionsExperiment:
                 tables.examples_table(results),
             ],
             tables.panels(results, ways, digits, ks),
-            {"seeds": self.seeds, "parameters": size, "command": f"{self.command} --seeds {self.seeds}"},
+            self.facts(parameters=size),
         )
 
     def _note(self, size: int) -> str:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.experiment import Findings
@@ -24,6 +24,7 @@ from burnish.lab.reasoning.results import ByDigits, passes
 from burnish.lab.reasoning.routes import RL, TAUGHT, Student
 from burnish.lab.reasoning.setting import Setting, read_measured
 from burnish.lab.report import Cell, Panel, Table
+from burnish.lab.seeded import SeededExperiment
 from burnish.lab.weights import load_trained, save_trained
 from burnish.nn.decoder import Decoder
 from burnish.report.formatting import percent, signed
@@ -60,18 +61,11 @@ QUICK = Scale(teacher=quick_teacher(R1_ZERO), student=Shape(d_model=16, n_layers
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillationExperiment:
+class DistillationExperiment(SeededExperiment):
     """Make a teacher by RL, let a student read the same, and go each route; with each of so many seeds."""
 
-    name: ClassVar[str] = "reasoning-distillation"
-    seed: int
+    topic: str = "distillation"
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def command(self) -> str:
-        return f"burnish lab reasoning --experiment distillation{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.scale)}
@@ -79,8 +73,7 @@ class DistillationExperiment:
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         policies: dict[str, list[ByDigits]] = {name: [] for name in (START, TEACHER, RL, *TAUGHT)}
         spent: dict[str, list[float]] = {route: [] for route in (RL, *TAUGHT)}
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             student = self._student(seed, notebook, display)
             policies[START].append(_measured(START, student.setting, student.start, seed, notebook))
             policies[TEACHER].append(_measured(TEACHER, student.setting, student.teacher, seed, notebook))
@@ -98,7 +91,7 @@ class DistillationExperiment:
                 routes_table(results, self.scale, seed=self.seed),
             ],
             [digits_panel(results)],
-            {"seeds": self.seeds, "command": f"{self.command} --seeds {self.seeds}"},
+            self.facts(),
         )
 
     def _student(self, seed: int, notebook: Notebook, display: Reporter) -> Student:

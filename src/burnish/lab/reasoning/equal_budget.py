@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
@@ -23,6 +23,7 @@ from burnish.lab.reasoning.peak_memory import peak_tensor_bytes
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.rivals import METHODS, PROMPTS, Choice, Contest, Method, Plan, planned
 from burnish.lab.reasoning.written_out import Demonstrations, chat_tokenizer, problems, right_counts, sampled
+from burnish.lab.seeded import SeededExperiment
 from burnish.nn.decoder import Decoder
 from burnish.report.formatting import percent
 from burnish.runs.progress import Reporter
@@ -80,19 +81,11 @@ QUICK = replace(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EqualBudgetExperiment:
+class EqualBudgetExperiment(SeededExperiment):
     """Imitate demonstrations until answers are sometimes right, then let each method go on; with so many seeds."""
 
-    name: ClassVar[str] = "reasoning-methods"
-    seed: int
+    topic: str = "methods"
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def command(self) -> str:
-        """The command line, without the number of seeds."""
-        return f"burnish lab reasoning --experiment methods{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.scale)}
@@ -104,8 +97,7 @@ class EqualBudgetExperiment:
         before: list[Outcome] = []
         memory: dict[Method, int] = {}
         size = 0
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = self.scale.demonstrations.start(seed, notebook, display)
             size = n_parameters(start)
             contest = self._contest(start, seed, notebook)
@@ -120,7 +112,7 @@ class EqualBudgetExperiment:
                     bar.update(done)
         results = Results(before, outcomes, memory, self.seed)
         tables, panels = tables_and_panels(results, self._note(size))
-        facts = {"seeds": self.seeds, "parameters": size, "command": f"{self.command} --seeds {self.seeds}"}
+        facts = self.facts(parameters=size)
         return Findings(tables, panels, facts)
 
     def _contest(self, start: Decoder, seed: int, notebook: Notebook) -> Contest:

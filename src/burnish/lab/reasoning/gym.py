@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import burnish
 from burnish.errors import BurnishError
@@ -21,6 +21,7 @@ from burnish.lab.reasoning import gym_tables
 from burnish.lab.reasoning.gym_results import GRPO, MORE_SFT, SFT, GymResults
 from burnish.lab.reasoning.gym_setting import GymRows, GymScale, GymSetting, make_rows, spent_on_grpo, spent_on_sft
 from burnish.lab.reasoning.reading import trained_once
+from burnish.lab.seeded import SeededExperiment
 from burnish.lab.weights import load_trained, save_trained
 from burnish.nn.decoder import Decoder
 from burnish.rewards.scorer import Scorer, require
@@ -47,18 +48,11 @@ QUICK = GymScale(tasks=FULL.tasks, sft_steps=1, steps=1, heldout=2, measured=2, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class GymExperiment:
+class GymExperiment(SeededExperiment):
     """Short SFT, then each way on; with each of so many seeds."""
 
-    name: ClassVar[str] = "reasoning-smollm2"
-    seed: int
+    topic: str = "smollm2"
     scale: GymScale
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def command(self) -> str:
-        return f"burnish lab reasoning --experiment smollm2{' --quick' if self.quick else ''}"
 
     @cached_property
     def file(self) -> Path:
@@ -75,8 +69,7 @@ class GymExperiment:
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         found = []
         with Scorer("reasoning-gym") as scorer:
-            for seed in range(self.seed, self.seed + self.seeds):
-                display.say(f"seed {seed}", style="bold")
+            for seed in self.each_seed(display):
                 found.append(notebook.piece(f"seed-{seed}", partial(self._seed, scorer, seed, notebook, display)))
         results = GymResults.of(found)
         return Findings(
@@ -87,7 +80,7 @@ class GymExperiment:
                 gym_tables.examples_table(results),
             ],
             gym_tables.panels(results),
-            {"seeds": self.seeds, "command": f"{self.command} --seeds {self.seeds}"},
+            self.facts(),
         )
 
     def _seed(self, scorer: Scorer, seed: int, notebook: Notebook, display: Reporter) -> dict[str, Any]:

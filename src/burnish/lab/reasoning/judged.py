@@ -11,7 +11,7 @@ Notable choices:
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from burnish.generation.answer import Answer
 from burnish.lab.experiment import Findings
@@ -23,6 +23,7 @@ from burnish.lab.reasoning.overoptimization import Look, Reinforcing, optimized
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reward_models import SEPARATOR, Judging, RewardModels
 from burnish.lab.reasoning.written_out import Demonstrations, by_rule, chat_tokenizer, problems, sampled
+from burnish.lab.seeded import SeededExperiment
 from burnish.nn.decoder import Decoder
 from burnish.report.formatting import percent
 from burnish.rewards.judgement import Judge, as_judgement
@@ -72,19 +73,11 @@ QUICK = replace(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModelsExperiment:
+class RewardModelsExperiment(SeededExperiment):
     """Imitate demonstrations, judge the answers, choose among them and reinforce; with each of so many seeds."""
 
-    name: ClassVar[str] = "reasoning-reward-models"
-    seed: int
+    topic: str = "reward-models"
     scale: Scale
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def command(self) -> str:
-        """The command line, without the number of seeds."""
-        return f"burnish lab reasoning --experiment reward-models{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.scale)}
@@ -93,8 +86,7 @@ class RewardModelsExperiment:
         chosen: list[dict[str, dict[str, list[float]]]] = []
         looked: dict[str, list[list[Look]]] = {}
         size = 0
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = self.scale.demonstrations.start(seed, notebook, display)
             size = n_parameters(start)
             models = self._models(start, seed, notebook, display)
@@ -102,7 +94,7 @@ class RewardModelsExperiment:
             for case, judge in self._rewards(models).items():
                 looked.setdefault(case, []).append(self._looks(start, case, judge, seed, notebook, display))
         tables, panels = tables_and_panels(chosen, looked, self.scale.ns, self._note(size), seed=self.seed)
-        facts = {"seeds": self.seeds, "parameters": size, "command": f"{self.command} --seeds {self.seeds}"}
+        facts = self.facts(parameters=size)
         return Findings(tables, panels, facts)
 
     def _models(self, start: Decoder, seed: int, notebook: Notebook, display: Reporter) -> RewardModels:

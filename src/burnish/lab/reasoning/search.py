@@ -12,7 +12,7 @@ Notable choices:
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
@@ -20,6 +20,7 @@ from burnish.lab.reasoning import search_tables
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
 from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches, SearchSetting, reinforced
+from burnish.lab.seeded import SeededExperiment
 from burnish.runs.progress import Reporter
 
 FULL = SearchSetting(
@@ -39,18 +40,11 @@ QUICK = SearchSetting(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchExperiment:
+class SearchExperiment(SeededExperiment):
     """Read searches, reinforce by each method, ask before and after; with each of so many seeds."""
 
-    name: ClassVar[str] = "reasoning-search"
-    seed: int
+    topic: str = "search"
     setting: SearchSetting
-    seeds: int = 3
-    quick: bool = False
-
-    @property
-    def command(self) -> str:
-        return f"burnish lab reasoning --experiment search{' --quick' if self.quick else ''}"
 
     def settings(self) -> dict[str, Any]:
         return {"command": self.command, "scale": asdict(self.setting)}
@@ -59,8 +53,7 @@ class SearchExperiment:
         setting, size = self.setting, 0
         policies: dict[str, list[Looked]] = {name: [] for name in (BEFORE, AGAIN, *METHODS)}
         curves: dict[str, list[dict[str, list[float]]]] = {method: [] for method in METHODS}
-        for seed in range(self.seed, self.seed + self.seeds):
-            display.say(f"seed {seed}", style="bold")
+        for seed in self.each_seed(display):
             start = setting.pretrained(seed, notebook, display)
             size = n_parameters(start)
             for draws, name in enumerate((BEFORE, AGAIN)):
@@ -79,7 +72,7 @@ class SearchExperiment:
                 search_tables.examples_table(results),
             ],
             [*search_tables.curve_panels(curves), *search_tables.passes_panels(results)],
-            {"seeds": self.seeds, "parameters": size, "command": f"{self.command} --seeds {self.seeds}"},
+            self.facts(parameters=size),
         )
 
     def _note(self, size: int) -> str:
