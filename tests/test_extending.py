@@ -1,4 +1,4 @@
-"""What CONTRIBUTING says of adding an objective and a method is enough: done here, in a copy of the package."""
+"""What CONTRIBUTING says of adding an objective, a method or a judge is enough: done here, in a copy of the package."""
 
 import json
 import shutil
@@ -113,10 +113,53 @@ IN_THE_LIST_OF_STAGES = {
     "| PerplexityStage": "| ParrotStage\n    | PerplexityStage",
 }
 
+JUDGE = '''"""A toy: answers that say please."""
+
+from burnish.rewards.judgement import Judge, Judgement, each
+
+
+def politeness(word: str) -> Judge:
+    """Judge an answer by whether a word is in it."""
+    return each(lambda _prompt, text, _row: Judgement(float(word in text), correct=word in text))
+'''
+JUDGE_KEYS = '''"""politeness: a toy."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from burnish.recipes.schema.judges.base import JudgeBase
+from burnish.recipes.schema.stage import StageContext
+from burnish.rewards.judgement import Judge
+
+
+class PolitenessJudge(JudgeBase):
+    """How polite an answer is."""
+
+    type: Literal["politeness"] = Field(description="kind of judge: politeness")
+    word: str = Field("please", description="the word that has to be there")
+
+    tells_right: ClassVar[bool] = True
+
+    def open(self, context: StageContext) -> AbstractContextManager[Judge]:
+        from burnish.rewards.politeness import politeness
+
+        return nullcontext(politeness(self.word))
+'''
+IN_THE_UNION = {
+    "from burnish.recipes.schema.judges.python ": "from burnish.recipes.schema.judges.polite import PolitenessJudge\n"
+    "from burnish.recipes.schema.judges.python ",
+    "    | PythonJudge": "    | PolitenessJudge\n    | PythonJudge",
+}
+
 RECIPE = f"""name: toys{SAME_BITS}keep: all
 stages:
   - {{type: dpo, pairs: pairs.jsonl, loss_type: linear, training: {{batch_size: 4}}}}
   - {{type: parrot, data: conversations.jsonl, beginning: 6, training: {{batch_size: 4}}}}
+  - {{type: evaluate, tasks: pairs.jsonl, models: {{base: base}}, max_new_tokens: 4,
+     judges: [{{type: politeness, word: "", where: {{row: even}}}},
+              {{type: politeness, name: odd, word: no such word, where: {{row: odd}}}}]}}
 """
 
 
@@ -130,7 +173,7 @@ def change(file: Path, changes: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package with a toy objective, in two files, and a toy method, in two files and a line."""
+    """A copy of the package with a toy objective in two files, a toy method and a toy judge in two and a line."""
     package = tmp_path_factory.mktemp("copy") / "burnish"
     shutil.copytree(ROOT / "src" / "burnish", package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "objectives" / "linear.py").write_text(OBJECTIVE, encoding="utf-8")
@@ -138,12 +181,17 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (package / "methods" / "parrot.py").write_text(METHOD, encoding="utf-8")
     (package / "recipes" / "stages" / "parrot.py").write_text(STAGE, encoding="utf-8")
     change(package / "recipes" / "stages" / "__init__.py", IN_THE_LIST_OF_STAGES)
+    (package / "rewards" / "politeness.py").write_text(JUDGE, encoding="utf-8")
+    judges = package / "recipes" / "schema" / "judges"
+    (judges / "polite.py").write_text(JUDGE_KEYS, encoding="utf-8")
+    change(judges / "union.py", IN_THE_UNION)
     return package
 
 
 def test_toys_stand_on_their_floors(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_floors, "SOURCE", package)
-    for name in ("objectives/linear.py", "methods/dpo.py", "methods/parrot.py", "recipes/stages/parrot.py"):
+    judge = ("rewards/politeness.py", "recipes/schema/judges/polite.py")
+    for name in ("objectives/linear.py", "methods/dpo.py", "methods/parrot.py", "recipes/stages/parrot.py", *judge):
         tree = test_floors.parse(package / name)
         assert list(test_floors.violations_of_floors(package / name, tree)) == []
         assert not name.startswith("recipes") or list(test_floors.algorithms_in(package / name, tree)) == []
@@ -153,7 +201,10 @@ def test_a_recipe_uses_them(package: Path, tmp_path: Path) -> None:
     recipe = make_workshop(tmp_path, RECIPE)
     asked = [(f"{i} mod 3?", f"SELECT {i % 3}") for i in range(8)]
     rows = {
-        "pairs": [{"prompt": question, "chosen": answer, "rejected": "prose"} for question, answer in asked],
+        "pairs": [
+            {"prompt": question, "chosen": answer, "rejected": "prose", "row": ("even", "odd")[i % 2]}
+            for i, (question, answer) in enumerate(asked)
+        ],
         "conversations": [{"prompt": question, "completion": answer} for question, answer in asked],
     }
     for name, of_file in rows.items():
@@ -172,9 +223,13 @@ def test_a_recipe_uses_them(package: Path, tmp_path: Path) -> None:
         assert record["metrics"]["steps"] == 2
         assert key in record["metrics"]
         assert (tmp_path / "runs" / "toys" / folder / "model" / "model.safetensors").exists()
+    results = json.loads((tmp_path / "runs" / "toys" / "03-evaluate" / "results.json").read_text())
+    scores = results["scores"]["base"]
+    assert (scores["value"], scores["judges"]["politeness"]["value"], scores["judges"]["odd"]["value"]) == (0.5, 1, 0)
 
 
 def test_contributing_says_so() -> None:
     text = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
     assert "An objective of a method is two files and a test" in text
     assert "A method is one file, one stage, one test and one page" in text
+    assert "one class in a file of `recipes/schema/judges/`, a line in its `union.py`" in text
