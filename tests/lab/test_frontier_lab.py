@@ -24,7 +24,7 @@ from burnish.lab.frontier import setting as frontier_setting
 from burnish.lab.frontier.experiment import FULL, QUICK, Scale, make_setting
 from burnish.lab.frontier.methods import Learning, Trainer, Training
 from burnish.lab.frontier.plan import Costs, Plan, Shares
-from burnish.lab.frontier.results import BEST_OF, Comparison, Results, best_of, findings
+from burnish.lab.frontier.results import BEST_OF, Dominance, Results, best_of, findings
 from burnish.lab.frontier.results import frontier as frontier_of
 from burnish.lab.frontier.setting import Outcome, Samples, Sentiment, Setting, load_openings
 from burnish.nn.config import DecoderConfig
@@ -220,7 +220,7 @@ def test_a_divergence_below_zero_counts_as_zero() -> None:
 def test_verdicts_are_what_every_seed_says_beyond_the_errors(
     above: Any, below: Any, differences: Any, error: float, verdict: str
 ) -> None:
-    assert Comparison("other", (1.0, 1.0), above, below, differences, error).verdict == verdict
+    assert Dominance("other", (1.0, 1.0), above, below, differences, error).verdict == verdict
 
 
 def outcome(kl: float, reward: float, error: float = 0.01) -> Outcome:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import BurnishError
-from burnish.rewards.pairwise import Comparison, Messages, PairVerdict, PairwiseJudge, round_robin, scores
+from burnish.rewards.pairwise import AnswerPair, Messages, PairVerdict, PairwiseJudge, round_robin, scores
 
 PROMPT = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Which {one}?"}]
 
@@ -26,7 +26,7 @@ def by_length(messages: Messages) -> str:
 
 
 def judged(ask: object, *pairs: tuple[str, str]) -> list[PairVerdict]:
-    return PairwiseJudge(ask).judge([Comparison(PROMPT, *pair) for pair in pairs])  # type: ignore[arg-type]
+    return PairwiseJudge(ask).judge([AnswerPair(PROMPT, *pair) for pair in pairs])  # type: ignore[arg-type]
 
 
 def test_both_orders_agree_on_the_better_answer() -> None:
@@ -63,7 +63,7 @@ def test_the_judge_reads_conversation_criterion_and_answers() -> None:
         asked.append(messages)
         return "[[A]]"
 
-    PairwiseJudge(ask, "Prefer {braces}.", concurrency=1).judge([Comparison(PROMPT, "one {a}", "two [[B]]")])
+    PairwiseJudge(ask, "Prefer {braces}.", concurrency=1).judge([AnswerPair(PROMPT, "one {a}", "two [[B]]")])
     assert [shown(messages) for messages in asked] == [("one {a}", "two [[B]]"), ("two [[B]]", "one {a}")]
     assert all("Prefer {braces}." in messages[0]["content"] for messages in asked)
     assert all("system: Be kind.\n\nuser: Which {one}?" in messages[1]["content"] for messages in asked)
@@ -95,7 +95,7 @@ def test_several_requests_wait_at_once_and_results_keep_their_order() -> None:
         return by_length(messages)
 
     done: list[int] = []
-    pairs = [Comparison(PROMPT, "x" * (6 - i), "y" * i) for i in range(1, 4)]
+    pairs = [AnswerPair(PROMPT, "x" * (6 - i), "y" * i) for i in range(1, 4)]
     found = PairwiseJudge(ask, concurrency=3).judge(pairs, on_progress=done.append)
     assert [one.share for one in found] == [1.0, 1.0, 0.5]
     assert done == [1, 2, 3]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Preference, Task
     from burnish.nn.decoder import Decoder
     from burnish.nn.scalar import ScalarModel
-    from burnish.rewards.pairwise import Comparison, PairVerdict
+    from burnish.rewards.pairwise import AnswerPair, PairVerdict
     from burnish.text.tokenizer import Tokenizer
 
 
@@ -118,14 +118,14 @@ def _both(prompts: list[list[int]], answers: Sequence[tuple[list[int], list[int]
 
 
 def judged_wins(
-    compare: "Callable[[Sequence[Comparison]], Sequence[PairVerdict]]",
+    compare: "Callable[[Sequence[AnswerPair]], Sequence[PairVerdict]]",
     answers: Sequence[Answer],
     baseline: Sequence[Answer],
 ) -> list[float]:
     """For each answer how it fares against the baseline's by a judge model: 1 where it wins, a half for a tie."""
-    from burnish.rewards.pairwise import Comparison
+    from burnish.rewards.pairwise import AnswerPair
 
-    comparisons = [Comparison(one.prompt, one.text, other.text) for one, other in zip(answers, baseline, strict=True)]
+    comparisons = [AnswerPair(one.prompt, one.text, other.text) for one, other in zip(answers, baseline, strict=True)]
     return [verdict.share for verdict in compare(comparisons)]
 
 

@@ -39,7 +39,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AnswerPair:
     """Two answers to one conversation, to be judged."""
 
     prompt: Messages
@@ -72,7 +72,7 @@ class PairwiseJudge:
     concurrency: int = 4
 
     def judge(
-        self, comparisons: Sequence[Comparison], *, on_progress: Callable[[int], None] = lambda _: None
+        self, comparisons: Sequence[AnswerPair], *, on_progress: Callable[[int], None] = lambda _: None
     ) -> list[PairVerdict]:
         """Judge every comparison; equal answers are a tie and not asked about.
 
@@ -95,7 +95,7 @@ class PairwiseJudge:
             )
         return judgements
 
-    def _judge(self, one: Comparison) -> PairVerdict:
+    def _judge(self, one: AnswerPair) -> PairVerdict:
         if one.first == one.second:
             return PairVerdict(0.5)
         forth = self._verdict(one.prompt, one.first, one.second)
@@ -119,10 +119,10 @@ def conversation_text(prompt: Messages) -> str:
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
-def round_robin(prompt: Messages, answers: Sequence[str]) -> list[tuple[tuple[int, int], Comparison]]:
+def round_robin(prompt: Messages, answers: Sequence[str]) -> list[tuple[tuple[int, int], AnswerPair]]:
     """Every pair of answers to one prompt, with their places."""
     return [
-        ((i, j), Comparison(prompt, answers[i], answers[j]))
+        ((i, j), AnswerPair(prompt, answers[i], answers[j]))
         for i in range(len(answers))
         for j in range(i + 1, len(answers))
     ]

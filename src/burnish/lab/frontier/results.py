@@ -100,7 +100,7 @@ def _slope(first: Point, second: Point) -> float:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Dominance:
     """DPO beside another method, seed by seed.
 
     reach: up to which divergence, in nats. above, below: on which share of that range DPO's frontier is higher, and
@@ -170,7 +170,7 @@ class Results:
     def frontier(self, method: str, seed: int) -> Frontier:
         return frontier([(0.0, self.reference.reward), *self.points(method, seed)])
 
-    def comparison(self, other: str) -> Comparison:
+    def comparison(self, other: str) -> Dominance:
         """DPO beside `other`, over the divergences that both have reached."""
         reaches, gaps = [], []
         for seed in self.seeds:
@@ -178,7 +178,7 @@ class Results:
             reaches.append(reach)
             grid = np.linspace(0, reach, GRID + 1)[1:]
             gaps.append(self.frontier("DPO", seed).at(grid) - self.frontier(other, seed).at(grid))
-        return Comparison(
+        return Dominance(
             other,
             reaches,
             [float((gap > 0).mean()) for gap in gaps],
@@ -204,7 +204,7 @@ class Results:
             differences.append(sum(of_seeds) / len(of_seeds))
         return float(np.std(differences))
 
-    def comparisons(self) -> list[Comparison]:
+    def comparisons(self) -> list[Dominance]:
         return [self.comparison(method) for method in (*self.methods, BEST_OF) if method != "DPO"]
 
     def grouped(self) -> dict[tuple[Method, str, int], list[Outcome]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.answer import Answer
     from burnish.rewards.chat_endpoint import ChatEndpoint
-    from burnish.rewards.pairwise import Comparison, PairVerdict
+    from burnish.rewards.pairwise import AnswerPair, PairVerdict
 
 
 class ChatJudge(JudgeBase):
@@ -86,7 +86,7 @@ class ChatJudge(JudgeBase):
         return nullcontext(self._shares(context) if self.ask == "compare" else self._ratings(context))
 
     def compare(
-        self, context: StageContext, comparisons: "Sequence[Comparison]", label: str = "judge"
+        self, context: StageContext, comparisons: "Sequence[AnswerPair]", label: str = "judge"
     ) -> "list[PairVerdict]":
         """Judge all comparisons, with a progress bar."""
         from burnish.rewards.pairwise import PairwiseJudge
