@@ -20,6 +20,7 @@ from benchmarks import (
     prefix,
     prm,
     reward_model,
+    serve,
     sft,
     tokenize_corpus,
 )
@@ -28,7 +29,21 @@ from benchmarks.table import ratio_table
 
 ROWS = {
     row.name: row
-    for module in (decode, decode_one, prefix, sft, dpo, reward_model, prm, ppo, grpo, distill, data, tokenize_corpus)
+    for module in (
+        decode,
+        decode_one,
+        prefix,
+        serve,
+        sft,
+        dpo,
+        reward_model,
+        prm,
+        ppo,
+        grpo,
+        distill,
+        data,
+        tokenize_corpus,
+    )
     for row in module.ROWS
 }
 _FILE_WIDTH = 140

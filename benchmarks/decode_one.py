@@ -7,9 +7,14 @@ interface, without llama-cpp-python's own loop around it: decode, choose, decode
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import material, worker
 from benchmarks.row import BenchmarkError, Config, Row, Target
+
+if TYPE_CHECKING:
+    from burnish.nn.decoder import Decoder
+    from burnish.text.tokenizer import Tokenizer
 
 ROWS = (
     Row(
@@ -31,19 +36,27 @@ _WARM_UP_TOKENS = 4
 
 
 def prepare(config: Config) -> Config:
-    from burnish.checkpoints import gguf
-
     folder = Path(config["folder"])
     decoder, tokenizer = material.load_model()
+    prompts = material.alpaca_prompts(tokenizer)
+    prompt = min(prompts, key=lambda tokens: abs(len(tokens) - config["prompt_tokens"]))
+    return {
+        "models": prepare_weights(decoder, tokenizer, folder),
+        "work": material.write_work(folder, prompt),
+    }
+
+
+def prepare_weights(decoder: "Decoder", tokenizer: "Tokenizer", folder: Path) -> dict[str, str]:
+    """The model as a folder in float32 for Burnish, and for llama.cpp in 16 bits of either kind: name -> path."""
+    from burnish.checkpoints import gguf
+
     models = material.save_folders(decoder, tokenizer, folder, "float32")
     for kind in ("F32", "F16"):
         models[kind] = str(folder / f"{kind}.gguf")
         gguf.write(decoder, tokenizer, models[kind], quantization=kind)
     models["BF16"] = str(folder / "BF16.gguf")
     _to_bfloat16(models["F32"], models["BF16"])
-    prompts = material.alpaca_prompts(tokenizer)
-    prompt = min(prompts, key=lambda tokens: abs(len(tokens) - config["prompt_tokens"]))
-    return {"models": models, "work": material.write_work(folder, prompt)}
+    return models
 
 
 def ours(config: Config) -> Config:

@@ -205,7 +205,8 @@ def _without_memory(answer: Config) -> Config:
 def _outcome(row: Row, answer: Config) -> str:
     noise = answer.get("busy_elsewhere", 0.0)
     warning = f" (noisy: others used {noise:.1f} cores)" if noise > NOISE else ""
-    return f"{answer['value']:.2f} {row.unit}, {answer['peak_rss_bytes'] / 2**30:.2f} GiB{warning}"
+    more = f" ({answer['shown']})" if "shown" in answer else ""
+    return f"{answer['value']:.2f} {row.unit}, {answer['peak_rss_bytes'] / 2**30:.2f} GiB{more}{warning}"
 
 
 def _shown(configuration: Config) -> str:

@@ -63,7 +63,7 @@ PEERS = {
     "accelerate",
 }  # references in tests, never used by the package
 PREPARATION_EXTRAS = {"polars", "pyarrow"}
-SERVING_EXTRAS = {"starlette", "uvicorn", "sse_starlette", "prometheus_client"}
+SERVING_EXTRAS = {"starlette", "uvicorn", "h11", "prometheus_client"}
 EXTRAS = {
     "duckdb",
     "pyarrow",

@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sse_starlette.sse import EventSourceResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.serving.api.app import Api
+from burnish.serving.api.events import EventStream, disconnected
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.records import Record
 from burnish.serving.api.worker import WorkerStoppedError
@@ -41,7 +41,7 @@ def recorded(api: Api, path: str, handle: Endpoint) -> Callable[[Request], Await
                 headers["Connection"] = "close"
             record.ended_by = fault.message
             response = JSONResponse(fault.body, fault.status, headers={"X-Request-Id": record.id, **headers})
-        if not isinstance(response, EventSourceResponse):  # which says so itself once it has ended
+        if not isinstance(response, EventStream):  # which says so itself once it has ended
             api.records.ended(record, response.status_code)
         return response
 
@@ -51,7 +51,7 @@ def recorded(api: Api, path: str, handle: Endpoint) -> Callable[[Request], Await
 async def within(api: Api, request: Request, work: Awaitable[Result]) -> Result:
     """What `work` gives, unless the client goes or the time is over."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(disconnected(request.receive))
     try:
         await asyncio.wait({task, gone}, timeout=api.settings.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -86,8 +86,3 @@ async def refused(_request: Request, error: HTTPException) -> Response:
     }
     fault = ApiError(error.status_code, said.get(error.status_code, str(error.detail)))
     return JSONResponse(fault.body, error.status_code, headers=error.headers)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

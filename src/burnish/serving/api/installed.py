@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from burnish.errors import BurnishError
 
-NEEDED = ("starlette", "uvicorn", "sse_starlette", "prometheus_client")
+NEEDED = ("starlette", "uvicorn", "prometheus_client")
 
 
 def require() -> None:

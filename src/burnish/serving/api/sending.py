@@ -3,18 +3,18 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.errors import BurnishError
-from burnish.serving.api.answers import Choices, Piece, usage
+from burnish.serving.api.answers import Choices, usage
 from burnish.serving.api.app import Api
 from burnish.serving.api.bodies import Chat, Completion
+from burnish.serving.api.events import EventStream
 from burnish.serving.api.exchange import fault_of, within
 from burnish.serving.api.judging import AfterChat
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
@@ -52,13 +52,7 @@ class Sending:
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
             events = self._events(ticket, written, with_usage)
-            return EventSourceResponse(
-                events,
-                ping=15,
-                sep="\n",
-                headers={"X-Request-Id": self.record.id},
-                send_timeout=self.api.settings.limits.write_seconds,
-            )
+            return EventStream(events, {"X-Request-Id": self.record.id})
         try:
             await within(self.api, request, self._whole(written))
             self.record.contents["answers"] = [choice.text.text for choice in written.all]
@@ -82,19 +76,19 @@ class Sending:
         async for _ in written.pieces():
             self.api.records.first_token(self.record)
 
-    async def _events(self, ticket: Ticket, written: Choices, with_usage: bool) -> AsyncIterator[dict[str, str]]:
+    async def _events(self, ticket: Ticket, written: Choices, with_usage: bool) -> AsyncGenerator[str, None]:
         api, record, bodies = self.api, self.record, self.bodies
 
-        def event(choices: list[dict[str, Any]], **more: Any) -> dict[str, str]:
-            return {"data": json.dumps({**self._head, "object": bodies.chunk_kind, "choices": choices, **more})}
+        def event(choices: list[dict[str, Any]], **more: Any) -> str:
+            return json.dumps({**self._head, "object": bodies.chunk_kind, "choices": choices, **more})
 
         record.ended_by = "disconnected"
+        end = asyncio.get_running_loop().call_later(api.settings.limits.seconds, ticket.put, TimeoutError())
         try:
-            end = asyncio.get_running_loop().time() + api.settings.limits.seconds
             for place in range(len(written.all)):
                 if (first := bodies.first(place)) is not None:
                     yield event([first])
-            async for piece in _until(end, written.pieces()):
+            async for piece in written.pieces():
                 api.records.first_token(record)
                 if piece.text or piece.drawn or piece.finish_reason:
                     yield event([bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason)])
@@ -104,12 +98,13 @@ class Sending:
                 yield event([], **more)
             if with_usage:
                 yield event([], usage=usage(self.prompts, written.all))
-            yield {"data": "[DONE]"}
+            yield "[DONE]"
         except Exception as error:
             fault = fault_of(error, api, record)
             record.ended_by = fault.message
-            yield {"data": json.dumps(fault.body)}
+            yield json.dumps(fault.body)
         finally:
+            end.cancel()
             ticket.close()
             api.records.counted(record, usage(self.prompts, written.all), ticket.waited)
             record.contents["answers"] = [choice.text.text for choice in written.all]
@@ -125,14 +120,3 @@ class Sending:
         except BurnishError as error:  # the answer is given all the same; it cannot be judged
             self.api.records.failed(self.record, error)
         return await self.after.more(texts)
-
-
-async def _until(end: float, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-    """Pieces as they come. Raises TimeoutError for one that comes after `end`, in the event loop's time."""
-    while True:
-        try:
-            async with asyncio.timeout_at(end):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        yield piece

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import uvicorn
-from sse_starlette.sse import AppStatus
 
 from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
@@ -22,8 +21,6 @@ _OTHER_FILES = 200
 def configured(api: Api) -> uvicorn.Config:
     """How uvicorn runs a served model."""
     settings = api.settings
-    # Answers that are being streamed end by themselves within the grace; the library would cut them off at once.
-    AppStatus.disable_automatic_graceful_drain()
     return uvicorn.Config(
         application(api),
         host=settings.host,
