@@ -175,7 +175,7 @@ def test_a_plan_knows_the_shape_before_there_is_a_model(tmp_path: Path) -> None:
     assert of_stage["sft"] == of_stage["pretrain"]
     assert (of_stage["pretrain"].vocab_size, of_stage["pretrain"].max_positions) == (300, 48)
     done(recipe)
-    changed = make_plan(recipe, overrides=["pretrain.training.epochs=2"], runs=tmp_path / "runs")
+    changed = make_plan(recipe, overrides=["pretrain.training.epochs=2000"], runs=tmp_path / "runs")
     priced = {stage["name"]: stage for stage in estimated(changed)["stages"]}
     assert priced["pretrain"]["work"]["trained"] > 0
     assert priced["pretrain"]["seconds"] > 0

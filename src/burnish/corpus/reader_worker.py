@@ -7,6 +7,7 @@ Memory is limited: what a small file may become is not known before.
 """
 
 import bz2
+import contextlib
 import csv
 import email
 import email.policy
@@ -15,7 +16,6 @@ import io
 import json
 import lzma
 import mailbox
-import resource
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -297,9 +297,19 @@ def _answer(value: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
+def _limit_resources() -> None:
+    """Limits of the operating system, where it has them: Windows has none, and macOS ignores that of memory."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, limit in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CORE, 0)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (limit, limit))
+
+
 def _serve() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit_resources()
     sys.setrecursionlimit(20_000)
     output, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     requests = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
