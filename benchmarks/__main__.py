@@ -22,6 +22,7 @@ from benchmarks import (
     reward_model,
     serve,
     sft,
+    speculative,
     tokenize_corpus,
 )
 from benchmarks.row import BenchmarkError
@@ -34,6 +35,7 @@ ROWS = {
         decode_one,
         prefix,
         serve,
+        speculative,
         sft,
         dpo,
         reward_model,

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,10 +64,12 @@ class Running:
 
 
 @contextmanager
-def running(model: Model, *, encoder: ServedEncoder | None = None, **options: Any) -> Iterator[Running]:
+def running(
+    model: Model, *, encoder: ServedEncoder | None = None, more: Mapping[str, Any] | None = None, **options: Any
+) -> Iterator[Running]:
     log: list[dict[str, Any]] = []
     chosen = ServerSettings(**{"name": "tiny", "port": 0, "grace_seconds": 5, "limits": LIMITS, **options})
-    api = Api(Served(*model, chosen), lambda line: log.append(json.loads(line)), encoder=encoder)
+    api = Api(Served(*model, chosen, **(more or {})), lambda line: log.append(json.loads(line)), encoder=encoder)
     server = uvicorn.Server(configured(api))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -27,6 +27,7 @@ from burnish.errors import CheckpointError
 from burnish.files import atomic_folder
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, LoraLinear, adapt, adaptable, lora_config, merge_lora
+from burnish.nn.routed_lora import Adapter
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -194,6 +195,14 @@ def _add_adapters(
         # New parameters, since the rank may be another.
         linear.lora_a[module.target] = nn.Parameter(a.to(decoder.device))
         linear.lora_b[module.target] = nn.Parameter(b.to(decoder.device))
+
+
+def read_adapter(decoder: Decoder, folder: Path | str) -> Adapter:
+    """The adapter of a PEFT folder, to be used beside `decoder`, which stays as it is. Raises as `load_adapter`."""
+    with torch.device("meta"):
+        beside = Decoder(decoder.config, compute_dtype=decoder.compute_dtype)
+    beside.load_state_dict(decoder.state_dict(), assign=True)
+    return Adapter.of(load_adapter(beside, folder))
 
 
 def base_of(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """`burnish serve`: a model behind an OpenAI-compatible interface."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,19 @@ def serve(
     encoder: Annotated[
         str | None, typer.Option(help="Folder of an encoder, or package:NAME/FOLDER, for vectors of texts.")
     ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER", help="A LoRA adapter of the model, asked for by its name; may be repeated."
+        ),
+    ] = None,
+    speculate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="prompt|MODEL",
+            help="Guess tokens and verify several in a step: those that stood in the prompt, or a small model's.",
+        ),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; the run's, or auto, if left out.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores if left out.")] = None,
 ) -> None:
@@ -82,16 +96,20 @@ def serve(
 
     installed.require()
     from burnish import hardware
-    from burnish.console.serving import Serving, followed
+    from burnish.console.serving import Serving, followed, named_adapters
     from burnish.serving.api.server import serve as run
     from burnish.serving.api.settings import Limits, ServerSettings
     from burnish.serving.api.vectors import ServedEncoder
 
     wheel = None if flywheel is None else followed(flywheel)
-    serving = Serving.of(target, wheel, retrieve=retrieve, device=device)
+    if adapter and flywheel is not None:
+        raise BurnishError("--adapter: an adapter belongs to one model, and --flywheel changes the model")
+    serving = Serving.of(target, wheel, retrieve=retrieve, device=device, guess=speculate)
+    serving = replace(serving, adapters=named_adapters(adapter or (), name or serving.name))
     found = serving.target
     settings = ServerSettings(
         name=name or serving.name,
+        adapters=tuple(serving.adapters),
         host=host,
         port=port,
         system=system or found.system,
@@ -115,4 +133,7 @@ def serve(
     hardware.keep_freed_memory()
     beside = None if encoder is None else ServedEncoder.of(encoder, device=serving.device, taken=settings.name)
     with serving.opened() as load:
-        run(load(serving.model, settings), say, serving.follow(load, settings, say), beside)
+        served = load(serving.model, settings)
+        for called, one in served.adapters.items():
+            say(f"adapter {called}: {one.adapter.n_bytes / 2**20:,.1f} MiB of memory beside the model")
+        run(served, say, serving.follow(load, settings, say), beside)

@@ -1,14 +1,16 @@
 """What `burnish serve` serves: a run's model with its prompt, database and index, or a flywheel's model in force."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burnish.console.chat import Target, find_target
 from burnish.errors import BurnishError
+from burnish.generation.drafts import Drafter, DraftModel, LookUp
 from burnish.recipes.schema.judges import open_judges
 from burnish.retrieval import Index
 from burnish.retrieval.grounding import Passages
@@ -19,13 +21,34 @@ from burnish.serving.flywheel.rounds import Flywheel
 from burnish.serving.flywheel.settings import read_settings
 
 if TYPE_CHECKING:
-    from burnish.serving.api.answers import Served
+    from burnish.nn.decoder import Decoder
+    from burnish.serving.api.answers import Served, ServedAdapter
     from burnish.serving.api.app import Api
     from burnish.serving.api.settings import ServerSettings
 
+PROMPT = "prompt"
+"""Of what guesses tokens: the prompt itself, where they may have stood before."""
 LOOK_SECONDS = 2.0
 """Between two looks at which model a flywheel has in force."""
 Load = Callable[[Path, "ServerSettings"], "Served"]
+
+
+def named_adapters(given: Sequence[str], taken: str) -> dict[str, Path]:
+    """`name=folder` as it is written. Raises BurnishError for what is no name, is there twice, or is no folder."""
+    found: dict[str, Path] = {}
+    for one in given:
+        name, _, folder = one.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", name) or not folder:
+            raise BurnishError(
+                f"--adapter {one}: expected NAME=FOLDER, a name of letters, digits and . _ : - (64 at most), for "
+                "example --adapter polite=runs/polite/02-sft/adapter"
+            )
+        if name in found or name == taken:
+            raise BurnishError(f"--adapter {one}: {name} is the name of another; choose one of its own")
+        if not (Path(folder) / "adapter_config.json").is_file():
+            raise BurnishError(f"--adapter {one}: {folder} is no adapter's folder (no adapter_config.json)")
+        found[name] = Path(folder)
+    return found
 
 
 def followed(file: Path) -> Flywheel:
@@ -35,7 +58,11 @@ def followed(file: Path) -> Flywheel:
 
 @dataclass(frozen=True)
 class Serving:
-    """A model to serve. target: it, or what a flywheel began with: its prompt, database and index are used."""
+    """A model to serve. target: it, or what a flywheel began with: its prompt, database and index are used.
+
+    guess: what guesses tokens: `prompt`, which looks them up, or the path of a small model of the same vocabulary.
+    adapters: PEFT folders by what clients call the model with them.
+    """
 
     target: Target
     name: str
@@ -43,10 +70,18 @@ class Serving:
     device: str
     index: Path | None = None
     flywheel: Flywheel | None = None
+    guess: str | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, path: Path | None, flywheel: Flywheel | None, *, retrieve: Path | None, device: str | None
+        cls,
+        path: Path | None,
+        flywheel: Flywheel | None,
+        *,
+        retrieve: Path | None,
+        device: str | None,
+        guess: str | None = None,
     ) -> "Serving":
         """What a command names: a model, or a flywheel. Raises BurnishError where it is not there."""
         if flywheel is not None:
@@ -56,7 +91,7 @@ class Serving:
             assert path is not None
             target, name = find_target(path), path.resolve().name
             model = target.model
-        return cls(target, name, model, device or target.device, retrieve or target.index, flywheel)
+        return cls(target, name, model, device or target.device, retrieve or target.index, flywheel, guess)
 
     @contextmanager
     def opened(self) -> Iterator[Load]:
@@ -79,12 +114,37 @@ class Serving:
                     ranking=None if config is None else config.ranking,
                 )
 
+            small = None
+            if self.guess not in (None, PROMPT):
+                small, words = burnish.load(self.guess, device=self.device, compute_dtype=self.target.compute_dtype)
+
+            def drafter() -> Drafter:
+                return LookUp() if small is None else DraftModel(small)
+
             def load(model: Path, settings: "ServerSettings") -> Served:
                 decoder, tokenizer = burnish.load(model, device=self.device, compute_dtype=self.target.compute_dtype)
                 version = FileHashes(model.parent / ".hashes.json").of(model) if settings.feedback else ""
-                return Served(decoder, tokenizer, settings, version, passages, tables)
+                if small is not None and words.backend.get_vocab() != tokenizer.backend.get_vocab():
+                    raise BurnishError(
+                        f"--speculate {self.guess}: its vocabulary is not that of {model}; expected the same"
+                    )
+                guesses = None if self.guess is None else drafter
+                return Served(
+                    decoder, tokenizer, settings, version, passages, tables, guesses, self._read(decoder, settings)
+                )
 
             yield load
+
+    def _read(self, decoder: "Decoder", settings: "ServerSettings") -> "dict[str, ServedAdapter]":
+        """The adapters, which are of this decoder."""
+        from burnish.checkpoints.peft import read_adapter
+        from burnish.serving.api.answers import ServedAdapter
+
+        found = {}
+        for name, folder in self.adapters.items():
+            version = FileHashes(folder.parent / ".hashes.json").of(folder) if settings.feedback else ""
+            found[name] = ServedAdapter(read_adapter(decoder, folder), version)
+        return found
 
     def follow(
         self, load: Load, settings: "ServerSettings", say: Callable[[str], None]

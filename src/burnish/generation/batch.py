@@ -5,8 +5,10 @@ through attention cache by cache. Caches are joined once there are too many of t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -14,10 +16,12 @@ from torch import Tensor
 
 from burnish.errors import BurnishError
 from burnish.generation.cache import KVCache, step_together
+from burnish.generation.drafts import Guesses, Speculation
 from burnish.generation.request import Drawn
 from burnish.generation.rows import Row
 from burnish.generation.sampling import Choice, Sampling, choose
 from burnish.nn.decoder import Decoder
+from burnish.nn.routed_lora import Adapters
 
 _WORTH_PACKING = 16
 """Steps from which on packing the weights costs less than it saves."""
@@ -38,11 +42,16 @@ class _Wave:
 class Batch:
     """Rows at different places of their answers."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+    def __init__(
+        self, decoder: Decoder, speculation: Speculation | None = None, adapters: Adapters | None = None
+    ) -> None:
+        self._decoder, self._adapters = decoder, adapters
+        self.guesses = None if speculation is None else Guesses(speculation)
         self._waves: list[_Wave] = []
         self._hidden: list[Tensor] = []
         self._packed_for = 0
+        self._verified: list[list[int]] = []
+        """Of the step that has begun, each row's guess; of those that joined in it, nothing."""
 
     @property
     def rows(self) -> list[Row]:
@@ -71,8 +80,12 @@ class Batch:
         if self._waves:
             rows = self.rows
             self._pack(rows)
+            if self.guesses is not None and any(guesses := self.guesses.of(rows)):
+                self._verify(rows, guesses)
+                return
             tokens = torch.tensor([row.last for row in rows], device=self._decoder.device)
-            self._hidden = [step_together(self._decoder, [wave.cache for wave in self._waves], tokens)]
+            with self._routed(rows, [1] * len(rows)):
+                self._hidden = [step_together(self._decoder, [wave.cache for wave in self._waves], tokens)]
 
     def choose(self) -> list[Drawn]:
         """Choose the next token of each row that has not finished."""
@@ -81,6 +94,80 @@ class Batch:
             return []
         hidden = self._hidden[0] if len(self._hidden) == 1 else torch.cat(self._hidden)
         logits = self._decoder.logits(hidden)
+        if not self._verified:
+            return self._choose_of(rows, logits)
+        verified, self._verified = self._verified, []
+        guesses = [*verified, *([] for _ in rows[len(verified) :])]
+        # Row by row, the place of its last token's logits and of those behind each token of its guess.
+        first = [0, *accumulate(1 + len(guess) for guess in guesses)]
+        taken, right = [0] * len(rows), [0] * len(rows)
+        drawn: list[Drawn] = []
+        going = list(range(len(rows)))
+        while going:
+            at = torch.tensor([first[place] + taken[place] for place in going], device=logits.device)
+            found = self._choose_of([rows[place] for place in going], logits[at])
+            drawn += found
+            chosen = {one.request: one.token for one in found}
+            on = []
+            for place in going:
+                row, guess = rows[place], guesses[place]
+                token = chosen.get(row.number)
+                if token is None:
+                    continue
+                if taken[place] < len(guess) and guess[taken[place]] == token:
+                    right[place] += 1
+                    if not row.finished:
+                        on.append(place)
+                taken[place] += 1
+            going = on
+        self._accept(verified, taken, right)
+        return drawn
+
+    def _verify(self, rows: Sequence[Row], guesses: list[list[int]]) -> None:
+        """Feed back the last token of each row with its guess behind it."""
+        self._verified = guesses
+        fed = [token for row, guess in zip(rows, guesses, strict=True) for token in (row.last, *guess)]
+        counts, place = [], 0
+        for wave in self._waves:
+            counts.append([1 + len(guess) for guess in guesses[place : place + len(wave.rows)]])
+            place += len(wave.rows)
+        tokens = torch.tensor(fed, device=self._decoder.device)
+        with self._routed(rows, [1 + len(guess) for guess in guesses]):
+            self._hidden = [step_together(self._decoder, [wave.cache for wave in self._waves], tokens, counts)]
+
+    @contextmanager
+    def _routed(self, rows: Sequence[Row], counts: Sequence[int]) -> Iterator[None]:
+        """Within the block each row's tokens, so many, are those of its adapter."""
+        if self._adapters is None:
+            yield
+            return
+        places: dict[str, list[int]] = {}
+        for row, stop, count in zip(rows, accumulate(counts), counts, strict=True):
+            if row.request.adapter is not None:
+                places.setdefault(row.request.adapter, []).extend(range(stop - count, stop))
+        device = self._decoder.device
+        with self._adapters.routed([(name, torch.tensor(found, device=device)) for name, found in places.items()]):
+            yield
+
+    def _accept(self, verified: list[list[int]], taken: Sequence[int], right: Sequence[int]) -> None:
+        """Keep of what was fed what is part of the answers.
+
+        taken: tokens that each row has drawn in this step; right: of its guess.
+        """
+        place = 0
+        assert self.guesses is not None
+        for wave in self._waves:
+            if place == len(verified):
+                break  # has joined in this step
+            kept = []
+            for row in wave.rows:
+                if verified[place]:
+                    self.guesses.judged(row, len(verified[place]), right[place])
+                kept.append(max(taken[place], 1))
+                place += 1
+            wave.cache.accept(torch.tensor(kept, device=self._decoder.device))
+
+    def _choose_of(self, rows: Sequence[Row], logits: Tensor) -> list[Drawn]:
         by_rule: dict[Sampling, list[int]] = {}
         for place, row in enumerate(rows):
             by_rule.setdefault(row.rule, []).append(place)

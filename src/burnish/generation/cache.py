@@ -20,6 +20,7 @@ from torch import Tensor
 
 from burnish.forest import Forest
 from burnish.generation.prefill import Prefilled, prefill
+from burnish.generation.ragged import Fed, for_queries, hidden_columns, with_room, write
 from burnish.generation.sources import SourceCache
 from burnish.generation.stacks import Stack, attention, joined_rows, stack_segments, unused_columns
 from burnish.nn.attention import Attend, AttendAcross
@@ -73,6 +74,8 @@ class KVCache:
         self._own: list[Stack] = []
         self._biases: dict[int | None, Tensor | None] = {}
         self._settled_columns = max(stack.columns.stop for stack in self._settled)
+        self._fed: Fed | None = None
+        self._is_ragged = False
         self._arrange()
 
     def __len__(self) -> int:
@@ -82,6 +85,11 @@ class KVCache:
     def positions(self) -> Tensor:
         """`[rows]` int64: where each row's next token stands."""
         return self._positions
+
+    @property
+    def next_positions(self) -> Tensor:
+        """`[n]` int64: where the tokens of the step that has begun stand."""
+        return self._positions if self._fed is None else self._positions[self._fed.row] + self._fed.place
 
     @property
     def has_sources(self) -> bool:
@@ -106,8 +114,12 @@ class KVCache:
         """Append one token a row, `[rows]` int64, and return its hidden states `[rows, d_model]`."""
         return step_together(self._decoder, [self], tokens)
 
-    def make_room(self) -> None:
-        """Begin a step: have a place for one more token a row."""
+    def make_room(self, counts: Sequence[int] | None = None) -> None:
+        """Begin a step: have places for so many more tokens of each row, one where None; `accept` says which stay."""
+        self._fed = None
+        if counts is not None or self._is_ragged:
+            self._make_ragged_room([1] * len(self) if counts is None else counts)
+            return
         if not self._own or self._own[-1].length == self._own[-1].capacity:
             self._grow()
         self._own[-1].length += 1
@@ -117,8 +129,13 @@ class KVCache:
         """A layer's attention of one token a row, whose keys and values are stored on the way."""
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self._own[-1].write(layer, k, v)
             rule = self._rules[layer]
+            if (fed := self._fed) is not None:
+                write(self._own[-1], layer, k, v, fed)
+                stacks, bias = for_queries(self._stacks, fed.most), self._ragged_bias(rule.window, fed)
+                dense = self._unused is None
+                return fed.answers(attention(fed.queries(q), stacks, layer, rule, bias=bias, dense=dense))
+            self._own[-1].write(layer, k, v)
             return attention(q, self._stacks, layer, rule, bias=self._bias(rule.window), dense=self._unused is None)
 
         return attend
@@ -130,9 +147,20 @@ class KVCache:
         return self._sources.of_rows(layer)
 
     def advance(self) -> None:
-        """End a step."""
+        """End a step of one token a row."""
+        if self._fed is not None:
+            self.accept(torch.ones_like(self._positions))
+            return
         self._positions = self._positions + 1
         self._longest += 1
+
+    def accept(self, counts: Tensor) -> None:
+        """End a step of several tokens: so many `[rows]` of each row stay, from its first; below 0 takes back."""
+        (own,) = self._own
+        own.lengths = own.lengths + counts
+        own.length = int(own.lengths.max())
+        self._positions = self._positions + counts
+        self._longest = int(self._positions.max())
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these (ascending, `[kept]`) and every segment that no row needs any more."""
@@ -160,7 +188,7 @@ class KVCache:
         self._first_block = max(self._first_block, other._first_block)
         column = max(stack.columns.stop for stack in self._fixed)
         self._joined = [joined_rows(generated, n_rows, column, self._positions)] if any(generated) else []
-        self._own = []
+        self._own, self._is_ragged = [], False
         self._settled_columns = max(stack.columns.stop for stack in self._settled)
         self._arrange()
 
@@ -195,6 +223,41 @@ class KVCache:
         lengths = torch.full((n_rows,), shape[1], device=device)
         self._own.append(Stack(layers, n_rows, 0, 0, 1, column, lengths, self._positions))
 
+    def _make_ragged_room(self, counts: Sequence[int]) -> None:
+        """Begin a step of so many tokens a row."""
+        if not self._is_ragged:
+            self._is_ragged = True
+            column = max(stack.columns.stop for stack in self._fixed)
+            generated = [*self._joined, *self._own]
+            if generated:
+                stack = joined_rows([generated], [len(self)], column, self._positions)
+            else:
+                self._settled_columns = column
+                self._grow()
+                (stack,) = self._own
+                stack.lengths = torch.zeros_like(self._positions)
+            self._joined, self._own, self._settled_columns = [], [stack], column
+            self._arrange()
+        (own,) = self._own
+        each = torch.tensor(counts, device=self._positions.device)
+        longest = int((own.lengths + each).max())
+        grown = with_room(own, longest)
+        if own.length == 0:
+            for layer in grown.layers:
+                for block in layer:
+                    block.zero_()
+        grown.length = longest
+        self._own, self._fed = [grown], Fed.of(counts, self._positions.device)
+        self._biases = {}
+
+    def _ragged_bias(self, window: int | None, fed: Fed) -> Tensor:
+        if window not in self._biases:
+            hidden = hidden_columns(self._stacks, self._unused, fed.most, self._positions, window)
+            self._biases[window] = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
+        bias = self._biases[window]
+        assert bias is not None
+        return bias
+
     def _arrange(self) -> None:
         """Find which columns of the score matrix no segment of a row fills, after the rows changed."""
         self._unused = unused_columns(self._settled, self._settled_columns, len(self))
@@ -220,12 +283,20 @@ class KVCache:
         return self._biases[window]
 
 
-def step_together(decoder: Decoder, caches: Sequence[KVCache], tokens: Tensor) -> Tensor:
-    """Append one token to each row of all caches, `[rows]` int64, and return their hidden states `[rows, d_model]`."""
-    for cache in caches:
-        cache.make_room()
-    positions = torch.cat([cache.positions for cache in caches])
-    spans = [slice(start, stop) for start, stop in pairwise(accumulate(map(len, caches), initial=0))]
+def step_together(
+    decoder: Decoder, caches: Sequence[KVCache], tokens: Tensor, counts: Sequence[Sequence[int] | None] | None = None
+) -> Tensor:
+    """Append one token to each row of all caches, `[rows]` int64, and return their hidden states `[rows, d_model]`.
+
+    counts: for a cache, how many tokens each of its rows gets, the row's one behind the other in `tokens`; its `accept`
+    has to be called then.
+    """
+    counts = counts or [None] * len(caches)
+    for cache, each in zip(caches, counts, strict=True):
+        cache.make_room(each)
+    of_caches = [cache.next_positions for cache in caches]
+    positions = torch.cat(of_caches)
+    spans = [slice(start, stop) for start, stop in pairwise(accumulate(map(len, of_caches), initial=0))]
 
     def split(parts: Sequence[Callable[..., Tensor]]) -> Callable[..., Tensor]:
         if len(parts) == 1:
@@ -238,6 +309,7 @@ def step_together(decoder: Decoder, caches: Sequence[KVCache], tokens: Tensor) -
     if caches[0].has_sources:
         across = lambda layer: split([cache.across(layer) for cache in caches])  # noqa: E731
     hidden = decoder.hidden(tokens, positions, lambda layer: split([cache.attend(layer) for cache in caches]), across)
-    for cache in caches:
-        cache.advance()
+    for cache, each in zip(caches, counts, strict=True):
+        if each is None:
+            cache.advance()
     return hidden

@@ -15,6 +15,7 @@ Notable choices:
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +24,7 @@ from burnish.errors import BurnishError
 from burnish.forest import Forest
 from burnish.generation.batch import Batch
 from burnish.generation.cache import KVCache
+from burnish.generation.drafts import Speculation
 from burnish.generation.grammar import Grammar
 from burnish.generation.prompts import Joining, Prompts, first_block
 from burnish.generation.request import Completion, Drawn, Request, samples
@@ -31,6 +33,7 @@ from burnish.generation.sampling import Sampling
 from burnish.generation.sources import SourceCache
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
+from burnish.nn.routed_lora import Adapters
 from burnish.text.tokenizer import Tokenizer
 
 
@@ -43,7 +46,9 @@ class Engine:
 
     A decoder's engine may keep keys and values in `cache_bytes`, so that prompts go on from what an earlier one began
     with; at most `prefill_tokens` of prompts run in a step, so that long ones do not hold up who is being answered.
-    The model must not change while requests run, and `forget` follows where it has changed.
+    The model must not change while requests run, and `forget` follows where it has changed. With `speculation` tokens
+    are guessed and several of a row verified in one step: the tokens are the same, some come sooner. adapters: those
+    that requests may name, of this model.
     """
 
     def __init__(
@@ -55,12 +60,17 @@ class Engine:
         join_at: int = 1,
         cache_bytes: int = 0,
         prefill_tokens: int | None = None,
+        speculation: Speculation | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._max_rows, self._join_at = max_rows, join_at
         self._waiting: deque[Row] = deque()
         self._running: dict[int, Row] = {}
-        self._batch = Batch(model.decoder if isinstance(model, EncoderDecoder) else model)
+        if speculation is not None and isinstance(model, EncoderDecoder):
+            raise ValueError("an encoder-decoder does not speculate")
+        self._batch = Batch(model.decoder if isinstance(model, EncoderDecoder) else model, speculation, adapters)
+        self._adapters = adapters
         self._prompts: Prompts | None = None
         if cache_bytes or prefill_tokens is not None:
             if isinstance(model, EncoderDecoder):
@@ -84,24 +94,33 @@ class Engine:
         return len(self._running)
 
     @property
+    def guesses(self) -> tuple[int, int]:
+        """Tokens that were guessed so far, and how many of them were right."""
+        found = self._batch.guesses
+        return (0, 0) if found is None else (found.guessed, found.right)
+
+    @property
     def cached_bytes(self) -> int:
         """Bytes of the keys and values that are kept for prompts to come, and of those that requests stand on."""
-        return 0 if self._prompts is None else self._prompts.tree.n_bytes
+        return 0 if self._prompts is None else self._prompts.n_bytes
 
     def forget(self) -> None:
         """Keep nothing of earlier prompts. Raises ValueError while requests run."""
         if self._running:
             raise ValueError("requests are being answered from what is to be forgotten")
         if self._prompts is not None:
-            self._prompts.tree.clear()
+            self._prompts.clear()
 
     def add(self, request: Request) -> int:
         """Let a request wait for the next step; returns the number that its tokens come with.
 
         Raises BurnishError for a request that the model has no positions for or an empty source, ValueError for an
-        empty prompt and for stop strings without a tokenizer.
+        empty prompt, for stop strings without a tokenizer, and for an adapter that is not there.
         """
         _check(self._model, request)
+        known = () if self._adapters is None else self._adapters.adapters
+        if request.adapter is not None and request.adapter not in known:
+            raise ValueError(f"no adapter {request.adapter!r} is there")
         row = Row(self._added, request, self._tokenizer)
         self._added += 1
         self._waiting.append(row)
@@ -121,13 +140,18 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Drawn]:
-        """The next token of every request whose prompt has run, those that join in this step included."""
+        """The next token of every request whose prompt has run, those that join in this step included.
+
+        With speculation there may be several of one request, in their order.
+        """
         self._batch.advance()
         free = self._max_rows - len(self._running)
         if self._waiting and free and (free >= self._join_at or not self._running):
             self._begin([self._waiting.popleft() for _ in range(min(free, len(self._waiting)))])
         if self._prompts is not None:
-            self._join(self._prompts.run())
+            for adapter in self._prompts.next_adapters():
+                with self._routed(adapter):
+                    self._join(self._prompts.run(adapter))
         drawn = self._batch.choose()
         for one in drawn:
             if one.completion is not None:
@@ -159,7 +183,16 @@ class Engine:
         elif self._prompts is not None:
             self._prompts.waiting += rows
         else:
-            self._join(_continued(self._model, rows))
+            # What two adapters make of the same tokens differs, so that they share no prompt.
+            for adapter in dict.fromkeys(row.request.adapter for row in rows):
+                with self._routed(adapter):
+                    self._join(_continued(self._model, [row for row in rows if row.request.adapter == adapter]))
+
+    def _routed(self, adapter: str | None) -> AbstractContextManager[None]:
+        """Within the block all tokens are an adapter's."""
+        if adapter is None or self._adapters is None:
+            return nullcontext()
+        return self._adapters.routed([(adapter, None)])
 
     def _join(self, joining: "Joining | None") -> None:
         if joining is not None:
@@ -172,6 +205,8 @@ class Engine:
 
     def _leave(self, row: Row) -> None:
         del self._running[row.number]
+        if self._batch.guesses is not None:
+            self._batch.guesses.forget(row)
         if self._prompts is not None:
             self._prompts.release(row)
         if not self._running:

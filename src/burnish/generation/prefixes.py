@@ -94,6 +94,10 @@ class PrefixTree:
         self._evict()
         return node
 
+    def shrink(self, n_bytes: int) -> None:
+        """Keep so many bytes at most, and what is pinned where that is more."""
+        self._evict(n_bytes)
+
     def release(self, node: Prefix) -> None:
         """Let go of what `add` pinned."""
         node.pins -= 1
@@ -123,8 +127,9 @@ class PrefixTree:
         parent.children[int(upper.tokens[0])] = upper
         return upper
 
-    def _evict(self) -> None:
-        while self.n_bytes > self.budget:
+    def _evict(self, n_bytes: int | None = None) -> None:
+        budget = self.budget if n_bytes is None else n_bytes
+        while self.n_bytes > budget:
             ends = [node for node in self if not node.children and not node.pins]
             if not ends:
                 return
@@ -133,7 +138,7 @@ class PrefixTree:
                 assert node.parent is not None
                 del node.parent.children[int(node.tokens[0])]
                 self.n_bytes -= node.states.nbytes
-                if self.n_bytes <= self.budget:
+                if self.n_bytes <= budget:
                     return
 
 

@@ -19,6 +19,7 @@ class Request:
     grammar: the form that the answer must have.
     remember: whether keys and values of the answer stay for a later prompt that goes on behind it, as a conversation
         does, in an engine that keeps any.
+    adapter: the name of the engine's adapter that answers; None is the model itself.
     source: what an encoder-decoder writes from.
     """
 
@@ -28,6 +29,7 @@ class Request:
     alternatives: int = 0
     grammar: Grammar | None = None
     remember: bool = False
+    adapter: str | None = None
     source: Sequence[int] = ()
 
 

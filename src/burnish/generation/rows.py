@@ -61,15 +61,16 @@ class Row:
         """Tokens that may still come."""
         return self.request.sampling.max_new_tokens - len(self.tokens)
 
-    def uniform(self) -> float:
-        """A number in [0, 1) for the next token, of 24 bits: the next of the seed's counter-based generator.
+    def uniform(self, ahead: int = 0) -> float:
+        """A number in [0, 1) for the next token, or one `ahead`, of 24 bits: of the seed's counter-based generator.
 
         Philox (Salmon 2011, 10.1145/2063384.2063405): number i is a function of (seed, i) alone. numpy promises the
         raw stream to stay as it is.
         """
-        if len(self.tokens) == len(self._uniform):
+        place = len(self.tokens) + ahead
+        while place >= len(self._uniform):
             self._uniform += ((self._random.random_raw(_AT_ONCE) >> np.uint64(40)) * 2.0**-24).tolist()
-        return self._uniform[len(self.tokens)]
+        return self._uniform[place]
 
     def history(self) -> np.ndarray:
         """Prompt and tokens so far, int64."""

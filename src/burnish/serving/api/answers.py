@@ -2,7 +2,8 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -11,10 +12,12 @@ import torch
 
 from burnish.errors import BurnishError, CheckpointError, DataError
 from burnish.forest import Forest
+from burnish.generation.drafts import Drafter
 from burnish.generation.grammar import Grammar, Grammars
 from burnish.generation.request import Drawn, Request, samples
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
+from burnish.nn.routed_lora import Adapter, Adapters
 from burnish.retrieval.grounding import Passages
 from burnish.rewards.sql_grammar import schema_grammar
 from burnish.rewards.sql_sandbox import SqlSandbox
@@ -36,11 +39,20 @@ _SCORED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, eq=False)
+class ServedAdapter:
+    """An adapter of the served model. version: what tells its weights."""
+
+    adapter: Adapter
+    version: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Served:
     """A model with its tokenizer, and how it is served.
 
     version: what tells its weights, such as their SHA-256. passages: what questions are answered from. tables: runs the
-    SQL of answers.
+    SQL of answers. drafter: makes what guesses tokens for an engine (`burnish.generation.drafts`).
+    adapters: by what clients call the model with them.
     """
 
     decoder: Decoder
@@ -49,6 +61,25 @@ class Served:
     version: str = ""
     passages: Passages | None = None
     tables: SqlSandbox | None = None
+    drafter: Callable[[], Drafter] | None = None
+    adapters: Mapping[str, ServedAdapter] = field(default_factory=dict)
+
+    @cached_property
+    def beside(self) -> Adapters | None:
+        """The adapters, as part of the decoder."""
+        found = {name: one.adapter for name, one in self.adapters.items()}
+        return Adapters(self.decoder, found) if found else None
+
+    def routed(self, model: str) -> AbstractContextManager[None]:
+        """Within the block the decoder computes as a model of this name."""
+        if self.beside is None or model not in self.adapters:
+            return nullcontext()
+        return self.beside.routed([(model, None)])
+
+    def version_of(self, model: str) -> str:
+        """What tells the weights of a model of this name."""
+        adapter = self.adapters.get(model)
+        return self.version if adapter is None else f"{self.version}+{adapter.version}"
 
     @property
     def context(self) -> int:
@@ -216,9 +247,16 @@ class Served:
     ) -> list[Request]:
         """`n` requests a prompt; one seed for all where the request has one, a random one otherwise."""
         self._check_choices(asked, len(prompts))
+        adapter = asked.model if asked.model in self.adapters else None
         seed = secrets.randbits(63) if asked.seed is None else asked.seed % 2**64
         return [
-            replace(one, alternatives=alternatives, grammar=grammar, remember=isinstance(asked, ChatRequest))
+            replace(
+                one,
+                alternatives=alternatives,
+                grammar=grammar,
+                remember=isinstance(asked, ChatRequest),
+                adapter=adapter,
+            )
             for place, prompt in enumerate(prompts)
             for one in samples(prompt, self.sampling(asked, prompt, wanted), asked.n, seed, place)
         ]

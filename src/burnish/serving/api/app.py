@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from burnish.datasets.feedback import Feedback
+from burnish.generation.drafts import Speculation
 from burnish.generation.engine import Engine
 from burnish.generation.request import Request
 from burnish.serving.api.answers import Served
@@ -48,6 +49,8 @@ class Api:
                 max_rows=limits.rows,
                 cache_bytes=limits.cache_bytes,
                 prefill_tokens=limits.prefill_tokens,
+                speculation=None if served.drafter is None else Speculation(drafter=served.drafter()),
+                adapters=served.beside,
             )
 
         return Worker(make, rows=limits.rows, queue=limits.queue)

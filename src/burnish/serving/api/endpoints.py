@@ -37,7 +37,7 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
     bodies = Chat(served.tokenizer, bool(asked.logprobs), use)
     after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None)
-    sending = Sending(api, record, [prompt], bodies, after)
+    sending = Sending(api, record, [prompt], bodies, after, asked.model)
     return await sending.answer(request, asked, api.submit(requests, record))
 
 
@@ -53,19 +53,23 @@ async def complete(api: Api, request: Request, record: Record) -> Response:
     if asked.echo:
         echoed = [served.tokenizer.decode(one.prompt) for one in requests]
         if asked.logprobs is not None:
-            by_prompt = [await _scored(api, request, prompt, asked.logprobs) for prompt in prompts]
+            by_prompt = [await _scored(api, request, prompt, asked) for prompt in prompts]
             scored = [one for one in by_prompt for _ in range(asked.n)]
-    sending = Sending(api, record, prompts, Completion(served.tokenizer, asked.logprobs, echoed=echoed, scored=scored))
+    bodies = Completion(served.tokenizer, asked.logprobs, echoed=echoed, scored=scored)
+    sending = Sending(api, record, prompts, bodies, model=asked.model)
     if asked.max_tokens == 0:
         return sending.prompts_alone(len(requests))
     return await sending.answer(request, asked, api.submit(requests, record))
 
 
-async def _scored(api: Api, request: Request, prompt: list[int], alternatives: int) -> list[PromptToken]:
-    decoder = api.served.decoder
-    found: list[PromptToken] = await within(
-        api, request, api.worker.call(lambda: score_prompt(decoder, prompt, alternatives))
-    )
+async def _scored(api: Api, request: Request, prompt: list[int], asked: CompletionRequest) -> list[PromptToken]:
+    served = api.served
+
+    def score() -> list[PromptToken]:
+        with served.routed(asked.model):
+            return score_prompt(served.decoder, prompt, asked.logprobs or 0)
+
+    found: list[PromptToken] = await within(api, request, api.worker.call(score))
     return found
 
 
@@ -98,7 +102,9 @@ async def model(api: Api, request: Request, _record: Record) -> Response:
 def described(api: Api) -> list[dict[str, Any]]:
     """The model and the encoder, as clients are told of them."""
     head = {"object": "model", "created": api.created, "owned_by": "burnish"}
-    found = [{"id": api.settings.name, **head, "max_model_len": api.served.context}]
+    name, context = api.settings.name, api.served.context
+    found = [{"id": name, **head, "max_model_len": context}]
+    found += [{"id": one, **head, "max_model_len": context, "parent": name} for one in api.settings.adapters]
     return found if api.encoder is None else [*found, {"id": api.encoder.name, **head}]
 
 
@@ -113,7 +119,8 @@ async def feedback(api: Api, request: Request, record: Record) -> Response:
 async def described_interface(api: Api, _request: Request, _record: Record) -> Response:
     """What programs read of the interface, in OpenAPI."""
     name, encoder = api.settings.name, api.encoder
-    names = {"ChatRequest": [name], "CompletionRequest": [name], "EmbeddingRequest": [encoder.name] if encoder else []}
+    asked = [name, *api.settings.adapters]
+    names = {"ChatRequest": asked, "CompletionRequest": asked, "EmbeddingRequest": [encoder.name] if encoder else []}
     return JSONResponse(document(api, names))
 
 

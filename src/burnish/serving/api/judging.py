@@ -102,7 +102,7 @@ class AfterChat:
                     id=f"{name}-{place}" if place else name,
                     prompt=[dict(message) for message in self.served.messages(self.asked)],
                     answer=text,
-                    model=self.served.version,
+                    model=self.served.version_of(self.asked.model),
                     user=self.key or conversation,
                     conversation=conversation,
                     sampling=sampling,

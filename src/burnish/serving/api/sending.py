@@ -24,19 +24,20 @@ from burnish.serving.api.worker import Ticket
 
 @dataclass
 class Sending:
-    """One request's answers on their way. after: what is done with whole ones."""
+    """One request's answers on their way. after: what is done with whole ones. model: as it was asked for."""
 
     api: Api
     record: Record
     prompts: list[list[int]]
     bodies: Chat | Completion
     after: AfterChat | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         self._head = {
             "id": f"{self.bodies.prefix}-{self.record.id}",
             "created": int(time.time()),
-            "model": self.api.settings.name,
+            "model": self.model or self.api.settings.name,
         }
         self.record.prompt_tokens = sum(map(len, self.prompts))
 

@@ -39,14 +39,16 @@ class Limits:
 class ServerSettings:
     """How a model is served.
 
-    name: what clients call it. system: the system prompt of conversations that have none. temperature: where a request
-    has none. grammar: the form of answers to conversations that ask for none. page: whether `/` is the chat page.
-    feedback: a file that answers and what people think of them are kept in; None keeps none. keys: a file of hashed
-    keys (`burnish.serving.api.keys`); None lets everybody in. origins: web pages that may call from a browser, such as
-    https://chat.example; none by default. log_contents: whether questions and answers are in the log.
+    name: what clients call it; adapters: what they call it with each adapter. system: the system prompt of
+    conversations that have none. temperature: where a request has none. grammar: the form of answers to conversations
+    that ask for none. page: whether `/` is the chat page. feedback: a file that answers and what people think of them
+    are kept in; None keeps none. keys: a file of hashed keys (`burnish.serving.api.keys`); None lets everybody in.
+    origins: web pages that may call from a browser, such as https://chat.example; none by default. log_contents:
+    whether questions and answers are in the log.
     """
 
     name: str
+    adapters: Sequence[str] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     system: str | None = None
