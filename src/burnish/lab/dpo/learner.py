@@ -34,7 +34,7 @@ LENGTH = 3
 STEPS, LEAST_BATCH = 1024, 8
 """Pairs are learned from in so many optimizer steps, or in fewer where a step would have less than so many pairs."""
 LEARNING_RATE = 3e-3
-EXACT_STEPS = (64, 256, 1024)
+EXACT_STEPS = (32, 128, 512)
 """Steps of Adam with all pairs at once, each a training of its own."""
 
 _CONFIG = DecoderConfig(
