@@ -3,7 +3,8 @@
 import pytest
 
 from burnish.errors import BurnishError
-from burnish.lab.reasoning.gym import FULL, QUICK
+from burnish.lab.reasoning.catalogue import chosen
+from burnish.lab.reasoning.gym import FULL, STARTED, GymExperiment, quick
 from burnish.lab.reasoning.gym_results import GRPO, MORE_SFT, SFT, GymResults
 from burnish.lab.reasoning.gym_setting import Graded, make_rows
 from burnish.lab.reasoning.gym_tables import findings_table, operations_table, rewards_of, tasks_table
@@ -24,7 +25,7 @@ def test_no_question_is_on_two_sides() -> None:
         assert set(rows.floors) == set(FULL.tasks)
         assert rows == make_rows(scorer, FULL, further=2 * FULL.steps * FULL.prompts, seed=1)
         with pytest.raises(BurnishError, match=r"spell_backward has .* different tasks here"):
-            make_rows(scorer, QUICK, further=30_000, seed=1)
+            make_rows(scorer, quick(FULL), further=30_000, seed=1)
 
 
 def graded(right: int, greedy: bool) -> Graded:
@@ -44,6 +45,22 @@ def results(after: int, taught: int) -> GymResults:
         [{"spell": [0.1, 0.5]}] * 2,
         {"spell": 0.0, "sum": 0.05, "count": 0.4},
     )
+
+
+@pytest.mark.slow
+def test_tasks_with_a_start_are_enough_for_all_sides() -> None:
+    pytest.importorskip("reasoning_gym")
+    with Scorer("reasoning-gym") as scorer:
+        rows = make_rows(scorer, STARTED, further=STARTED.at_most * STARTED.steps * STARTED.prompts, seed=0)
+    assert [len(side) for side in (rows.sft, rows.further)] == [240, 1440]
+    assert set(rows.heldout) == set(STARTED.tasks)
+    assert max(rows.floors.values()) < 0.1
+
+
+def test_experiments_are_told_apart_by_their_topic() -> None:
+    first, second = chosen(["smollm2", "smollm2-started"], seed=3, seeds=1, is_quick=False)
+    assert (first.name, second.name) == ("reasoning-smollm2", "reasoning-smollm2-started")
+    assert second == GymExperiment(topic="smollm2-started", seed=3, seeds=1, scale=STARTED)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from burnish.errors import BurnishError
 from burnish.lab.experiment import Experiment
 from burnish.lab.reasoning import distillation, equal_budget, gym, judged, search
 from burnish.lab.reasoning.additions import FORMATS, R1_ZERO, AdditionsExperiment, Scale, quick
+from burnish.lab.reasoning.gym_setting import GymScale
 
 
 class Maker(Protocol):
@@ -43,16 +44,20 @@ def _search(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
     return search.SearchExperiment(seed=seed, seeds=seeds, setting=setting, quick=is_quick)
 
 
-def _smollm2(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
-    scale = gym.QUICK if is_quick else gym.FULL
-    return gym.GymExperiment(seed=seed, seeds=seeds, scale=scale, quick=is_quick)
+def _smollm2(topic: str, scale: GymScale) -> Maker:
+    def make(*, seed: int, seeds: int, is_quick: bool) -> Experiment:
+        chosen = gym.quick(scale) if is_quick else scale
+        return gym.GymExperiment(topic=topic, seed=seed, seeds=seeds, scale=chosen, quick=is_quick)
+
+    return make
 
 
 EXPERIMENTS: Mapping[str, Maker] = {
     "r1-zero": _additions("r1-zero", R1_ZERO),
     "formats": _additions("formats", FORMATS),
     "search": _search,
-    "smollm2": _smollm2,
+    "smollm2": _smollm2("smollm2", gym.FULL),
+    "smollm2-started": _smollm2("smollm2-started", gym.STARTED),
     "distillation": _distillation,
     "methods": _methods,
     "reward-models": _reward_models,

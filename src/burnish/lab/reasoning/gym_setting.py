@@ -44,6 +44,7 @@ class GymScale:
 
     tasks: names with their configurations. sft_steps, sft_batch: the short SFT; a batch has examples of all tasks.
     steps, prompts, samples: of GRPO. heldout: problems of each task, with `measured` samples each, at temperature 1.
+    at_most: examples of more SFT for each prompt of GRPO; the operations are to pay for fewer.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
@@ -57,6 +58,7 @@ class GymScale:
     samples: int = 8
     learning_rate: float = 1e-5
     max_new_tokens: int = 12
+    at_most: int = 2
 
     def training(self, batch_size: int, learning_rate: float, *, epochs: float = 1.0) -> dict[str, Any]:
         """The loop's settings that all trainings here share."""
