@@ -20,7 +20,7 @@ from burnish.recipes.stages.evaluate import EvaluateStage
 from burnish.recipes.stages.feedback import FeedbackStage
 from burnish.runs.folder import read_object, write_object
 from burnish.runs.lock import run_lock
-from burnish.runs.names import RUN_FILE
+from burnish.runs.names import REPORT_FILE, RUN_FILE
 from burnish.runs.progress import Reporter
 from burnish.serving.flywheel.decision import CANDIDATE, CURRENT, Decision, decide
 from burnish.serving.flywheel.history import ROUNDS_FOLDER, Event, History
@@ -108,7 +108,7 @@ class Flywheel:
                 promoted=decision.promoted,
                 candidate=candidate,
                 until=begun["until"],
-                decision=decision.row() | {"report": str(plan.folder / "report.html")},
+                decision=decision.row() | {"report": str(plan.folder / REPORT_FILE)},
             )
 
     def _begin(self, folder: Path, history: History) -> dict[str, Any] | Waiting:
