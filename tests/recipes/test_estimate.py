@@ -17,6 +17,7 @@ from burnish.checkpoints.facts import count_parameters, read_config
 from burnish.console.display import Display
 from burnish.errors import BurnishError
 from burnish.evaluation import rates
+from burnish.evaluation.gpus import named_gpu, rates_on
 from burnish.evaluation.rates import Rates
 from burnish.kept import read_json, write_json
 from burnish.methods.architecture import Architecture
@@ -280,7 +281,8 @@ def test_options_are_scored_and_passages_are_read_by_every_model(recipe: Path) -
     assert with_passages.scored == 2 * alone.scored + 6 * 40
 
 
-def test_a_gpu_is_planned_for_by_its_figures(recipe: Path) -> None:
+def test_a_gpu_is_planned_for_by_its_figures(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "measured", lambda *_, **__: RATES)
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     here, there = estimated(plan), estimated(plan, gpu="rtx 4090")
     assert [stage["work"] for stage in here["stages"]] == [stage["work"] for stage in there["stages"]]
@@ -288,6 +290,17 @@ def test_a_gpu_is_planned_for_by_its_figures(recipe: Path) -> None:
     assert there["stages"][0]["seconds"] != here["stages"][0]["seconds"]
     with pytest.raises(BurnishError, match="--gpu: got 'TPU'"):
         estimated(plan, gpu="TPU")
+
+
+def test_on_a_gpu_a_source_passes_through_the_encoder_and_is_not_read_again_in_decoding() -> None:
+    shape, gpu = PAIRS.encoder_decoder(300, window=128, start_id=0), named_gpu("H100")
+
+    def rates_at(sources: float) -> Rates:
+        return rates_on(gpu, shape, RATES, parameters=count_parameters(shape), rows=8, sources=sources)
+
+    without, double = rates_at(0.0), rates_at(2.0)
+    assert double.train_layer == pytest.approx(without.train_layer * (4 * 2 + 2) / 2), "four layers read, two write"
+    assert double.decode_layer == without.decode_layer > 0
 
 
 def test_what_cannot_fit_is_refused(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +318,7 @@ def test_rates_are_measured_once(recipe: Path, monkeypatch: pytest.MonkeyPatch) 
         return measure(*arguments)
 
     monkeypatch.setattr(rates, "_measure", counted)
+    monkeypatch.setattr(rates, "_load", lambda: 0.0)  # a busy machine that gets less busy is measured again
     plan = make_plan(recipe, runs=recipe.parent / "runs")
     first = estimated(plan)
     assert estimated(plan) == first
