@@ -279,3 +279,40 @@ def test_a_reader_that_hangs_or_dies_costs_the_file(tmp_path: Path, monkeypatch:
         with Readers(seconds=1.5) as readers, pytest.raises(UnreadableFileError) as caught:
             list(readers.parts(tmp_path / "a.eml"))
         assert caught.value.kind == reason
+
+
+def test_headings_and_lists_of_a_manual_without_an_article_stay(tmp_path: Path) -> None:
+    paragraph = "The journal works by writing a copy of the original content into a separate file, and then the change."
+    file = tmp_path / "wal.html"
+    file.write_text(
+        f"""<html><body><div class=menu><ul><li><a href="/">Home</a><li><a href="/docs">Documentation</a></ul></div>
+        <div class=fancy><h1 id="o"><span>1. </span>Overview</h1><p>{paragraph}</p><p>Advantages are:</p>
+        <ol><li>It is faster.</li><li>Readers do not block writers.</li></ol>
+        <h2 id="c"><span>1.1. </span>Checkpoints</h2><p>{paragraph} Also backwards.</p></div></body>""",
+        encoding="utf-8",
+    )
+    (document,) = read_documents(file)
+    lines = document.text.splitlines()
+    assert {"# 1. Overview", "## 1.1. Checkpoints", "1. It is faster."} <= set(lines)
+    assert not {"Home", "Documentation"} & set(document.text.split())
+
+
+def test_a_broken_part_does_not_cost_the_mailbox(tmp_path: Path) -> None:
+    file = tmp_path / "letters.mbox"
+    file.write_bytes(
+        b"From a@b Thu Jan  1 00:00:00 1970\nSubject: one\nContent-Type: text/plain; charset=no-such\n\n"
+        b"caf\xc3\xa9 \xff\n\n"
+        b"From c@d Thu Jan  1 00:00:00 1970\nSubject: two\n\nThe second.\n"
+    )
+    assert [document.text for document in read_documents(file)] == ["# one\n\ncaf\u00e9 \ufffd", "# two\n\nThe second."]
+
+
+def test_a_quote_that_is_not_closed_does_not_swallow_the_table_in_silence(tmp_path: Path, readers: Readers) -> None:
+    file = tmp_path / "notes.csv"
+    file.write_text('text,n\nfirst,1\n"never closed,2\nthird,3\n', encoding="utf-8")
+    parts = readers.parts(file)
+    assert json.loads(next(parts).text) == {"text": "first", "n": "1"}
+    with pytest.raises(UnreadableFileError, match="never closed"):
+        next(parts)
+    file.write_text('text,n\na 5" pipe,1\n"two\nlines",2\n', encoding="utf-8")
+    assert [json.loads(part.text)["text"] for part in readers.parts(file)] == ['a 5" pipe', "two\nlines"]

@@ -16,10 +16,11 @@ import io
 import json
 import lzma
 import mailbox
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from email.message import EmailMessage, Message
+from email.message import EmailMessage, Message, MIMEPart
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ MAX_HTML_BYTES = 32 << 20
 MAX_DEPTH = 2_000
 """Elements that may lie in each other; parsers recurse over them."""
 MAX_RATIO = 300
+
+
+_HEADING = re.compile(rb"<h[1-6][\s>]", re.IGNORECASE)
+_MARKDOWN_HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
 
 class UnreadableError(Exception):
@@ -150,8 +155,38 @@ def table(path: Path) -> Iterator[Part]:
             dialect: Any = csv.Sniffer().sniff(sample, delimiters=delimiter or ",;\t|")
         except csv.Error:
             dialect = csv.excel_tab if delimiter else csv.excel
-        for row in csv.DictReader(file, dialect=dialect):
-            yield json.dumps({str(key): value for key, value in row.items() if isinstance(value, str)}), None
+        of_row: list[str] = []
+
+        def lines() -> Iterator[str]:
+            for line in file:
+                of_row.append(line)
+                yield line
+
+        # A row is passed on when the next one is there: the last one may be the rest of the table in one value.
+        last: dict[str, str] | None = None
+        of_last: list[str] = []
+        for row in csv.DictReader(lines(), dialect=dialect):
+            if last is not None:
+                yield json.dumps(last), None
+            last = {str(key): value for key, value in row.items() if isinstance(value, str)}
+            of_last = of_row.copy()
+            of_row.clear()
+        if last is not None:
+            if not _closed(of_last, dialect):
+                raise UnreadableError(
+                    f"{path.suffix.lower()} file with a quote that is not closed",
+                    f"in the row {', '.join(last.values())[:60]!r}: all that follows would be one value",
+                )
+            yield json.dumps(last), None
+
+
+def _closed(lines: list[str], dialect: Any) -> bool:
+    """Whether the lines of a row do not end within quotes."""
+    try:
+        list(csv.reader(lines, dialect=dialect, strict=True))
+    except csv.Error as error:
+        return "unexpected end" not in str(error)
+    return True
 
 
 def warc(path: Path) -> Iterator[Part]:
@@ -194,9 +229,18 @@ def main_text(data: bytes, *, whole: bool = False) -> str:
         raise UnreadableError("page that is too large", f"larger than {MAX_HTML_BYTES >> 20} MiB")
     if _depth(data) > MAX_DEPTH:
         raise UnreadableError("page that is nested too deeply", f"more than {MAX_DEPTH:,} elements in each other")
-    text = trafilatura.extract(
-        data, output_format="markdown", include_tables=True, include_comments=False, favor_recall=whole
-    )
+
+    def extracted(*, favor_recall: bool) -> str | None:
+        found: str | None = trafilatura.extract(
+            data, output_format="markdown", include_tables=True, include_comments=False, favor_recall=favor_recall
+        )
+        return found
+
+    text = extracted(favor_recall=whole)
+    if not whole and _HEADING.search(data) and not (text and _MARKDOWN_HEADING.search(text)):
+        # Of pages without an <article> only the paragraphs were found: a manual's headings and lists would be lost.
+        more = extracted(favor_recall=True)
+        text = more if more and _MARKDOWN_HEADING.search(more) else text
     return text or ("" if not whole else trafilatura.html2txt(data))
 
 
@@ -278,11 +322,20 @@ def _check_archive(path: Path) -> None:
 def _message(message: Message) -> str:
     assert isinstance(message, EmailMessage)
     body = message.get_body(("plain", "html"))
-    text = "" if body is None else str(body.get_content())
+    text = "" if body is None else _content(body)
     if body is not None and body.get_content_subtype() == "html":
         text = main_text(f"<html><body>{text}</body></html>".encode(), whole=True)
     subject = str(message.get("Subject", "")).strip()
     return f"# {subject}\n\n{text.strip()}" if subject else text.strip()
+
+
+def _content(body: MIMEPart) -> str:
+    """The text of a part; of one in an encoding that there is not, what is UTF-8 in it."""
+    try:
+        return str(body.get_content())
+    except (LookupError, ValueError):
+        data = body.get_payload(decode=True)
+        return data.decode("utf-8", "replace") if isinstance(data, bytes) else ""
 
 
 def _table(rows: list[list[str]]) -> str:

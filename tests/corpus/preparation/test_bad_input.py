@@ -130,6 +130,22 @@ def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
     assert record.documents == (2 if os.geteuid() == 0 else 1)  # root may read everything
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_what_no_table_takes_is_written_out(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/na\xffme.txt")).write_text(GOOD, encoding="utf-8")
+    cell = '{"cell_type": "markdown", "source": "Half a pair \\ud800 is here."}'
+    (folder / "half.ipynb").write_text(f'{{"cells": [{cell}]}}', encoding="utf-8")
+    record = prepare([DocumentSource(paths=[str(folder)])], [Normalize()], tmp_path / "out")
+    kept = pl.read_parquet(tmp_path / "out" / "documents" / "*.parquet").sort("origin")
+    assert kept.select("origin", "text").rows() == [
+        ("half.ipynb", "Half a pair \ufffd is here."),
+        ("na\\xffme.txt", GOOD),
+    ]
+    assert record.read.encodings == {"UTF-8 with lone surrogates": 1}
+
+
 @pytest.mark.slow
 def test_many_tiny_files(tmp_path: Path) -> None:
     folder = tmp_path / "docs"

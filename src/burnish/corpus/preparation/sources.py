@@ -8,6 +8,7 @@ Notable choices:
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from burnish.corpus.documents import files_of, read_file
-from burnish.corpus.folders import Skipped
+from burnish.corpus.folders import Skipped, shown_name
 from burnish.corpus.readers import Readers
 from burnish.corpus.records import UTF8_BOM, FilePart
 from burnish.corpus.site import Site
@@ -29,6 +30,7 @@ LIBRARIES = ("trafilatura", "pypdfium2", "python-docx", "fastwarc", "pyarrow", "
 """Packages that parse files: with another version of one what is read may be another."""
 _CUT_ONE_IN = 16
 _READ_BYTES = 1 << 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class DocumentSource(BaseModel):
@@ -118,11 +120,16 @@ class Shard:
                     part=file.part,
                 )
                 for document in found:
+                    text = document.text
+                    if not text.isascii() and _SURROGATE.search(text):
+                        # Half a surrogate pair, as the JSON of a notebook can have it: no table takes it.
+                        text = _SURROGATE.sub("\ufffd", text)
+                        encodings["UTF-8 with lone surrogates"] += 1
                     yield {
                         "id": document.id,
-                        "text": document.text,
+                        "text": text,
                         "source": self.source.name,
-                        "origin": document.source,
+                        "origin": shown_name(document.source),
                         "licence": document.licence or self.source.licence,
                         "hash": _hash(document.text),
                     }
