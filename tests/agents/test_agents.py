@@ -302,11 +302,13 @@ def test_many_side_by_side_are_what_each_is_alone() -> None:
         ]
 
     together, seeds = episodes(), [3, 4, 5]
-    logps = run_episodes(decoder, together, sampling, seeds)
+    turns = run_episodes(decoder, together, sampling, seeds)
     for place, one in enumerate(episodes()):
         (alone,) = run_episodes(decoder, [one], sampling, [seeds[place]])
         assert one.tokens == together[place].tokens
-        assert sum(map(len, alone)) == sum(map(len, logps[place])) == sum(one.learned)
+        drawn = [token for turn in alone for token in turn.drawn]
+        assert drawn == [token for turn in turns[place] for token in turn.drawn]
+        assert drawn == [token for token, yes in zip(one.tokens, one.learned, strict=True) if yes]
         assert one.ended in ("answer", "cut")
 
 

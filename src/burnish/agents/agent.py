@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from burnish.agents.episode import Ended, Episode, Hop
 from burnish.agents.tool import ToolBox
 from burnish.generation.engine import Engine
-from burnish.generation.request import Request, derived_seed
+from burnish.generation.request import Completion, Request, derived_seed
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.text.chat import Message
@@ -124,23 +124,23 @@ class Agent:
 
 def run_episodes(
     decoder: Decoder, episodes: Sequence[Episode], sampling: Sampling, seeds: Sequence[int], *, rows: int = 32
-) -> list[list[list[float]]]:
-    """Run episodes to their ends, side by side; of each, turn by turn, the drawn tokens' log-probabilities.
+) -> list[list[Completion]]:
+    """Run episodes to their ends, side by side; of each what was drawn, turn by turn.
 
-    These are at the temperature that they were drawn at. An episode's draws come from its own seed alone: its tokens do
+    An episode's draws come from its own seed alone: its tokens do
     not depend on the others. Prompts that begin alike are computed once.
     """
     tokenizer = episodes[0].tokenizer
     engine = Engine(decoder, tokenizer=tokenizer, max_rows=rows, cache_bytes=CACHE_BYTES)
     sampling = replace(sampling, stop=tokenizer.stop_ids)
-    logps: list[list[list[float]]] = [[] for _ in episodes]
+    turns: list[list[Completion]] = [[] for _ in episodes]
     running: dict[int, int] = {}
 
     def add(place: int) -> None:
         episode = episodes[place]
         room = min(sampling.max_new_tokens, episode.context - len(episode.prompt))
         own = replace(sampling, max_new_tokens=room)
-        seed = derived_seed(seeds[place], len(logps[place]))
+        seed = derived_seed(seeds[place], len(turns[place]))
         running[engine.add(Request(prompt=episode.prompt, sampling=own, seed=seed, remember=True))] = place
 
     for place in range(len(episodes)):
@@ -150,8 +150,8 @@ def run_episodes(
             if (done := drawn.completion) is None:
                 continue
             place = running.pop(drawn.request)
-            logps[place].append(list(done.sampling_logps))
+            turns[place].append(done)
             episodes[place].take(done.drawn, finished=done.finish_reason == "stop", text=done.text)
             if episodes[place].ended is None:
                 add(place)
-    return logps
+    return turns

@@ -67,6 +67,14 @@ def chat(
             help="How passages are found; the recipe's, or fused where the index has vectors, else bm25, if left out."
         ),
     ] = None,
+    intents: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Look up answers by what a question wants; `burnish intents` makes it."),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Solved examples, of which those like a question stand before it."),
+    ] = None,
     tools: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,6 +117,8 @@ def chat(
             passage_tokens=passage_tokens,
             grammar=grammar,
             ranking=ranking,
+            intents=intents,
+            examples=examples,
             keyboard=not ask and sys.stdin.isatty(),
         )
         questions = ask if ask else _questions(console)

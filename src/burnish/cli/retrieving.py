@@ -62,6 +62,39 @@ def index(
         raise typer.Exit(INTERRUPTED) from None
 
 
+@commands.command(
+    epilog="Example: burnish intents intents.jsonl --out intents.safetensors --way 'figures=examples,database'"
+)
+def intents(
+    questions: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help='A line a question: {"question": ..., "intent": ...}.')
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File for the classifier.")],
+    way: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INTENT=WAYS",
+            help="Where answers to an intent are looked up: documents, database, examples, graph, with commas between; "
+            "by the model alone if left out. May be repeated.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Below this probability a question is none of the intents.")
+    ] = 0.5,
+    encoder: Annotated[
+        str | None, typer.Option(help="Folder of an encoder, or package:NAME/FOLDER; an installed one if left out.")
+    ] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="Say what this question wants; may be repeated.")] = None,
+) -> None:
+    """Learn from a few labelled questions what a question wants, for `burnish chat` and `serve` with --intents.
+
+    Says how many of the examples are told right by a classifier that has not seen them.
+    """
+    from burnish.console.retrieving import learn_intents
+
+    learn_intents(questions, out, way or [], threshold=threshold, encoder=encoder, ask=ask or [])
+
+
 @commands.command(epilog="Example: burnish search runs/our-index 'How do I cancel a task?'")
 def search(
     index: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder that `burnish index` has made.")],

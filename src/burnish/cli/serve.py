@@ -37,6 +37,13 @@ def serve(
         Path | None,
         typer.Option(metavar="FLYWHEEL.yaml", help="Serve its model in force, and change over when that changes."),
     ] = None,
+    intents: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Look up answers by what a question wants; `burnish intents` makes it."),
+    ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Solved examples: those like a question stand before it.")
+    ] = None,
     retrieve: Annotated[
         Path | None, typer.Option(metavar="INDEX", help="Answer from the passages of this index.", show_default=False)
     ] = None,
@@ -105,7 +112,9 @@ def serve(
     if adapter and flywheel is not None:
         raise BurnishError("--adapter: an adapter belongs to one model, and --flywheel changes the model")
     serving = Serving.of(target, wheel, retrieve=retrieve, device=device, guess=speculate)
-    serving = replace(serving, adapters=named_adapters(adapter or (), name or serving.name))
+    serving = replace(
+        serving, intents=intents, examples=examples, adapters=named_adapters(adapter or (), name or serving.name)
+    )
     found = serving.target
     settings = ServerSettings(
         name=name or serving.name,

@@ -32,7 +32,9 @@ from burnish.recipes.schema.judges import JudgeConfig, open_judges
 from burnish.recipes.schema.recipe import ChatConfig
 from burnish.recipes.schema.stage import StageContext, exists, read_text
 from burnish.retrieval import Index
+from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Grounded, Passages, cited
+from burnish.retrieval.routing import Router, told
 from burnish.retrieval.settings import PASSAGE_TOKENS, Ranking
 from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
@@ -147,6 +149,8 @@ class ChatOptions:
     memory: bool | None = None
     seed: int | None = None
     keyboard: bool = False
+    intents: Path | None = None
+    examples: Path | None = None
 
     def __post_init__(self) -> None:
         if self.votes > 1 and self.temperature == 0:
@@ -197,6 +201,8 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
         memory=target.config.memory if options.memory is None else options.memory,
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         passages=passages,
+        router=_router(target, options, passages),
+        examples=read_examples(options.examples),
         grammar=None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size)),
     )
     with ExitStack() as stack:
@@ -218,6 +224,9 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 continue
             question = question.removeprefix("/") if question.startswith("//") else question
             try:
+                intent = chat.decide(question)
+                if intent is not None:
+                    console.print(Text(printable(told(intent)), style="cyan"))
                 if options.votes > 1:
                     answer = _show(_chosen(chat, question, options, judges, console), console)
                 elif gate is not None and keeper is not None:
@@ -232,7 +241,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                     answer = _show(chat.ask(question), console)
                 if chat.found is not None:
                     _show_sources(chat.found, answer, console)
-                if sandbox is not None:
+                if sandbox is not None and (intent is None or "database" in intent.ways):
                     sql = extract_sql(answer)
                     result = sandbox.execute(sql) if sql.strip() else Result(error="no query in the answer")
                     console.print(_result_table(result))
@@ -242,6 +251,44 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 console.out("")
                 text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
                 console.print(Text(printable(text), style="red"))
+
+
+def _router(target: Target, options: ChatOptions, passages: Passages | None) -> Router | None:
+    """What decides by intents where answers are looked up; None without."""
+    if options.intents is None:
+        return None
+    tables = target.context is not None and any(judge.type == "sql" for judge in target.config.judges)
+    return Router.open(
+        options.intents, ways_of(passages, tables=tables, examples=options.examples), device=target.device
+    )
+
+
+def ways_of(passages: Passages | None, *, tables: bool, examples: Path | None) -> list[str]:
+    """In which ways answers can be looked up here."""
+    there = {
+        "documents": passages is not None,
+        "graph": passages is not None and passages.index.settings.graph,
+        "database": tables,
+        "examples": examples is not None,
+    }
+    return [way for way, yes in there.items() if yes]
+
+
+def read_examples(file: Path | None) -> Examples | None:
+    """Solved examples from a file of conversations: question and answer of each. Raises DataError for a bad row."""
+    if file is None:
+        return None
+    from burnish.datasets.rows import read_conversations
+
+    pairs = []
+    for row in read_conversations([file]):
+        turns = [turn for turn in row.messages if turn.get("role") in ("user", "assistant")][-2:]
+        if [turn.get("role") for turn in turns] == ["user", "assistant"]:
+            asked, answered = (str(turn.get("content") or "") for turn in turns)
+            pairs.append((asked, answered))
+    if not pairs:
+        raise BurnishError(f"--examples {file}: no row has a question and its answer")
+    return Examples(pairs)
 
 
 def _show(pieces: Iterable[str], console: Console) -> str:

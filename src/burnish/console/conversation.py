@@ -13,7 +13,10 @@ from burnish.generation.request import samples
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import answer_of
 from burnish.nn.decoder import Decoder
+from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Grounded, Passages
+from burnish.retrieval.intents import Intent
+from burnish.retrieval.routing import SHOTS, Router, ranking_of
 from burnish.rewards.gate import Gated, through_gate
 from burnish.rewards.judgement import Judge
 from burnish.rewards.votes import VOTE_TEMPERATURE
@@ -31,9 +34,10 @@ class Chat:
     """A conversation with a model; with `memory` it sees the turns before, else each question stands alone.
 
     seed: where sampling starts; every answer draws from a seed of its own, (`seed`, number of the answer).
+    router: decides by what a question wants where its answer is looked up: in passages, in `examples`, which are turns
+    before it, or nowhere; `intent` is what the last one wanted.
     passages: finds what a question is answered from. Only the question that is asked stands behind its passages; of
-    the turns before the model sees the questions alone. `found` is what the last one was given. grammar: the form of
-    answers.
+    the turns before the model sees the questions alone. `found` is what the last one was given.
     """
 
     def __init__(
@@ -46,10 +50,14 @@ class Chat:
         memory: bool = True,
         seed: int = 0,
         passages: Passages | None = None,
+        router: Router | None = None,
+        examples: Examples | None = None,
         grammar: Grammar | None = None,
     ) -> None:
         self._decoder, self._tokenizer = decoder, tokenizer
         self._passages, self._grammar = passages, grammar
+        self._router, self._examples = router, examples
+        self.intent: Intent | None = None
         self.found: Grounded | None = None
         self._engine = Engine(decoder, tokenizer=tokenizer, cache_bytes=CACHE_BYTES)
         self._sampling = replace(sampling, stop=tokenizer.stop_ids)
@@ -114,6 +122,23 @@ class Chat:
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text))
 
+    def decide(self, question: str) -> Intent | None:
+        """What a question that is asked next wants, which says where its answer is looked up; None without intents."""
+        self.intent = None if self._router is None else self._router.of(question)
+        return self.intent
+
+    def _looked_up(self, question: str) -> tuple[Passages | None, list[Message]]:
+        """The passages that a question is answered from, and solved examples as turns before it."""
+        intent, passages = self.decide(question), self._passages
+        if intent is not None and passages is not None:
+            wanted, ranking = ranking_of(intent, passages.ranking)
+            passages = replace(passages, ranking=ranking) if wanted else None
+        shots: list[Message] = []
+        if self._examples is not None and (intent is None or "examples" in intent.ways):
+            for asked, answered in self._examples.like(question, SHOTS):
+                shots += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+        return passages, shots
+
     def _prepare(self, question: str) -> tuple[list[Message], list[int], Sampling, int]:
         """The turns with the question, the prompt's tokens, the sampling that fits them, and the answer's seed.
 
@@ -123,17 +148,20 @@ class Chat:
         turns: list[Message] = [*self._turns, {"role": "user", "content": question}]
         context = self._tokenizer.context_length or self._decoder.config.max_positions
         self.found = None
-        if self._passages is not None:
-            alone = len(encode_question(self._tokenizer, [*opening, *turns]).tokens)
+        passages, shots = self._looked_up(question)
+        if passages is not None:
+            alone = len(encode_question(self._tokenizer, [*opening, *shots, *turns]).tokens)
             room = context - alone - self._sampling.max_new_tokens
-            self.found = self._passages.ground(question, self._count, room=room)
+            self.found = passages.ground(question, self._count, room=room)
         asked = question if self.found is None else self.found.prompt
-        encoding = encode_question(self._tokenizer, [*opening, *self._turns, {"role": "user", "content": asked}])
+        encoding = encode_question(
+            self._tokenizer, [*opening, *shots, *self._turns, {"role": "user", "content": asked}]
+        )
         if encoding.lost:
             part = encoding.lost[0]
             raise DataError(
                 f"the chat template of {self._tokenizer.source} leaves out the {part.what} of message {part.place + 1} "
-                f"({[*opening, *turns][part.place]['role']}), so the model would answer without it"
+                f"({[*opening, *shots, *turns][part.place]['role']}), so the model would answer without it"
             )
         prompt = encoding.tokens
         if len(prompt) >= context:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish.console.chat import Target, find_target
+from burnish.console.chat import Target, find_target, read_examples, ways_of
 from burnish.errors import BurnishError
 from burnish.generation.drafts import Drafter, DraftModel, LookUp
 from burnish.recipes.schema.judges import open_judges
 from burnish.retrieval import Index
 from burnish.retrieval.grounding import Passages
+from burnish.retrieval.routing import Router
 from burnish.retrieval.settings import PASSAGE_TOKENS
 from burnish.rewards.sql import SqlVerifier
 from burnish.runs.hashes import FileHashes
@@ -72,6 +73,8 @@ class Serving:
     flywheel: Flywheel | None = None
     guess: str | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    intents: Path | None = None
+    examples: Path | None = None
 
     @classmethod
     def of(
@@ -121,6 +124,12 @@ class Serving:
             def drafter() -> Drafter:
                 return LookUp() if small is None else DraftModel(small)
 
+            router = None
+            if self.intents is not None:
+                has = ways_of(passages, tables=tables is not None, examples=self.examples)
+                router = Router.open(self.intents, has, device=self.device)
+            examples = read_examples(self.examples)
+
             def load(model: Path, settings: "ServerSettings") -> Served:
                 decoder, tokenizer = burnish.load(model, device=self.device, compute_dtype=self.target.compute_dtype)
                 version = FileHashes(model.parent / ".hashes.json").of(model) if settings.feedback else ""
@@ -130,7 +139,16 @@ class Serving:
                     )
                 guesses = None if self.guess is None else drafter
                 return Served(
-                    decoder, tokenizer, settings, version, passages, tables, guesses, self._read(decoder, settings)
+                    decoder,
+                    tokenizer,
+                    settings,
+                    version,
+                    passages,
+                    tables,
+                    guesses,
+                    self._read(decoder, settings),
+                    router,
+                    examples,
                 )
 
             yield load

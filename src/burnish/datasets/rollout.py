@@ -25,11 +25,13 @@ class Rollout:
     finished: bool `[n]`, False where a completion was cut at `max_new_tokens`.
     rewards: float32 `[n_rewards, n]`, unweighted, in the order of `weights`, which has their names; NaN where a judge
         says nothing of a completion.
-    columns: one float32 tensor `[len(answer)]` for each completion, such as `old_logps`. `token_scores`, there where a
+    columns: one float32 tensor `[drawn tokens]` for each completion, such as `old_logps`. `token_scores`, there where a
         reward scores single tokens, is the weighted sum of what they earned, NaN at tokens that none has scored.
     by_token: bool `[n_rewards, n]`, rewards that are in `token_scores`: their number in `rewards` only sums it up.
     n_sampled: groups that were sampled to get these.
     marks: bool `[n]` by name, what is so of some completions, such as `accepted`.
+    masks: of each completion one entry a token, whether the policy has drawn it; what a tool returned it has not, so
+        that nothing of it is learned, and `columns` have no number for it. None: everything was drawn.
     """
 
     tasks: list[int]
@@ -42,6 +44,7 @@ class Rollout:
     n_sampled: int = 0
     by_token: Tensor | None = None
     marks: Mapping[str, Tensor] = field(default_factory=dict)
+    masks: list[list[bool]] | None = None
 
     @property
     def group_size(self) -> int:
@@ -84,16 +87,18 @@ class Rollout:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Tokens of each completion: int64 `[n]`."""
-        return torch.tensor([len(answer) for answer in self.answers])
+        """Tokens of each completion that the policy has drawn: int64 `[n]`."""
+        drawn = [len(answer) for answer in self.answers] if self.masks is None else [sum(mask) for mask in self.masks]
+        return torch.tensor(drawn)
 
     def sequence(self, number: int) -> list[int]:
         """Prompt and completion."""
         return self.prompts[number // self.group_size] + self.answers[number]
 
     def mask(self, number: int) -> list[bool]:
-        """True at the tokens of `sequence` that belong to the completion."""
-        return [False] * len(self.prompts[number // self.group_size]) + [True] * len(self.answers[number])
+        """True at the tokens of `sequence` that the policy has drawn."""
+        drawn = [True] * len(self.answers[number]) if self.masks is None else self.masks[number]
+        return [False] * len(self.prompts[number // self.group_size]) + drawn
 
     def take(self, groups: Sequence[int]) -> "Rollout":
         """Some of the groups."""
@@ -108,6 +113,7 @@ class Rollout:
             {name: [values[number] for number in numbers] for name, values in self.columns.items()},
             by_token=None if self.by_token is None else self.by_token[:, numbers],
             marks={name: values[numbers] for name, values in self.marks.items()},
+            masks=None if self.masks is None else [self.masks[number] for number in numbers],
         )
 
     def __add__(self, other: "Rollout") -> "Rollout":
@@ -136,6 +142,7 @@ class Rollout:
             columns,
             by_token=torch.cat(by_token, dim=1) if names else None,
             marks={name: torch.cat([part.marks[name] for part in parts]) for name in self.marks},
+            masks=None if self.masks is None or other.masks is None else self.masks + other.masks,
         )
 
     def metrics(self) -> dict[str, float]:
@@ -168,9 +175,10 @@ def save_rollout(file: Path, rollout: Rollout, *, identity: str) -> None:
     tensors = {
         "tasks": torch.tensor(rollout.tasks),
         "tokens": torch.tensor([token for answer in rollout.answers for token in answer]),
-        "lengths": rollout.lengths,
+        "lengths": torch.tensor([len(answer) for answer in rollout.answers]),
         "finished": rollout.finished,
         "rewards": rollout.rewards.contiguous(),
+        **({} if rollout.masks is None else {"masks": torch.tensor([one for mask in rollout.masks for one in mask])}),
         **({} if rollout.by_token is None else {"by_token": rollout.by_token.contiguous()}),
         **{f"column.{name}": torch.cat(values) for name, values in rollout.columns.items()},
         **{f"mark.{name}": values for name, values in rollout.marks.items()},
@@ -191,6 +199,8 @@ def load_rollout(
         with open_tensors(file) as kept:
             tensors = {name: kept[name] for name in kept.names}
             sizes = tensors["lengths"].tolist()
+            masks = None if "masks" not in tensors else [part.tolist() for part in tensors["masks"].split(sizes)]
+            drawn = sizes if masks is None else list(map(sum, masks))
             tasks = tensors["tasks"].tolist()
             return Rollout(
                 tasks=tasks,
@@ -200,7 +210,7 @@ def load_rollout(
                 rewards=tensors["rewards"],
                 weights=weights,
                 columns={
-                    name.removeprefix("column."): list(values.split(sizes))
+                    name.removeprefix("column."): list(values.split(drawn))
                     for name, values in tensors.items()
                     if name.startswith("column.")
                 },
@@ -209,6 +219,7 @@ def load_rollout(
                 marks={
                     name.removeprefix("mark."): values for name, values in tensors.items() if name.startswith("mark.")
                 },
+                masks=masks,
             )
     except DamagedError as error:
         reason = str(error).removeprefix(f"{file}: ")
@@ -228,8 +239,8 @@ def rollout_batches(
 ) -> list[tuple[list[int], Batch]]:
     """Micro-batches of the completions `numbers`, each with the numbers of its rows.
 
-    rows: further columns with one value, tokens: with one tensor `[len(answer)]` for each completion of the whole
-    rollout; they become `[n_rows]` and `[n_entries]`. stored: whether the rollout's own columns are taken along.
+    rows: further columns with one value, tokens: with one tensor `[drawn tokens]` for each completion of the
+    whole rollout; they become `[n_rows]` and `[n_entries]`. stored: whether the rollout's own columns are taken along.
     """
     token_columns = {**(rollout.columns if stored else {}), **(tokens or {})}
     units = _units(rollout, numbers, micro_batch_tokens)

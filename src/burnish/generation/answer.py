@@ -12,7 +12,8 @@ class Answer:
     prompt: the messages that were answered. row: the task's row as it stands in its file, with what judges read.
     tokens: all that were drawn, with the one or the stop string that ended it. logp: log-probability of the whole
     answer under the model itself, in nats. finished: whether the model ended it, rather than the limit on its length.
-    place: where the task stands, such as tasks.jsonl:7; empty where it has none.
+    place: where the task stands, such as tasks.jsonl:7; empty where it has none. calls: of tools, each with `name`,
+    `arguments`, `result` and whether it `failed`.
     """
 
     prompt: Sequence[Mapping[str, Any]]
@@ -22,6 +23,7 @@ class Answer:
     logp: float = 0.0
     finished: bool = True
     place: str = ""
+    calls: Sequence[Mapping[str, Any]] = ()
 
     @property
     def named(self) -> str:

@@ -18,6 +18,7 @@ from burnish.methods.training import OnTheWay, begin, fit, make_trainable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from burnish.agents.acting import Acting
     from burnish.datasets.batches import Batch
     from burnish.datasets.rollout import Rollout
     from burnish.datasets.rows import Task
@@ -96,20 +97,21 @@ def train(
     *,
     heldout: "HeldOutTasks | None" = None,
     base: Path | None = None,
+    acting: "Acting | None" = None,
 ) -> Metrics:
     """Train `model` in place on what it samples for the tasks, and write it into `model/` of the run's folder.
 
     `rollouts/` there has all that was sampled, with the rewards, one file for each rollout. An interrupted training is
     gone on with, to the same bits. Returns the measurements. heldout: what the policy is measured on before training,
     every `training.eval_steps` and at the end; all answers are in `evaluations/`. base: as for
-    `burnish.methods.saving.save`.
+    `burnish.methods.saving.save`. acting: calls tools between what is drawn; nothing of their results is learned.
     Raises DataError where no prompt leaves room for an answer, or there would be no rollout.
     """
     from burnish.methods.environment import environment_of, heldout_environment
 
     run = begin(model, tasks, settings, run)
-    environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run)
-    measured = heldout_environment(model, tokenizer, heldout, settings, run)
+    environment, n_dropped = environment_of(model, tokenizer, tasks, rewards, settings, run, acting=acting)
+    measured = heldout_environment(model, tokenizer, heldout, settings, run, acting=acting)
     make_trainable(model, settings, run)
     metrics = learn(model, environment, settings, run, heldout=measured)
     save(model, tokenizer, settings, run, base=base)

@@ -142,7 +142,7 @@ class Rollouts:
         for numbers, batch in rollout_batches(
             rollout, everything, micro_batch_tokens=self.config.micro_batch_tokens, stored=False
         ):
-            sizes = [len(rollout.answers[number]) for number in numbers]
+            sizes = rollout.lengths[numbers].tolist()
             on_device = batch.to(self._policy.device)
             for name, values in self._columns(on_device).items():
                 column = found.setdefault(name, [torch.empty(0)] * len(rollout.answers))

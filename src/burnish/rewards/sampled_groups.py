@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from burnish.datasets.rollout import Rollout
+from burnish.errors import BurnishError
+from burnish.generation.answer import Answer
 from burnish.generation.engine import generate
 from burnish.generation.sampling import Sampling
 from burnish.generation.texts import answer_of
@@ -53,8 +55,15 @@ def sample_wave(
     marks: Marks | None = None,
 ) -> Rollout:
     """A group of completions for each of the tasks, decoded side by side and rewarded."""
-    rewards, n = environment.rewards, config.num_generations
+    n = config.num_generations
     prompts = [environment.prompts[task].tokens for task in tasks]
+    if environment.act is not None:
+        asked = [environment.tasks[task] for task in tasks for _ in range(n)]
+        acted = environment.act(policy, asked, config.sampling, seed)
+        logps = [one.sampling_logps if config.tempered else one.logps for one in acted]
+        return _judged(
+            environment, tasks, [one.answer for one in acted], logps, marks, masks=[one.mask for one in acted]
+        )
     groups = generate(
         policy,
         prompts,
@@ -70,18 +79,32 @@ def sample_wave(
         answer_of(completion, environment.tokenizer, task.prompt, task.row, task.source)
         for task, completion in zip(asked, completions, strict=True)
     ]
+    logps = [one.sampling_logps if config.tempered else one.logps for one in completions]
+    return _judged(environment, tasks, answers, logps, marks)
+
+
+def _judged(
+    environment: Environment,
+    tasks: Sequence[int],
+    answers: Sequence[Answer],
+    sampling_logps: Sequence[Sequence[float]],
+    marks: Marks | None,
+    masks: list[list[bool]] | None = None,
+) -> Rollout:
+    """The rollout of sampled answers, rewarded. sampling_logps: of each, those of its drawn tokens."""
+    rewards, n = environment.rewards, len(answers) // len(tasks)
     judged = judge_answers(rewards, answers)
     columns, by_token = token_scores(rewards, judged, [len(answer.tokens) for answer in answers])
-    columns["sampling_logps"] = [
-        torch.tensor(one.sampling_logps if config.tempered else one.logps) for one in completions
-    ]
+    if masks is not None and by_token is not None:
+        raise BurnishError("rewards that score single tokens do not go with tools, whose results have no score")
+    columns["sampling_logps"] = [torch.tensor(one) for one in sampling_logps]
     found: Mapping[str, Sequence[bool]] = {}
     if marks is not None:
         verdicts = judged_answers(rewards, answers, judged)
         found = marks(rewards, [verdicts[start : start + n] for start in range(0, len(verdicts), n)])
     return Rollout(
         tasks=list(tasks),
-        prompts=prompts,
+        prompts=[environment.prompts[task].tokens for task in tasks],
         answers=[list(answer.tokens) for answer in answers],
         finished=torch.tensor([answer.finished for answer in answers]),
         rewards=torch.tensor(scores(judged), dtype=torch.float32).reshape(len(rewards), len(answers)),
@@ -90,6 +113,7 @@ def sample_wave(
         n_sampled=len(tasks),
         by_token=by_token,
         marks={name: torch.tensor(values) for name, values in found.items()},
+        masks=masks,
     )
 
 

@@ -18,7 +18,10 @@ from burnish.generation.request import Drawn, Request, samples
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.nn.routed_lora import Adapter, Adapters
+from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Passages
+from burnish.retrieval.intents import Intent
+from burnish.retrieval.routing import SHOTS, Router, ranking_of
 from burnish.rewards.sql_grammar import schema_grammar
 from burnish.rewards.sql_sandbox import SqlSandbox
 from burnish.rewards.sql_schema import read_schema
@@ -50,6 +53,8 @@ class ServedAdapter:
 class Served:
     """A model with its tokenizer, and how it is served.
 
+    router: decides by what a question wants where its answer is looked up: passages, tables, or solved examples.
+
     version: what tells its weights, such as their SHA-256. passages: what questions are answered from. tables: runs the
     SQL of answers. drafter: makes what guesses tokens for an engine (`burnish.generation.drafts`).
     adapters: by what clients call the model with them.
@@ -63,6 +68,8 @@ class Served:
     tables: SqlSandbox | None = None
     drafter: Callable[[], Drafter] | None = None
     adapters: Mapping[str, ServedAdapter] = field(default_factory=dict)
+    router: Router | None = None
+    examples: Examples | None = None
 
     @cached_property
     def beside(self) -> Adapters | None:
@@ -96,13 +103,37 @@ class Served:
             messages.insert(0, {"role": "system", "content": self.settings.system})
         return messages
 
-    def grounded(self, messages: list[Message]) -> tuple[list[Message], list[dict[str, Any]]]:
-        """The conversation with passages before its last question, and what these are; as it is without an index."""
+    def wanted(self, messages: list[Message]) -> Intent | None:
+        """What the last question wants; None without intents, and where the last message is no question."""
         question = messages[-1].get("content")
-        if self.passages is None or messages[-1]["role"] != "user" or not isinstance(question, str):
+        if self.router is None or messages[-1]["role"] != "user" or not isinstance(question, str):
+            return None
+        return self.router.of(question)
+
+    def grounded(
+        self, messages: list[Message], intent: Intent | None = None
+    ) -> tuple[list[Message], list[dict[str, Any]]]:
+        """The conversation with passages before its last question, and what these are; as it is without an index.
+
+        intent: where to look; what has solved examples has them as turns before the question.
+        """
+        question = messages[-1].get("content")
+        if messages[-1]["role"] != "user" or not isinstance(question, str):
+            return messages, []
+        if self.examples is not None and (intent is None or "examples" in intent.ways):
+            shots: list[Message] = []
+            for asked, answered in self.examples.like(question, SHOTS):
+                shots += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+            start = 1 if messages[0]["role"] == "system" else 0
+            messages = [*messages[:start], *shots, *messages[start:]]
+        passages = self.passages
+        if passages is not None and intent is not None:
+            looked, ranking = ranking_of(intent, passages.ranking)
+            passages = replace(passages, ranking=ranking) if looked else None
+        if passages is None:
             return messages, []
         room = self.context // 2
-        found = self.passages.ground(question, lambda text: len(self.tokenizer.encode(text)), room=room)
+        found = passages.ground(question, lambda text: len(self.tokenizer.encode(text)), room=room)
         cited = [{"document": hit.document, "heading": hit.heading, "text": hit.text} for hit in found.hits]
         last = cast("Message", {**messages[-1], "content": found.prompt})
         return [*messages[:-1], last], cited

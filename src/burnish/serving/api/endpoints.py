@@ -26,8 +26,9 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     served = api.served
     use = await asyncio.to_thread(offered, served.tokenizer, asked)
     messages, cited = served.messages(asked), list[dict[str, Any]]()
-    if served.passages is not None:
-        messages, cited = await asyncio.to_thread(served.grounded, messages)
+    intent = await asyncio.to_thread(served.wanted, messages)
+    if served.passages is not None or served.examples is not None:
+        messages, cited = await asyncio.to_thread(served.grounded, messages, intent)
         served = api.served  # which may have changed meanwhile
     prompt = await asyncio.to_thread(served.chat_prompt, messages, asked.shown_tools)  # a long one takes a moment
     if use is not None:
@@ -36,7 +37,7 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     grammar = await asyncio.to_thread(served.grammar, asked, use)
     requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
     bodies = Chat(served.tokenizer, bool(asked.logprobs), use)
-    after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None)
+    after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None, intent)
     sending = Sending(api, record, [prompt], bodies, after, asked.model)
     return await sending.answer(request, asked, api.submit(requests, record))
 

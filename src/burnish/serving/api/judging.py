@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.datasets.feedback import MAX_TEXT, Answered, Feedback, FeedbackError, Judged, Kind, NoAnswerError
+from burnish.retrieval.intents import Intent
 from burnish.serving.api.answers import Served
 from burnish.serving.api.bodies import Chat
 from burnish.serving.api.faults import ApiError
@@ -75,7 +76,7 @@ class Judging:
 class AfterChat:
     """One conversation's request: what was asked of whom, and the passages that were put before the question.
 
-    calling: the bodies of its answers, where the model may call tools.
+    calling: the bodies of its answers, where the model may call tools. intent: what the question wants.
     """
 
     served: Served
@@ -84,6 +85,7 @@ class AfterChat:
     key: str
     cited: Sequence[dict[str, Any]]
     calling: Chat | None = None
+    intent: Intent | None = None
 
     async def keep(self, name: str, texts: Sequence[str]) -> None:
         """Keep the answers, with the conversation as it was asked: passages stand apart.
@@ -115,9 +117,17 @@ class AfterChat:
     async def more(self, texts: Sequence[str]) -> dict[str, Any]:
         """What is sent beside the answer, where OpenAI's clients pass over it: sources, and a query's result."""
         found: dict[str, Any] = {"citations": list(self.cited)} if self.cited else {}
+        if (intent := self.intent) is not None:
+            said = {"name": intent.name, "probability": round(intent.probability, 4), "ways": list(intent.ways)}
+            found = {"intent": said, **found}
         if self.calling is not None and self.calling.wrong_calls:
             found["wrong_tool_calls"] = self.calling.wrong_calls
-        if self.served.tables is not None and len(texts) == 1 and self.calling is None:
+        if self.served.tables is not None and len(texts) == 1 and self.calling is None and self._by_table:
             table = await asyncio.to_thread(self.served.shown, texts[0])
             found |= {"table": table} if table is not None else {}
         return {"burnish": found} if found else {}
+
+    @property
+    def _by_table(self) -> bool:
+        """Whether an answer may be a query."""
+        return self.intent is None or "database" in self.intent.ways

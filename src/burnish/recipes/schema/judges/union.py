@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from burnish.recipes.schema.judges.asked import ChatJudge
+from burnish.recipes.schema.judges.calls import CallsJudge
 from burnish.recipes.schema.judges.cosine import CosineJudge
 from burnish.recipes.schema.judges.language import LanguageJudge
 from burnish.recipes.schema.judges.learned import ImplicitRewardJudge, ProcessRewardModelJudge, RewardModelJudge
@@ -20,6 +21,7 @@ from burnish.recipes.schema.judges.unit_tests import UnitTestsJudge
 JudgeConfig = Annotated[
     SqlJudge
     | NumbersJudge
+    | CallsJudge
     | MathJudge
     | ReasoningGymJudge
     | ExactJudge
