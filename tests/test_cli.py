@@ -106,6 +106,17 @@ def test_a_bug_shows_its_traceback_and_where_to_report(
     assert "This is a bug in Burnish" in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_output_that_has_no_room_is_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    command = [sys.executable, "-m", "burnish", "data", "check", "rows.jsonl"]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: cannot write: No space left on device; ")
+    assert len(found.stderr.splitlines()) == 1
+
+
 def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = call(capsys, "run", "recipe.yaml", "--dryrun")
     assert status == 2
@@ -157,6 +168,20 @@ def test_chat_reads_questions_from_a_pipe(
     status, out, _ = call(capsys, "chat", finished.parent / "runs" / "numbers")
     assert status == 0
     assert out.count("SELECT") == 2
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_chat_with_input_that_is_no_text(
+    finished: Path, closed: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = io.TextIOWrapper(io.BytesIO(b"4 mod 3?\ncaf\xe9?\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", None if closed else odd)
+    status, out, err = call(capsys, "chat", finished.parent / "runs" / "numbers")
+    assert status == (0 if closed else 1)
+    assert "Traceback" not in err
+    if not closed:
+        assert "SELECT" in out, "the first question is answered"
+        assert err.startswith("error: standard input, line 2: not text in UTF-8")
 
 
 def test_chat_by_votes(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,13 @@
 torch and everything that needs it is imported inside the commands, so that `burnish --help` answers at once.
 """
 
+import errno
 import io
+import os
 import sys
 import traceback
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -54,11 +57,23 @@ def main() -> None:
         message = printable(f"error: {error}")
         Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
         sys.exit(1)
-    except Exception:
-        print(printable(traceback.format_exc()), file=sys.stderr)
-        print(
-            f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines "
-            "above and the output of `burnish doctor`.",
-            file=sys.stderr,
-        )
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            _report_bug()
+        print(f"error: cannot write: {error.strerror}; make room, or send the output elsewhere", file=sys.stderr)
+        with suppress(OSError):  # what is still to be written would fail once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception:
+        _report_bug()
+
+
+def _report_bug() -> NoReturn:
+    """Print the traceback of what nobody has foreseen, and how to report it."""
+    print(printable(traceback.format_exc()), file=sys.stderr)
+    print(
+        f"\nThis is a bug in Burnish {__version__}. Please report it on the project's issue page, with the lines "
+        "above and the output of `burnish doctor`.",
+        file=sys.stderr,
+    )
+    sys.exit(1)

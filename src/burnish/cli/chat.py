@@ -1,5 +1,6 @@
 """`burnish chat`: questions to a model."""
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -119,7 +120,7 @@ def chat(
             ranking=ranking,
             intents=intents,
             examples=examples,
-            keyboard=not ask and sys.stdin.isatty(),
+            keyboard=not ask and sys.stdin is not None and sys.stdin.isatty(),
         )
         questions = ask if ask else _questions(console)
         if not tools and not mcp:
@@ -150,8 +151,16 @@ def chat(
 
 def _questions(console: Console) -> Iterator[str]:
     """Lines of standard input, with a prompt where that is a keyboard."""
+    if sys.stdin is None:  # closed by whoever started the program
+        return
     if not sys.stdin.isatty():
-        yield from (line.strip() for line in sys.stdin if line.strip())
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")
+        for number, line in enumerate(sys.stdin, start=1):
+            if not line.isascii() and any("\udc80" <= letter <= "\udcff" for letter in line):
+                raise BurnishError(f"standard input, line {number}: not text in UTF-8; convert it (iconv -t utf-8)")
+            if line.strip():
+                yield line.strip()
         return
     with suppress(ImportError):
         import readline  # noqa: F401 (its import gives input() a history and line editing)

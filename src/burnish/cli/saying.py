@@ -16,6 +16,11 @@ INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
 
 
+def at_terminal() -> bool:
+    """Whether a person can be asked: the input is a keyboard, and what is asked is seen."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
 def say(line: object) -> None:
     """Print one line for a person or a pipe, unwrapped; names of files and the like cannot steer the terminal."""
     print(printable(str(line)))
@@ -32,7 +37,7 @@ def asking(head: str, *, yes: bool) -> "Callable[[list[str]], bool] | None":
     """Who is asked whether something may be done, shown behind `head`: nobody where `yes`; None without a terminal."""
     if yes:
         return partial(_announce, head)
-    return partial(_ask, head) if sys.stdin.isatty() and sys.stderr.isatty() else None
+    return partial(_ask, head) if at_terminal() else None
 
 
 def _announce(head: str, lines: list[str]) -> bool:

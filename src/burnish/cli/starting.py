@@ -1,7 +1,6 @@
 """`burnish init`: a project to begin with."""
 
 import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import say
+from burnish.cli.saying import at_terminal, say
 from burnish.errors import BurnishError
 
 commands = typer.Typer()
@@ -46,7 +45,7 @@ def init(
     """
     from burnish.recipes import starters
 
-    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    asks = at_terminal()
     if template is None and (docs is None) != (database is None):
         template = Starter.documents if database is None else Starter.database
     if template is None:
