@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.row import Config
+from benchmarks.row import BenchmarkError, Config
 
 Side = Callable[[Config], Config]
 
@@ -30,8 +30,21 @@ def main(**sides: Side) -> None:
         sys.exit(f"no side '{name}'; expected one of: {', '.join(sides)}")
     with os.fdopen(os.dup(1), "w") as answer:
         os.dup2(2, 1)  # libraries print their progress on standard output, where only the answer belongs
-        answered = sides[name](config)
+        answered = _answered(sides[name], config)
         print(json.dumps({"peak_rss_bytes": peak_rss_bytes()} | answered), file=answer)
+
+
+def _answered(side: Side, config: Config) -> Config:
+    """What a side answers. Ends with a line, not a traceback, where something is not installed or not there."""
+    try:
+        return side(config)
+    except BenchmarkError as error:
+        sys.exit(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("benchmarks", "burnish"):  # one that has moved, not one to be installed
+            raise
+        sys.exit(f"{package} is not installed: `make .venv/.installed-slow` brings what rows are measured beside")
 
 
 def peak_rss_bytes() -> int:

@@ -41,7 +41,13 @@ def killed(config):
     import os, signal
     os.kill(os.getpid(), signal.SIGKILL)
 
-worker.main(ours=ours, peer=peer, killed=killed)
+def absent(config):
+    import a_peer_that_is_not_installed.parts
+
+def moved(config):
+    import burnish.nowhere
+
+worker.main(ours=ours, peer=peer, killed=killed, absent=absent, moved=moved)
 """
 
 
@@ -85,7 +91,9 @@ def test_a_worker_answers_with_one_object_and_its_peak_memory(worker: Config) ->
     [
         ("peer", ["example_worker peer ended with status 1", '"x": 21', "RuntimeError: the peer wants a GPU"]),
         ("killed", ["was killed by SIGKILL (out of memory?)"]),
-        ("other", ["no side 'other'; expected one of: ours, peer, killed"]),
+        ("other", ["no side 'other'; expected one of: ours, peer, killed, absent, moved"]),
+        ("absent", ["\n  a_peer_that_is_not_installed is not installed: `make .venv/.installed-slow`"]),
+        ("moved", ["ModuleNotFoundError: No module named 'burnish.nowhere'"]),
     ],
 )
 def test_a_failing_worker_says_which_and_why(worker: Config, side: str, said: list[str]) -> None:
