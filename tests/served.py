@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,11 +65,21 @@ class Running:
 
 @contextmanager
 def running(
-    model: Model, *, encoder: ServedEncoder | None = None, more: Mapping[str, Any] | None = None, **options: Any
+    model: Model,
+    *,
+    encoder: ServedEncoder | None = None,
+    more: Mapping[str, Any] | None = None,
+    versions: Sequence[Served] = (),
+    **options: Any,
 ) -> Iterator[Running]:
     log: list[dict[str, Any]] = []
     chosen = ServerSettings(**{"name": "tiny", "port": 0, "grace_seconds": 5, "limits": LIMITS, **options})
-    api = Api(Served(*model, chosen, **(more or {})), lambda line: log.append(json.loads(line)), encoder=encoder)
+    api = Api(
+        Served(*model, chosen, **(more or {})),
+        lambda line: log.append(json.loads(line)),
+        encoder=encoder,
+        versions=versions,
+    )
     server = uvicorn.Server(configured(api))
     thread = threading.Thread(target=server.run)
     thread.start()

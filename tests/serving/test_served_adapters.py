@@ -60,7 +60,7 @@ def test_names_of_adapters_are_names(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "adapter_config.json").write_text("{}")
     folder = tmp_path / "a"
-    assert named_adapters([f"x={folder}", f"y.1={folder}"], "m") == {"x": folder, "y.1": folder}
+    assert named_adapters([f"x={folder}", f"y.1={folder}"], ["m"]) == {"x": folder, "y.1": folder}
     for given, said in (
         ([f"../x={folder}"], "expected NAME=FOLDER"),
         ([f"a/b={folder}"], "expected NAME=FOLDER"),
@@ -71,4 +71,4 @@ def test_names_of_adapters_are_names(tmp_path: Path) -> None:
         ([f"x={tmp_path}"], "no adapter's folder"),
     ):
         with pytest.raises(BurnishError, match=said):
-            named_adapters(given, "m")
+            named_adapters(given, ["m"])

@@ -1,5 +1,6 @@
 """`burnish serve`: a model behind an OpenAI-compatible interface."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,16 @@ def serve(
     encoder: Annotated[
         str | None, typer.Option(help="Folder of an encoder, or package:NAME/FOLDER, for vectors of texts.")
     ] = None,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=RUN_OR_MODEL", help="Another version, asked for by its name; may be repeated."),
+    ] = None,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHARE", help="Share of the model's conversations that a version gets, such as b=0.1."
+        ),
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,7 +114,7 @@ def serve(
 
     installed.require()
     from burnish import hardware
-    from burnish.console.serving import Serving, followed, named_adapters
+    from burnish.console.serving import Serving, followed, named_adapters, named_paths, shared
     from burnish.serving.api.server import serve as run
     from burnish.serving.api.settings import Limits, ServerSettings
     from burnish.serving.api.vectors import ServedEncoder
@@ -113,10 +124,12 @@ def serve(
         raise BurnishError("--adapter: an adapter belongs to one model, and --flywheel changes the model")
     serving = Serving.of(target, wheel, retrieve=retrieve, device=device, guess=speculate)
     serving = replace(
-        serving, intents=intents, examples=examples, adapters=named_adapters(adapter or (), name or serving.name)
+        serving, intents=intents, examples=examples, adapters=named_adapters(adapter or (), [name or serving.name])
     )
     found = serving.target
+    others = named_paths("--version", version or (), [name or serving.name, *serving.adapters])
     settings = ServerSettings(
+        shares=shared(share or (), others),
         name=name or serving.name,
         adapters=tuple(serving.adapters),
         host=host,
@@ -141,8 +154,15 @@ def serve(
     hardware.set_threads(threads)
     hardware.keep_freed_memory()
     beside = None if encoder is None else ServedEncoder.of(encoder, device=serving.device, taken=settings.name)
-    with serving.opened() as load:
+    with ExitStack() as stack:
+        load = stack.enter_context(serving.opened())
         served = load(serving.model, settings)
+        versions = []
+        for called, path in others.items():
+            beside_it = Serving.of(path, None, retrieve=retrieve, device=device, guess=speculate)
+            own = beside_it.settings_of(settings, called, system)
+            versions.append(stack.enter_context(beside_it.opened())(beside_it.model, own))
+            say(f"version {called}: {path}, {settings.shares[called]:.0%} of the conversations with {settings.name}")
         for called, one in served.adapters.items():
             say(f"adapter {called}: {one.adapter.n_bytes / 2**20:,.1f} MiB of memory beside the model")
-        run(served, say, serving.follow(load, settings, say), beside)
+        run(served, say, serving.follow(load, settings, say), beside, versions)

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,21 +34,42 @@ LOOK_SECONDS = 2.0
 Load = Callable[[Path, "ServerSettings"], "Served"]
 
 
-def named_adapters(given: Sequence[str], taken: str) -> dict[str, Path]:
-    """`name=folder` as it is written. Raises BurnishError for what is no name, is there twice, or is no folder."""
+def named_adapters(given: Sequence[str], taken: Sequence[str]) -> dict[str, Path]:
+    """`name=folder` of adapters as it is written. Raises BurnishError as `named_paths`, and for another folder."""
+    found = named_paths("--adapter", given, taken)
+    for name, folder in found.items():
+        if not (folder / "adapter_config.json").is_file():
+            raise BurnishError(f"--adapter {name}={folder}: no adapter's folder (no adapter_config.json)")
+    return found
+
+
+def named_paths(option: str, given: Sequence[str], taken: Sequence[str]) -> dict[str, Path]:
+    """`name=path` as it is written. Raises BurnishError for what is no name, or is the name of another."""
     found: dict[str, Path] = {}
     for one in given:
         name, _, folder = one.partition("=")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", name) or not folder:
             raise BurnishError(
-                f"--adapter {one}: expected NAME=FOLDER, a name of letters, digits and . _ : - (64 at most), for "
-                "example --adapter polite=runs/polite/02-sft/adapter"
+                f"{option} {one}: expected NAME=FOLDER, a name of letters, digits and . _ : - (64 at most), such as "
+                f"{option} polite=runs/polite"
             )
-        if name in found or name == taken:
-            raise BurnishError(f"--adapter {one}: {name} is the name of another; choose one of its own")
-        if not (Path(folder) / "adapter_config.json").is_file():
-            raise BurnishError(f"--adapter {one}: {folder} is no adapter's folder (no adapter_config.json)")
+        if name in found or name in taken:
+            raise BurnishError(f"{option} {one}: {name} is the name of another; choose one of its own")
         found[name] = Path(folder)
+    return found
+
+
+def shared(given: Sequence[str], versions: Mapping[str, Path]) -> dict[str, float]:
+    """Each version with its share, 0 where none is said. Raises BurnishError for what is none of them, or no share."""
+    found = dict.fromkeys(versions, 0.0)
+    for one in given:
+        name, _, share = one.partition("=")
+        if name not in versions or not re.fullmatch(r"0?\.\d+|[01](\.0*)?", share):
+            names = ", ".join(versions) or "none: add --version NAME=RUN_OR_MODEL"
+            raise BurnishError(f"--share {one}: expected NAME=SHARE from 0 to 1, of the versions {names}")
+        found[name] = float(share)
+    if sum(found.values()) > 1 + 1e-9:
+        raise BurnishError(f"--share: all together are {sum(found.values()):g}; expected at most 1")
     return found
 
 
@@ -95,6 +116,20 @@ class Serving:
             target, name = find_target(path), path.resolve().name
             model = target.model
         return cls(target, name, model, device or target.device, retrieve or target.index, flywheel, guess)
+
+    def settings_of(self, settings: "ServerSettings", name: str, system: str | None) -> "ServerSettings":
+        """The settings of a version beside the model that has `settings`: what its own recipe says holds for it."""
+        config = self.target.config
+        return replace(
+            settings,
+            name=name,
+            adapters=(),
+            shares={},
+            system=system or self.target.system,
+            repetition_penalty=config.repetition_penalty,
+            stop=tuple(config.stop),
+            grammar=config.grammar,
+        )
 
     @contextmanager
     def opened(self) -> Iterator[Load]:

@@ -1,6 +1,8 @@
 """What a server is made of: the model, the thread that runs it, and what is kept and told of its requests."""
 
 import asyncio
+import copy
+import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -28,16 +30,48 @@ class Api:
         log: Callable[[str], None] | None = None,
         follow: Callable[["Api"], Awaitable[None]] | None = None,
         encoder: ServedEncoder | None = None,
+        versions: Sequence[Served] = (),
     ) -> None:
-        """follow: runs as long as the server does, and may `change` the model. encoder: what gives vectors of texts."""
+        """follow: runs as long as the server does, and may `change` the model. encoder: what gives vectors of texts.
+
+        versions: further models, each with settings of its own name; `shares` of the model's settings names them.
+        """
         self.served, self.settings, self.encoder = served, served.settings, encoder
         self.door = Door(self.settings)
         self.created = int(time.time())
         self._follow = follow
         self.worker = self._worker(served)
-        self.metrics = Metrics(lambda: self.worker)
+        self.versions: dict[str, Api] = {}
+        self.metrics = Metrics(lambda: self.workers)
         self.records = Records(self.metrics, log, contents=self.settings.log_contents)
         self.judging = Judging(None if self.settings.feedback is None else Feedback.open(self.settings.feedback))
+        self.versions = {one.settings.name: self._beside(one) for one in versions}
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Those that answer now: the model's and its versions'."""
+        return [self.worker, *(one.worker for one in self.versions.values())]
+
+    def _beside(self, served: Served) -> "Api":
+        """A version, with all in common but the model."""
+        beside = copy.copy(self)
+        beside.served, beside.settings, beside.worker = served, served.settings, self._worker(served)
+        return beside
+
+    def version(self, model: str, who: str) -> "Api":
+        """The version that answers: the one that is asked for by its name, else by the shares.
+
+        who: the same always gets the same version while the shares stay as they are.
+        """
+        if model in self.versions:
+            return self.versions[model]
+        place = int.from_bytes(hashlib.sha256(who.encode(errors="replace")).digest()[:8]) / 2**64
+        if model == self.settings.name:
+            for name, share in self.settings.shares.items():
+                place -= share
+                if place < 0:
+                    return self.versions[name]
+        return self
 
     def _worker(self, served: Served) -> Worker:
         limits = self.settings.limits
@@ -79,12 +113,14 @@ class Api:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the model as long as the context is open."""
-        self.worker.start()
+        for one in self.workers:
+            one.start()
         following = None if self._follow is None else asyncio.ensure_future(self._follow(self))
         try:
             yield
         finally:
             if following is not None:
                 following.cancel()
-            await self.worker.stop()
+            for one in self.workers:
+                await one.stop()
             self.judging.close()

@@ -84,8 +84,10 @@ class Door:
         return asked
 
     def check_model(self, name: str, expected: str | None = None) -> None:
-        """Refuse another name than `expected`; than the model's and those of its adapters if left out."""
-        names = (self._settings.name, *self._settings.adapters) if expected is None else (expected,)
+        """Refuse another name than `expected`; than the model's, its versions' and its adapters' if left out."""
+        names = (
+            (self._settings.name, *self._settings.shares, *self._settings.adapters) if expected is None else (expected,)
+        )
         if name not in names:
             message = f"no model {name[:200]!r} is served here; expected {' or '.join(map(repr, names))}"
             raise ApiError(404, message, code="model_not_found", param="model")

@@ -23,6 +23,8 @@ from burnish.serving.api.tooling import begins_in_reasoning, offered
 async def chat(api: Api, request: Request, record: Record) -> Response:
     """Answer a conversation."""
     asked = await api.door.read_question(request, ChatRequest, record)
+    begins = next((str(one.plain()["content"]) for one in asked.messages if one.role == "user"), "")
+    api = api.version(asked.model, f"{record.key}/{asked.user or begins}")
     served = api.served
     use = await asyncio.to_thread(offered, served.tokenizer, asked)
     messages, cited = served.messages(asked), list[dict[str, Any]]()
@@ -38,13 +40,14 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
     bodies = Chat(served.tokenizer, bool(asked.logprobs), use)
     after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None, intent)
-    sending = Sending(api, record, [prompt], bodies, after, asked.model)
+    sending = Sending(api, record, [prompt], bodies, after, _called(api, asked.model))
     return await sending.answer(request, asked, api.submit(requests, record))
 
 
 async def complete(api: Api, request: Request, record: Record) -> Response:
     """Go on from texts or tokens."""
     asked = await api.door.read_question(request, CompletionRequest, record)
+    api = api.version(asked.model, f"{record.key}/{asked.user or asked.prompt}")
     served = api.served
     prompts = await asyncio.to_thread(served.text_prompts, asked)
     grammar = await asyncio.to_thread(served.grammar, asked)
@@ -57,10 +60,15 @@ async def complete(api: Api, request: Request, record: Record) -> Response:
             by_prompt = [await _scored(api, request, prompt, asked) for prompt in prompts]
             scored = [one for one in by_prompt for _ in range(asked.n)]
     bodies = Completion(served.tokenizer, asked.logprobs, echoed=echoed, scored=scored)
-    sending = Sending(api, record, prompts, bodies, model=asked.model)
+    sending = Sending(api, record, prompts, bodies, model=_called(api, asked.model))
     if asked.max_tokens == 0:
         return sending.prompts_alone(len(requests))
     return await sending.answer(request, asked, api.submit(requests, record))
+
+
+def _called(api: Api, model: str) -> str:
+    """What the model that answers is called: its adapter, or the version."""
+    return model if model in api.settings.adapters else api.settings.name
 
 
 async def _scored(api: Api, request: Request, prompt: list[int], asked: CompletionRequest) -> list[PromptToken]:
@@ -106,6 +114,8 @@ def described(api: Api) -> list[dict[str, Any]]:
     name, context = api.settings.name, api.served.context
     found = [{"id": name, **head, "max_model_len": context}]
     found += [{"id": one, **head, "max_model_len": context, "parent": name} for one in api.settings.adapters]
+    for version in api.versions.values():
+        found.append({"id": version.settings.name, **head, "max_model_len": version.served.context, "parent": name})
     return found if api.encoder is None else [*found, {"id": api.encoder.name, **head}]
 
 
@@ -120,7 +130,7 @@ async def feedback(api: Api, request: Request, record: Record) -> Response:
 async def described_interface(api: Api, _request: Request, _record: Record) -> Response:
     """What programs read of the interface, in OpenAPI."""
     name, encoder = api.settings.name, api.encoder
-    asked = [name, *api.settings.adapters]
+    asked = [name, *api.settings.shares, *api.settings.adapters]
     names = {"ChatRequest": asked, "CompletionRequest": asked, "EmbeddingRequest": [encoder.name] if encoder else []}
     return JSONResponse(document(api, names))
 

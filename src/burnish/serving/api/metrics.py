@@ -1,6 +1,6 @@
 """What Prometheus reads of a server. Each server has a registry of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -11,9 +11,9 @@ _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 
 
 class Metrics:
-    """Counters and times of requests. worker: gives the one that answers now."""
+    """Counters and times of requests. workers: gives those that answer now."""
 
-    def __init__(self, worker: Callable[[], Worker]) -> None:
+    def __init__(self, workers: Callable[[], Sequence[Worker]]) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("burnish_requests", "Requests answered.", ["path", "status"], registry=registry)
         self.prompt_tokens = Counter("burnish_prompt_tokens", "Tokens of prompts.", registry=registry)
@@ -38,11 +38,15 @@ class Metrics:
         )
         ProcessCollector(registry=registry)
         for name, help_, read in (
-            ("burnish_waiting", "Answers that wait.", lambda: worker().waiting),
-            ("burnish_steps", "Steps of the model that answers now.", lambda: worker().steps),
-            ("burnish_running", "Answers that are being written.", lambda: worker().running),
-            ("burnish_in_flight", "Answers that are being written or wait.", lambda: worker().in_flight),
-            ("burnish_cache_bytes", "Keys and values kept.", lambda: worker().cached_bytes),
+            ("burnish_waiting", "Answers that wait.", lambda: sum(one.waiting for one in workers())),
+            ("burnish_steps", "Steps of the models that answer now.", lambda: sum(one.steps for one in workers())),
+            ("burnish_running", "Answers that are being written.", lambda: sum(one.running for one in workers())),
+            (
+                "burnish_in_flight",
+                "Answers that are being written or wait.",
+                lambda: sum(one.in_flight for one in workers()),
+            ),
+            ("burnish_cache_bytes", "Keys and values kept.", lambda: sum(one.cached_bytes for one in workers())),
         ):
             Gauge(name, help_, registry=registry).set_function(read)
 

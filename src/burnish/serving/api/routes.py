@@ -32,7 +32,7 @@ def application(api: Api) -> Starlette:
         )
 
     async def health(_request: Request) -> Response:
-        ok = api.worker.healthy
+        ok = all(one.healthy for one in api.workers)
         return JSONResponse({"status": "ok" if ok else "stopping"}, 200 if ok else 503)
 
     async def ready(_request: Request) -> Response:

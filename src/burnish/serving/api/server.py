@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import uvicorn
 
@@ -53,14 +53,15 @@ def serve(
     say: Callable[[str], None],
     follow: Callable[[Api], Awaitable[None]] | None = None,
     encoder: ServedEncoder | None = None,
+    versions: Sequence[Served] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; then let what runs finish within the settings' grace.
 
-    say: told the address and how to ask, once the port is open. follow, encoder: see `Api`.
+    say: told the address and how to ask, once the port is open. follow, encoder, versions: see `Api`.
     """
     settings = served.settings
     _allow_connections(settings.limits.connections)
-    api = Api(served, follow=follow, encoder=encoder)
+    api = Api(served, follow=follow, encoder=encoder, versions=versions)
     _Announced(configured(api), say, served, encoder).run()
 
 

@@ -1,7 +1,7 @@
 """What one decides when serving a model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,8 @@ class Limits:
 class ServerSettings:
     """How a model is served.
 
-    name: what clients call it; adapters: what they call it with each adapter. system: the system prompt of
+    name: what clients call it; adapters: what they call it with each adapter. shares: other versions by
+    their names, with what share of the conversations that ask for the model each gets. system: the system prompt of
     conversations that have none. temperature: where a request has none. grammar: the form of answers to conversations
     that ask for none. page: whether `/` is the chat page. feedback: a file that answers and what people think of them
     are kept in; None keeps none. keys: a file of hashed keys (`burnish.serving.api.keys`); None lets everybody in.
@@ -49,6 +50,7 @@ class ServerSettings:
 
     name: str
     adapters: Sequence[str] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = 8000
     system: str | None = None
