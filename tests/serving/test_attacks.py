@@ -363,8 +363,8 @@ def _fuzzed(model: Model, n: int) -> None:
         assert sizes[-1] - sizes[1] < 30 * 2**20, "memory is flat once everything is warm"
 
 
-def test_a_hundred_requests_from_a_seed_are_answered_or_refused(model: Model) -> None:
-    _fuzzed(model, 100)
+def test_some_requests_from_a_seed_are_answered_or_refused(model: Model) -> None:
+    _fuzzed(model, 50)
 
 
 @pytest.mark.slow

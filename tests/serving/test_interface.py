@@ -85,7 +85,7 @@ def test_the_page_names_what_this_server_serves(server: Running, model: Model, t
         assert "security" not in found["paths"]["/health"]["get"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("post", "/v1/embeddings"), ("get", "/v1/models/{model}")])
+@pytest.mark.parametrize(("method", "path"), [("post", "/v1/feedback"), ("get", "/v1/models/{model}")])
 def test_answers_are_as_the_page_says(server: Running, method: str, path: str) -> None:
     assert max(conforms(server, method, path, 3)) < 500
 
