@@ -228,8 +228,9 @@ class Served:
 
     def grammar(self, asked: ChatRequest | CompletionRequest, use: ToolUse | None = None) -> Grammar | None:
         """The form that the answers must have, or the call of a tool that they must be. A large one takes a moment."""
-        if use is not None and (forced := use.grammar(self._grammars) if use.forced else None) is not None:
-            return forced
+        if use is not None and use.forced:
+            self._check_schema([use.tools.parameters[name] for name in use.forced], "tools")
+            return use.grammar(self._grammars)
         wanted = asked.response_format
         if wanted is None and self.settings.grammar == "sql" and isinstance(asked, ChatRequest):
             wanted = Sql(type="sql")
@@ -241,11 +242,17 @@ class Served:
             if isinstance(wanted, Regex):
                 return self._grammars.regex(wanted.pattern)
             schema = wanted.json_schema.schema_ if isinstance(wanted, JsonSchema) else None
-            if schema is not None and len(json.dumps(schema)) > (most := self.settings.limits.schema_chars):
-                raise ValueError(f"the JSON schema is longer than {most:,} characters")
+            self._check_schema(schema, "response_format")
             return self._grammars.json(schema)
         except (ValueError, BurnishError) as error:
             raise ApiError(400, f"response_format: {error}", code="invalid_value", param="response_format") from error
+
+    def _check_schema(self, schema: object, param: str) -> None:
+        """Refuse what takes seconds to compile."""
+        most = self.settings.limits.schema_chars
+        if len(json.dumps(schema)) > most:
+            said = f"{param}: the JSON schema is longer than {most:,} characters"
+            raise ApiError(400, said, code="invalid_value", param=param)
 
     @cached_property
     def _sql_grammar(self) -> Grammar:

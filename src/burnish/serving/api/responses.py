@@ -136,13 +136,17 @@ class CompletionAnswer(_Form):
 
 
 class ServedModel(_Form):
-    """What can be asked by its name. max_model_len: tokens of a prompt and its answer together."""
+    """What can be asked by its name.
+
+    max_model_len: tokens of a prompt and its answer together. parent: the model that an adapter belongs to.
+    """
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
     max_model_len: int | None = None
+    parent: str | None = None
 
 
 class ServedModels(_Form):
