@@ -85,7 +85,11 @@ def test_judges_of_reasoning_work_side_by_side(tmp_path: Path) -> None:
         ),
         (
             "[{type: python, file: bad.py, function: word}]",
-            r"fails for the answer '.*' to .*tasks\.jsonl:1: ValueError",
+            r"fails for the answer '.*' to .*tasks\.jsonl:1: TypeError: it returned 'good'; expected a number, True",
+        ),
+        (
+            "[{type: python, file: bad.py, function: leaves}]",
+            r"fails for the answer '.*' to .*tasks\.jsonl:1: SystemExit: 3",
         ),
     ],
 )
@@ -94,6 +98,7 @@ def test_what_cannot_be_judged_is_named(judges: str, message: str, tmp_path: Pat
     (tmp_path / "bad.py").write_text(
         "def reward(prompt, completion, row):\n    return float('nan')\n"
         "def word(prompt, completion, row):\n    return 'good'\n"
+        "def leaves(prompt, completion, row):\n    raise SystemExit(3)\n"
     )
     with pytest.raises(BurnishError, match=message):
         evaluated(tmp_path, judges)

@@ -132,6 +132,7 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_numbers(
         ("evaluate.temperature=0.0", "at which all 5 samples of a task are the same"),
         ("evaluate.judges=[{type: choice}]", "options are chosen by likelihood, once, and there are samples: 5"),
         ("evaluate.grid={temprature: [1.0]}", "did you mean 'temperature'"),
+        ("evaluate.grid={temperature: []}", "has no value to try"),
     ],
 )
 def test_what_contradicts_itself_is_said_before_anything_runs(tmp_path: Path, override: str, message: str) -> None:

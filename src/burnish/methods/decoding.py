@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from burnish.methods.settings import Strict
 from burnish.rewards.votes import VOTE_TEMPERATURE
@@ -63,6 +63,12 @@ class Grid(Strict):
     top_k: list[_Count] = Field([], description="numbers of tokens; 0: all")
     min_p: list[_Least] = Field([], description="least probabilities, of the first token's")
     repetition_penalty: list[_Penalty] = Field([], description="penalties; 1: none")
+
+    @model_validator(mode="after")
+    def _has_values(self) -> "Grid":
+        if not self.keys:
+            raise ValueError("has no value to try; expected some, for example {temperature: [0.3, 0.7]}")
+        return self
 
     @property
     def keys(self) -> list[str]:

@@ -101,12 +101,15 @@ def each(function: Callable[[Sequence[Mapping[str, Any]], str, Mapping[str, Any]
 
 
 def as_judgement(value: Any) -> Judgement:
-    """What a function returned, as a judgement. Raises TypeError or ValueError where it is no number either."""
+    """What a function returned, as a judgement. Raises TypeError where it is no number either."""
     if isinstance(value, Judgement):
         return value
     if value is True or value is False:
         return verdict(value)
-    return Judgement(float(value))
+    try:
+        return Judgement(float(value.__float__()))
+    except (AttributeError, TypeError, ValueError):
+        raise TypeError(f"it returned {value!r:.80}; expected a number, True, False, or a Judgement") from None
 
 
 def judge_answers(judges: Sequence[WeightedJudge], answers: Sequence[Answer]) -> list[list[Judgement | None]]:

@@ -76,7 +76,7 @@ def load_function(file: Path, name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BurnishError(f"{file}: fails when it is loaded: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):

@@ -44,7 +44,7 @@ class PythonJudge(JudgeBase):
         def call(answer: "Answer") -> Judgement:
             try:
                 return as_judgement(function(answer.prompt, answer.text, answer.row))
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a function that leaves would end the run without a word
                 problem = f"{type(error).__name__}: {error}"
                 raise BurnishError(f"{file}: {self.function} fails for {answer.named}: {problem}") from error
 
