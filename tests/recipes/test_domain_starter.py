@@ -182,6 +182,16 @@ def test_many_files_are_sampled(tmp_path: Path) -> None:
     assert "estimated from" in found.found()
 
 
+def test_what_cannot_be_read_is_not_counted_among_the_documents(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"page-{number}.md").write_text("Oil the lathe on Mondays. " * 20)
+    (tmp_path / "old.txt").write_bytes(b"caf\xe9")
+    found = survey(tmp_path)
+    assert found.found().startswith("3 files (3 .md), about ")
+    assert "estimated" not in found.found()
+    assert found.not_read() == "1 file that is not UTF-8"
+
+
 def test_published_amounts_are_enough() -> None:
     assert few_tokens(1e9) is None
     assert "1.5 million" in str(few_tokens(1.5e6))

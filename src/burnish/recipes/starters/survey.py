@@ -89,9 +89,13 @@ def _estimate(
     n_bytes = 0
     for path, name, size in chosen:
         if size <= READ_BYTES or len(chosen) == 1:
+            n_skipped = len(found.skipped)
             documents += read_file(path, name, readers, skipped=found.skipped)
             n_bytes += size
-            found.read += 1
+            if any(one.path == path for one in found.skipped[n_skipped:]):
+                found.files -= Counter([suffix_of(path)])
+            else:
+                found.read += 1
     if not n_bytes:
         return
     times = sum(size for *_, size in files) / n_bytes
