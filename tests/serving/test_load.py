@@ -89,7 +89,7 @@ def _load(model: Model, n: int) -> None:
     draw = random.Random(n)
     going = frozenset(draw.sample(range(n), n // 10))
     bodies = [asked(number) for number in range(n)]
-    with running(model, limits=replace(LIMITS, rows=32, queue=n, cache_bytes=2**20)) as server:
+    with running(model, limits=replace(LIMITS, rows=32, queue=n, cache_bytes=2**20, seconds=600)) as server:
         answers = at_once(server.url, bodies, going)
         server.until(lambda: server.api.worker.in_flight == 0)
         server.until(lambda: server.api.worker.running == 0)
@@ -114,7 +114,7 @@ def test_five_hundred_clients_that_come_and_go_get_their_own_answers(model: Mode
 @pytest.mark.slow
 def test_memory_is_flat_over_ten_thousand_requests(model: Model) -> None:
     process, sizes, files = psutil.Process(), list[int](), list[int]()
-    with running(model, limits=replace(LIMITS, rows=32, queue=200, cache_bytes=2**20)) as server:
+    with running(model, limits=replace(LIMITS, rows=32, queue=200, cache_bytes=2**20, seconds=600)) as server:
         for part in range(50):
             answers = at_once(server.url, [asked(200 * part + number) for number in range(200)])
             assert all(answer is not None and answer.status_code == 200 for answer in answers)

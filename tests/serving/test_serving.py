@@ -332,7 +332,7 @@ def test_ten_thousand_bodies_of_anything_are_answered_or_refused(
 
 def _many(model: Model, n: int) -> None:
     """All at once: none is lost, wrong or mixed up."""
-    limits = replace(LIMITS, rows=32, queue=n)
+    limits = replace(LIMITS, rows=32, queue=n, seconds=600)
     decoder, tokenizer = model
 
     async def ask(client: httpx2.AsyncClient, url: str, number: int) -> str:
