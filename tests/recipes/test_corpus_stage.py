@@ -13,7 +13,7 @@ from burnish.corpus.token_corpus import TokenCorpus
 from burnish.errors import BurnishError, DataError, RecipeError
 from burnish.evaluation.perplexity import surprises
 from burnish.recipes.plan.planned import make_plan
-from burnish.recipes.runner.running import run, works
+from burnish.recipes.runner.running import check, run, works
 from workshop import SAME_BITS, make_workshop
 
 RECIPE = (
@@ -88,6 +88,21 @@ def test_the_held_out_share_and_the_replay_are_told(recipe: Path) -> None:
         "cpt: no general text in the corpus, so none is replayed against forgetting (replay: 0); "
         "the corpus stage's `general: [stdlib]` is some that is on every machine"
     ]
+
+
+def test_too_few_passes_are_refused_as_soon_as_the_corpus_is_there(recipe: Path) -> None:
+    """By a dry run too, and before an earlier stage trains."""
+    too_few = ["cpt.training.epochs=0.001"]
+    first = "  - {type: sft, data: rows.jsonl, model: base}\n  - type: cpt\n    model: base"
+    recipe.write_text(recipe.read_text().replace("  - type: cpt", first))
+    (recipe.parent / "rows.jsonl").write_text('{"prompt": "1 mod 3?", "completion": "SELECT 1"}\n' * 4)
+    message = r"stage cpt: epochs 0\.001 of \d+ windows of text is no window, .*: raise epochs to at least 0\.\d"
+    with pytest.raises(BurnishError, match=message):
+        done(recipe, *too_few)
+    assert not (recipe.parent / "runs" / "corpus" / "02-sft").exists()
+    with pytest.raises(BurnishError, match=message):
+        check(make_plan(recipe, overrides=too_few, runs=recipe.parent / "runs"))
+    assert not check(make_plan(recipe, runs=recipe.parent / "runs"))
 
 
 def test_nothing_held_out_is_nothing_held_out(recipe: Path) -> None:

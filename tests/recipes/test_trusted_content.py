@@ -20,6 +20,7 @@ from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.plan.status import status_of
 from burnish.recipes.runner.clean import clean
 from burnish.recipes.runner.running import preview, run
+from burnish.runs import hashes
 from burnish.runs.hashes import FileHashes
 from burnish.runs.memory import Sampler
 from workshop import SAME_BITS, make_workshop
@@ -113,6 +114,20 @@ def test_a_bit_that_flips_without_a_trace_is_noticed_before_the_product_is_read(
     hashes._known[str(model.resolve())] = [*stamp, known]
     assert status_of(stage, hashes).cached
     assert status_of(stage, hashes, thorough=True).reason.startswith("its product model/model.safetensors has changed")
+
+
+def test_a_folder_that_takes_long_to_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe may name a home folder by mistake, and nothing else would tell what takes so long."""
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("text")
+    said: list[str] = []
+    known = FileHashes(tmp_path / "none", said.append)
+    known.of(tmp_path)
+    assert not said
+    monkeypatch.setattr(hashes, "SLOW_SECONDS", -1.0)
+    known.of(tmp_path)
+    assert len(said) == 3
+    assert f"reading {tmp_path}, to know when it changes: 2 of 3 files" in said[-1]
 
 
 def test_a_file_that_a_stage_has_not_made_is_not_read_with_its_product(finished: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, agree, say
+from burnish.cli.saying import INTERRUPTED, agree, aside, say
 from burnish.errors import BurnishError
 
 commands = typer.Typer()
@@ -117,7 +117,7 @@ def evaluate(
     console = Console(highlight=False, stderr=as_json)
     for line in said:
         console.print(line, style="dim", markup=False, soft_wrap=True)
-    plan = make_plan(recipe, runs=runs)
+    plan = make_plan(recipe, runs=runs, notice=aside)
     try:
         agree(plan, yes=yes)
         summary = execute(plan, display=Display(console))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, agree, say
+from burnish.cli.saying import INTERRUPTED, agree, aside, say
 
 commands = typer.Typer()
 
@@ -41,7 +41,7 @@ def run(
     from burnish.recipes.plan.planned import make_plan
 
     console = Console(highlight=False)
-    plan = make_plan(recipe, overrides=overrides or (), runs=runs)  # before PyTorch, which takes seconds to import
+    plan = make_plan(recipe, overrides=overrides or (), runs=runs, notice=aside)  # before PyTorch, slow to import
     if dry_run:
         from burnish.recipes.plan.dry_run import describe
 
@@ -90,7 +90,7 @@ def plan(
     """
     from burnish.recipes.plan.planned import make_plan
 
-    planned = make_plan(recipe, overrides=overrides or (), runs=runs)  # before PyTorch, which takes seconds to import
+    planned = make_plan(recipe, overrides=overrides or (), runs=runs, notice=aside)  # before PyTorch, slow to import
     from burnish.console.tables import estimate_table
     from burnish.recipes.plan.dry_run import estimated
 

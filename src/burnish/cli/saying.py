@@ -26,6 +26,11 @@ def say(line: object) -> None:
     print(printable(str(line)))
 
 
+def aside(line: str) -> None:
+    """As `say`, to standard error: what a person waits for, and no part of the output."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
 def agree(plan: "Plan", *, yes: bool) -> None:
     """Ask once, on a terminal, whether a recipe may do what it does besides computing; `yes` agrees at once."""
     from burnish.recipes.runner.trust import ask_once

@@ -131,15 +131,24 @@ def all_of(corpus: TokenCorpus, *, tokens_per_step: int, seed: int, epochs: floa
     return _drawn(corpus, corpus.train, _of_sources(corpus, corpus.train, epochs), seed, tokens_per_step)
 
 
+def check_passes(groups: Mapping[str, Windows], epochs: float) -> None:
+    """Raise DataError where so many passes over all windows of the groups are not one window."""
+    count = sum(map(len, groups.values()))
+    if round(epochs * count) == 0:
+        raise DataError(
+            f"epochs {epochs:g} of {count} windows of text is no window, so there would be 0 steps: "
+            f"raise epochs to at least {1 / max(count, 1):.2g}"
+        )
+
+
 def _of_sources(corpus: TokenCorpus, groups: Mapping[str, Windows], epochs: float) -> list[_Stream]:
     """A stream of each source where there is a mixture, with its budget; else of all windows.
 
     Groups that are read in their order are streams of their own: pooled, one would be read behind the other.
     """
     whole = _pooled(groups)
+    check_passes(groups, epochs)
     count, total = len(whole.number), int(whole.lengths.sum(dtype=np.int64))
-    if round(epochs * count) == 0:
-        raise DataError(_no_window(epochs, count))
     if corpus.mixture is not None:
         names, source = _sources(groups)
     elif corpus.ordered:
@@ -220,13 +229,6 @@ def _drawn(
         np.array(group, dtype=np.uint8),
         np.array(number, dtype=np.int64),
         _step_starts(sizes, tokens_per_step),
-    )
-
-
-def _no_window(epochs: float, count: int) -> str:
-    return (
-        f"epochs {epochs:g} of {count} windows of text is no window, so there would be 0 steps: "
-        f"raise epochs to at least {1 / max(count, 1):.2g}"
     )
 
 

@@ -9,6 +9,7 @@ Notable choices:
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -143,6 +144,14 @@ def learn(
     from burnish.objectives.language_model import language_model
 
     return fit(model, language_model, steps, settings, run, on_the_way=on_the_way, on_progress=on_progress)
+
+
+def check(corpus: Path, training: TrainingConfig) -> None:
+    """Raise DataError where a corpus, given by its folder, has no step for so many passes."""
+    from burnish.corpus.mix import check_passes
+    from burnish.corpus.token_corpus import TokenCorpus
+
+    check_passes(TokenCorpus.load(corpus).train, training.epochs)
 
 
 def planned(corpus: "TokenCorpus", training: TrainingConfig, *, seed: int) -> "tuple[StreamedSteps, int]":

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,14 +18,19 @@ from burnish.files import reported, sha256
 from burnish.kept import read_json, write_json
 
 SETTLED_SECONDS = 2.0
+SLOW_SECONDS = 5.0
+"""How often it is said what is being read, where that takes longer."""
 _OWNER = "hashes"
 
 
 class FileHashes:
-    """SHA-256 of files and folders, remembered in `file` where its folder exists."""
+    """SHA-256 of files and folders, remembered in `file` where its folder exists.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    notice: told what is being read where that takes long.
+    """
+
+    def __init__(self, file: Path, notice: Callable[[str], None] = lambda _: None) -> None:
+        self._file, self._notice = file, notice
         self._known = self._load()
         self._changed = False
 
@@ -40,9 +46,18 @@ class FileHashes:
         # A folder that has vanished meanwhile is as good as never there.
         denied = [Path(error.filename) for error in unreadable if not isinstance(error, FileNotFoundError)]
         listing: list[list[str]] = [[str(folder.relative_to(path)), "cannot be read"] for folder in sorted(denied)]
-        for file in sorted(files):
+        said, n_bytes = time.monotonic(), 0
+        for number, file in enumerate(sorted(files)):
+            if time.monotonic() - said > SLOW_SECONDS:
+                said = time.monotonic()
+                self._notice(
+                    f"reading {path}, to know when it changes: {number:,} of {len(files):,} files, "
+                    f"{n_bytes / 2**20:,.0f} MiB so far; name a folder or a pattern with less in it if that is "
+                    "more than was meant"
+                )
             try:
                 if file.is_file():
+                    n_bytes += file.stat().st_size
                     listing.append([str(file.relative_to(path)), self._of_file(file)])
             except (BurnishError, OSError):
                 # Whoever reads the folder says what it does without this file; here it only must not look unchanged.

@@ -5,7 +5,7 @@ Keys are known before anything runs, so a change in one stage shows at once in a
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,17 @@ from burnish.runs.hashes import FileHashes, digest
 from burnish.runs.names import RUN_FILE
 
 
-def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (), runs: Path = Path("runs")) -> Plan:
+def make_plan(
+    written: Path | Mapping[str, Any],
+    *,
+    overrides: Iterable[str] = (),
+    runs: Path = Path("runs"),
+    notice: Callable[[str], None] = lambda _: None,
+) -> Plan:
     """Read, validate and resolve a recipe, a file or the same values in Python; nothing is written.
 
-    What values name is looked for from the current folder, what a file names from the file's.
+    What values name is looked for from the current folder, what a file names from the file's. notice: told which folder
+    is being read, for the hash of what is in it, where that takes long.
 
     Raises:
         RecipeError: listing all problems found in the file, then all found in its references and inputs.
@@ -41,7 +48,7 @@ def make_plan(written: Path | Mapping[str, Any], *, overrides: Iterable[str] = (
     raise_problems(source.problems, source.file)
     recipe = validate(Recipe, source)
     today = recipe.date or _first_day(runs / recipe.name) or date.today()
-    planner = _Planner(source, recipe, file.parent, runs / recipe.name, today)
+    planner = _Planner(source, recipe, file.parent, runs / recipe.name, today, notice)
     stages = planner.plan()
     chat_inputs = planner.chat_inputs()
     raise_problems(planner.problems, source.file)
@@ -69,10 +76,18 @@ def _first_day(folder: Path) -> date | None:
 class _Planner:
     """Walks the stages in order; whatever is wrong is collected in `problems`."""
 
-    def __init__(self, source: Source, recipe: Recipe, recipe_folder: Path, run_folder: Path, today: date) -> None:
+    def __init__(
+        self,
+        source: Source,
+        recipe: Recipe,
+        recipe_folder: Path,
+        run_folder: Path,
+        today: date,
+        notice: Callable[[str], None],
+    ) -> None:
         self.today = today
         self.source, self.recipe, self.recipe_folder, self.run_folder = source, recipe, recipe_folder, run_folder
-        self.hashes = FileHashes(run_folder / ".hashes.json")
+        self.hashes = FileHashes(run_folder / ".hashes.json", notice)
         self.problems: list[Problem] = []
         self.names = [stage.name or stage.type_name() for stage in recipe.stages]
         self.planned: list[PlannedStage] = []

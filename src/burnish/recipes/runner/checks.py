@@ -12,7 +12,6 @@ from burnish.recipes.plan.plan import Input
 from burnish.recipes.plan.shapes import main_shape, shapes
 from burnish.recipes.runner.intermediate import peak_bytes
 from burnish.recipes.runner.state import RunState
-from burnish.recipes.schema.stage import DATA_KINDS
 from burnish.runs.environment import GIB
 
 
@@ -30,7 +29,7 @@ def check_inputs(state: RunState, checked: set[str]) -> None:
             continue
         missing = [text for item in stage.inputs for text in _missing(state, stage.name, item)]
         problems += missing
-        if missing or not all(state.is_there(item) for item in stage.inputs if item.kind in DATA_KINDS):
+        if missing or not all(state.is_there(item) for item in stage.inputs if item.kind in stage.config.checked):
             continue
         checked.add(stage.name)
         try:

@@ -56,7 +56,7 @@ def run(
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the same call goes on from there.
     """
     written = recipe if isinstance(recipe, Mapping) else Path(recipe)
-    plan = make_plan(written, overrides=overrides, runs=Path(runs))
+    plan = make_plan(written, overrides=overrides, runs=Path(runs), notice=(display or Silent()).say)
     if dry_run:
         from burnish.recipes.plan.dry_run import describe  # which reads this module
 

@@ -151,6 +151,8 @@ class StageConfig(StrictModel):
     """Top-level keys of the recipe that the product tells of, and that its cache key must hold."""
     begins: ClassVar[bool] = False
     """Whether it makes a model from nothing, so that the recipe needs none to start from."""
+    checked: ClassVar[tuple[ReferenceKind, ...]] = DATA_KINDS
+    """The kinds of inputs that have to be there before `check` is called."""
     resumable: ClassVar[bool] = False
     """Whether what an interrupted run left in the folder is of use to the next one."""
 
@@ -189,7 +191,7 @@ class StageConfig(StrictModel):
         return None
 
     def check(self, context: "StageContext") -> None:
-        """Raise BurnishError if an input of `DATA_KINDS` is unusable.
+        """Raise BurnishError if an input of the kinds `checked` is unusable.
 
         Called once all of them exist, which is before anything trains unless a trained model has made them.
         """

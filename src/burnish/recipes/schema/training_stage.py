@@ -13,7 +13,7 @@ from pydantic import Field
 from burnish.errors import RecipeError
 from burnish.methods.settings import TrainingSettings
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.stage import LatestModel, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.stage import DATA_KINDS, LatestModel, ReferenceKind, StageConfig, StageContext
 from burnish.runs.names import MODEL_FOLDER
 from burnish.training.config import TrainingConfig
 from burnish.training.names import SNAPSHOTS_FOLDER
@@ -64,6 +64,7 @@ class LeavesModels(StageConfig):
         def training(self) -> TrainingConfig: ...
 
     resumable: ClassVar[bool] = True
+    checked: ClassVar[tuple[ReferenceKind, ...]] = (*DATA_KINDS, "corpus")
 
     def why_without(self, inner: str) -> str | None:
         return why_no_snapshot(self.training, inner)

@@ -22,6 +22,16 @@ class CptStage(cpt.Settings, TrainingStage):
     type: Literal["cpt"] = Field("cpt", description="cpt")
     corpus: CorpusReference = Field(description="corpus to train on: @STAGE")
 
+    def check(self, context: StageContext) -> None:
+        from burnish.corpus.mix import DOMAIN, check_passes
+        from burnish.corpus.token_corpus import TokenCorpus
+
+        corpus, tokenizer = TokenCorpus.load(context.path(self.corpus)), context.tokenizer(self.model)
+        if tokenizer is not None:
+            corpus.check_tokenizer(tokenizer, str(self.model))
+        if len(corpus.train.get(DOMAIN, ())):
+            check_passes({DOMAIN: corpus.train[DOMAIN]}, self.training.epochs)
+
     def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
         maker = producers.get(self.corpus.removeprefix("@").partition("/")[0])
         if (

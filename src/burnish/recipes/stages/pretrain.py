@@ -64,6 +64,8 @@ class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
     def check(self, context: StageContext) -> None:
         if self.pairs is not None:
             self.check_pairs(context, self.training)
+        else:
+            pretrain.check(context.path(self.corpus), self.training)
 
     def work(self, context: StageContext) -> Work | None:
         if self.pairs is not None:
@@ -72,9 +74,8 @@ class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
 
         corpus, size = TokenCorpus.load(context.path(self.corpus)), self.training.micro_batch_tokens
         steps, read = pretrain.planned(corpus, self.training, seed=context.seed)
-        heldout = sum(windows.n_tokens for windows in corpus.heldout.values())
-        times = measurements(self.training, len(steps))
-        return Work(steps=len(steps), trained=read, scored=times * heldout, micro_batch=size)
+        scored = measurements(self.training, len(steps)) * sum(part.n_tokens for part in corpus.heldout.values())
+        return Work(steps=len(steps), trained=read, scored=scored, micro_batch=size)
 
     def run(self, context: StageContext) -> Metrics:
         if self.pairs is not None:
