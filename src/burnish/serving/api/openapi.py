@@ -105,7 +105,8 @@ def _asked(name: str, summary: str, request: str, answer: str, *, streams: bool 
     """An operation with a body."""
     content = {_JSON: {"schema": {"$ref": _COMPONENTS + answer}}}
     if streams:
-        content[_EVENTS] = {"schema": {"type": "string"}}
+        # Without a type: version 3.1 has no words for what each event is.
+        content[_EVENTS] = {"schema": {"description": "A chunk in each event's `data`; `[DONE]` in the last."}}
     return {
         "operationId": name,
         "summary": summary,
