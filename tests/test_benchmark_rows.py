@@ -34,8 +34,8 @@ TINY: dict[str, Config] = {
     "tokenize": {"copies": 1},
 }
 """Sizes of a row of each kind."""
-SLOW_ONLY = {"benchmarks.data", "benchmarks.decode_one"}
-"""They start processes and need llama.cpp."""
+SLOW_ONLY = {"benchmarks.data", "benchmarks.decode_one", "benchmarks.serve", "benchmarks.speculative"}
+"""They start processes, and need llama.cpp or the real model."""
 
 
 def row_config(row: Row, folder: Path, sizes: Config) -> Config:

@@ -146,6 +146,8 @@ def plan_of(recipe: str, folder: Path, overrides: Iterable[str] = ()) -> Plan:
         "data/test.jsonl",
         "data/pairs.jsonl",
         "data/answers.jsonl",
+        "data/traces.jsonl",
+        "data/tools.py",
         "data/handbook/leave.md",
         "data/wiki/start.md",
         "data/gsm8k_test.jsonl",

@@ -44,7 +44,12 @@ BAD: dict[str, tuple[Reader, str, bytes, str]] = {
     ),
     "not parquet": (read_conversations, "rows.parquet", SECOND, "not a Parquet file"),
     "truncated parquet": (read_conversations, "rows.parquet", b"PAR1" + b"\0" * 50, "damaged Parquet"),
-    "csv": (read_conversations, "rows.csv", b"question,answer\na,b\n", "rows.csv:1: invalid JSON at column 1"),
+    "csv": (
+        read_conversations,
+        "rows.csv",
+        b"question,answer\na,b\n",
+        "rows.csv:2: no known format: the keys are 'question', 'a",
+    ),
     "utf-16": (
         read_conversations,
         "rows.jsonl",

@@ -45,7 +45,7 @@ def test_what_was_kept_comes_back_with_its_judgements_in_their_order(tmp_path: P
         (Judged(answer="a", kind="correction"), "goes with kind 'correction'"),
         (Judged(answer="a", kind="correction", text=""), "expected a text"),
         (Judged(answer="a", kind="better", than="a"), "not better than itself"),
-        (Judged(answer="a", kind="better", than="z"), "no answer 'z'"),
+        (Judged(answer="a", kind="better", than="z"), "no such answer 'z'"),
         (Judged(answer="a", kind="better", than="other"), "not to the same prompt"),
         (Judged(answer="a", kind="bad", reason="x" * (MAX_TEXT + 1)), "at most"),
     ],

@@ -206,5 +206,5 @@ def test_rewards_that_do_not_fit_are_named(tmp_path: Path, reward: dict[str, Any
 
 
 def test_prompts_that_leave_no_room_are_dropped_or_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no prompt leaves room for 250 new tokens"):
+    with pytest.raises(DataError, match="has room for 6 beside an answer of max_new_tokens: 250"):
         trained(workshop(tmp_path, max_new_tokens=250))

@@ -177,7 +177,8 @@ def lab_reasoning(
     experiment: Annotated[
         list[str] | None,
         typer.Option(
-            help="r1-zero, formats, search, smollm2, distillation, methods or reward-models; may be repeated.",
+            help="r1-zero, formats, search, smollm2, smollm2-started, distillation, methods or reward-models; may be "
+            "repeated.",
             show_default="all",
         ),
     ] = None,

@@ -67,7 +67,7 @@ class MergeChoice(StrEnum):
 
 
 @commands.command(
-    epilog="Examples: burnish export runs/flights --gguf Q8_0 -o exported   "
+    epilog="Example: burnish export runs/flights --gguf Q8_0 -o exported   or   "
     "burnish export runs/flights --deploy ollama --deploy systemd -o exported"
 )
 def export(

@@ -69,7 +69,8 @@ class RowsStage(Prompted, TrainingStage):
             if not self.encode(first, tokenizer)[0]:
                 kept, report = self.encode(rows, tokenizer)
                 if not kept:
-                    raise DataError(f"{source(rows)}: no usable row:\n{report.summary()}")
+                    remedy = f"; raise max_length ({limit})" if (limit := getattr(self, "max_length", None)) else ""
+                    raise DataError(f"{source(rows)}: no usable row{remedy}:\n{report.summary()}")
 
         context.probe(encode, rows, str(self.model))
 

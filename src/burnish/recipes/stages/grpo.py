@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from burnish.agents.acting import acting_with
 from burnish.methods import grpo
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.eval_tasks import EvalTasksStage
@@ -54,6 +53,8 @@ class GrpoStage(grpo.Settings, EvalTasksStage):
     def run(self, context: StageContext) -> Metrics:
         decoder, tokenizer = context.load(self.model)
         tasks, base = self.read_tasks(context), context.path(self.model)
+        from burnish.agents.acting import acting_with  # which imports PyTorch
+
         acting = (
             None
             if self.tools is None
