@@ -27,7 +27,8 @@ class CptStage(cpt.Settings, TrainingStage):
         from burnish.corpus.token_corpus import TokenCorpus
 
         corpus, tokenizer = TokenCorpus.load(context.path(self.corpus)), context.tokenizer(self.model)
-        if tokenizer is not None:
+        # What a stage makes may have another tokenizer than it begins with.
+        if tokenizer is not None and not str(self.model).startswith("@"):
             corpus.check_tokenizer(tokenizer, str(self.model))
         if len(corpus.train.get(DOMAIN, ())):
             check_passes({DOMAIN: corpus.train[DOMAIN]}, self.training.epochs)
