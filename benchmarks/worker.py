@@ -65,8 +65,8 @@ def peak_rss_bytes() -> int:
 class Stopwatch:
     """Seconds from `start` to `stop`, and what other processes kept the machine busy with meanwhile.
 
-    children: the work is done by processes that end before `stop`: their time is no noise, and memory is what all of
-    them held together, looked at several times a second.
+    children: the work is done by processes below this one: their time is no noise, and memory is what all of them held
+    together, both looked at several times a second.
     """
 
     def __init__(self, *, children: bool = False) -> None:
@@ -99,26 +99,40 @@ class Stopwatch:
     def _own_seconds(self) -> float:
         if self._children is None:
             return time.process_time()
-        mine = os.times()
-        return mine.user + mine.system + mine.children_user + mine.children_system
+        return time.process_time() + self._children.seconds()
 
 
 class _Children(threading.Thread):
-    """Watches what this process and those below it hold together; pages that they share count once for each."""
+    """Watches what this process and those below it hold together; pages that they share count once for each.
+
+    Their time is looked at too, since the kernel adds it to their parent's only when they end: a worker that a fork
+    server started, or that lives on, would count as somebody else's.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.ended = threading.Event()
         self.peak = 0
+        self._me = psutil.Process()
+        self._seconds: dict[tuple[int, float], float] = {}
 
     def run(self) -> None:
-        me = psutil.Process()
         while not self.ended.wait(0.2):
-            total = 0
-            for process in (me, *me.children(recursive=True)):
-                with suppress(psutil.Error):
-                    total += process.memory_info().rss
-            self.peak = max(self.peak, total)
+            self._look()
+
+    def seconds(self) -> float:
+        """Processor time of all processes below this one that were seen so far, ended ones included."""
+        self._look()
+        return sum(list(self._seconds.values()))  # a copy: the thread adds to it
+
+    def _look(self) -> None:
+        total = self._me.memory_info().rss
+        for process in self._me.children(recursive=True):
+            with suppress(psutil.Error), process.oneshot():
+                times = process.cpu_times()
+                self._seconds[process.pid, process.create_time()] = times.user + times.system
+                total += process.memory_info().rss
+        self.peak = max(self.peak, total)
 
 
 def _busy_seconds() -> float:

@@ -1,6 +1,8 @@
 """The benchmarks' harness: what it records, how it finds a peer's configuration, and that failures speak. No timing."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -255,6 +257,22 @@ def test_a_pair_counts_once_and_its_prompt_for_both_answers(tmp_path: Path) -> N
     assert (found["value"], found["tokens"]) == (2 / 8, 2 * 2 * 5 + (5 + 6) + 2)
     with pytest.raises(BenchmarkError, match="the sample data has 8 such pairs, fewer than 18"):
         pairs.read(config | {"timed_steps": 8})
+
+
+def test_the_time_of_workers_that_live_on_is_not_somebody_elses() -> None:
+    """As those of a fork server: no child of ours, and not waited for."""
+    burn = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); sys.stdin.read()"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {burn!r}]).wait()"
+    watch = Stopwatch(children=True)
+    watch.start()
+    with subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert watch._own_seconds() - watch._own >= 0.3
+        watch.stop()
+        assert child.stdin is not None
+        child.stdin.close()
+    assert watch.answer(1.0)["peak_rss_bytes"] > 2 * 2**20
 
 
 def test_curves_are_compared_step_by_step() -> None:
