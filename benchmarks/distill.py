@@ -30,6 +30,7 @@ ROWS = (
         check={
             "compute_dtype": "float32",
             "precision": "float32",
+            "micro_batches": 1,  # the peer's entropy is the mean of its parts' means, whatever they hold
             "warm_up_steps": 1,
             "timed_steps": 0,
             "fixed": True,
