@@ -12,6 +12,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -135,6 +136,17 @@ def cache_folder() -> Path:
 def rates_key(device: torch.device, threads: int) -> str:
     """What the rates of `auto` are kept under: they depend on the device, on PyTorch and on the number of threads."""
     return f"{device_name(device)} | torch {torch.__version__} | {threads} threads"
+
+
+@cache
+def onednn_leads() -> bool:
+    """Whether this CPU computes float32 products faster by oneDNN than by MKL, which PyTorch takes for them.
+
+    MKL is at its best on Intel's processors alone. Both have to be there. It is looked up, not measured, so that a run
+    that goes on adds up in the same order.
+    """
+    there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    return there and "intel" not in _processor().lower()
 
 
 def _processor() -> str:

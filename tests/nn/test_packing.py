@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from burnish.forest import Forest
+from burnish.nn import packing
 from burnish.nn.decoder import Decoder
 from burnish.nn.linear import Linear, WeightNormLinear
 from burnish.nn.norm import BatchNorm
@@ -123,6 +124,28 @@ def test_a_packed_decoder_computes_the_same_and_trains_on(norm: str, dtype: torc
     if norm == "batch":
         for ours, theirs in zip(decoder.modules(), plain.modules(), strict=True):
             assert not isinstance(ours, BatchNorm) or torch.equal(ours.running_mean, theirs.running_mean)
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["onednn", "mkl"])
+@given(rows=st.integers(0, 70), sizes=st.tuples(st.integers(1, 40), st.integers(1, 40)), strided=st.booleans())
+@settings(max_examples=30)
+@torch.no_grad()
+def test_float32_products_of_either_library_are_the_plain_one(
+    leads: bool, rows: int, sizes: tuple[int, int], strided: bool
+) -> None:
+    """On any processor: which library leads is asked of the hardware, and both have to be right."""
+    if leads and not torch.backends.mkldnn.is_available():
+        pytest.skip("this PyTorch has no oneDNN")
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(sizes[1] + 1, sizes[0], generator=generator)[1:]  # as of a part of the vocabulary
+    x = torch.randn(sizes[0], rows, generator=generator).t() if strided else torch.randn(rows, sizes[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "onednn_leads", lambda: leads)
+        _assert_close(packing.float32_linear(x, weight), x @ weight.t())
+        packed = packing.pack(weight, max(rows, 1))
+        assert packed is not None or not leads
+        if packed is not None and rows:
+            _assert_close(packed(x, None), x @ weight.t())
 
 
 class _Recorded:

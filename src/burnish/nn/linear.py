@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from burnish.nn.packing import PackedWeight, pack
+from burnish.nn.packing import PackedWeight, float32_linear, pack
 
 _Fingerprint = tuple[object, ...]
 
@@ -180,6 +180,8 @@ def float32_product(x: Tensor, weight: Tensor, compute_dtype: torch.dtype) -> Te
     On CUDA below float32 the operands are rounded to TF32, eight times finer than bfloat16 at half of its rate; CUDA's
     float32 proper would be sixteen times slower. Elsewhere nothing is rounded.
     """
+    if x.device.type == "cpu" and x.dim() == 2 and not torch.is_grad_enabled():
+        return float32_linear(x, weight)
     if x.device.type != "cuda" or compute_dtype == torch.float32:
         return F.linear(x, weight)
     matmul = torch.backends.cuda.matmul

@@ -3,6 +3,7 @@
 A matrix library copies the weight into blocks for every product; with the few rows of a decoding step that copy costs
 as much as the product. PyTorch's own compiler avoids it with two operators that take a packed weight, and so
 does this module. Where they are missing (no MKL, another device), nothing is packed and the plain product runs.
+float32 goes to the faster of the two libraries (`burnish.hardware.onednn_leads`).
 """
 
 from typing import Protocol
@@ -11,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_FEWEST_FLOAT32_ROWS = 4
+from burnish.hardware import onednn_leads
+
+_FEWEST_MKL_ROWS = 4
 """Below, a float32 product reads the weight once from memory either way: packed ones were slower."""
 
 
@@ -31,8 +34,8 @@ def pack(weight: Tensor, rows: int) -> PackedWeight | None:
     """Pack `weight` `[out, in]` for products of up to `rows` rows; None where that gains nothing here."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None
-    if weight.dtype == torch.float32:
-        return _MklWeight(weight, rows) if torch.backends.mkl.is_available() and rows >= _FEWEST_FLOAT32_ROWS else None
+    if weight.dtype == torch.float32 and not onednn_leads():
+        return _MklWeight(weight, rows) if torch.backends.mkl.is_available() and rows >= _FEWEST_MKL_ROWS else None
     return _OneDnnWeight(weight, rows)
 
 
@@ -58,7 +61,7 @@ class _MklWeight:
 
 
 class _OneDnnWeight:
-    """bfloat16, packed by oneDNN; serves any number of rows."""
+    """Packed by oneDNN; serves any number of rows."""
 
     def __init__(self, weight: Tensor, rows: int) -> None:
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
@@ -70,3 +73,11 @@ class _OneDnnWeight:
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
         bias = None if bias is None else bias.to(x.dtype)
         return self._product(x, self._packed, bias, "none", [], "")
+
+
+def float32_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """`x Wᵀ` `[rows, out]` of float32 operands on a CPU by the faster library, without gradients or packing."""
+    if not onednn_leads():
+        return F.linear(x, weight)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, weight, None, "none", [], "")
+    return product
