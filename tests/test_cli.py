@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from burnish import cli
+from burnish.cli import streams
 from burnish.console.display import Display
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
@@ -115,6 +116,64 @@ def test_output_that_has_no_room_is_no_bug(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert found.stderr.startswith("error: cannot write: No space left on device; ")
     assert len(found.stderr.splitlines()) == 1
+
+
+class Closed:
+    """Standard output or error as a pipe whose reader has gone."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __enter__(self) -> None:
+        self.patch, self.streams = pytest.MonkeyPatch(), []
+        for name in self.names:
+            reading, writing = os.pipe()
+            os.close(reading)
+            self.streams.append(os.fdopen(writing, "w"))
+            self.patch.setattr(sys, name, self.streams[-1])
+
+    def __exit__(self, *_: object) -> None:
+        self.patch.undo()
+        for stream in self.streams:
+            stream.close()
+
+
+def test_a_run_that_nobody_reads_is_finished(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = finished.parent / "runs"
+    with Closed("stdout"):
+        status, _, err = call(capsys, "run", finished, "--runs", runs, "--yes")
+    assert status == 0, err
+    assert err.endswith(
+        "nobody reads the output any more; the work was finished: "
+        f"{runs / 'numbers/summary.json'}, {runs / 'numbers/report.html'}\n"
+    )
+    with Closed("stdout", "stderr"):
+        status, out, err = call(capsys, "run", finished, "--runs", runs, "--yes")
+    assert (status, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize("command", ["run --dry-run", "plan --json", "data check", "eval"])
+def test_what_prints_much_is_no_failure_when_its_reader_has_enough(
+    command: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
+    recipe = (finished, "--runs", finished.parent / "runs")
+    arguments = {"data check": (rows,), "eval": (finished.parent / "runs/numbers", "--tasks", rows)}
+    with Closed("stdout"):
+        status, out, err = call(capsys, *command.split(), *arguments.get(command, recipe))
+    assert (status, out) == ((1, "") if command == "eval" else (0, ""))
+    assert ("error: " in err) == (command == "eval"), "what is wrong is still told, on standard error"
+
+
+def test_nobody_is_answered_who_has_stopped_reading() -> None:
+    asked = []
+    with Closed("stdout"):
+        streams.steady_streams()
+        for question in streams.while_read(iter(lambda: "again?", "")):
+            print("an answer to", question)
+            asked.append(question)
+    assert asked == ["again?"]
 
 
 def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

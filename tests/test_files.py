@@ -22,9 +22,11 @@ from burnish.files import (
     atomic_write_bytes,
     atomic_write_text,
     open_regular,
+    pattern_parts,
     regular_file,
     sha256,
 )
+from burnish.runs.folder import read_object, write_object
 
 
 def test_sha256(tmp_path: Path) -> None:
@@ -263,3 +265,29 @@ def test_what_safetensors_cannot_write_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BurnishError, match=r"cannot write .*tensors: .*"):
         write()
+
+
+@pytest.mark.parametrize(
+    ("written", "there", "rest"),
+    [
+        ("[draft]/docs/*.md", "[draft]/docs", "*.md"),
+        ("[draft]/[ab]/*.md", "[draft]", "[ab]/*.md"),
+        ("[draft]/docs/**/*.md", "[draft]/docs", "**/*.md"),
+        ("*.md", "", "*.md"),
+    ],
+)
+def test_folders_that_are_there_are_no_part_of_a_pattern(written: str, there: str, rest: str, tmp_path: Path) -> None:
+    (tmp_path / "[draft]/docs").mkdir(parents=True)
+    assert pattern_parts(tmp_path / written) == (tmp_path / there, rest)
+
+
+def test_a_relative_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pattern_parts(Path("a/*.md")) == (Path(), "a/*.md")
+
+
+def test_names_that_are_no_utf8_are_written_and_read_as_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xf0\x9f\x98\x80")
+    write_object(tmp_path / "a.json", {"path": name})
+    assert read_object(tmp_path / "a.json") == {"path": name}
+    assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "path": "caf\\udce9 \U0001f600"\n}\n'

@@ -96,6 +96,13 @@ def _check_regular(path: Path, mode: int) -> None:
         raise BurnishError(f"{path}: {kind}")
 
 
+def pattern_parts(path: Path) -> tuple[Path, str]:
+    """A pattern such as `[draft]/*.md` as the folder that is there and the rest, which alone is a pattern."""
+    parts = path.parts
+    place = next(place for place in range(len(parts) - 1, -1, -1) if not place or Path(*parts[:place]).is_dir())
+    return Path(*parts[:place]), str(Path(*parts[place:]))
+
+
 def sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     path = Path(path)
@@ -137,8 +144,12 @@ def atomic_write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def atomic_write_text(path: Path | str, data: str) -> None:
-    """`atomic_write_bytes` of `data` in UTF-8."""
-    atomic_write_bytes(path, data.encode("utf-8"))
+    """`atomic_write_bytes` of `data` in UTF-8.
+
+    File names need not be UTF-8, and Python has halves of surrogate pairs for their bytes: each becomes its escape,
+    `\\udcff`, which JSON reads as the same half again.
+    """
+    atomic_write_bytes(path, data.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager

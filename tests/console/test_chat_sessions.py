@@ -302,3 +302,37 @@ def test_passages_without_room_are_told(
         chat(model, ["leave?"], retrieve=tmp_path / "none")
     with pytest.raises(BurnishError, match="was made without a graph"):
         chat(wide, ["leave?"], retrieve=index, ranking="graph")
+
+
+@pytest.mark.parametrize(("system", "shown"), [(None, "Answer in SQL."), ("", None), ("Be brief.", "Be brief.")])
+def test_an_empty_system_prompt_takes_the_recipes_away(
+    model: Path, asked: list[dict[str, Any]], system: str | None, shown: str | None
+) -> None:
+    target = Target(model, "Answer in SQL.", device="cpu", compute_dtype="float32")
+    hold_chat(target, iter(["one?"]), Console(file=io.StringIO()), ChatOptions(system=system))
+    prompt = asked[0]["prompt"]
+    assert ("<|im_start|>system" in prompt) == (shown is not None)
+    assert shown is None or shown in prompt
+
+
+def test_an_answer_without_a_query_is_said_to_have_none(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+
+    duckdb.connect(str(tmp_path / "t.duckdb")).close()
+    monkeypatch.setattr(module.Chat, "ask", lambda chat, question: iter(["<think>", "select 1"]))
+    config = ChatConfig.model_validate({"judges": [{"type": "sql", "database": "t.duckdb"}]})
+    context = StageContext(
+        folder=tmp_path,
+        device="cpu",
+        compute_dtype="float32",
+        inputs={"t.duckdb": (tmp_path / "t.duckdb",)},
+        input_keys={},
+        recipe_folder=tmp_path,
+    )
+    target = Target(model, config=config, device="cpu", compute_dtype="float32", context=context)
+    console = Console(file=io.StringIO(), width=200)
+    hold_chat(target, iter(["How many?"]), console, ChatOptions())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert shown == "<think>select 1\nno query in the answer\n"

@@ -113,6 +113,15 @@ SERVES: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
     ),
     "pairs": ("dpo", {}, [GOOD] * 2, "2 preferences for dpo"),
     "pairs to rank": ("reward_model", {}, [{**GOOD, "margin": 1}] * 2, "2 ranked lists for reward_model"),
+    "pairs that contradict themselves": (
+        "dpo",
+        {},
+        [GOOD, {**GOOD, "score_chosen": 1, "score_rejected": 4.5}, {**GOOD, "margin": -2}],
+        "3 preferences for dpo\n2 rows of it should be looked at:\n"
+        "  {file}:2: score_chosen 1 and score_rejected 4.5: by them the rejected answer is the better one\n"
+        "  {file}:3: margin is -2: by it the rejected answer is the better one\n"
+        "not read: score_chosen (in 1 row), score_rejected (in 1 row), margin (in 1 row)",
+    ),
     "labels": (
         "kto",
         {},
@@ -139,6 +148,18 @@ SERVES: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
         "1 task for grpo; of what a judge could read there is: answer",
     ),
     "documents": ("cpt", {}, [{"text": "abc"}], "1 document, 3 characters"),
+    "documents with a body": (
+        "corpus",
+        {"columns": {"text": "body"}},
+        [{"body": "ab"}],
+        "1 document, 2 characters",
+    ),
+    "a query in the answer": (
+        "evaluate",
+        {},
+        [{"prompt": "a", "completion": "```sql\nselect 1\n```"}],
+        "1 task for evaluate, each with what the judge 'sql' reads",
+    ),
 }
 
 
@@ -172,6 +193,18 @@ LACKS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
         [{"question": "a", "answer": "b"}],
         "or name yours with columns such as {{prompt: question, completion: answer}}",
     ),
+    "all by other names with capitals": (
+        "sft",
+        {},
+        [{"Question": "a", "Response": "b"}],
+        "or name yours with columns such as {{prompt: Question, completion: Response}}",
+    ),
+    "an answer with a capital": (
+        "sft",
+        {},
+        [{"prompt": "a", "Response": "b"}],
+        "set columns: {{completion: Response}}",
+    ),
     "one row": ("sft", {}, [CHAT], "{file}: not for sft, which needs 2 conversations; 1 can be used"),
     "equal pairs": (
         "dpo",
@@ -186,6 +219,9 @@ LACKS: dict[str, tuple[str, dict[str, Any], list[dict[str, Any]], str]] = {
         [{"prompt": "a", "query": "select 1"}],
         "{file}:1: no \"sql\", the query whose result is expected; is it 'query'? Then rename that column to sql",
     ),
+    "an empty query": ("evaluate", {}, [{"prompt": "a", "sql": " "}], '{file}:1: no "sql", the query whose result is'),
+    "a judge where nothing is judged": ("sft", {"judge": "numbers"}, [CHAT], "--judge numbers: sft reads no tasks"),
+    "columns of rows": ("cpt", {"columns": {"prompt": "q"}}, [{"text": "a"}], "--columns prompt=q: documents have"),
     "no number": ("grpo", {"judge": "numbers"}, [{"prompt": "a"}], "{file}:1: "),
     "documents": ("sft", {}, [{"text": "a"}], "the row is a document"),
     "conversations as documents": ("cpt", {}, [CHAT], '{file}:1: "text" is missing'),

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,35 @@ def test_a_run_whose_stage_answers_once_is_sampled_eight_times(folder: Path) -> 
     assert stage["judges"][0]["database"] == str(folder / "runs/numbers/01-prepare/numbers.duckdb")
     assert stage["models"] == {"final": "base"}
     assert said == [f"tasks, judges and prompts are those of {folder / 'runs/numbers/02-evaluate'}"]
+
+
+@pytest.mark.parametrize(("system", "roles"), [("", ["user"]), ("Be brief.", ["system", "user"])])
+def test_a_system_prompt_on_the_command_line_takes_the_place_of_the_runs(
+    system: str, roles: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "few.jsonl").write_text('{"prompt": "1 mod 3?", "sql": "SELECT 1", "split": "seen"}\n')
+    few = ("--tasks", tmp_path / "few.jsonl", "--samples", 1, "--max-new-tokens", 1, "--threads", 1, "--runs", tmp_path)
+    status, _, err = call(capsys, folder / "runs/numbers", *few, "--system", system)
+    assert status == 0, err
+    asked = json.loads((tmp_path / "eval-numbers-few/01-evaluate/answers-final.jsonl").read_text())["prompt"]
+    assert [turn["role"] for turn in asked] == roles
+    assert system in asked[0]["content"]
+
+
+@pytest.mark.parametrize(("said", "served"), [([], "Answer in SQL."), ([""], None), (["Be brief."], "Be brief.")])
+def test_a_server_takes_an_empty_system_prompt_as_none(
+    said: list[str], served: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr("burnish.serving.api.server.serve", lambda *things: found.extend(things))
+    run = folder / "runs/numbers"
+    options = ["--system", *said] if said else []
+    arguments = ["burnish", "serve", str(run), "--version", f"b={run}", "--threads", "1", *options]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        cli.main()
+    first, *_, versions = found
+    assert [one.settings.system for one in (first, *versions)] == [served] * 2
 
 
 GIVEN = ("--tasks", "rows.jsonl", "--judge", "numbers")

@@ -9,6 +9,7 @@ import pytest
 from burnish.corpus.documents import Document, content_id, read_documents
 from burnish.corpus.folders import Skipped
 from burnish.errors import DataError
+from burnish.recipes.plan.outside import found_outside
 
 
 def test_files_folders_and_patterns(tmp_path: Path) -> None:
@@ -31,6 +32,15 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
     ]
     assert [one.path for one in skipped] == [folder / ".hidden.txt", folder / "logo.png", folder / "package.json"]
     assert [document.text for document in read_documents([folder / "b.txt", f"{folder}/*.txt*"])] == ["B", "C"]
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "[2024] a*b?"
+    folder.mkdir()
+    (folder / "c.md").write_text("C")
+    for written in ("*.md", "[c].md", "c.md"):
+        assert [document.text for document in read_documents(folder / written)] == ["C"]
+        assert found_outside(written, "documents", folder) == (folder / "c.md",)
 
 
 def test_ids_depend_on_the_text_only(tmp_path: Path) -> None:

@@ -32,3 +32,9 @@ def test_a_perplexity_that_rises_is_worse_and_an_accuracy_that_rises_better() ->
 def test_a_row_in_a_line() -> None:
     found = row("score", [0.5, 0.25], [None])
     assert described(found, ["a", "b"]) == "words: a 0.5, b 0.25 (too little to tell)"
+
+
+def test_four_questions_tell_too_little() -> None:
+    few = row("accuracy", [0.0, 1.0], [[1.0, 1.0]]) | {"count": 4}
+    (line,) = lines({"models": ["a", "b"], "rows": [few]})  # type: ignore[list-item]
+    assert line.cells[1].verdict == "too little to tell"

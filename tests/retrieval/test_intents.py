@@ -101,6 +101,15 @@ def test_questions_that_teach_nothing_are_named(
         intents.train(read_labelled(file), {}, encoder)
 
 
+def test_a_line_ends_with_its_line_feed_and_with_no_other_separator(tmp_path: Path) -> None:
+    file = tmp_path / "i.jsonl"
+    file.write_text('{"question": "a\u2028b\x85c", "intent": "x"}\n\n{"question": "d", "intent": "y"}\n', "utf-8")
+    assert [(one.text, one.place) for one in read_labelled(file)] == [
+        ("a\u2028b\x85c", f"{file}:1"),
+        ("d", f"{file}:3"),
+    ]
+
+
 def test_lines_at_fault_are_named(tmp_path: Path) -> None:
     file = tmp_path / "i.jsonl"
     for line, said in (

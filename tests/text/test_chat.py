@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 
 from burnish.errors import CheckpointError, DataError
-from burnish.text.chat import Message, encode_conversation, encode_prompt, render
+from burnish.text.chat import Message, encode_answers, encode_conversation, encode_prompt, encode_question, render
 from burnish.text.gguf_vocabulary import PRE_TOKENIZERS
 from burnish.text.tokenizer import Tokenizer
+from workshop import CHATML, tiny_tokenizer
 
 LLAMA3_STYLE = """{{- bos_token }}
 {%- if messages[0].role == 'system' %}
@@ -289,3 +290,21 @@ def test_unusable_templates(
     with pytest.raises(error, match=message) as caught:
         encode_conversation(tokenizer, turns(("user", "a"), ("assistant", "b")))
     assert tokenizer.source in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("template", "role", "remarks"),
+    [
+        (CHATML, "user", ("the chat template leaves out the names of those who speak",)),
+        (CHATML, "tool", ()),  # whose results follow its call
+        (CHATML.replace("{{ m.role }}", "{{ m.role }}{{ ' ' + m.name if m.name else '' }}"), "user", ()),
+    ],
+)
+def test_names_that_the_template_has_no_place_for_are_remarked(
+    template: str, role: str, remarks: tuple[str, ...]
+) -> None:
+    tokenizer = replace(tiny_tokenizer(), chat_template=template)
+    asked: list[Message] = [{"role": role, "content": "Who am I?", "name": "Ada"}]
+    assert encode_question(tokenizer, asked).remarks == remarks
+    (encoding,) = encode_answers(tokenizer, [*asked, {"role": "assistant", "content": "You are."}])
+    assert encoding.remarks == remarks

@@ -6,6 +6,7 @@ one of the plain formats, as llama.cpp decides.
 
 import ctypes
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def quantize_file(source: Path, target: Path, quantization: str) -> None:
     parameters.ftype = int(K_QUANTS[quantization])
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     with atomic_file(target) as path:
-        failed = llama_cpp.llama_model_quantize(str(source).encode(), str(path).encode(), ctypes.byref(parameters))
+        failed = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(path), ctypes.byref(parameters))
         llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), ctypes.c_void_p(0))  # to the terminal again
         if failed:
             why = next((line for line in reversed(said) if line), "no reason given")

@@ -4,7 +4,6 @@ torch and everything that needs it is imported inside the commands, so that `bur
 """
 
 import errno
-import io
 import os
 import sys
 import traceback
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from burnish import __version__
 from burnish.cli import chat, data, doctor, evaluating, flywheel, lab, models, recipes, retrieving, serve, starting
+from burnish.cli.streams import steady_streams
 from burnish.errors import BurnishError
 from burnish.terminal import printable
 
@@ -48,11 +48,9 @@ def top(
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one message and exit status 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal or file that knows fewer letters gets escapes
-            stream.reconfigure(errors="backslashreplace")
+    steady_streams()
     try:
-        app()
+        _call()
     except BurnishError as error:
         message = printable(f"error: {error}")
         Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
@@ -66,6 +64,16 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         _report_bug()
+
+
+def _call() -> None:
+    """Run the command, and write out what it has printed: a file without room for it is told here."""
+    try:
+        app()
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
 
 
 def _report_bug() -> NoReturn:

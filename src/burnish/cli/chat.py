@@ -1,6 +1,5 @@
 """`burnish chat`: questions to a model."""
 
-import io
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 
 from burnish.cli.saying import INTERRUPTED, asking
+from burnish.cli.streams import input_lines, while_read
 from burnish.errors import BurnishError
 
 commands = typer.Typer()
@@ -122,7 +122,7 @@ def chat(
             examples=examples,
             keyboard=not ask and sys.stdin is not None and sys.stdin.isatty(),
         )
-        questions = ask if ask else _questions(console)
+        questions = ask or (while_read if trace is None else iter)(_questions(console))
         if not tools and not mcp:
             if trace is not None:
                 raise BurnishError("--trace: keeps calls of tools; add --tools or --mcp")
@@ -154,13 +154,7 @@ def _questions(console: Console) -> Iterator[str]:
     if sys.stdin is None:  # closed by whoever started the program
         return
     if not sys.stdin.isatty():
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="surrogateescape")
-        for number, line in enumerate(sys.stdin, start=1):
-            if not line.isascii() and any("\udc80" <= letter <= "\udcff" for letter in line):
-                raise BurnishError(f"standard input, line {number}: not text in UTF-8; convert it (iconv -t utf-8)")
-            if line.strip():
-                yield line.strip()
+        yield from input_lines()
         return
     with suppress(ImportError):
         import readline  # noqa: F401 (its import gives input() a history and line editing)

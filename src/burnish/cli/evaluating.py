@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, agree, aside, say
+from burnish.cli.saying import INTERRUPTED, agree, aside, made, say
 from burnish.errors import BurnishError
 
 commands = typer.Typer()
@@ -132,8 +132,7 @@ def evaluate(
     console.print(result_table(summary))
     for line in difference_lines(found):
         say(line)
-    for file in (results, plan.folder / REPORT_FILE):
-        say(file)
+    made((results, plan.folder / REPORT_FILE))
 
 
 def _numbers(text: str) -> list[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, say
+from burnish.cli.saying import INTERRUPTED, made
 
 if TYPE_CHECKING:
     from burnish.lab.experiment import Experiment
@@ -208,5 +208,4 @@ def _conduct(experiment: "Experiment", runs: Path, threads: int | None, again: b
     except KeyboardInterrupt:
         print("\nstopped; what is finished is kept. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    for file in files:
-        say(file)
+    made(files)

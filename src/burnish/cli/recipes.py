@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, agree, aside, say
+from burnish.cli.saying import INTERRUPTED, agree, aside, made, say
 
 commands = typer.Typer()
 
@@ -66,8 +66,7 @@ def run(
     if results is not None:
         console.print(results)
     folder = runs / summary["name"]
-    for name in (SUMMARY_FILE, REPORT_FILE):
-        say(folder / name)
+    made(folder / name for name in (SUMMARY_FILE, REPORT_FILE))
 
 
 @commands.command(epilog="Example: burnish plan recipe.yaml --gpu H100")

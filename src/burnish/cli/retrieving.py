@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from burnish.cli.saying import INTERRUPTED
+from burnish.cli.streams import input_lines, while_read
 
 commands = typer.Typer()
 
@@ -114,5 +115,5 @@ def search(
     """Show the passages of an index that have most to do with a question."""
     from burnish.console.retrieving import show_hits
 
-    questions = queries or (line.strip() for line in sys.stdin if line.strip())
+    questions = queries or while_read(input_lines())
     show_hits(index, questions, Console(highlight=False), k=k, ranking=ranking, encoder=encoder, as_json=as_json)

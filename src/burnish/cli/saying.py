@@ -1,12 +1,14 @@
 """What commands share: how a line is printed, how a person agrees, and how one that was interrupted ends."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from burnish.cli.streams import gone
 from burnish.terminal import printable
 
 if TYPE_CHECKING:
@@ -29,6 +31,15 @@ def say(line: object) -> None:
 def aside(line: str) -> None:
     """As `say`, to standard error: what a person waits for, and no part of the output."""
     print(printable(line), file=sys.stderr, flush=True)
+
+
+def made(files: Iterable[Path]) -> None:
+    """Print what long work has made, a file a line; to standard error where nobody reads the output any more."""
+    files = list(files)
+    for file in files:
+        say(file)
+    if gone(sys.stdout):
+        aside(f"nobody reads the output any more; the work was finished: {', '.join(map(str, files))}")
 
 
 def agree(plan: "Plan", *, yes: bool) -> None:

@@ -134,7 +134,7 @@ def serve(
         adapters=tuple(serving.adapters),
         host=host,
         port=port,
-        system=system or found.system,
+        system=found.prompt(system),
         temperature=temperature,
         repetition_penalty=found.config.repetition_penalty,
         stop=tuple(found.config.stop),

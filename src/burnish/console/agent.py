@@ -107,7 +107,7 @@ def hold_agent(
             decoder,
             tokenizer,
             open_box,
-            system=options.system or target.system,
+            system=target.prompt(options.system),
             sampling=options.sampling(target.config),
             memory=target.config.memory if options.memory is None else options.memory,
             seed=secrets.randbits(32) if options.seed is None else options.seed,

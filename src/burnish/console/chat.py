@@ -64,6 +64,10 @@ class Target:
     context: StageContext | None = None
     index: Path | None = None
 
+    def prompt(self, asked: str | None) -> str | None:
+        """The system prompt: what was asked for, of which an empty one is none; its own where nothing was."""
+        return self.system if asked is None else asked or None
+
     def form(self, grammar: GrammarName | None) -> Form | None:
         """What makes the grammar of answers. Raises BurnishError where no database says what may be named."""
         if grammar is None:
@@ -196,7 +200,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
     chat = Chat(
         decoder,
         tokenizer,
-        system=target.system if options.system is None else options.system,
+        system=target.prompt(options.system),
         sampling=options.sampling(target.config),
         memory=target.config.memory if options.memory is None else options.memory,
         seed=secrets.randbits(32) if options.seed is None else options.seed,

@@ -43,6 +43,7 @@ from burnish.errors import DataError
 from burnish.rewards.choice import read_options
 from burnish.rewards.numbers import NumberVerifier
 from burnish.rewards.programs.unit_tests import read_tests
+from burnish.rewards.sql import gold_query
 from burnish.rewards.texts import expected_texts
 
 Item = Conversation | Preference | Ranking | Labelled | Stepwise | Task
@@ -91,7 +92,7 @@ def describe(file: Path) -> str:
     if all(present(first, key) for key in PAIR_KEYS):
         preferences = read_preferences(file)
         kind = f"{_count(len(preferences), 'preference')} ({format_name(first)} format)"
-        return f"{kind}{_faults(preferences)}{_unused(preferences, but=MARGIN_KEYS)}"
+        return f"{kind}{_faults(preferences)}{_remarks(preferences)}{_unused(preferences, but=MARGIN_KEYS)}"
     if all(isinstance(first.get(key), list) for key in STEP_KEYS):
         stepwise = read_stepwise(file)
         steps = sum(len(one.steps) for one in stepwise)
@@ -101,7 +102,7 @@ def describe(file: Path) -> str:
         rankings = read_rankings(file)
         answers = sum(len(ranking.answers) for ranking in rankings)
         kind = f"{_count(len(rankings), 'ranked list')} of {answers:,} answers"
-        return f"{kind}{_faults(rankings)}{_unused(rankings)}"
+        return f"{kind}{_faults(rankings)}{_remarks(rankings)}{_unused(rankings)}"
     if any(present(first, key) for key in LABEL_KEYS):
         labelled = read_labelled(file)
         desired = sum(one.desired for one in labelled)
@@ -125,8 +126,11 @@ def describe_for(file: Path, stage: str, *, columns: Mapping[str, str] | None = 
     Raises:
         DataError: the stage cannot use the file; the message says why and what to do.
     """
+    takes_tasks = stage not in DOCUMENT_STAGES and READS[stage][0] == "task"
+    if judge is not None and not takes_tasks:
+        raise DataError(f"--judge {judge}: {stage} reads no tasks, whose answers are judged; leave it out")
     if stage in DOCUMENT_STAGES:
-        return _documents(file)
+        return _documents(file, **_document_keys(columns or {}))
     noun, read, least = READS[stage]
     try:
         items = read(file, columns=columns)
@@ -144,7 +148,7 @@ def describe_for(file: Path, stage: str, *, columns: Mapping[str, str] | None = 
         text += f", {desired:,} of them desired"
         if desired in (0, usable):
             text += "; KTO learns from the difference, and here is only one kind"
-    return f"{text}{faults}{_unused(items)}"
+    return f"{text}{faults}{_remarks(items)}{_unused(items)}"
 
 
 def _judged(file: Path, tasks: Sequence[Task], stage: str, judge: str | None) -> str:
@@ -159,7 +163,7 @@ def _judged(file: Path, tasks: Sequence[Task], stage: str, judge: str | None) ->
         try:
             if judge in READERS:
                 READERS[judge](task.row)
-            elif not isinstance(task.row.get("sql"), str):
+            elif gold_query(task.row) is None:
                 lacking.append((str(task.place), f'no "sql", the query whose result is expected{_gold_hint(task.row)}'))
         except DataError as error:
             lacking.append((str(task.place), str(error)))
@@ -178,9 +182,17 @@ def _gold_hint(row: Mapping[str, Any]) -> str:
     return f"; is it {found!r}? Then rename that column to sql" if found else hint("sql", row)
 
 
-def _documents(file: Path) -> str:
+def _document_keys(columns: Mapping[str, str]) -> dict[str, str]:
+    """The corpus stage's `text_key` and `id_key`. Raises DataError for a column that documents do not have."""
+    other = next((known for known in columns if known not in ("text", "id")), None)
+    if other is not None:
+        raise DataError(f"--columns {other}={columns[other]}: documents have a text and an id; expected text=COLUMN")
+    return {f"{known}_key": column for known, column in columns.items()}
+
+
+def _documents(file: Path, **keys: str) -> str:
     skipped: list[Skipped] = []
-    documents = read_documents(file, skipped=skipped)
+    documents = read_documents(file, skipped=skipped, **keys)
     characters = sum(len(document.text) for document in documents)
     return f"{_count(len(documents), 'document')}, {characters:,} characters{_not_read(skipped)}"
 
@@ -210,6 +222,17 @@ def _faults(rows: Sequence[Item]) -> str:
     lines = [f"{_count(len(faulty), 'row')} of it will be dropped:"]
     lines += [f"  {row.place}: {row.fault}" for row in faulty[:SHOWN]]
     lines += [f"  and {len(faulty) - SHOWN} more"] if len(faulty) > SHOWN else []
+    return "\n" + "\n".join(lines)
+
+
+def _remarks(rows: Sequence[Item]) -> str:
+    """Lines about the rows that are kept and should be looked at; nothing where there are none."""
+    found = [(row.place, row.remark) for row in rows if isinstance(row, Preference | Ranking) and row.remark]
+    if not found:
+        return ""
+    lines = [f"{_count(len(found), 'row')} of it should be looked at:"]
+    lines += [f"  {place}: {remark}" for place, remark in found[:SHOWN]]
+    lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return "\n" + "\n".join(lines)
 
 

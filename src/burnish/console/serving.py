@@ -125,7 +125,7 @@ class Serving:
             name=name,
             adapters=(),
             shares={},
-            system=system or self.target.system,
+            system=self.target.prompt(system),
             repetition_penalty=config.repetition_penalty,
             stop=tuple(config.stop),
             grammar=config.grammar,

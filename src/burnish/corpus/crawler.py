@@ -267,4 +267,4 @@ def _visits(folder: Path) -> list[Visit]:
         return []
     whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
     atomic_write_text(path, whole + "\n" if whole else "")
-    return [Visit(**json.loads(line)) for line in whole.splitlines()]
+    return [Visit(**json.loads(line)) for line in whole.split("\n") if line]

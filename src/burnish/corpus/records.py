@@ -26,7 +26,7 @@ from burnish.corpus.json_values import MAX_ROW_BYTES, not_utf8, parse_json, too_
 from burnish.corpus.packed import MAGICS, unpacked
 from burnish.corpus.parquet_rows import parquet_rows
 from burnish.errors import BurnishError, DataError
-from burnish.files import open_regular
+from burnish.files import open_regular, pattern_parts
 
 PARQUET_MAGIC = b"PAR1"
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -187,9 +187,8 @@ def expand(paths: str | Path | Sequence[str | Path]) -> list[Path]:
         if exists:
             found[path] = None
             continue
-        # A pattern is relative to its anchor: pathlib refuses absolute ones.
-        anchor = Path(path.anchor)
-        matches = sorted(anchor.glob(str(path.relative_to(anchor)))) if set(str(path)) & set("*?[") else []
+        folder, rest = pattern_parts(path)
+        matches = sorted(folder.glob(rest)) if set(rest) & set("*?[") else []
         if not matches:
             raise DataError(f"{path}: no such file{nearest_file(path)}")
         found.update(dict.fromkeys(matches))

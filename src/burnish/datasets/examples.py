@@ -168,6 +168,8 @@ def preference_examples(
     """
 
     def encode(row: Preference, account: Account) -> PreferenceExample:
+        if row.remark is not None:
+            account.note(row.remark)
         answers = {"chosen": row.chosen, "rejected": row.rejected}
         prompt, (chosen, rejected) = judged_tokens(row, answers, tokenizer, account)
         chosen, rejected = fit_answers(prompt, answers, (chosen, rejected), account, max_length, on_long)

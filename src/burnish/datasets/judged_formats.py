@@ -150,6 +150,17 @@ def margin(row: Mapping[str, Any]) -> float | None:
     return None
 
 
+def contradiction(row: Mapping[str, Any]) -> str | None:
+    """Return what to say of a pair whose own numbers say that the rejected answer is the better one; else None."""
+    margin, *scores = (row.get(key) for key in MARGIN_KEYS)
+    if _is_number(margin) and float(str(margin)) < 0:
+        return f"margin is {shown(margin)}: by it the rejected answer is the better one"
+    if all(map(_is_number, scores)) and float(str(scores[0])) < float(str(scores[1])):
+        said = " and ".join(f"{key} {shown(value)}" for key, value in zip(MARGIN_KEYS[1:], scores, strict=True))
+        return f"{said}: by them the rejected answer is the better one"
+    return None
+
+
 def ranking(row: Mapping[str, Any]) -> Ranked:
     """Return the ranked answers of a row: a list of them or a pair."""
     key = next((name for name in LIST_KEYS if present(row, name)), None)
@@ -159,7 +170,7 @@ def ranking(row: Mapping[str, Any]) -> Ranked:
                 f'"chosen" and "rejected" are missing{hint("chosen", row)}, and so is a ranked list ("responses")'
             )
         pair = preference(row)
-        return Ranked(pair.prompt, [pair.chosen, pair.rejected], pair.fault, None)
+        return Ranked(pair.prompt, [pair.chosen, pair.rejected], pair.fault, contradiction(row))
     if isinstance(row.get("labels"), list) and not any(present(row, name) for name in RANK_KEYS):
         raise BadRowError(
             f'"{key}" with "labels" are the steps of one answer (stepwise supervision), which the stage '

@@ -78,7 +78,8 @@ class Conversation:
 class Preference:
     """Two answers to one prompt; each answer is a list with one assistant message.
 
-    fault: why the row teaches nothing, such as equal answers. Everything else as in a `Conversation`.
+    fault: why the row teaches nothing, such as equal answers. remark: what of it should be looked at. Everything else
+    as in a `Conversation`.
     """
 
     prompt: list[Message]
@@ -89,6 +90,7 @@ class Preference:
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Ranking:
     """Answers to one prompt, the best first; each answer is a list with one assistant message.
 
     margin: by how much the first of two is better, in the file's own unit; None if unsaid.
-    remark: which of the file's answers were left out, if any. The rest as in a `Conversation`.
+    remark: which of the file's answers were left out, or what else should be looked at. The rest as in a
+    `Conversation`.
     """
 
     prompt: list[Message]
@@ -196,7 +199,8 @@ def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) 
         pair = judged_formats.preference(row)
         tools, kwargs, unused = formats.around(row)
         prompt, chosen, rejected = (without_foreign_nulls(said, tools) for said in pair[:3])
-        return Preference(prompt, chosen, rejected, tools, place, pair.fault, kwargs, unused)
+        remark = judged_formats.contradiction(row)
+        return Preference(prompt, chosen, rejected, tools, place, pair.fault, kwargs, unused, remark)
 
     return _read(paths, convert, columns, lambda place, fault: Preference([], [], [], place=place, fault=fault))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Scores = Sequence[float] | Sequence[bool] | NDArray[np.generic]
 
 MIN_TEXTS = 5
-"""Texts whose perplexity an interval can be drawn from: of fewer there are too few ways to draw them."""
+"""Texts, or questions, that an interval of a difference can be drawn from: of fewer there are too few draws."""
 DRAWS_AT_ONCE = 1 << 22
 """Indices drawn together: 32 MiB, whatever the number of scores and resamples."""
 

@@ -27,17 +27,18 @@ OUTCOMES = (
 
 @dataclass(frozen=True)
 class Gain:
-    """What changed between two models on the same questions: in shares of 1, or in scores."""
+    """What changed between two models on the same questions, `count` of them: in shares of 1, or in scores."""
 
     before: str
     after: str
+    count: int
     difference: float
     interval: tuple[float, float]
     p: float | None = None
 
     @property
     def verdict(self) -> str:
-        return verdict(self.interval)
+        return verdict(self.interval, count=self.count, p=self.p)
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,9 @@ def _worth(one: JudgedAnswer, shares: bool) -> float:
 
 
 def _gain(right: Mapping[str, Sequence[float]], before: str, after: str, seed: int, p: float | None) -> Gain:
-    difference = (sum(right[after]) - sum(right[before])) / len(right[after])
-    return Gain(before, after, difference, paired_bootstrap_interval(right[before], right[after], seed=seed), p)
+    count = len(right[after])
+    difference = (sum(right[after]) - sum(right[before])) / count
+    return Gain(before, after, count, difference, paired_bootstrap_interval(right[before], right[after], seed=seed), p)
 
 
 def _groups(

@@ -73,7 +73,7 @@ def _line(row: Row, labels: Sequence[str]) -> Line:
 def _cell(row: Row, before: str, after: str) -> Cell:
     interval = row["changes"].get(f"{before} {after}")
     pair = None if interval is None else (float(interval[0]), float(interval[1]))
-    said = verdict(pair, lower_is_better=row["kind"] == "perplexity")
+    said = verdict(pair, count=row["count"], lower_is_better=row["kind"] == "perplexity")
     return Cell(_value(row, after), "" if pair is None else _change(row, pair), said)
 
 

@@ -114,7 +114,7 @@ class LabelledQuestion:
 def read_labelled(file: Path) -> list[LabelledQuestion]:
     """JSON lines with `question` and `intent`. Raises DataError naming the line at fault."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read: {error}") from error
     found = []

@@ -381,6 +381,9 @@ class _View:
             remarks.append("the chat template leaves out the reasoning of turns that are only read")
         if any(part.what == carried.DESCRIPTIONS for part in forgotten):
             remarks.append("the chat template leaves out what is said of the tools, beyond their names")
+        names = [message["name"] for message in self.messages[:n] if message.get("name") and message["role"] != "tool"]
+        if not all(whole.holds(str(name)) for name in names):
+            remarks.append("the chat template leaves out the names of those who speak")
         return tuple(sorted(lost - forgotten)), tuple(remarks)
 
     def _lost_by_shape(self, n: int, *, answered: bool) -> frozenset[Part]:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from burnish.errors import DataError
+from burnish.files import pattern_parts
 from burnish.packages import PACKAGE, NotInPackageError, in_package
 from burnish.recipes.language.places import did_you_mean
 from burnish.recipes.schema.stage import exists
@@ -29,7 +30,8 @@ def found_outside(written: str, kind: str, folder: Path) -> tuple[Path, ...]:
     elif exists(location := _location(written, folder)):
         paths = (location,)
     elif kind in ("file", "documents") and glob.has_magic(written):
-        paths = tuple(map(Path, sorted(glob.glob(str(location), recursive=True))))  # noqa: PTH207 (may be absolute)
+        there, rest = pattern_parts(location)
+        paths = tuple(there / found for found in sorted(glob.glob(rest, root_dir=there, recursive=True)))  # noqa: PTH207
         if not paths:
             raise NotFoundError(f"got '{written}'; no file matches in {folder}")
     else:

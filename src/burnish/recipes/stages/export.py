@@ -212,7 +212,8 @@ class ExportStage(StageConfig):
 
 def _system(context: StageContext) -> str | None:
     """The system prompt of the recipe's `chat`, or else of the recipe, if it has one."""
-    written = (context.recipe.get("chat") or {}).get("system") or context.recipe.get("system")
+    written = (context.recipe.get("chat") or {}).get("system")
+    written = context.recipe.get("system") if written is None else written
     if not written or not written.startswith("@"):
         return written or None
     name, _, inner = written[1:].partition("/")
