@@ -14,6 +14,7 @@ import json
 import random
 import sys
 import uuid
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -27,9 +28,12 @@ from burnish.files import sha256
 from burnish.rewards.sql import SqlSandbox, SqlVerifier
 from burnish.serving.flywheel.rounds import Flywheel
 from burnish.serving.flywheel.settings import read_settings
+from burnish.text.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 SYSTEM = "Answer with one DuckDB SQL query."
+AT_ONCE = 64
+"""Users who ask side by side."""
 
 
 def main() -> None:
@@ -44,14 +48,12 @@ def main() -> None:
         [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question.text}] for question in questions
     ]
     decoder, tokenizer = burnish.load(model)
-    answers = burnish.generate(
-        decoder, tokenizer, prompts, n=2, temperature=arguments.temperature, max_new_tokens=52, seed=arguments.seed
-    )
     chance, said = random.Random(arguments.seed), {"good": 0, "bad": 0, "better": 0, "correction": 0}
     weights = model / "model.safetensors"
     version = sha256(weights) if weights.exists() else str(model)
     with SqlSandbox(arguments.database) as sandbox, Feedback.open(arguments.store) as store:
         verifier = SqlVerifier(sandbox)
+        answers = _answers(decoder, tokenizer, prompts, arguments)
         for number, (question, prompt, texts) in enumerate(zip(questions, prompts, answers, strict=True)):
             row = {"sql": question.sql, "ordered": question.ordered}
             right = [bool(verifier.verify(text, row).correct) for text in texts]
@@ -74,6 +76,17 @@ def main() -> None:
                 store.judge(judged)
                 said[judged.kind] += 1
     print(json.dumps({"model": str(model), "users": len(questions), **said}))
+
+
+def _answers(
+    decoder: burnish.Decoder, tokenizer: Tokenizer, prompts: list[list[dict[str, str]]], arguments: argparse.Namespace
+) -> Iterator[list[str]]:
+    """Two answers to each prompt, some at a time, so that what was said is kept as it comes."""
+    for first in range(0, len(prompts), AT_ONCE):
+        part = prompts[first : first + AT_ONCE]
+        options = {"temperature": arguments.temperature, "max_new_tokens": 52, "seed": arguments.seed + first}
+        yield from burnish.generate(decoder, tokenizer, part, n=2, **options)
+        print(f"{first + len(part)} of {len(prompts)} users have asked", file=sys.stderr)
 
 
 def _judgements(
@@ -106,4 +119,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; what users have said so far is kept")

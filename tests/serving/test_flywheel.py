@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from burnish.cli import app
 from burnish.datasets.feedback import Answered, Feedback, Judged
 from burnish.errors import BurnishError
+from burnish.recipes.plan.plan import Plan
 from burnish.serving.flywheel.history import Event
 from burnish.serving.flywheel.rounds import Flywheel, Waiting
 from burnish.serving.flywheel.settings import read_settings
@@ -122,6 +123,23 @@ def test_a_recipe_that_compares_other_models_is_refused_before_it_runs(flywheel:
         flywheel.run_round()
 
 
+def test_values_of_the_rounds_recipe_can_be_changed(flywheel: Flywheel) -> None:
+    corrected(flywheel, 0, 25)
+    plans: list[Plan] = []
+
+    def stop(plan: Plan) -> None:
+        plans.append(plan)
+        raise BurnishError("no")
+
+    with pytest.raises(BurnishError, match=r"^no$"):
+        flywheel.run_round(agree=stop, overrides=["threads=2", "sft.training.epochs=3", "name=mine"])
+    (plan,) = plans
+    assert plan.recipe.threads == 2
+    assert plan.folder.name == "0001", "a round keeps its own name"
+    sft = next(stage.config for stage in plan.stages if stage.type == "sft")
+    assert sft.model_dump()["training"]["epochs"] == 3
+
+
 def test_the_command_says_how_many_judgements_are_missing(flywheel: Flywheel) -> None:
     corrected(flywheel, 0, 5)
     said = CliRunner().invoke(app, ["flywheel", "run", str(flywheel.file)])
@@ -138,4 +156,12 @@ def test_judgements_are_exported_and_deleted(flywheel: Flywheel, tmp_path: Path)
     assert {row["rejected"][0]["content"] for row in rows} == {"no idea"}
     said = CliRunner().invoke(app, ["flywheel", "delete", store, "--before", "9999-01-01"])
     assert "deleted 6 answers" in said.output
+    for day in (1, 2, 3):
+        with Feedback.open(tmp_path / "feedback.db") as feedback:
+            at = f"2026-01-0{day}T12:00:00.000+00:00"
+            feedback.record(Answered(id=at, prompt=prompt("1 mod 3?"), answer="no", model="m", at=at))
+    said = CliRunner().invoke(app, ["flywheel", "delete", store, "--since", "2026-01-02T14:00+02:00"])
+    assert "deleted 2 answers" in said.output, "those of noon on the second day, and of the third"
+    assert CliRunner().invoke(app, ["flywheel", "delete", store, "--since", "noon"]).exit_code != 0
+    assert CliRunner().invoke(app, ["flywheel", "delete", store, "--since", "2026-01-02", "--user", "a"]).exit_code != 0
     assert CliRunner().invoke(app, ["flywheel", "delete", store]).exit_code != 0

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from burnish.cli.recipes import Overrides
 from burnish.cli.saying import INTERRUPTED, agree, say
 from burnish.errors import BurnishError
 
@@ -19,9 +20,10 @@ FlywheelFile = Annotated[Path, typer.Argument(metavar="FLYWHEEL.yaml", help="The
 Store = Annotated[Path, typer.Argument(metavar="FEEDBACK.db", help="The file of answers and judgements.")]
 
 
-@flywheel_commands.command(epilog="Example: burnish flywheel run examples/flights/flywheel/flywheel.yaml")
+@flywheel_commands.command(epilog="Example: burnish flywheel run examples/flights/flywheel.yaml --set threads=1")
 def run(
     file: FlywheelFile,
+    overrides: Overrides = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Trust what the recipe executes, imports and sends; do not ask.")
     ] = False,
@@ -34,7 +36,8 @@ def run(
 ) -> None:
     """Train a round from the judgements since the last one, and promote its model if a paired test says it is better.
 
-    A round needs as many new judgements as `minimum` says; an interrupted one goes on. Exit status 0 also where there
+    A round needs as many new judgements as `minimum` says; an interrupted one goes on. --set changes a value of the
+    round's recipe. Exit status 0 also where there
     are too few, or where the model in force stays.
     """
     import time
@@ -47,7 +50,9 @@ def run(
     try:
         while True:
             event = flywheel.run_round(
-                display=Display(Console(highlight=False)), agree=lambda plan: agree(plan, yes=yes)
+                display=Display(Console(highlight=False)),
+                agree=lambda plan: agree(plan, yes=yes),
+                overrides=overrides or (),
             )
             if isinstance(event, Waiting):
                 say(f"{event.new:,} new judgements; a round needs {event.minimum:,}")
@@ -118,28 +123,43 @@ def export(
         say(f"{name.replace('_', ' ')}: {count:,}")
 
 
-@flywheel_commands.command(epilog="Example: burnish flywheel delete feedback.db --before 2026-01-31")
+@flywheel_commands.command(epilog="Example: burnish flywheel delete feedback.db --since 2026-01-31T14:00")
 def delete(
     store: Store,
     user: Annotated[str | None, typer.Option(help="Delete this user's answers and judgements.")] = None,
     before: Annotated[
         str | None, typer.Option(metavar="DAY", help="Delete all answers given before a day, such as 2026-01-31.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Delete all answers given since, such as 2026-01-31T14:00, or a day (UTC)."),
+    ] = None,
 ) -> None:
     """Delete answers with what was said of them. Rounds that have read them keep their models and their rows."""
-    from datetime import date
-
     from burnish.datasets.feedback import Feedback
 
-    if (user is None) == (before is None):
-        raise BurnishError("say one of --user NAME and --before DAY")
-    if before is not None:
-        try:
-            before = date.fromisoformat(before).isoformat()
-        except ValueError as error:
-            raise BurnishError(f"--before {before}: expected a day such as 2026-01-31") from error
+    if sum(one is not None for one in (user, before, since)) != 1:
+        raise BurnishError("say one of --user NAME, --before DAY and --since TIME")
+    before, since = _moment("--before", before), _moment("--since", since)
     with Feedback.open(store, create=False) as feedback:
-        say(f"deleted {feedback.delete(user=user, before=before):,} answers with their judgements")
+        deleted = feedback.delete(user=user, before=before, since=since)
+    say(f"deleted {deleted:,} answers with their judgements")
+
+
+def _moment(option: str, value: str | None) -> str | None:
+    """A day or a time as the file keeps it: UTC, where no zone is said."""
+    from datetime import UTC, datetime
+
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise BurnishError(
+            f"{option} {value}: expected a day or a time, such as 2026-01-31 or 2026-01-31T14:00"
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def worded(event: object) -> list[str]:

@@ -254,16 +254,18 @@ class Feedback:
             kinds = dict(self._connection.execute(query, (after,)).fetchall())
         return {"answers": answers, **{kind: kinds.get(kind, 0) for kind in KINDS}}
 
-    def delete(self, *, user: str | None = None, before: str | None = None) -> int:
-        """Delete a user's answers and judgements, or all answers given before a moment, such as `2026-01-31`.
+    def delete(self, *, user: str | None = None, before: str | None = None, since: str | None = None) -> int:
+        """Delete a user's answers and judgements, or all answers given before or since a moment, such as `2026-01-31`.
 
         What others said of a deleted answer goes too. Returns how many answers went.
         """
-        if (user is None) == (before is None):
-            raise ValueError("say either a user or a moment")
+        if sum(one is not None for one in (user, before, since)) != 1:
+            raise ValueError("say a user or a moment, and one of them")
         with self._transaction() as connection:
             if before is not None:
                 deleted = connection.execute("delete from answers where at < ?", (before,)).rowcount
+            elif since is not None:
+                deleted = connection.execute("delete from answers where at >= ?", (since,)).rowcount
             else:
                 connection.execute("delete from judgements where user = ?", (user,))
                 deleted = connection.execute("delete from answers where user = ?", (user,)).rowcount

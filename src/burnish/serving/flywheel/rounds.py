@@ -5,7 +5,7 @@ from. An interrupted round goes on with these, whatever was judged since.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,16 @@ class Flywheel:
         return self.recipe.parent / named[0]
 
     def run_round(
-        self, *, display: Reporter | None = None, agree: Callable[[Plan], None] | None = None
+        self,
+        *,
+        display: Reporter | None = None,
+        agree: Callable[[Plan], None] | None = None,
+        overrides: Sequence[str] = (),
     ) -> Event | Waiting:
         """Run the next round, or go on with an interrupted one, and write down its decision.
 
-        agree: asked before anything runs; raises where the recipe may not do what it would.
+        agree: asked before anything runs; raises where the recipe may not do what it would. overrides: changed values
+        of the recipe, as `STAGE.KEY=VALUE`.
 
         Raises:
             BurnishError: something to be mended in the file, the recipe, its inputs or the machine.
@@ -97,7 +102,7 @@ class Flywheel:
             begun = self._begin(folder, history)
             if isinstance(begun, Waiting):
                 return begun
-            plan = self._plan(name, begun)
+            plan = self._plan(name, begun, overrides)
             if agree is not None:
                 agree(plan)
             execute(plan, display=display)
@@ -126,8 +131,8 @@ class Flywheel:
         write_object(folder / ROUND_FILE, begun)
         return begun
 
-    def _plan(self, name: str, begun: dict[str, Any]) -> Plan:
-        overrides = [f"name={json.dumps(name)}", f"model={json.dumps(begun['model'])}"]
+    def _plan(self, name: str, begun: dict[str, Any], changed: Sequence[str]) -> Plan:
+        overrides = [*changed, f"name={json.dumps(name)}", f"model={json.dumps(begun['model'])}"]
         plan = make_plan(self.recipe, overrides=overrides, runs=self.folder / ROUNDS_FOLDER)
         stage = _only(plan, FeedbackStage)
         overrides += [f"{stage.name}.after={begun['after']}", f"{stage.name}.until={begun['until']}"]
