@@ -10,6 +10,7 @@ import duckdb
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
+from burnish.checkpoints.facts import load_tokenizer
 from burnish.errors import BurnishError
 from burnish.generation.engine import generate
 from burnish.generation.grammar import Grammars
@@ -199,6 +200,36 @@ def test_a_name_may_be_used_once_it_is_given(schema: SqlSchema) -> None:
                 break
             following.take(token)
         assert (allowed and bool(following.allowed()[list(tokenizer.stop_ids)].any())) == there
+
+
+FLIGHTS = {
+    "airlines": "carrier name",
+    "airports": "faa name lat lon alt tz dst tzone",
+    "flights": "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay carrier flight "
+    "tailnum origin dest air_time distance hour minute time_hour",
+    "planes": "tailnum year type manufacturer model engines seats speed engine",
+    "weather": "origin year month day hour temp dewp humid wind_dir wind_speed wind_gust precip pressure visib "
+    "time_hour",
+}
+
+
+def test_a_schema_and_a_vocabulary_of_real_size_are_followed_to_the_end(smollm2_path: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "flights.duckdb")) as connection:
+        for table, columns in FLIGHTS.items():
+            connection.execute(f"create table {table} ({', '.join(f'{name} int' for name in columns.split())})")
+    with SqlSandbox(tmp_path / "flights.duckdb") as sandbox:
+        schema = read_schema(sandbox)
+    tokenizer = load_tokenizer(smollm2_path)
+    following = schema_grammar(Grammars(tokenizer, tokenizer.vocab_size), schema).follow()
+    query = (
+        "select name, count(*) as late from flights join airlines using (carrier) where arr_delay > 60 "
+        "and origin = 'JFK' group by name order by late desc limit 3"
+    )
+    for token in tokenizer.encode(query):
+        assert following.allowed()[token], tokenizer.decode([token])
+        following.take(token)
+    assert following.allowed()[list(tokenizer.stop_ids)].all()
+    assert not following.failed
 
 
 def test_many_tables_share_a_scope(schema: SqlSchema) -> None:

@@ -18,8 +18,15 @@ from torch import Tensor
 from burnish.errors import BurnishError
 from burnish.text.tokenizer import Tokenizer
 
-_KEPT_GRAMMARS = 64
-"""Of a growing grammar, by the names that it was made with."""
+_KEPT_GRAMMARS = 16
+"""Of a growing grammar, by the names that it was made with; one of SQL with five tables takes 7 MiB."""
+
+
+_ITEMS, _ROW, _FUEL = 2_000_000, 20_000, 5_000_000
+"""llguidance's limits of a step for a grammar that is ours: at its own, SQL of five tables fails at the second token.
+
+What a client sends, a schema or an expression, keeps to llguidance's own.
+"""
 
 
 class Grammars:
@@ -58,7 +65,7 @@ class Grammars:
 
     def lark(self, grammar: str) -> "Grammar":
         """Text of a grammar in llguidance's form of Lark's. Raises ValueError for none."""
-        return self._made(grammar)
+        return self._made(grammar, patient=True)
 
     def growing(
         self, grammar: Callable[[Sequence[str]], str], named: Callable[[str], Sequence[str]]
@@ -67,8 +74,8 @@ class Grammars:
 
         grammar: made of the names so far. named: those of a text. Raises ValueError for no grammar.
         """
-        whole = self._made(grammar(()))
-        return GrowingGrammar(whole, lambda names: self._made(grammar(names)), named, self._tokenizer)
+        whole = self.lark(grammar(()))
+        return GrowingGrammar(whole, lambda names: self.lark(grammar(names)), named, self._tokenizer)
 
     def calls(self, calls: Sequence[tuple[str, Mapping[str, Any], str]]) -> "Grammar":
         """One of several texts with JSON by a schema in it, each given as before, schema and after.
@@ -93,10 +100,13 @@ class Grammars:
         known = [part for part in parts if part]
         return " ".join(f"<[{controls[part]}]>" if part in controls else json.dumps(part) for part in known)
 
-    def _made(self, grammar: str) -> "Grammar":
-        from llguidance import LLMatcher
+    def _made(self, grammar: str, *, patient: bool = False) -> "Grammar":
+        from llguidance import LLMatcher, LLParserLimits
 
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
+        limits = None
+        if patient:
+            limits = LLParserLimits(step_max_items=_ITEMS, max_items_in_row=_ROW, step_lexer_fuel=_FUEL)
+        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=limits)
         if said := matcher.get_error():
             raise ValueError(said.strip().splitlines()[0])
         return Grammar(matcher, self._vocab_size, self._tokenizer.eos_tokens)
@@ -145,7 +155,7 @@ class GrowingGrammar(Grammar):
 
     def behind(self, tokens: Sequence[int], names: tuple[str, ...]) -> Any:
         """llguidance's matcher behind an answer that has given names."""
-        matcher = self._made(names).matcher()
+        matcher = self._made(tuple(sorted(names))).matcher()  # in whatever order they were given
         matcher.consume_tokens(list(tokens))
         return matcher
 

@@ -55,8 +55,8 @@ def sample(
     run was interrupted. A prompt that leaves no room for an answer in the model's context is a DataError.
     """
     per_chunk = max(1, CHUNK_COMPLETIONS // n)
-    files = _files(run, label, len(tasks), per_chunk)
-    if missing := {start: file for start, file in files.items() if not _is_kept(run, file)}:
+    files = chunk_files(run, label, len(tasks), per_chunk)
+    if missing := {start: file for start, file in files.items() if not is_kept(run, file)}:
         from burnish.generation.engine import generate
         from burnish.generation.grammar import Grammars
         from burnish.generation.texts import answer_of
@@ -64,7 +64,7 @@ def sample(
         decoder, tokenizer = load()
         context = tokenizer.context_length or decoder.config.max_positions
         prompts = asked_prompts(tasks, tokenizer, context, sampling.max_new_tokens)
-        grammar = None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size))
+        grammar, cut = None if form is None else form(Grammars(tokenizer, decoder.config.vocab_size)), 0
         with run.display.bar(label, n * len(tasks), "answers") as bar:
             for start, file in missing.items():
 
@@ -83,8 +83,13 @@ def sample(
                     on_progress=show,
                 )
                 said = [answer_of(one, tokenizer, (), {}) for group in completions for one in group]
+                cut += sum(one.finish_reason == "grammar" for group in completions for one in group)
                 rows = [{key: getattr(one, key) for key in ("text", "tokens", "logp", "finished")} for one in said]
                 write_json(file, rows, owner=run.key)
+        if cut:
+            run.notice(
+                f"{label}: {cut:,} of {n * len(tasks):,} answers end where their grammar was too complex to follow"
+            )
     kept = iter([row for file in files.values() for row in read_json(file, owner=run.key)])
     return [[Answer(task.prompt, row=task.row, place=task.source, **next(kept)) for _ in range(n)] for task in tasks]
 
@@ -157,11 +162,11 @@ def judged_chunks(
 ) -> list[dict[str, Any]]:
     """What `compute` makes of the judges and of each chunk of groups, as JSON objects, kept chunk by chunk."""
     per_chunk = max(1, CHUNK_COMPLETIONS // max((len(group) for group in groups), default=1))
-    files = _files(run, f"{label}-judged", len(groups), per_chunk)
+    files = chunk_files(run, f"{label}-judged", len(groups), per_chunk)
     with ExitStack() as stack:
         judges: Sequence[WeightedJudge] | None = None
         for start, file in files.items():
-            if not _is_kept(run, file):
+            if not is_kept(run, file):
                 judges = stack.enter_context(judging()) if judges is None else judges
                 write_json(file, compute(judges, groups[start : start + per_chunk]), owner=run.key)
     return [row for file in files.values() for row in read_json(file, owner=run.key)]
@@ -231,12 +236,12 @@ def asked_prompts(
     return [prompt.tokens for prompt in prompts]
 
 
-def _files(run: Run, label: str, count: int, per_chunk: int) -> dict[int, Path]:
+def chunk_files(run: Run, label: str, count: int, per_chunk: int) -> dict[int, Path]:
     """Where each chunk is kept, by the number of its first task."""
     return {start: run.folder / PARTIAL_FOLDER / f"{label}-{start:07}.json" for start in range(0, count, per_chunk)}
 
 
-def _is_kept(run: Run, file: Path) -> bool:
+def is_kept(run: Run, file: Path) -> bool:
     """Whether an interrupted run has left a chunk; one that is not what was written is said, and made again."""
     try:
         return file.exists() and read_json(file, owner=run.key) is not None
