@@ -49,7 +49,7 @@ def prepare(config: Config) -> Config:
 
 def ours(config: Config) -> Config:
     _threads(config)
-    from burnish.corpus.building import tokenized
+    from burnish.corpus.text_tokens import tokenized
 
     texts = _texts(config)
     tokenizer = _load(config)

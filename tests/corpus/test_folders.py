@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.corpus import documents as reader
+from burnish.corpus import text_files as reader
 from burnish.corpus.documents import read_documents
 from burnish.corpus.folders import Skipped, counts, describe, rows
 from burnish.errors import DataError

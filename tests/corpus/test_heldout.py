@@ -1,12 +1,20 @@
 """What is held out is the share that was asked for, whatever the documents look like, and depends on content alone."""
 
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.corpus.deduplicate import content_hash
 from burnish.corpus.documents import Document
-from burnish.corpus.heldout import MIN_PIECE, split_heldout
+from burnish.corpus.heldout import MIN_PIECE, hold_out
+from burnish.corpus.spool import spooled
+from burnish.corpus.spooled_parts import PARTS
 from burnish.errors import DataError
 
 WORD = st.sampled_from(
@@ -21,6 +29,31 @@ def documents(texts: list[str]) -> list[Document]:
 
 DISTINCT = st.lists(st.text(max_size=8), unique_by=content_hash, min_size=2, max_size=60).map(documents)
 MIXED = st.lists(TEXT, unique_by=content_hash, min_size=1, max_size=12).map(documents)
+
+
+class Split(NamedTuple):
+    train: list[Document]
+    heldout: list[Document]
+    cut: int
+
+
+def split_heldout(given_documents: Sequence[Document], *, fraction: float, size: Callable[[str], int] = len) -> Split:
+    """The documents on both sides; parts of `a` are `a#1`, `a#2` and so on."""
+    with tempfile.TemporaryDirectory() as folder, spooled(Path(folder) / "spool") as spool:
+        spool.add(0, given_documents)
+        numbered = dict(spool.documents(0))
+        spool.set_sizes((number, size(document.text)) for number, document in numbered.items())
+        cut = hold_out(spool, 0, fraction=fraction, size=size)
+        sides: list[list[Document]] = []
+        for held in (False, True):
+            keys = list(spool.parts.keys(0, held=held))
+            of_side = []
+            for key, text in zip(keys, spool.parts.texts(0, held=held), strict=True):
+                document, part = numbered[key // PARTS], key % PARTS
+                of_side.append(replace(document, id=f"{document.id}#{part}", text=text) if part else document)
+                assert part or text == document.text
+            sides.append(of_side)
+    return Split(*sides, cut)
 
 
 def squeezed(text: str) -> str:

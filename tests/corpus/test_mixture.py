@@ -2,17 +2,15 @@
 
 from itertools import cycle
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.corpus.arrangement import Arrangement
 from burnish.corpus.documents import Document
 from burnish.corpus.mix import all_of, mix
 from burnish.corpus.mixture import Mixture, drawn
 from burnish.corpus.token_corpus import TokenCorpus
-from burnish.corpus.windows import Windows, pack, with_sources
+from burnish.corpus.windows import pack, with_sources
 from burnish.errors import DataError
 
 SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 1000).map(float), min_size=1)
@@ -131,28 +129,3 @@ def test_what_is_ordered_is_read_as_it_lies_in_every_pass() -> None:
         assert [window.number for window in both if window.group == group] == [*range(size)]
     # Neither group is read behind the other.
     assert 9 <= sum(window.group == "general" for window in both[:50]) <= 11
-
-
-def test_an_order_by_length_score_or_surprise() -> None:
-    rows = [Document(str(i), str(i), "s", score=score) for i, score in enumerate([0.5, 0.1, 0.9])]
-    tokens = [[0] * 3, [1] * 9, [2] * 5]
-
-    def first(by: str, descending: bool = False) -> list[int]:
-        def surprise(windows: Windows) -> list[float]:
-            return [float((windows[number][0] + 1) % 3) for number in range(len(windows))]
-
-        arrangement = Arrangement.model_validate({"by": by, "descending": descending})
-        packed = arrangement.packed(rows, [*map(np_int, tokens)], 6, surprise)
-        return [packed[number][0] for number in range(len(packed))]
-
-    assert first("chance") == [0, 1, 1, 2]
-    assert first("length") == [0, 2, 1, 1]
-    assert first("length", descending=True) == [1, 1, 2, 0]
-    assert first("score") == [1, 1, 0, 2]
-    assert first("perplexity") == [2, 0, 1, 1]
-    with pytest.raises(DataError, match="document 1 has no score, by which the corpus is to be ordered"):
-        Arrangement.model_validate({"by": "score"}).packed([Document("1", "a", "s")], [np_int([1])], 4)
-
-
-def np_int(tokens: list[int]) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
-    return np.array(tokens, dtype=np.int32)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from burnish.corpus.documents import read_documents
+from burnish.corpus.documents import read_documents, read_file
 from burnish.corpus.folders import Skipped
 from burnish.corpus.readers import Readers, UnreadableFileError
+from burnish.errors import DataError
 
 PAGE = """<html><head><title>Leave</title></head><body><nav><a href="/">Home</a><a href="/x">All pages</a></nav>
 <main><h1>Leave of absence</h1><p>Leave is requested in the portal, at least two weeks before it begins.</p>
@@ -265,6 +266,20 @@ def test_a_folder_with_broken_files_is_read_without_them(tmp_path: Path) -> None
         "d.csv": '.csv file without text in "text"',
         "e.pdf": "special file (pipe, socket or device)",
     }
+
+
+def test_rows_of_a_table_that_are_too_wide_are_told(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("id,text\n1,a good row\n2,a row, with a comma\n3,another\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.csv:3: 3 cells, where the first line names 2"):
+        read_documents(table)
+    skipped: list[Skipped] = []
+    with Readers() as readers:
+        found = [one.text for one in read_file(table, "a.csv", readers, skipped=skipped)]
+    assert found == ["a good row", "another"]
+    assert [(one.kind, one.advice) for one in skipped] == [
+        ("rows without text", "1 of its rows, the first line 3: 3 cells, where the first line names 2")
+    ]
 
 
 def test_a_reader_that_hangs_or_dies_costs_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

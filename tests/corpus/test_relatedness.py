@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.corpus.arrangement import Arrangement
-from burnish.corpus.documents import Document
 from burnish.corpus.relatedness import chain, vectors
-from burnish.corpus.windows import pack_joined
 
 TOPICS = {
     "bread": "flour water yeast salt oven knead dough crust loaf bake",
@@ -45,23 +42,3 @@ def test_vectors_are_near_the_cosines_that_they_stand_for() -> None:
 @given(st.lists(st.text(alphabet="ab ", max_size=12), max_size=12))
 def test_any_texts_are_visited_once(some: list[str]) -> None:
     assert sorted(chain(some)) == [*range(len(some))]
-
-
-@given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=20), max_size=8), st.integers(2, 9))
-def test_joining_loses_and_repeats_no_token(tokens: list[list[int]], window: int) -> None:
-    joined = pack_joined(tokens, window)
-    assert joined.n_documents == len(tokens)
-    assert [token for number in range(len(joined)) for token in joined[number]] == [t for one in tokens for t in one]
-    assert all(length == window for length in joined.lengths[:-1])
-    owners = [number for number, one in enumerate(tokens) for _ in one]
-    assert joined.documents.tolist() == owners[::window]
-
-
-def test_related_documents_share_windows() -> None:
-    rows = [Document(str(number), text, list(TOPICS)[number % 3]) for number, text in enumerate(texts())]
-    tokens = [np.full(5, number % 3, dtype=np.int32) for number in range(30)]
-    arrangement = Arrangement.model_validate({"by": "related"})
-    packed = arrangement.packed(rows, tokens, 10)
-    assert [len({*packed[number]}) for number in range(len(packed))] == [1] * 15
-    assert {packed.source_names[place] for place in packed.sources} == {*TOPICS}
-    assert not arrangement.ordered

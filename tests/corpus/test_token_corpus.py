@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
-from burnish.corpus.building import build_corpus, cleaning_steps, save_corpus, tokenize
+from burnish.corpus.building import build_corpus, cleaning_steps
 from burnish.corpus.documents import Document, read_documents
+from burnish.corpus.text_tokens import tokenize
 from burnish.corpus.token_corpus import TokenCorpus, WindowIndex, load_tokenizer
 from burnish.corpus.windows import Windows, pack
 from burnish.errors import DataError
@@ -65,19 +66,15 @@ def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_pa
     domain, general = documents("domain", 20), documents("general", 30, length=300)
     general.append(Document("copy", domain[0].text.upper(), "test"))
     domain += [Document("short", "short", "test"), Document("twin", domain[1].text + " \n", "test")]
-    corpus, report = build_corpus({"domain": domain, "general": general}, tokenizer, window=64, heldout_fraction=0.45)
+    corpus, report = build_corpus(
+        {"domain": domain, "general": general}, tokenizer, tmp_path / "corpus", window=64, heldout_fraction=0.45
+    )
     counts = corpus.counts()
     assert counts["domain"]["train"]["documents"] + counts["domain"]["heldout"]["documents"] == 20
     assert counts["general"]["train"]["documents"] + counts["general"]["heldout"]["documents"] == 30
     assert counts["domain"]["heldout"]["documents"] >= 3
     assert sum(counts["domain"][split]["tokens"] for split in ("train", "heldout")) == 20 * 81
-    assert [(item.document.id, item.step) for item in report.removed["domain"]] == [
-        ("short", "too short"),
-        ("twin", "exact duplicates"),
-    ]
-    assert [item.reason for item in report.removed["general"]] == ["equal to a document of another group"]
-
-    save_corpus(corpus, report, tmp_path / "corpus")
+    assert report.removed == {"domain": 2, "general": 1}
     loaded = TokenCorpus.load(tmp_path / "corpus")
     assert (loaded.window, loaded.vocab_size) == (64, tokenizer.vocab_size)
     assert loaded.counts() == counts
@@ -93,8 +90,20 @@ def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_pa
         "too short",
         "exact duplicates",
     ]
-    lines = (tmp_path / "corpus" / "removed.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(lines[0]) == {
+    lines = [json.loads(line) for line in (tmp_path / "corpus" / "removed.jsonl").read_text("utf-8").splitlines()]
+    assert [(line["group"], line["id"], line["step"]) for line in lines] == [
+        ("domain", "short", "too short"),
+        ("domain", "twin", "exact duplicates"),
+        ("general", "copy", "exact duplicates"),
+    ]
+    assert [line["reason"] for line in lines[1:]] == [
+        "equal to document domain1",
+        "equal to a document of another group",
+    ]
+    assert {path.name for path in (tmp_path / "corpus").iterdir()} == {
+        *("train", "heldout", "tokenizer", "corpus.json", "removed.jsonl", "skipped.jsonl")
+    }
+    assert lines[0] == {
         "group": "domain",
         "step": "too short",
         "reason": "5 characters, fewer than 50",
@@ -106,24 +115,23 @@ def test_a_corpus_is_cleaned_deduplicated_and_split(tokenizer: Tokenizer, tmp_pa
 
 def test_building_twice_gives_the_same_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        corpus, report = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
-        save_corpus(corpus, report, tmp_path / name)
+        build_corpus({"domain": documents("d", 9)}, tokenizer, tmp_path / name, window=32)
     shard = Path("train") / "domain" / "00000.safetensors"
     first, second = ((tmp_path / name / shard).read_bytes() for name in ("a", "b"))
     assert first == second
 
 
 def test_a_corpus_without_heldout_text(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    corpus, _ = build_corpus({"domain": documents("d", 1)}, tokenizer, window=32, heldout_fraction=0)
-    corpus.save(tmp_path / "corpus")
+    build_corpus({"domain": documents("d", 1)}, tokenizer, tmp_path / "corpus", window=32, heldout_fraction=0)
     assert TokenCorpus.load(tmp_path / "corpus").sequences("domain", "heldout") == []
 
 
-def test_one_long_document_can_be_split_and_then_held_out_in_part(tokenizer: Tokenizer) -> None:
+def test_one_long_document_can_be_split_and_then_held_out_in_part(tokenizer: Tokenizer, tmp_path: Path) -> None:
     text = "".join(f"article {i} ".ljust(99, "abcdefgh"[i % 8]) + "\n" for i in range(10))
     corpus, _ = build_corpus(
         {"domain": [Document("dump", text, "s")]},
         tokenizer,
+        tmp_path / "corpus",
         window=32,
         heldout_fraction=0.8,
         steps=cleaning_steps(max_characters=150),
@@ -133,18 +141,19 @@ def test_one_long_document_can_be_split_and_then_held_out_in_part(tokenizer: Tok
     assert counts["heldout"]["tokens"] == pytest.approx(800, abs=60)
 
 
-def test_groups_with_nothing_left_or_nothing_to_split(tokenizer: Tokenizer) -> None:
+def test_groups_with_nothing_left_or_nothing_to_split(tokenizer: Tokenizer, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"domain: none of 1 documents is left after cleaning; the first was removed: 5"
     ):
-        build_corpus({"domain": [Document("1", "short", "s")]}, tokenizer, window=32)
+        build_corpus({"domain": [Document("1", "short", "s")]}, tokenizer, tmp_path / "corpus", window=32)
     with pytest.raises(DataError, match="general: none of 0 documents is left"):
-        build_corpus({"domain": documents("d", 9), "general": []}, tokenizer, window=32)
+        build_corpus({"domain": documents("d", 9), "general": []}, tokenizer, tmp_path / "corpus", window=32)
+    assert not list(tmp_path.iterdir())
 
 
-def test_one_document_of_a_domain_is_learned_and_measured(tokenizer: Tokenizer) -> None:
+def test_one_document_of_a_domain_is_learned_and_measured(tokenizer: Tokenizer, tmp_path: Path) -> None:
     text = "\n\n".join(f"Paragraph {i} of the only document there is." for i in range(60))
-    corpus, report = build_corpus({"domain": [Document("1", text, "s")]}, tokenizer, window=64)
+    corpus, report = build_corpus({"domain": [Document("1", text, "s")]}, tokenizer, tmp_path / "corpus", window=64)
     counts = corpus.counts()["domain"]
     total = counts["train"]["tokens"] + counts["heldout"]["tokens"]
     assert counts["heldout"]["tokens"] / total == pytest.approx(0.05, abs=0.01)
@@ -152,8 +161,7 @@ def test_one_document_of_a_domain_is_learned_and_measured(tokenizer: Tokenizer) 
 
 
 def test_a_corpus_knows_whose_tokens_it_holds(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    corpus, report = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
-    save_corpus(corpus, report, tmp_path / "corpus")
+    build_corpus({"domain": documents("d", 9)}, tokenizer, tmp_path / "corpus", window=32)
     loaded = TokenCorpus.load(tmp_path / "corpus")
     loaded.check_tokenizer(tokenizer, "base")
     letters = sorted(tokenizer.backend.get_vocab(), reverse=True)
@@ -177,7 +185,7 @@ def test_bad_corpus_folders(tokenizer: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_text("{}")
     with pytest.raises(DataError, match="not a corpus written by this version"):
         TokenCorpus.load(tmp_path)
-    corpus, _ = build_corpus({"domain": documents("d", 9)}, tokenizer, window=32)
+    corpus, _ = build_corpus({"domain": documents("d", 9)}, tokenizer, tmp_path / "whole", window=32)
     corpus.save(tmp_path / "corpus", shard_tokens=64)
     shards = tmp_path / "corpus" / "train" / "domain"
     (shards / "00001.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
@@ -216,13 +224,12 @@ def test_a_corpus_that_is_read_is_mapped_and_not_copied(tmp_path: Path) -> None:
     assert after.rss - before.rss < 8_000_000  # of 40 MB on the disk
 
 
-def test_real_web_pages(shared_data: Path, tokenizer: Tokenizer) -> None:
-    corpus, report = build_corpus(
-        {"general": read_documents(shared_data / "c4_demo.jsonl")[:100]}, tokenizer, window=512, steps=cleaning_steps()
-    )
+def test_real_web_pages(shared_data: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    pages = read_documents(shared_data / "c4_demo.jsonl")[:100]
+    corpus, report = build_corpus({"general": pages}, tokenizer, tmp_path / "corpus", window=512)
     counts = corpus.counts()["general"]
     # A document that was cut for the held-out text has parts on both sides.
-    assert counts["train"]["documents"] + counts["heldout"]["documents"] >= 100 - len(report.removed["general"])
+    assert counts["train"]["documents"] + counts["heldout"]["documents"] >= 100 - report.removed["general"]
     assert counts["heldout"]["documents"] >= 4
     total = counts["train"]["tokens"] + counts["heldout"]["tokens"]
     assert counts["heldout"]["tokens"] / total == pytest.approx(0.05, abs=0.005)
@@ -236,7 +243,7 @@ def test_a_tokenizer_is_trained_on_what_the_model_will_be_trained_on(tmp_path: P
         return train_tokenizer(seen, vocab_size=300)
 
     groups = {name: documents(name, 60) for name in ("domain", "general")}
-    made, report = build_corpus(groups, train, window=64, heldout_fraction=0.2)
+    made, report = build_corpus(groups, train, tmp_path / "corpus", window=64, heldout_fraction=0.2)
     assert made.tokenizer is not None
     trained, held = (
         {made.tokenizer.decode(made.sequences(group, split)[0]) for group in groups} for split in ("train", "heldout")
@@ -246,9 +253,8 @@ def test_a_tokenizer_is_trained_on_what_the_model_will_be_trained_on(tmp_path: P
     shares = [of_group["heldout"]["documents"] / 60 for of_group in made.counts().values()]
     assert shares == [pytest.approx(0.2)] * 2
     assert sum(report.cut.values()) == 0
-    again, _ = build_corpus(groups, made.tokenizer, window=64, heldout_fraction=0.2)
+    again, _ = build_corpus(groups, made.tokenizer, tmp_path / "again", window=64, heldout_fraction=0.2)
     assert again.vocabulary == made.vocabulary
-    made.save(tmp_path / "corpus")
     kept = load_tokenizer(tmp_path / "corpus")
     assert kept.backend.to_str() == made.tokenizer.backend.to_str()
     assert kept.stop_ids == made.tokenizer.stop_ids
@@ -256,7 +262,7 @@ def test_a_tokenizer_is_trained_on_what_the_model_will_be_trained_on(tmp_path: P
 
 
 def test_a_corpus_without_its_tokenizer_says_what_to_do(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    corpus, _ = build_corpus({"domain": documents("domain", 20)}, tokenizer, window=64)
+    corpus, _ = build_corpus({"domain": documents("domain", 20)}, tokenizer, tmp_path / "whole", window=64)
     replace(corpus, tokenizer=None).save(tmp_path / "corpus")
     with pytest.raises(DataError, match="run the corpus stage again"):
         load_tokenizer(tmp_path / "corpus")

@@ -37,12 +37,13 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def corpus(tokenizer: Tokenizer) -> TokenCorpus:
+def corpus(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> TokenCorpus:
     groups = {
         name: [Document(f"{name}{i}", name + text, name) for i, text in enumerate(TEXTS)]
         for name in ("domain", "general")
     }
-    return build_corpus(groups, tokenizer, window=32, heldout_fraction=0.2)[0]
+    folder = tmp_path_factory.mktemp("corpus")
+    return build_corpus(groups, tokenizer, folder, window=32, heldout_fraction=0.2)[0]
 
 
 def settings(**architecture: Any) -> pretrain.Settings:

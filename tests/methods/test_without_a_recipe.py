@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import burnish
-from burnish.corpus.building import tokenize
 from burnish.corpus.documents import Document
+from burnish.corpus.text_tokens import tokenize
 from burnish.corpus.token_corpus import TokenCorpus
 from burnish.corpus.windows import pack
 from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, Stepwise

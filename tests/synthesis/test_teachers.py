@@ -9,8 +9,9 @@ import pytest
 
 from burnish.corpus.documents import Document
 from burnish.errors import BurnishError
+from burnish.generation import engine
 from burnish.runs.run import Run
-from burnish.synthesis import lessons
+from burnish.synthesis import lessons, teachers
 from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.documents import chunks
 from burnish.synthesis.filters import grounded
@@ -115,6 +116,40 @@ def test_a_model_of_this_machine_answers_the_same_again(tmp_path: Path) -> None:
     again = LocalTeacher("tiny", load, "key", 1.0, 8).answers(asked, Run(tmp_path / "a" / "out"))
     assert again == first
     assert len(loaded) == 2
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_killed_run_asks_a_model_of_this_machine_only_what_it_had_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    tokenizer = tiny_tokenizer()
+    decoder = tiny_decoder(vocab_size=tokenizer.vocab_size, max_positions=256)
+    asked = [[{"role": "user", "content": "word " * count}] for count in range(1, 8)]
+    counted: list[Any] = []
+    add, write = engine.Engine.add, teachers.write_json
+
+    def adding(self: engine.Engine, request: Any) -> int:
+        counted.append(request)
+        return add(self, request)
+
+    def killed(*args: Any, **kwargs: Any) -> None:
+        if len(list((tmp_path / "one").rglob("*.json"))) == 3:
+            raise KeyboardInterrupt
+        write(*args, **kwargs)
+
+    def answers(name: str) -> list[str | None]:
+        teacher = LocalTeacher("tiny", lambda: (decoder, tokenizer), "key", temperature, 8)
+        return teacher.answers(asked, Run(tmp_path / name / "out"))
+
+    monkeypatch.setattr(engine.Engine, "add", adding)
+    monkeypatch.setattr(teachers, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        answers("one")
+    monkeypatch.setattr(teachers, "write_json", write)
+    assert len(counted) == 7
+    again = answers("one")
+    assert len(counted) == 7 + 4
+    assert again == answers("other")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
 """The order in which a corpus lies: by chance, a curriculum by some figure, or related documents side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from burnish.corpus.documents import Document
 from burnish.corpus.relatedness import chain
-from burnish.corpus.windows import Windows, pack, pack_joined, with_sources
+from burnish.corpus.shards import WindowsWriter
+from burnish.corpus.spool import Spool
+from burnish.corpus.spooled_parts import Part
+from burnish.corpus.windows import Windows, window_lengths
 from burnish.errors import DataError
 
-Tokenized = Sequence[npt.NDArray[np.int32]]
 Surprise = Callable[[Windows], Sequence[float]]
 """A model's mean loss on each window, in nats a token."""
 
@@ -45,38 +47,69 @@ class Arrangement(BaseModel):
             return "descending", f"got true; by {self.by} nothing is larger: remove it"
         return None
 
-    def packed(
-        self, documents: Sequence[Document], tokens: Tokenized, window: int, surprise: Surprise | None = None
-    ) -> Windows:
-        """Documents, given with their tokens, as windows in this order; each knows its document's source.
+    def write(self, spool: Spool, group: int, writer: WindowsWriter, window: int, sources: Mapping[str, int]) -> None:
+        """Write the training text of a group in this order, but for `perplexity`, which windows must be there for.
 
-        surprise: needed by `perplexity`. Raises DataError where a document has no score that is asked for.
+        sources: numbers of the sources, or nothing where they are not told apart.
+        Raises DataError where a document has no score that is asked for.
         """
-        order: Sequence[int] = range(len(documents))
-        if self.by == "length":
-            order = self._sorted([len(of_document) for of_document in tokens])
-        elif self.by == "score":
-            order = self._sorted(_scores(documents))
-        elif self.by == "related":
-            order = chain([document.text for document in documents])
-        packed = (pack_joined if self.by == "related" else pack)([tokens[number] for number in order], window)
-        windows = with_sources(packed, [documents[number].source for number in order])
-        if self.by == "perplexity":
-            assert surprise is not None
-            return windows.taken(self._sorted(surprise(windows)))
-        return windows
-
-    def _sorted(self, figures: Sequence[float]) -> list[int]:
-        """Numbers by their figures; equal ones in the order that they came in."""
-        values = np.array(figures, dtype=np.float64)
-        return np.argsort(-values if self.descending else values, kind="stable").tolist()
-
-
-def _scores(documents: Sequence[Document]) -> list[float]:
-    for document in documents:
-        if document.score is None:
+        if self.by == "score" and (without := spool.parts.unscored(group)) is not None:
             raise DataError(
-                f"{document.source}: document {document.id} has no score, by which the corpus is to be ordered; give "
+                f"{without[1]}: document {without[0]} has no score, by which the corpus is to be ordered; give "
                 "every row a number, and name its key in the corpus stage's order.score_key"
             )
-    return [document.score for document in documents if document.score is not None]
+        if self.by == "related":
+            keys = list(spool.parts.keys(group, held=False))
+            order = chain(_Texts(spool, group))
+            _write_joined((spool.parts.part(keys[place]) for place in order), writer, window, sources)
+            return
+        column = {"length": "size", "score": "score"}.get(self.by, "key")
+        by = f"{column} DESC" if self.descending and column != "key" else column
+        write_parts(
+            (spool.parts.part(key) for key in spool.parts.keys(group, held=False, by=by)), writer, window, sources
+        )
+
+    def sorted(self, figures: Sequence[float]) -> npt.NDArray[np.int64]:
+        """Numbers by their figures; equal ones in the order that they came in."""
+        values = np.array(figures, dtype=np.float64)
+        return np.argsort(-values if self.descending else values, kind="stable")
+
+
+def write_parts(parts: Iterable[Part], writer: WindowsWriter, window: int, sources: Mapping[str, int]) -> None:
+    """Write documents, each in windows of its own, of nearly equal length."""
+    for number, part in enumerate(parts):
+        lengths = window_lengths(len(part.tokens), window)
+        writer.add(part.tokens, lengths, number, sources[part.source] if sources else None)
+
+
+def _write_joined(parts: Iterable[Part], writer: WindowsWriter, window: int, sources: Mapping[str, int]) -> None:
+    """Write documents end to end, cut into windows of `window` tokens, the last of which may be shorter.
+
+    Documents of one window see each other: for those that belong together (Shi 2023, arXiv:2310.10638). A window is
+    said to be of its first document.
+    """
+    left = np.zeros(0, dtype=np.int32)
+    first, source = 0, None
+    for number, part in enumerate(parts):
+        if not len(part.tokens):
+            continue
+        here = sources[part.source] if sources else None
+        if not len(left):
+            first, source = number, here
+        left = np.concatenate([left, part.tokens])
+        while len(left) >= window:
+            writer.add(left[:window], [window], first, source)
+            left, first, source = left[window:], number, here
+    if len(left):
+        writer.add(left, [len(left)], first, source)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The training text of a group, read anew each time."""
+
+    spool: Spool
+    group: int
+
+    def __iter__(self) -> Iterator[str]:
+        return self.spool.parts.texts(self.group)

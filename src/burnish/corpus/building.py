@@ -1,14 +1,22 @@
-"""Documents → a corpus: cleaned, deduplicated, split, tokenized and packed, with a report of what became of them."""
+"""Documents → a corpus: cleaned, deduplicated, split, tokenized and packed, with a report of what became of them.
 
+Notable choices:
+- documents pass through memory a few megabytes at a time; between the passes they lie in a file beside the corpus
+  (`burnish.corpus.spool`), which takes as much of the disk as their text and tokens do and is gone at the end;
+- what is written is mapped: no part of a corpus is ever in memory as a whole.
+"""
+
+import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from burnish.corpus.arrangement import Arrangement, Surprise
+from burnish.corpus.arrangement import Arrangement, Surprise, write_parts
 from burnish.corpus.clean import (
     Removed,
     Step,
@@ -21,38 +29,53 @@ from burnish.corpus.clean import (
     split_long,
     too_short,
 )
-from burnish.corpus.deduplicate import content_hash, exact_duplicates
 from burnish.corpus.documents import Document
 from burnish.corpus.folders import Skipped
 from burnish.corpus.folders import counts as skipped_counts
 from burnish.corpus.folders import rows as skipped_rows
-from burnish.corpus.heldout import Split as HeldoutSplit
-from burnish.corpus.heldout import split_heldout
-from burnish.corpus.mixture import Mixture
+from burnish.corpus.heldout import hold_out
+from burnish.corpus.mixture import MAX_SOURCES, Mixture, check_number
+from burnish.corpus.shards import SHARD_TOKENS, WindowsWriter, read_windows
+from burnish.corpus.spool import Spool, spooled
+from burnish.corpus.spooled_parts import Part
+from burnish.corpus.text_tokens import TextTokens
 from burnish.corpus.token_corpus import TokenCorpus, fingerprint
-from burnish.corpus.windows import Windows, pack, without_sources
+from burnish.corpus.windows import Windows
 from burnish.errors import DataError
+from burnish.files import atomic_folder
 from burnish.text.tokenizer import Tokenizer
 
 TrainTokenizer = Callable[[Iterable[str]], Tokenizer]
 """Makes a tokenizer of texts."""
 REMOVED_FILE = "removed.jsonl"
 SKIPPED_FILE = "skipped.jsonl"
-MAX_SOURCES = 1000
-"""Sources of a mixture at most."""
+SPOOL_FILE = "documents.sqlite"
+BATCH_CHARACTERS = 4 << 20
+"""Of the texts that are cleaned or encoded together."""
+_DUPLICATES = "exact duplicates"
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class CorpusReport:
-    """What cleaning did to each group, and the documents it removed.
+    """What cleaning did to each group.
 
-    cut: documents of which a part was held out. skipped: files of folders that were not read, as the reader told.
+    removed: how many documents it removed; all are in `REMOVED_FILE`. cut: documents of which a part was held out.
+    skipped: files of folders that were not read, as the reader told.
     """
 
     steps: dict[str, list[StepStatistics]] = field(default_factory=dict)
-    removed: dict[str, list[Removed]] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, list[Skipped]] = field(default_factory=dict)
+
+    def described(self) -> dict[str, Any]:
+        """What `corpus.json` says of the cleaning."""
+        return {
+            "cut_for_heldout": self.cut,
+            "steps": {group: [asdict(step) for step in steps] for group, steps in self.steps.items()},
+            "skipped": {group: skipped_counts(skipped) for group, skipped in self.skipped.items()},
+        }
 
 
 def cleaning_steps(*, min_characters: int = 50, max_characters: int | None = None) -> list[Step]:
@@ -65,40 +88,10 @@ def cleaning_steps(*, min_characters: int = 50, max_characters: int | None = Non
     ]
 
 
-class _Encoder:
-    """Documents as tokens, each text encoded once: as plain text between the tokens that begin and end one."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.begin = [tokenizer.bos_id] if tokenizer.add_bos and tokenizer.bos_id is not None else []
-        self.end = [tokenizer.eos_id] if tokenizer.eos_id is not None else []
-        self.encoded: dict[str, npt.NDArray[np.int32]] = {}
-
-    def all_of(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        """The tokens of each text; what is not encoded yet is encoded in batches."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.encoded]
-        for text, ids in zip(new, self.tokenizer.encode_batch(new), strict=True):
-            self.encoded[text] = np.array([*self.begin, *ids, *self.end], dtype=np.int32)
-        return [self.encoded[text] for text in texts]
-
-    def size(self, text: str) -> int:
-        """Tokens of one text."""
-        return len(self.all_of([text])[0])
-
-
-def tokenize(documents: Sequence[Document], tokenizer: Tokenizer) -> list[list[int]]:
-    """Encode documents as plain text, each ended by the end-of-sequence token."""
-    return [tokens.tolist() for tokens in tokenized([document.text for document in documents], tokenizer)]
-
-
-def tokenized(texts: Sequence[str], tokenizer: Tokenizer) -> list[npt.NDArray[np.int32]]:
-    """The same of texts, as arrays."""
-    return _Encoder(tokenizer).all_of(texts)
-
-
 def build_corpus(
-    groups: Mapping[str, Sequence[Document]],
+    groups: Mapping[str, Iterable[Document]],
     tokenizer: Tokenizer | TrainTokenizer,
+    folder: str | Path,
     *,
     window: int,
     heldout_fraction: float = 0.05,
@@ -106,104 +99,199 @@ def build_corpus(
     mixture: Mixture | None = None,
     arrangement: Arrangement | None = None,
     surprise: Surprise | None = None,
+    skipped: Mapping[str, list[Skipped]] | None = None,
 ) -> tuple[TokenCorpus, CorpusReport]:
-    """Clean, deduplicate, split, tokenize and pack groups of documents, which are held in memory meanwhile.
+    """Clean, deduplicate, split, tokenize and pack groups of documents into `folder`, which is written whole or not.
 
-    A document that is in several groups stays in the first one only.
+    A document that is in several groups stays in the first one only. Returned is the corpus as it was written, mapped.
 
     Args:
-        groups: by convention `domain` and `general`, the most important first.
+        groups: by convention `domain` and `general`, the most important first; each is gone through once.
         tokenizer: one that is there, or what makes one of the training text; never of what is held out.
+        folder: an earlier corpus there is replaced.
         window: tokens that a window has at most.
-        heldout_fraction: share of each group's tokens that is held out, see `split_heldout`; of its bytes where the
+        heldout_fraction: share of each group's tokens that is held out, see `hold_out`; of its bytes where the
             tokenizer is made of what the split leaves.
-        steps: what cleans the documents before deduplication; None is `cleaning_steps()`.
+        steps: what cleans the documents before deduplication, each by itself; None is `cleaning_steps()`.
         mixture: how much is read of each source; None reads all alike.
         arrangement: in which order the training text lies; None leaves it to chance.
         surprise: what `arrangement` by perplexity needs.
+        skipped: of each group the files that are not read; looked at when the group has been gone through.
 
     Raises:
         DataError: a group has no documents left, or the mixture names other sources than there are.
+        BurnishError: the disk is full.
     """
     report = CorpusReport()
+    skipped = skipped or {}
     arrangement = arrangement or Arrangement.model_validate({})
-    encoder = _Encoder(tokenizer) if isinstance(tokenizer, Tokenizer) else None
-    parts: dict[str, HeldoutSplit] = {}
-    seen: set[bytes] = set()
-    for group, documents in groups.items():
-        chosen = [*(cleaning_steps() if steps is None else steps), exact_duplicates(frozenset(seen))]
-        kept, report.removed[group], report.steps[group] = run_steps(documents, chosen)
-        if not kept:
+    steps = cleaning_steps() if steps is None else steps
+    with atomic_folder(folder) as temporary, spooled(temporary / SPOOL_FILE) as spool:
+        with (temporary / REMOVED_FILE).open("w", encoding="utf-8", errors="backslashreplace") as removed:
+            for number, (group, documents) in enumerate(groups.items()):
+                _clean(spool, number, group, documents, steps, report, removed.write)
+                report.skipped[group] = skipped.get(group, [])
+            _deduplicate(spool, list(groups), report, removed.write)
+        encoder = TextTokens(tokenizer) if isinstance(tokenizer, Tokenizer) else None
+        for number, group in enumerate(groups):
+            report.cut[group] = _split(spool, number, heldout_fraction, encoder)
+        if encoder is None:
+            assert not isinstance(tokenizer, Tokenizer)
+            encoder = TextTokens(tokenizer(chain.from_iterable(map(spool.parts.texts, range(len(groups))))))
+        for number in range(len(groups)):
+            for batch in batched(spool.parts.without_tokens(number), lambda item: len(item[1])):
+                tokens = encoder.all_of([text for _, text in batch])
+                spool.parts.set_part_tokens((key, found) for (key, _), found in zip(batch, tokens, strict=True))
+        write = _Writing(spool, temporary, window, encoder.tokenizer.vocab_size, mixture is not None)
+        for number, group in enumerate(groups):
+            write.trained_on(number, group, arrangement, surprise)
+            write.held_out(number, group)
+        train, heldout = (
+            {group: read_windows(temporary / split / group) for group in groups} for split in ("train", "heldout")
+        )
+        facts = (fingerprint(encoder.tokenizer), encoder.tokenizer, mixture, arrangement.ordered)
+        corpus = TokenCorpus(window, encoder.tokenizer.vocab_size, train, heldout, *facts)
+        lines = ({"group": group, **row} for group, files in report.skipped.items() for row in skipped_rows(files))
+        corpus.save_facts(temporary, description=report.described(), lines={SKIPPED_FILE: lines})
+        del corpus, train, heldout  # some systems rename no folder of mapped files
+    return replace(TokenCorpus.load(folder), tokenizer=encoder.tokenizer), report
+
+
+def batched(items: Iterable[_T], characters: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Items that follow each other, of together about `BATCH_CHARACTERS`."""
+    batch: list[_T] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += characters(item)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _clean(
+    spool: Spool,
+    number: int,
+    group: str,
+    documents: Iterable[Document],
+    steps: Sequence[Step],
+    report: CorpusReport,
+    write: Callable[[str], object],
+) -> None:
+    """Take the documents of a group through the steps, those that stay into the spool."""
+    totals = [StepStatistics(step.name, 0, 0, 0, 0, 0.0) for step in steps]
+    report.removed[group] = read = 0
+    first: Removed | None = None
+    for batch in batched(documents, lambda document: len(document.text)):
+        read += len(batch)
+        kept, removed, found = run_steps(batch, steps)
+        totals = [total.plus(one) for total, one in zip(totals, found, strict=True)]
+        spool.add(number, kept)
+        report.removed[group] += len(removed)
+        first = first or next(iter(removed), None)
+        for item in removed:
+            write(_line(group, item))
+    report.steps[group] = totals
+    if not spool.count(number)[0]:
+        why = "name some" if first is None else f"the first was removed: {first.reason}"
+        raise DataError(f"{group}: none of {read} documents is left after cleaning; {why}")
+
+
+def _deduplicate(spool: Spool, groups: Sequence[str], report: CorpusReport, write: Callable[[str], object]) -> None:
+    before = [spool.count(number) for number in range(len(groups))]
+    spool.drop_duplicates()
+    for number, group in enumerate(groups):
+        reason = ""
+        for document, of in spool.duplicates(number):
+            reason = "equal to a document of another group" if of is None else f"equal to document {of}"
+            write(_line(group, Removed(document, _DUPLICATES, reason)))
+            report.removed[group] += 1
+    spool.forget_duplicates()
+    for number, group in enumerate(groups):
+        (count, characters), (left, characters_left) = before[number], spool.count(number)
+        report.steps[group].append(StepStatistics(_DUPLICATES, count, left, characters, characters_left, 0.0))
+        if not left:
             raise DataError(
-                f"{group}: none of {len(documents)} documents is left after cleaning; "
-                f"{'the first was removed: ' + report.removed[group][0].reason if documents else 'name some'}"
+                f"{group}: none of {count} documents is left after cleaning; all are in groups before it too"
             )
-        seen.update(content_hash(document.text) for document in kept)
-        if encoder is not None:
-            encoder.all_of([document.text for document in kept])
-        size = encoder.size if encoder is not None else _bytes
-        parts[group] = split_heldout(kept, fraction=heldout_fraction, size=size)
-        report.cut[group] = parts[group].cut
-    if not isinstance(tokenizer, Tokenizer):
-        tokenizer = tokenizer(document.text for part in parts.values() for document in part.train)
-    encoder = encoder or _Encoder(tokenizer)
-    train, heldout = {}, {}
-    for group, part in parts.items():
-        ids = encoder.all_of([document.text for document in part.train])
-        train[group] = arrangement.packed(part.train, ids, window, surprise)
-        heldout[group] = pack(encoder.all_of([document.text for document in part.heldout]), window)
-    if mixture is None:
-        train = {group: without_sources(windows) for group, windows in train.items()}
-    corpus = TokenCorpus(
-        window,
-        tokenizer.vocab_size,
-        train,
-        heldout,
-        fingerprint(tokenizer),
-        tokenizer,
-        mixture,
-        arrangement.ordered,
-    )
-    return corpus, report
+
+
+def _line(group: str, item: Removed) -> str:
+    row = {"group": group, "step": item.step, "reason": item.reason, **item.document.row()}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _split(spool: Spool, number: int, fraction: float, encoder: TextTokens | None) -> int:
+    """Part a group into what is trained on and what is held out; how many documents are on both sides."""
+    for batch in batched(spool.documents(number), lambda item: len(item[1].text)):
+        if encoder is None:
+            spool.set_sizes((place, _bytes(document.text)) for place, document in batch)
+        else:
+            tokens = encoder.all_of([document.text for _, document in batch])
+            spool.set_tokens((place, found) for (place, _), found in zip(batch, tokens, strict=True))
+    return hold_out(spool, number, fraction=fraction, size=_bytes if encoder is None else encoder.size)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """What the files of windows have in common. with_sources: whether windows know their sources."""
+
+    spool: Spool
+    folder: Path
+    window: int
+    vocab_size: int
+    with_sources: bool
+
+    def trained_on(self, number: int, group: str, arrangement: Arrangement, surprise: Surprise | None) -> None:
+        """Write the training windows of a group in their order. Raises DataError for too many sources."""
+        names = self.spool.parts.sources(number, MAX_SOURCES + 1) if self.with_sources else []
+        check_number(names)
+        count, filled = self.spool.parts.n_parts(number, held=False)
+        n_documents = count if arrangement.by == "related" else filled
+        folder = self.folder / "train" / group
+        places = {name: place for place, name in enumerate(names)}
+        writer = self._writer(folder, n_documents, names)
+        arrangement.write(self.spool, number, writer, self.window, places)
+        writer.close()
+        if arrangement.by == "perplexity":
+            assert surprise is not None
+            unsorted = folder.rename(self.folder / "unsorted")
+            self._sort(unsorted, self._writer(folder, n_documents, names), arrangement, surprise)
+            shutil.rmtree(unsorted)
+
+    def _sort(self, unsorted: Path, writer: WindowsWriter, arrangement: Arrangement, surprise: Surprise) -> None:
+        """Write the windows of a folder in the order of their figures."""
+        windows = read_windows(unsorted)
+        for place in arrangement.sorted(surprise(windows)).tolist():
+            source = int(windows.sources[place]) if len(windows.sources) else None
+            tokens = windows.tokens(place, place + 1)
+            writer.add(tokens, [len(tokens)], int(windows.documents[place]), source)
+        writer.close()
+
+    def held_out(self, number: int, group: str) -> None:
+        """Write the windows of a group that are held out."""
+        folder = self.folder / "heldout" / group
+        writer = self._writer(folder, self.spool.parts.n_parts(number, held=True)[1], [])
+        parts: Iterator[Part] = (self.spool.parts.part(key) for key in self.spool.parts.keys(number, held=True))
+        write_parts(parts, writer, self.window, {})
+        writer.close()
+
+    def _writer(self, folder: Path, n_documents: int, names: Sequence[str]) -> WindowsWriter:
+        return WindowsWriter(
+            folder,
+            vocab_size=self.vocab_size,
+            n_documents=n_documents,
+            source_names=tuple(names),
+            shard_tokens=SHARD_TOKENS,
+        )
 
 
 def source_sizes(windows: Windows) -> dict[str, int]:
-    """Tokens of each source. Raises DataError where there are so many that they are none to be weighed."""
-    if len(windows.source_names) > MAX_SOURCES:
-        raise DataError(
-            f"the documents have {len(windows.source_names):,} sources, and a mixture weighs at most {MAX_SOURCES:,}: "
-            'give the rows of data files a "source", or name the sources in a `documents` stage'
-        )
+    """Tokens of each source."""
     totals = np.bincount(windows.sources, weights=windows.lengths, minlength=len(windows.source_names))
     return {name: int(total) for name, total in zip(windows.source_names, totals, strict=True)}
-
-
-def _described(report: CorpusReport) -> dict[str, Any]:
-    """What `corpus.json` says of the cleaning."""
-    return {
-        "cut_for_heldout": report.cut,
-        "steps": {group: [asdict(step) for step in steps] for group, steps in report.steps.items()},
-        "skipped": {group: skipped_counts(skipped) for group, skipped in report.skipped.items()},
-    }
-
-
-def _lines(report: CorpusReport) -> dict[str, Iterator[Mapping[str, object]]]:
-    """The rows of the files of all documents that were removed, and of all files that were not read."""
-    return {
-        REMOVED_FILE: (
-            {"group": group, "step": item.step, "reason": item.reason, **item.document.row()}
-            for group, removed in report.removed.items()
-            for item in removed
-        ),
-        SKIPPED_FILE: (
-            {"group": group, **row} for group, files in report.skipped.items() for row in skipped_rows(files)
-        ),
-    }
-
-
-def save_corpus(corpus: TokenCorpus, report: CorpusReport, folder: str | Path) -> None:
-    """Write a corpus with what became of the documents, or nothing."""
-    corpus.save(folder, description=_described(report), lines=_lines(report))
 
 
 def _bytes(text: str) -> int:

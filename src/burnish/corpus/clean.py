@@ -1,8 +1,8 @@
 """Cleaning: small steps over documents, each counted and timed, with every removed document kept.
 
 A step takes documents and returns those that stay, possibly changed, and those it removes with the reason.
-`rewrite` and `remove_if` make one from a function of one document; a step that must see all of them, such as
-deduplication, is written as it is.
+`rewrite` and `remove_if` make one from a function of one document. Steps see some documents at a time: none may depend
+on which.
 """
 
 import re
@@ -52,6 +52,17 @@ class StepStatistics:
     characters_in: int
     characters_out: int
     seconds: float
+
+    def plus(self, other: "StepStatistics") -> "StepStatistics":
+        """What the step did to these documents and to others."""
+        return StepStatistics(
+            self.step,
+            self.documents_in + other.documents_in,
+            self.documents_out + other.documents_out,
+            self.characters_in + other.characters_in,
+            self.characters_out + other.characters_out,
+            round(self.seconds + other.seconds, 4),
+        )
 
 
 def run_steps(

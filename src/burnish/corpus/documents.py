@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.corpus.encodings import decoded
 from burnish.corpus.folders import (
     CODE_SUFFIXES,
     NOT_READ,
@@ -30,36 +29,10 @@ from burnish.corpus.folders import (
     walk,
 )
 from burnish.corpus.readers import Part, Readers, UnreadableFileError
-from burnish.corpus.records import (
-    UTF8_BOM,
-    FilePart,
-    Problems,
-    Row,
-    byte_lines,
-    decode,
-    expand,
-    nearest,
-    open_bytes,
-    read_rows,
-    shown,
-)
+from burnish.corpus.records import FilePart, Problems, Row, expand, nearest, read_rows, shown
+from burnish.corpus.text_files import UnreadableDocumentError, read_text
 from burnish.errors import BurnishError, DataError
 from burnish.files import regular_file
-
-MAX_TEXT_BYTES = 256 << 20
-"""A text file is one document and is held in memory, some ten times as large by the time it is tokens."""
-CHUNK_BYTES = 1 << 20
-MAX_CONTROL_SHARE = 0.1
-"""A text has some stray control characters; more of them than this, and it is no text."""
-SIGNATURES = {
-    b"%PDF-": "a PDF file",
-    b"PK\x03\x04": "a ZIP archive (.docx, .xlsx and .epub are such)",
-    b"\x89PNG": "a PNG image",
-    b"\xd0\xcf\x11\xe0": "an old Office file",
-    b"{\\rtf": "an RTF file",
-}
-"""First bytes of files that are no text whatever they are called."""
-_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,56 +62,77 @@ def read_documents(
     score_key: str | None = None,
     skipped: list[Skipped] | None = None,
 ) -> list[Document]:
-    """Read every document that files, folders and patterns name, in a fixed order.
+    """Read every document that files, folders and patterns name, in a fixed order; arguments as for `each_document`."""
+    return list(each_document(paths, text_key=text_key, id_key=id_key, score_key=score_key, skipped=skipped))
+
+
+def each_document(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    text_key: str = "text",
+    id_key: str = "id",
+    score_key: str | None = None,
+    skipped: list[Skipped] | None = None,
+) -> Iterator[Document]:
+    """Yield every document that files, folders and patterns name, in a fixed order, as they are read.
 
     Args:
         text_key: the column of data rows that holds the text.
         id_key: the column that holds an id; without one the id is a hash of the text.
         score_key: the column that holds a number by which the document is as good as it is large, where one is read.
-        skipped: if given, receives the files of folders that are not read, each with its reason.
+        skipped: if given, receives the files of folders that are not read, or not to their end, each with its reason.
 
     Raises:
-        DataError: listing rows, and files that were named, that cannot be read, with reason and fix; or there is no
-            document. Of a file in a folder rows are only listed if others of it are documents: else it is no file of
-            documents, and skipped as a whole.
+        DataError: files that were named and cannot be read, with reason and fix; at the end, listing them, rows that
+            cannot be read; or there is no document. Of a file in a folder rows are only listed if others of it are
+            documents: else it is no file of documents, and skipped as a whole.
     """
-    documents: list[Document] = []
     problems, of_skipped = Problems(), Problems()
     skipped = [] if skipped is None else skipped
+    n_documents = 0
     with Readers() as readers:
         for file, name, in_folder in files_of(paths, skipped):
-            found: list[Document] = []
+            blank: list[Document] = []  # until one with a text shows that this is a file of documents
+            found = 0
             bad_rows = Problems()
             why_not: tuple[str, str] | None = None
             try:
                 for document in _documents_of(file, name, text_key, id_key, bad_rows, readers, score_key):
-                    found.append(document)
-                if not found and bad_rows.count:
+                    if not found and not document.text.strip():
+                        blank.append(document)
+                        continue
+                    yield from blank
+                    yield document
+                    found += 1 + len(blank)
+                    blank.clear()
+                if not found and bad_rows.count and not blank:
                     why_not = f'{suffix_of(file)} file without text in "{text_key}"', bad_rows.first()
-                elif not bad_rows.count and not any(document.text.strip() for document in found):
+                elif not found and not bad_rows.count:
                     why_not = "empty file", ""
-            except _UnreadableError as error:
+            except UnreadableDocumentError as error:
                 if not in_folder:
                     raise
-                why_not = error.kind, error.advice
+                why_not = f"rest of a {error.kind}" if found else error.kind, error.advice
             except DataError as error:
                 if not in_folder or (found and bad_rows.count):
                     raise
-                why_not = f"{suffix_of(file)} file that cannot be read", _reason(error, file)
+                kind = f"{suffix_of(file)} file that cannot be read"
+                why_not = f"rest of a {kind}" if found else kind, _reason(error, file)
             if why_not is not None and in_folder:
                 skipped.append(Skipped(file, name, *why_not))
                 of_skipped.extend(bad_rows)
             else:
-                documents += found
+                yield from blank
+                found += len(blank)
                 problems.extend(bad_rows)
+            n_documents += found
     problems.raise_if_any()
-    if not documents:
+    if not n_documents:
         of_skipped.raise_if_any()
         named = ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
         passed_over = "\nNot read:\n" + describe(skipped) if skipped else ""
         kinds = ", ".join((*TEXT_SUFFIXES, *PARSED_SUFFIXES, *ROW_SUFFIXES))
         raise DataError(f"{named}: there is no document; expected {kinds} files, or source code{passed_over}")
-    return documents
 
 
 def read_file(
@@ -172,8 +166,10 @@ def read_file(
     except DataError as error:
         if skipped is None:
             raise
-        kind = error.kind if isinstance(error, _UnreadableError) else f"{suffix_of(file)} file that cannot be read"
-        advice = error.advice if isinstance(error, _UnreadableError) else _reason(error, file)
+        kind = (
+            error.kind if isinstance(error, UnreadableDocumentError) else f"{suffix_of(file)} file that cannot be read"
+        )
+        advice = error.advice if isinstance(error, UnreadableDocumentError) else _reason(error, file)
         skipped.append(Skipped(file, name, f"rest of a {kind}" if found else kind, advice))
         return
     if skipped is None:
@@ -185,60 +181,9 @@ def read_file(
         skipped.append(Skipped(file, name, "empty file"))
 
 
-def read_text(path: Path, encodings: Counter[str] | None = None) -> str:
-    """Return the text of a UTF-8 file, packed or not, without a byte order mark.
-
-    encodings: if given, other encodings are told from the bytes, and counted here.
-
-    Raises:
-        DataError: the file is larger than `MAX_TEXT_BYTES` unpacked, or is no text.
-    """
-    parts, size = [], 0
-    with open_bytes(path) as stream:
-        # In pieces: a line may be as long as the file, and a small gzip file may unpack to any size.
-        for part in byte_lines(path, iter(lambda: stream.read(CHUNK_BYTES), b"")):
-            size += len(part)
-            if size > MAX_TEXT_BYTES:
-                raise _UnreadableError(
-                    path, "file that is too large", f"larger than {MAX_TEXT_BYTES >> 20} MiB unpacked; split it"
-                )
-            parts.append(part)
-    data = b"".join(parts)
-    for signature, what in SIGNATURES.items():
-        if data.startswith(signature):
-            raise _UnreadableError(path, "binary file", f"it is {what}, not text; convert it to text first")
-    data = data.removeprefix(UTF8_BOM)
-    try:
-        text = decode(path, data)
-    except DataError as error:
-        if encodings is not None and (found := decoded(data)) is not None:
-            encodings[found[1]] += 1
-            return found[0].removeprefix("\ufeff")
-        raise _UnreadableError(path, "file that is not UTF-8", str(error).removeprefix(str(path)), whole=True) from None
-    nulls = data.count(0)
-    if nulls > 0.3 * len(data) and (not any(data[::2]) or not any(data[1::2])):
-        if encodings is not None and (found := decoded(data)) is not None:
-            encodings[found[1]] += 1
-            return found[0]
-        raise _UnreadableError(
-            path, "file that is not UTF-8", "UTF-16 without a byte order mark; save the file as UTF-8"
-        )
-    if len(data) - len(data.translate(None, _CONTROLS)) > MAX_CONTROL_SHARE * len(data):
-        raise _UnreadableError(path, "binary file", "more than a tenth of it are control characters; it is no text")
-    return text
-
-
 def content_id(text: str) -> str:
     """Return a short id that depends on the text alone, so that moving or adding files changes no id."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-
-
-class _UnreadableError(DataError):
-    """A file that holds no text; in a folder it is skipped as one of its `kind`."""
-
-    def __init__(self, path: Path, kind: str, advice: str, *, whole: bool = False) -> None:
-        super().__init__(f"{path}{advice}" if whole else f"{path}: {advice}")
-        self.kind, self.advice = kind, advice.lstrip(":0123456789 ") if whole else advice.removeprefix(f"{kind}; ")
 
 
 def _documents_of(
@@ -261,7 +206,9 @@ def _documents_of(
         for found in _parts(file, readers):
             yield Document(content_id(found.text), found.text, name if found.name is None else f"{name}#{found.name}")
         return
-    for row in _rows(file, readers) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems, part=part):
+    for row in (
+        _rows(file, readers, problems) if suffix in PARSED_SUFFIXES else read_rows(file, problems=problems, part=part)
+    ):
         try:
             text = _row_text(row.value, text_key)
             score = None if score_key is None else _row_score(row.value, score_key)
@@ -285,15 +232,19 @@ def _parts(file: Path, readers: Readers) -> Iterator[Part]:
         regular_file(file)
         yield from readers.parts(file)
     except UnreadableFileError as error:
-        raise _UnreadableError(file, error.kind, str(error)) from None
+        raise UnreadableDocumentError(file, error.kind, str(error)) from None
     except BurnishError as error:
         raise DataError(str(error)) from error
 
 
-def _rows(file: Path, readers: Readers) -> Iterator[Row]:
+def _rows(file: Path, readers: Readers, problems: Problems) -> Iterator[Row]:
     """The rows of a table, numbered as its lines are where no value has a line end."""
     for number, part in enumerate(_parts(file, readers), start=2):
-        yield Row(str(file), number, json.loads(part.text))
+        value = json.loads(part.text)
+        if isinstance(value, str):
+            problems.add(file, number, value)
+        else:
+            yield Row(str(file), number, value)
 
 
 def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:

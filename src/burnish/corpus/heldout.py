@@ -9,14 +9,11 @@ Notable choices:
   met. Documents are left whole where there are enough of them.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import accumulate, groupby
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 
 from burnish.corpus.clean import cut_text
-from burnish.corpus.deduplicate import content_hash
-from burnish.corpus.documents import Document
+from burnish.corpus.spool import Spool
 from burnish.errors import DataError
 
 PIECES = 8
@@ -25,61 +22,52 @@ MIN_PIECE = 16
 """Smallest limit on a piece, in units of size: fewer tokens say nothing about a model."""
 
 
-class Split(NamedTuple):
-    """Documents to train on and documents to measure on. cut: how many documents have parts on both sides."""
+def hold_out(spool: Spool, group: int, *, fraction: float, size: Callable[[str], int]) -> int:
+    """Part a group of the spool: hold out the share `fraction` of its size, none for 0, else at least one piece.
 
-    train: list[Document]
-    heldout: list[Document]
-    cut: int
+    The held-out size is off by at most a sixteenth of what was asked for, or by `MIN_PIECE` where that is more. A text
+    too small to be parted is trained on. Returns how many documents have parts on both sides.
 
-
-class _Piece(NamedTuple):
-    document: int
-    text: str
-    size: int
-
-
-def split_heldout(documents: Sequence[Document], *, fraction: float, size: Callable[[str], int] = len) -> Split:
-    """Hold out the share `fraction` of the documents' size: none for 0, else at least one piece.
-
-    The held-out size is off by at most a sixteenth of what was asked for, or by `MIN_PIECE` where that is more. Parts
-    of document `a` are called `a#1`, `a#2` and so on. A text too small to be parted is trained on.
-
-    size: of a text, in the unit that the share is taken of.
+    size: of a text, in the unit that the spool knows the sizes of its documents in.
 
     Raises:
         DataError: the fraction is not in [0, 1).
     """
     if not 0 <= fraction < 1:
         raise DataError(f"the held-out fraction is {fraction}; expected 0 or more, less than 1")
-    if fraction == 0:
-        return Split(list(documents), [], 0)
-    sizes = [size(document.text) for document in documents]
-    target = fraction * sum(sizes)
-    limit = max(MIN_PIECE, min(target, sum(sizes) - target) / PIECES)
-    pieces = [
-        _Piece(number, text, size_of_text)
-        for number, (document, whole) in enumerate(zip(documents, sizes, strict=True))
-        for text, size_of_text in _cut(document.text, whole, limit, size)
-    ]
-    chosen = _smallest_hashes(pieces, target, [_rank(document) for document in documents])
-    train: list[Document] = []
-    heldout: list[Document] = []
+    if fraction > 0:
+        total = spool.total(group)
+        target = fraction * total
+        limit = max(MIN_PIECE, min(target, total - target) / PIECES)
+        for number, text, of_text in spool.larger(group, limit):
+            pieces = _cut(text, of_text, limit, size)
+            if len(pieces) > 1:
+                spool.parts.add_pieces(number, pieces)
+        count = _how_many((size for _, _, size in spool.parts.by_hash(group)), spool.parts.n_pieces(group), target)
+        spool.parts.hold_out((number, place) for number, place, _ in islice(spool.parts.by_hash(group), count))
+    spool.parts.part_whole_documents(group)
     cut = 0
-    numbered = groupby(enumerate(pieces), key=lambda item: item[1].document)
-    for number, of_document in numbered:
-        runs = [
-            (held, "".join(piece.text for _, piece in run).strip("\n"))
-            for held, run in groupby(of_document, key=lambda item: item[0] in chosen)
-        ]
-        document = documents[number]
-        cut += len(runs) > 1
-        for part, (held, text) in enumerate(runs, start=1):
-            if len(runs) == 1:
-                (heldout if held else train).append(document)
-            elif text.strip():
-                (heldout if held else train).append(replace(document, id=f"{document.id}#{part}", text=text))
-    return Split(train, heldout, cut)
+    for number in spool.parts.cut_documents(group):
+        parts = list(_parts(spool.parts.pieces(number)))
+        cut += len(parts) > 1
+        spool.parts.add_parts(number, parts)
+    return cut
+
+
+def _parts(pieces: Iterable[tuple[bool, str]]) -> Iterator[tuple[int, bool, str | None]]:
+    """The parts that pieces of a document make: number, whether it is held out, and text; None for the whole document.
+
+    Pieces side by side on the same side are one part; parts of white space alone are none.
+    """
+    runs = [
+        (held, "".join(text for _, text in run).strip("\n")) for held, run in groupby(pieces, key=lambda item: item[0])
+    ]
+    if len(runs) == 1:
+        yield 0, runs[0][0], None
+        return
+    for number, (held, text) in enumerate(runs, start=1):
+        if text.strip():
+            yield number, held, text
 
 
 def _cut(text: str, size_of_text: int, limit: float, size: Callable[[str], int]) -> list[tuple[str, int]]:
@@ -92,22 +80,13 @@ def _cut(text: str, size_of_text: int, limit: float, size: Callable[[str], int])
     return [part for part in found if part[0].strip()] or [(text, size_of_text)]
 
 
-def _smallest_hashes(pieces: Sequence[_Piece], target: float, ranks: Sequence[tuple[str, str, str]]) -> set[int]:
-    """The numbers of the pieces to hold out: by their hashes, as many as come closest to `target`, but not all."""
-    order = sorted(
-        range(len(pieces)), key=lambda number: (_place(pieces[number].text), ranks[pieces[number].document], number)
-    )
-    reached = list(accumulate(pieces[number].size for number in order))[:-1]
-    if not reached:
-        return set()
-    count = 1 + min(range(len(reached)), key=lambda last: abs(reached[last] - target))
-    return set(order[:count])
-
-
-def _place(text: str) -> bytes:
-    """Bytes, uniform over texts and fixed by the text."""
-    return content_hash(text, purpose=b"heldout")
-
-
-def _rank(document: Document) -> tuple[str, str, str]:
-    return document.id, document.source, document.text
+def _how_many(sizes: Iterable[int], count: int, target: float) -> int:
+    """How many of `count` sizes, from the first on, come closest to `target` together: one at least, but not all."""
+    best, chosen, reached = float("inf"), 0, 0
+    for number, size in enumerate(islice(sizes, max(count - 1, 0)), start=1):
+        reached += size
+        if abs(reached - target) < best:
+            best, chosen = abs(reached - target), number
+        if reached >= target:
+            break
+    return chosen

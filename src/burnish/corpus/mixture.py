@@ -3,12 +3,14 @@
 A source is a name: of the documents of a corpus, of the kind of task of a conversation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.errors import DataError
 
+MAX_SOURCES = 1000
+"""Sources of a mixture at most."""
 SHOWN = 8
 """Names that an error lists."""
 
@@ -75,6 +77,15 @@ class Mixture(BaseModel):
             found |= capped
             free = {name: share for name, share in free.items() if name not in capped}
         return {name: found.get(name, 0.0) for name in sizes}
+
+
+def check_number(sources: Sized) -> None:
+    """Raise DataError where there are so many sources that they are none to be weighed."""
+    if len(sources) > MAX_SOURCES:
+        raise DataError(
+            f"the documents have more sources than the {MAX_SOURCES:,} that a mixture weighs at most: give the rows of "
+            'data files a "source", or name the sources in a `documents` stage'
+        )
 
 
 def drawn(

@@ -7,7 +7,7 @@ read one with the help of another. Here documents are related by their words, wh
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,36 +19,41 @@ _ROWS = 1024
 _WORD = re.compile(r"\w{2,}")
 
 
-def vectors(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Unit vectors `[n, DIMENSIONS]` of the texts' words, each by its logged count times the log of its rarity."""
-    counts = [Counter(_WORD.findall(text.casefold())) for text in texts]
+def vectors(texts: Iterable[str]) -> npt.NDArray[np.float32]:
+    """Unit vectors `[n, DIMENSIONS]` of the texts' words, each by its logged count times the log of its rarity.
+
+    texts: gone through twice, so that they need not be in memory.
+    """
     frequency: Counter[str] = Counter()
-    for words in counts:
-        frequency.update(words.keys())
-    found = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-    for row, words in zip(found, counts, strict=True):
-        for word, count in words.items():
+    n = 0
+    for text in texts:
+        n += 1
+        frequency.update(set(_WORD.findall(text.casefold())))
+    found = np.zeros((n, DIMENSIONS), dtype=np.float32)
+    for row, text in zip(found, texts, strict=True):
+        for word, count in Counter(_WORD.findall(text.casefold())).items():
             place = zlib.crc32(word.encode())
             sign = 1 if place & 1 else -1
-            row[(place >> 1) % DIMENSIONS] += sign * (1 + np.log(count)) * np.log(len(texts) / frequency[word] + 1)
+            row[(place >> 1) % DIMENSIONS] += sign * (1 + np.log(count)) * np.log(n / frequency[word] + 1)
     norms = np.linalg.norm(found, axis=1, keepdims=True)
     found /= np.where(norms == 0, 1, norms)
     return found
 
 
-def chain(texts: Sequence[str], *, neighbours: int = NEIGHBOURS) -> list[int]:
+def chain(texts: Iterable[str], *, neighbours: int = NEIGHBOURS) -> list[int]:
     """A path through all texts, each visited once: on to the nearest that is left (algorithm 1 of the paper).
 
     It begins, and goes on where no neighbour is left, at the text that is a neighbour of the fewest; of several that
     with the smallest number. Compares each text with each: a thousand texts take moments, a hundred thousand minutes.
     """
     near = _nearest(vectors(texts), neighbours)
-    degree = np.bincount(near.ravel(), minlength=len(texts)) if near.size else np.zeros(len(texts), dtype=np.int64)
-    starts = iter(np.lexsort((np.arange(len(texts)), degree)).tolist())
-    left = np.ones(len(texts), dtype=bool)
+    n = len(near)
+    degree = np.bincount(near.ravel(), minlength=n) if near.size else np.zeros(n, dtype=np.int64)
+    starts = iter(np.lexsort((np.arange(n), degree)).tolist())
+    left = np.ones(n, dtype=bool)
     path: list[int] = []
     at: int | None = None
-    while len(path) < len(texts):
+    while len(path) < n:
         at = next((other for other in near[at].tolist() if left[other]), None) if at is not None else None
         if at is None:
             at = next(start for start in starts if left[start])

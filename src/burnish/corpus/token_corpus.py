@@ -105,17 +105,25 @@ class TokenCorpus:
             for group in self.train
         }
 
-    def save(
+    def save(self, folder: str | Path, *, shard_tokens: int = SHARD_TOKENS) -> None:
+        """Write `train/GROUP/`, `heldout/GROUP/` and what `save_facts` does, or nothing. shard_tokens: of a file."""
+        with atomic_folder(folder) as temporary:
+            for split, groups in (("train", self.train), ("heldout", self.heldout)):
+                for group, windows in groups.items():
+                    into = temporary / split / group
+                    write_windows(windows, into, vocab_size=self.vocab_size, shard_tokens=shard_tokens)
+            self.save_facts(temporary)
+
+    def save_facts(
         self,
-        folder: str | Path,
+        folder: Path,
         *,
         description: Mapping[str, Any] | None = None,
         lines: Mapping[str, Iterable[Mapping[str, object]]] | None = None,
-        shard_tokens: int = SHARD_TOKENS,
     ) -> None:
-        """Write `train/GROUP/`, `heldout/GROUP/`, `corpus.json` and `tokenizer/`, or nothing.
+        """Write what is known of a corpus beside its windows: `corpus.json` and `tokenizer/`.
 
-        description: more for `corpus.json`. lines: JSON lines by the name of their file. shard_tokens: of a file.
+        description: more for `corpus.json`. lines: JSON lines by the name of their file.
         """
         facts = {
             "format": FORMAT,
@@ -126,19 +134,14 @@ class TokenCorpus:
             "ordered": self.ordered,
             "counts": self.counts(),
         }
-        with atomic_folder(folder) as temporary:
-            for split, groups in (("train", self.train), ("heldout", self.heldout)):
-                for group, windows in groups.items():
-                    into = temporary / split / group
-                    write_windows(windows, into, vocab_size=self.vocab_size, shard_tokens=shard_tokens)
-            if self.tokenizer is not None:
-                (temporary / TOKENIZER_FOLDER).mkdir()
-                self.tokenizer.save(temporary / TOKENIZER_FOLDER, stops=True)
-            text = json.dumps({**facts, **(description or {})}, indent=2)
-            (temporary / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
-            for name, rows in (lines or {}).items():
-                with (temporary / name).open("w", encoding="utf-8", errors="backslashreplace") as file:
-                    file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        if self.tokenizer is not None:
+            (folder / TOKENIZER_FOLDER).mkdir()
+            self.tokenizer.save(folder / TOKENIZER_FOLDER, stops=True)
+        text = json.dumps({**facts, **(description or {})}, indent=2)
+        (folder / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
+        for name, rows in (lines or {}).items():
+            with (folder / name).open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TokenCorpus":

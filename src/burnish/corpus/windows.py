@@ -68,19 +68,6 @@ class Windows:
         sizes = [len(shard) for shard in self.shards]
         return np.concatenate([[0], np.cumsum(sizes[:-1], dtype=np.int64)]).astype(np.int64)
 
-    def taken(self, order: Sequence[int] | npt.NDArray[np.int64]) -> "Windows":
-        """The windows of these numbers in this order, in memory."""
-        chosen = np.asarray(order, dtype=np.int64)
-        pieces = [np.array(self[int(number)], dtype=np.int32) for number in chosen]
-        return Windows(
-            [_joined(pieces)],
-            self.lengths[chosen],
-            self.documents[chosen],
-            self.n_documents,
-            self.sources[chosen] if len(self.sources) else self.sources,
-            self.source_names,
-        )
-
 
 def pack(documents: Sequence[Sequence[int] | npt.NDArray[np.int32]], window: int) -> Windows:
     """Cut tokenized documents into windows of at most `window` tokens; no token is lost or repeated.
@@ -91,28 +78,18 @@ def pack(documents: Sequence[Sequence[int] | npt.NDArray[np.int32]], window: int
     lengths: list[int] = []
     numbers: list[int] = []
     for number, tokens in enumerate(documents):
-        pieces = -(-len(tokens) // window)
-        lengths += [len(tokens) // pieces + (piece < len(tokens) % pieces) for piece in range(pieces)]
-        numbers += [number] * pieces
+        of_document = window_lengths(len(tokens), window)
+        lengths += of_document
+        numbers += [number] * len(of_document)
     flat = _joined([np.asarray(tokens, dtype=np.int32) for tokens in documents])
     return Windows([flat], np.array(lengths, np.int32), np.array(numbers, np.int32), len(set(numbers)))
 
 
-def pack_joined(documents: Sequence[Sequence[int] | npt.NDArray[np.int32]], window: int) -> Windows:
-    """Lay documents end to end and cut them into windows of `window` tokens; the last may be shorter.
-
-    Documents of one window see each other: for those that belong together (Shi 2023, arXiv:2310.10638).
-    """
+def window_lengths(length: int, window: int) -> list[int]:
+    """Nearly equal lengths of the fewest windows of at most `window` tokens that hold `length`."""
     _check(window)
-    flat = _joined([np.asarray(tokens, dtype=np.int32) for tokens in documents])
-    starts = np.arange(0, len(flat), window)
-    ends = np.cumsum([len(tokens) for tokens in documents], dtype=np.int64)
-    return Windows(
-        [flat],
-        np.diff(np.append(starts, len(flat))).astype(np.int32),
-        np.searchsorted(ends, starts, side="right").astype(np.int32),
-        len(documents),
-    )
+    count = -(-length // window)
+    return [length // count + (number < length % count) for number in range(count)]
 
 
 def with_sources(windows: Windows, sources: Sequence[str]) -> Windows:
@@ -121,11 +98,6 @@ def with_sources(windows: Windows, sources: Sequence[str]) -> Windows:
     places = {name: place for place, name in enumerate(names)}
     of_documents = np.array([places[name] for name in sources], dtype=np.int32)
     return replace(windows, sources=of_documents[windows.documents], source_names=tuple(names))
-
-
-def without_sources(windows: Windows) -> Windows:
-    """The windows without what nobody asks for where sources are read alike."""
-    return replace(windows, sources=np.zeros(0, dtype=np.int32), source_names=())
 
 
 def _joined(pieces: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:

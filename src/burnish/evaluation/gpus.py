@@ -47,10 +47,16 @@ GPUS = (
     Gpu("H100-PCIe", 756, 2000, 80),
     Gpu("H100", 989, 3350, 80),
     Gpu("H200", 989, 4800, 141),
-    Gpu("B200", 2250, 8000, 180),
+    Gpu("B200", 2250, 7700, 180),
     Gpu("MI300X", 1307, 5300, 192),
 )
-"""NVIDIA's and AMD's data sheets; without sparsity, and SXM where nothing else is said."""
+"""Without sparsity, which doubles what NVIDIA prints for its data-centre devices, and SXM where nothing else is said.
+
+Sources: NVIDIA's data sheets of A100 (1758950-r4), L40S, H100, H200 and HGX B200 (4,500 TFLOP/s with sparsity, 180 GB,
+7.7 TB/s), its whitepapers of the Ada (4090, L4) and Blackwell (5090: 838 by float16 sums with sparsity, a quarter of it
+by float32 sums) architectures, and AMD's data sheet of MI300X; looked up in December 2026 in pages that cite or print
+them, since they could not be fetched. A10, 3090 and H100-PCIe's products stand as they were remembered.
+"""
 
 
 def named_gpu(name: str) -> Gpu:

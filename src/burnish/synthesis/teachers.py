@@ -3,13 +3,14 @@
 Notable choices:
 - every reply is kept under a hash of who was asked what: a killed run, or one whose documents have changed, asks
   nothing twice;
-- a model on this machine answers greedily in batches, or with a temperature prompt by prompt, drawing from a hash of
-  the prompt: a reply never depends on its neighbours, nor on where a run was interrupted.
+- a reply is kept as soon as its last token is there: what a killed run asks again is what was never answered;
+- a model on this machine answers many prompts side by side, with a temperature drawing from a hash of each prompt: a
+  reply never depends on its neighbours, nor on where a run was interrupted.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -129,40 +130,46 @@ class LocalTeacher:
         found = {file: _kept(file) for file in files}
         missing = [place for place, file in enumerate(files) if found[file] is None]
         with run.display.bar(title, len(asked), "replies") as bar:
-            at = 0
-            while at < len(missing):
-                group = missing[at : at + (1 if self.temperature else BATCH)]
-                for place_, reply in zip(group, self._write([asked[one] for one in group]), strict=True):
-                    write_json(files[place_], [reply], owner=files[place_].stem)
-                    found[files[place_]] = [reply]
-                at += len(group)
-                bar.update(len(asked) - len(missing) + at)
+            replies = self._write([asked[at] for at in missing])
+            for done, (number, reply) in enumerate(replies, start=len(asked) - len(missing) + 1):
+                file = files[missing[number]]
+                write_json(file, [reply], owner=file.stem)
+                found[file] = [reply]
+                bar.update(done)
         return [(found[file] or [None])[0] for file in files]
 
     def _key(self, messages: Messages) -> str:
         asked = [self.key, list(messages), self.temperature, self.max_tokens]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def _write(self, asked: Sequence[Messages]) -> list[str | None]:
-        from burnish.generation.engine import generate
+    def _write(self, asked: Sequence[Messages]) -> Iterator[tuple[int, str | None]]:
+        """The number of each prompt with its reply, as they come."""
+        if not asked:
+            return
+        from burnish.generation.engine import Engine
+        from burnish.generation.request import samples
         from burnish.generation.sampling import Sampling
         from burnish.generation.texts import completion_text
         from burnish.text.chat import encode_prompt
 
         decoder, tokenizer = self.loaded()
         room = (tokenizer.context_length or decoder.config.max_positions) - self.max_tokens
-        prompts = [encode_prompt(tokenizer, cast("list[Message]", messages)) for messages in asked]
-        fitting = [at for at, prompt in enumerate(prompts) if len(prompt) <= room]
         sampling = Sampling(
             temperature=self.temperature, max_new_tokens=self.max_tokens, stop=tokenizer.stop_ids, stop_strings=()
         )
-        seed = place(self.key, *(json.dumps(list(one)) for one in asked)) % 2**32
-        written: list[str | None] = [None] * len(asked)
-        if fitting:
-            done = generate(decoder, [prompts[at] for at in fitting], sampling, seed=seed, tokenizer=tokenizer)
-            for at, completions in zip(fitting, done, strict=True):
-                written[at] = completion_text(completions[0], tokenizer)
-        return written
+        engine = Engine(decoder, tokenizer=tokenizer, max_rows=BATCH, join_at=BATCH // 4)
+        numbers = {}
+        for number, messages in enumerate(asked):
+            prompt = encode_prompt(tokenizer, cast("list[Message]", messages))
+            if len(prompt) > room:
+                yield number, None
+            else:
+                seed = place(self.key, json.dumps(list(messages))) % 2**32
+                numbers[engine.add(*samples(prompt, sampling, 1, seed))] = number
+        while engine.busy:
+            for drawn in engine.step():
+                if drawn.completion is not None:
+                    yield numbers[drawn.request], completion_text(drawn.completion, tokenizer)
 
 
 @dataclass

@@ -51,6 +51,12 @@ def pdf(*extra: bytes) -> bytes:
     return data + head + table + trailer + b"startxref\n%d\n%%%%EOF\n" % len(data)
 
 
+def warc(name: bytes) -> bytes:
+    """Two records of ten bytes."""
+    head = b"WARC/1.0\r\nWARC-Type: warcinfo\r\nWARC-Record-ID: <urn:%s>\r\nContent-Length: 10\r\n\r\n" % name
+    return 2 * (head + b"a: letter.\r\n\r\n")
+
+
 LOCK = b"<< /Filter /Standard /V 1 /R 2 /O <%s> /U <%s> /P -4 >>" % (b"41" * 32, b"42" * 32)
 
 FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
@@ -72,7 +78,14 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "broken rows": ("half.jsonl", lambda: b'{"text": "a"}\n{"text": "b', "rows without text"),
     "broken table": ("table.parquet", lambda: b"PAR1 no", ".parquet file that cannot be read"),
     "image": ("photo.png", lambda: b"\x89PNG", ".png file"),
-    "broken archive": ("site.warc.gz", lambda: gzip.compress(b"WARC/1.0\r\nnonsense"), "empty file"),
+    "broken archive": ("site.warc.gz", lambda: gzip.compress(b"WARC/1.0\r\nnonsense"), "damaged .warc file"),
+    "archive of wrong length": (
+        "long.warc",
+        lambda: warc(b"long").replace(b": 10\r", b": 120\r"),
+        "damaged .warc file",
+    ),
+    "cut archive": ("cut.warc", lambda: warc(b"cut")[:-8], "damaged .warc file"),
+    "wide table": ("wide.csv", lambda: b"text,n\na,1,2\n", 'file without text in "text"'),
 }
 SLOW = {"line of 200 MB", "gzip bomb", "bzip2 bomb", "large page", "zip bomb"}
 """They are made, or read, for seconds."""

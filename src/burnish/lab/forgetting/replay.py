@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from burnish.corpus.building import build_corpus
@@ -117,7 +118,7 @@ class ReplayExperiment(SeededExperiment):
         return {"command": self.command, "scale": asdict(self.scale)}
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
-        corpus = self._corpus()
+        corpus = self._corpus(notebook.subfolder("corpus"))
         before: list[Measured] = []
         after: dict[str, list[Measured]] = {remedy.name: [] for remedy in self.scale.remedies}
         size = 0
@@ -132,7 +133,7 @@ class ReplayExperiment(SeededExperiment):
                 after[remedy.name].append(Measured(**notebook.piece(name, trained)))
         return tables.replay(before, after, self._note(corpus, size), self.command)
 
-    def _corpus(self) -> TokenCorpus:
+    def _corpus(self, folder: Path) -> TokenCorpus:
         scale = self.scale
         prose = _first(stdlib_documents(), scale.characters)
         code = [
@@ -142,6 +143,7 @@ class ReplayExperiment(SeededExperiment):
         corpus, _ = build_corpus(
             groups,
             lambda texts: train_tokenizer(texts, vocab_size=scale.vocab_size),
+            folder,
             window=scale.window,
             heldout_fraction=0.1,
         )

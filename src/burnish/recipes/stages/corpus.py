@@ -1,16 +1,17 @@
 """corpus: documents to clean, deduplicated token windows, apart for training and held out."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from burnish.corpus.arrangement import Arrangement
-from burnish.corpus.mixture import Mixture
+from burnish.corpus.mixture import MAX_SOURCES, Mixture, check_number
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
 from burnish.recipes.schema.heldout_text import SCORED_TOKENS
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 STDLIB = "stdlib"
 """As a document: the prose that Python carries, see `burnish.corpus.prose`."""
+_SCORED_WINDOWS = 1024
+"""Windows that are in memory while a model scores them."""
 TextReference = Annotated[str, Reference("documents", words=(STDLIB,))]
 
 
@@ -109,35 +112,38 @@ class CorpusStage(StageConfig):
     def check(self, context: StageContext) -> None:
         if isinstance(self.tokenizer, NewTokenizer):
             self.tokenizer.check(context)
-        groups = self._groups(context)
+        sources: set[str] = set()
+        for name, group in self._groups(context).items():
+            for document in group:
+                if name == "domain" and len(sources) <= MAX_SOURCES:
+                    sources.add(document.source)
         if self.mixture is not None:
-            self.mixture.shares({document.source: 1.0 for document in groups["domain"].documents})
+            check_number(sources)
+            self.mixture.shares(dict.fromkeys(sources, 1.0))
 
     def work(self, context: StageContext) -> Work:
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.building import SKIPPED_FILE, build_corpus, cleaning_steps, save_corpus
+        from burnish.corpus.building import SKIPPED_FILE, build_corpus, cleaning_steps
         from burnish.corpus.token_corpus import TOKENIZER_FOLDER
 
         groups = self._groups(context)
-        for name, group in groups.items():
-            context.display.say(f"  {name}: {_documents(len(group.documents))}{group.not_read()}")
+        folder = context.folder / self.produces["corpus"]
         corpus, report = build_corpus(
-            {name: group.documents for name, group in groups.items()},
+            {name: _told(name, group, context) for name, group in groups.items()},
             partial(self.tokenizer.train, context=context)
             if isinstance(self.tokenizer, NewTokenizer)
             else context.load_tokenizer(self.tokenizer),
+            folder,
             window=self.window,
             heldout_fraction=self.heldout,
             mixture=self.mixture,
             arrangement=self.order,
             surprise=self._surprise(context),
             steps=cleaning_steps(min_characters=self.min_characters),
+            skipped={name: group.skipped for name, group in groups.items()},
         )
-        report.skipped = {name: group.skipped for name, group in groups.items()}
-        folder = context.folder / self.produces["corpus"]
-        save_corpus(corpus, report, folder)
         new = isinstance(self.tokenizer, NewTokenizer)
         if new:
             context.display.say(
@@ -155,7 +161,7 @@ class CorpusStage(StageConfig):
             "counts": counts,
             **({"sources": sources} if sources else {}),
             **({"vocab_size": corpus.vocab_size} if new else {}),
-            "removed": {name: len(documents) for name, documents in report.removed.items()},
+            "removed": report.removed,
             "cut_for_heldout": report.cut,
             "skipped": {name: _skipped(group.skipped) for name, group in groups.items() if group.skipped},
         }
@@ -168,42 +174,47 @@ class CorpusStage(StageConfig):
 
         def losses(windows: "Windows") -> list[float]:
             decoder, _ = context.load(self.order.model)
-            sequences = [windows[number] for number in range(len(windows))]
-            scored = surprises(decoder, sequences, micro_batch_tokens=SCORED_TOKENS)
-            return [nats / max(tokens, 1) for nats, tokens in scored]
+            found: list[float] = []
+            for start in range(0, len(windows), _SCORED_WINDOWS):
+                numbers = range(start, min(start + _SCORED_WINDOWS, len(windows)))
+                scored = surprises(decoder, [windows[one] for one in numbers], micro_batch_tokens=SCORED_TOKENS)
+                found += [nats / max(tokens, 1) for nats, tokens in scored]
+            return found
 
         return losses
 
     def _groups(self, context: StageContext) -> "dict[str, _Group]":
-        from burnish.corpus.documents import read_documents
-        from burnish.corpus.prose import stdlib_documents
-
-        groups = {}
+        """What is read of each group; nothing is before it is gone through."""
         score_key = self.order.score_key if self.order.by == "score" else None
+        keys = {"text_key": self.text_key, "id_key": self.id_key, "score_key": score_key}
+        groups = {}
         for name, references in {"domain": self.documents, "general": self.general}.items():
-            if not references:
-                continue
-            group = groups[name] = _Group()
-            written = [reference for reference in references if reference != STDLIB]
-            if written:
-                group.documents += read_documents(
-                    context.paths(written),
-                    text_key=self.text_key,
-                    id_key=self.id_key,
-                    score_key=score_key,
-                    skipped=group.skipped,
-                )
-            if STDLIB in references:
-                group.documents += stdlib_documents()
+            if references:
+                written = [reference for reference in references if reference != STDLIB]
+                groups[name] = _Group(context.paths(written) if written else [], STDLIB in references, keys)
         return groups
 
 
 @dataclass
 class _Group:
-    """The documents of a group, and the files that were not read."""
+    """The documents of a group; once they have been gone through, their number and the files that were not read."""
 
-    documents: "list[Document]" = field(default_factory=list)
+    paths: Sequence[Path]
+    stdlib: bool
+    keys: Mapping[str, Any]
     skipped: "list[Skipped]" = field(default_factory=list)
+    count: int = 0
+
+    def __iter__(self) -> "Iterator[Document]":
+        from burnish.corpus.documents import each_document
+        from burnish.corpus.prose import stdlib_documents
+
+        self.count = 0
+        self.skipped.clear()
+        written = each_document(self.paths, **self.keys, skipped=self.skipped) if self.paths else ()
+        for document in chain(written, stdlib_documents() if self.stdlib else ()):
+            self.count += 1
+            yield document
 
     def not_read(self) -> str:
         """Lines about the files that were not read, or nothing."""
@@ -213,6 +224,12 @@ class _Group:
             return ""
         lines = describe(self.skipped).replace("\n", "\n      ")
         return f"; {len(self.skipped):,} files and folders were not read:\n      {lines}"
+
+
+def _told(name: str, group: _Group, context: StageContext) -> "Iterator[Document]":
+    """The documents of a group; how many there are, and what was not read, is said behind the last."""
+    yield from group
+    context.display.say(f"  {name}: {_documents(group.count)}{group.not_read()}")
 
 
 def _sources(corpus: "TokenCorpus") -> dict[str, tuple[int, float]]:
@@ -237,7 +254,7 @@ def _documents(count: int) -> str:
 def _kept(counts: Mapping[str, Mapping[str, int]], report: "CorpusReport", group: str) -> str:
     """What became of a group's documents, in one line."""
     train, heldout = counts["train"]["tokens"], counts["heldout"]["tokens"]
-    removed = len(report.removed[group])
+    removed = report.removed[group]
     parts = [f"{train:,} tokens to train on"]
     if heldout:
         share = heldout / (train + heldout)
