@@ -34,7 +34,7 @@ def table(path: Path) -> Iterator[Part]:
         for row in rows:
             if last is not None:
                 yield json.dumps(last), None
-            if (more := row.pop(None, None)) is not None:  # type: ignore[call-overload]
+            if (more := row.pop(None, None)) is not None:
                 width = len(rows.fieldnames or ())
                 last = f"{width + len(more)} cells, where the first line names {width}"
             else:
