@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from burnish import hardware
 from workshop import SAME_BITS, make_workshop
 
 WITHOUT_POSIX = """
@@ -68,3 +70,30 @@ def test_a_recipe_without_sql_and_chat_need_no_posix(tmp_path: Path) -> None:
     chat = _burnish(tmp_path, "chat", "runs/plain", "--ask", "4 mod 3?")
     assert chat.returncode == 0, chat.stdout + chat.stderr
     assert chat.stdout.strip()
+
+
+def test_a_user_without_a_home_measures_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as any number."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(hardware, "_matmul_rate", lambda device, dtype: 100.0)
+    assert hardware.choose_compute_dtype("auto", torch.device("cpu")) == torch.float32
+
+
+def test_what_was_measured_for_another_number_of_threads_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured: list[torch.dtype] = []
+
+    def measure(device: torch.device, dtype: torch.dtype) -> float:
+        measured.append(dtype)
+        return 100.0
+
+    monkeypatch.setattr(hardware, "_matmul_rate", measure)
+    for threads in (1, 2, 1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        hardware.explain_compute_dtype("auto", torch.device("cpu"))
+    assert len(measured) == 2 * len(hardware.DTYPES)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -129,8 +130,14 @@ def device_name(device: torch.device) -> str:
 
 
 def cache_folder() -> Path:
-    """Where measurements of this machine are kept: `$XDG_CACHE_HOME/burnish` or `~/.cache/burnish`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "burnish"
+    """Where measurements of this machine are kept: `$XDG_CACHE_HOME/burnish` or `~/.cache/burnish`.
+
+    For a user without a home, as containers have them, that is a place where nothing can be kept.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "burnish"
+    except RuntimeError:
+        return Path(os.devnull) / "burnish"
 
 
 def rates_key(device: torch.device, threads: int) -> str:
@@ -162,13 +169,14 @@ def _measured_rates(device: torch.device) -> dict[str, float]:
     """GFLOP/s of a matrix product in each dtype, from the cache or measured now."""
     key = rates_key(device, torch.get_num_threads())
     file = cache_folder() / "matmul.json"
+    kept: Any = {}
     try:
         kept = json.loads(file.read_text())
         rates = {name: float(kept[key][name]) for name in DTYPES}
         if all(rate > 0 for rate in rates.values()):
             return rates
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        kept = {}
+        pass  # those of other devices and numbers of threads stay
     rates = {name: _matmul_rate(device, dtype) for name, dtype in DTYPES.items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

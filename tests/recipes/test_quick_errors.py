@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from burnish.errors import BurnishError
+from burnish.runs.lock import run_lock
+
 # Importing it fails, as does everything that needs it.
 PROGRAM = """
 import sys
@@ -52,3 +55,12 @@ def test_a_wrong_recipe_is_answered_before_pytorch_is_imported(
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert expected in done.stderr
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with (
+        pytest.raises(BurnishError, match=r"cannot make the folder .*runs/numbers: Not a directory; choose a place"),
+        run_lock(tmp_path / "runs" / "numbers"),
+    ):
+        pass

@@ -243,7 +243,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(copied: Path) -> None:
 def test_too_little_disk_space_is_refused_before_anything_runs(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(copied)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(BurnishError, match=r"the stages to run write up to .* GiB, but only 0.0 GiB are free"):
+    with pytest.raises(BurnishError, match=r"the stages to run write up to .* MiB, but only 0.0 MiB are free"):
         again(copied, "dpo.beta=0.5")
     assert ran(again(copied)) == [], "what is cached needs no space"
 

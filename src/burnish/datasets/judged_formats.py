@@ -13,7 +13,7 @@ files hold some, and one of them must not stop a run. What encodes the rows drop
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from burnish.corpus.records import shown
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
@@ -153,9 +153,10 @@ def margin(row: Mapping[str, Any]) -> float | None:
 def contradiction(row: Mapping[str, Any]) -> str | None:
     """Return what to say of a pair whose own numbers say that the rejected answer is the better one; else None."""
     margin, *scores = (row.get(key) for key in MARGIN_KEYS)
-    if _is_number(margin) and float(str(margin)) < 0:
+    if _is_number(margin) and margin < 0:
         return f"margin is {shown(margin)}: by it the rejected answer is the better one"
-    if all(map(_is_number, scores)) and float(str(scores[0])) < float(str(scores[1])):
+    chosen, rejected = scores
+    if _is_number(chosen) and _is_number(rejected) and chosen < rejected:
         said = " and ".join(f"{key} {shown(value)}" for key, value in zip(MARGIN_KEYS[1:], scores, strict=True))
         return f"{said}: by them the rejected answer is the better one"
     return None
@@ -203,7 +204,7 @@ def _goodness(row: Mapping[str, Any], key: str, n_answers: int) -> list[float]:
     return [float(value) if rank_key == "scores" else -float(value) for value in values]
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a number that a float can hold: not NaN or infinite, nor a whole one of 400 digits."""
     try:
         return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)

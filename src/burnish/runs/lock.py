@@ -28,8 +28,13 @@ def run_lock(folder: Path) -> Iterator[bool]:
     Raises BurnishError naming the process that holds it already.
     """
     lock = FileLock(folder / LOCK_FILE, blocking=False, thread_local=False)
-    with reported("lock", folder / LOCK_FILE):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BurnishError(
+            f"cannot make the folder {folder}: {error.strerror}; choose a place that can be written to"
+        ) from error
+    with reported("lock", folder / LOCK_FILE):
         try:
             lock.acquire()
         except Timeout:

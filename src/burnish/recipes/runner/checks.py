@@ -75,9 +75,13 @@ def check_model_and_disk(state: RunState) -> None:
     free = shutil.disk_usage(_existing(state.plan.folder)).free
     if needed > free:
         raise BurnishError(
-            f"{state.plan.folder}: the stages to run write up to {needed / GIB:.1f} GiB, but only "
-            f"{free / GIB:.1f} GiB are free; make room, or choose another disk with --runs"
+            f"{state.plan.folder}: the stages to run write up to {_bytes(needed)}, but only {_bytes(free)} are free; "
+            f"make room, or choose another disk with --runs"
         )
+
+
+def _bytes(number: int) -> str:
+    return f"{number / GIB:.1f} GiB" if number >= GIB / 10 else f"{number / 2**20:.1f} MiB"
 
 
 def _existing(folder: Path) -> Path:
