@@ -255,8 +255,8 @@ BAD: dict[str, tuple[Reader, str, bytes, str]] = {
     "margin of the wrong type": (
         read_rankings,
         "rows.jsonl",
-        lines({"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": "5", "score_rejected": 3}),
-        'score_chosen is "5"; expected a number',
+        lines({"prompt": "a", "chosen": "b", "rejected": "c", "score_chosen": "five", "score_rejected": 3}),
+        'score_chosen is "five"; expected a number',
     ),
     "neither a list nor a pair": (
         read_rankings,

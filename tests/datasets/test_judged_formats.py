@@ -164,6 +164,7 @@ def test_ranks_and_scores_are_the_same_order_reversed(
         ({"margin": -0.5}, -0.5),
         ({"score_chosen": 4.5, "score_rejected": 3}, 1.5),
         ({"margin": None, "score_chosen": 4.5}, None),
+        ({"margin": "2.5"}, 2.5),
     ],
 )
 def test_margins(row: dict[str, Any], margin: float | None, tmp_path: Path) -> None:
@@ -194,3 +195,11 @@ def test_unpaired_rows(row: dict[str, Any], tmp_path: Path) -> None:
 def test_an_empty_unpaired_answer_has_a_fault(tmp_path: Path) -> None:
     rows = read_labelled(write(tmp_path, {"prompt": "a", "completion": "", "label": True}))
     assert [row.fault for row in rows] == ["the answer is empty"]
+
+
+def test_labels_and_margins_of_a_table_of_text(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("prompt,completion,label\na,b,true\na,b,FALSE\na,b,1\na,b,0\n")
+    assert [row.desired for row in read_labelled(table)] == [True, False, True, False]
+    table.write_text("prompt,chosen,rejected,score_chosen,score_rejected\na,b,c,4.5,3\n")
+    assert [row.margin for row in read_rankings(table)] == [1.5]

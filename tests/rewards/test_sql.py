@@ -543,6 +543,16 @@ class TestVerifier:
             ]
             assert "no result in 50 s" in verifier.remarks()[0]
 
+    def test_a_gold_query_that_finds_no_row_is_named(self, database: Path) -> None:
+        with SqlSandbox(database) as sandbox:
+            verifier = SqlVerifier(sandbox)
+            nothing = {"sql": "select i\nfrom t where false"}
+            assert verifier.verify("select 1 where 1 = 2", nothing).reason == "correct"
+            assert verifier.verify("select 1", {"sql": "select 1"}).reason == "correct"
+            (remark,) = verifier.remarks()
+        assert remark.startswith("the `sql` of 1 tasks finds no row")
+        assert remark.endswith("\n  select i from t where false")
+
     def test_a_gold_query_without_a_result_ends_nothing(self, database: Path) -> None:
         with SqlSandbox(database, timeout_seconds=0.02) as sandbox:
             verifier = SqlVerifier(sandbox)

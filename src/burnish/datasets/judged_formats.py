@@ -36,6 +36,8 @@ from burnish.datasets.formats import (
 from burnish.datasets.messages import hint, message, read_messages, require_end
 from burnish.text.chat import Message
 
+_WRITTEN = {"true": True, "1": True, "false": False, "0": False}
+
 
 class Pair(NamedTuple):
     """A prompt and two answers to it, each one assistant message. fault: why the row cannot be used, if so."""
@@ -140,24 +142,33 @@ def is_empty(said: Message) -> bool:
 
 def margin(row: Mapping[str, Any]) -> float | None:
     """Return by how much the chosen answer is better: `margin`, or the difference of the two scores; None if unsaid."""
-    for key in MARGIN_KEYS:
-        if present(row, key) and not _is_number(row[key]):
+    numbers = {key: _number(row[key]) for key in MARGIN_KEYS if present(row, key)}
+    for key, number in numbers.items():
+        if number is None:
             raise BadRowError(f"{key} is {shown(row[key])}; expected a number")
-    if present(row, "margin"):
-        return float(row["margin"])
-    if present(row, "score_chosen") and present(row, "score_rejected"):
-        return float(row["score_chosen"]) - float(row["score_rejected"])
-    return None
+    margin, chosen, rejected = (numbers.get(key) for key in MARGIN_KEYS)
+    if margin is None and chosen is not None and rejected is not None:
+        return chosen - rejected
+    return margin
+
+
+def _number(value: object) -> float | None:
+    """A number, also one written as text, as a table of text such as CSV has it; None where it is none."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return float(value) if _is_number(value) else None
 
 
 def contradiction(row: Mapping[str, Any]) -> str | None:
     """Return what to say of a pair whose own numbers say that the rejected answer is the better one; else None."""
-    margin, *scores = (row.get(key) for key in MARGIN_KEYS)
-    if _is_number(margin) and margin < 0:
-        return f"margin is {shown(margin)}: by it the rejected answer is the better one"
-    chosen, rejected = scores
-    if _is_number(chosen) and _is_number(rejected) and chosen < rejected:
-        said = " and ".join(f"{key} {shown(value)}" for key, value in zip(MARGIN_KEYS[1:], scores, strict=True))
+    margin, chosen, rejected = (_number(row.get(key)) for key in MARGIN_KEYS)
+    if margin is not None and margin < 0:
+        return f"margin is {shown(row.get('margin'))}: by it the rejected answer is the better one"
+    if chosen is not None and rejected is not None and chosen < rejected:
+        said = " and ".join(f"{key} {shown(row.get(key))}" for key in MARGIN_KEYS[1:])
         return f"{said}: by them the rejected answer is the better one"
     return None
 
@@ -244,6 +255,8 @@ def label(row: Mapping[str, Any]) -> bool:
             raise NothingToLearnError(f"{null} is null")
         raise BadRowError(f'"label" is missing{hint("label", row)}; expected true (desired) or false')
     value = row[key]
+    if isinstance(value, str):  # a table of text, such as CSV, has no other way to write it
+        value = _WRITTEN.get(value.strip().casefold(), value)
     if value not in (True, False) or isinstance(value, float):
         raise BadRowError(f"{key} is {shown(value)}; expected true (desired) or false")
     return bool(value)

@@ -118,14 +118,24 @@ class SqlVerifier:
             remarks.append(f"{self.sandbox.retried:,} queries hung on this busy machine and were run again")
         slow = [sql for sql, result in self._gold.items() if result.error is not None]
         if slow:
-            shown = "\n".join(f"  {' '.join(sql.split())[:160]}" for sql in slow[:10])
-            more = f"\n  and {len(slow) - 10} more" if len(slow) > 10 else ""
             limit = _PATIENCE * self.sandbox.timeout_seconds
             remarks.append(
                 f"answers to {len(slow):,} tasks could not be judged and count as wrong: their own `sql` found no "
-                f"result in {limit:g} s; raise timeout_seconds or make it faster:\n{shown}{more}"
+                f"result in {limit:g} s; raise timeout_seconds or make it faster:\n{_listed(slow)}"
+            )
+        empty = [sql for sql, result in self._gold.items() if result.error is None and not result.rows]
+        if empty:
+            remarks.append(
+                f"the `sql` of {len(empty):,} tasks finds no row, so any answer with as many columns that finds none "
+                f"counts as right; ask for something that is there:\n{_listed(empty)}"
             )
         return remarks
+
+
+def _listed(queries: Sequence[str]) -> str:
+    """The first queries, a line each."""
+    shown = "\n".join(f"  {' '.join(sql.split())[:160]}" for sql in queries[:10])
+    return shown + (f"\n  and {len(queries) - 10} more" if len(queries) > 10 else "")
 
 
 def _brief(result: Result) -> str:
