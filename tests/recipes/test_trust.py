@@ -13,7 +13,7 @@ from burnish.recipes.plan.plan import Plan
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import run
 from burnish.recipes.runner.trust import ask_once, requests, state_folder
-from burnish.recipes.schema.python_files import check_function, imported_packages
+from burnish.recipes.schema.python_files import check_function, imported_files, imported_packages
 from workshop import RECIPE, make_workshop
 
 GRPO = """
@@ -237,3 +237,30 @@ def test_a_file_is_read_without_running_it(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(BurnishError, match=problem):
             check_function(file, "reward")
+
+
+def test_what_a_script_imports_from_beside_it_belongs_to_it(recipe: Path) -> None:
+    folder = recipe.parent
+    (folder / "parts").mkdir()
+    for name, text in (
+        ("helper.py", "import numpy\nfrom parts import one\n"),
+        ("parts/__init__.py", ""),
+        ("parts/one.py", "from . import two\nfrom .... import above\n"),
+        ("parts/two.py", f"import {'x' * 5000}\nimport helper\n"),
+        ("other.py", ""),
+    ):
+        (folder / name).write_text(text)
+    script = folder / "prepare.py"
+    script.write_text("def late():\n    import helper\n" + script.read_text())
+    assert {str(file.relative_to(folder)) for file in imported_files(script)} == {
+        *("helper.py", "parts/__init__.py", "parts/one.py", "parts/two.py")
+    }
+    nothing_watched = "prepare.watch=[]"
+    before = plan(recipe, nothing_watched).stage("prepare").key
+    assert asked(plan(recipe, nothing_watched))
+    assert not asked(plan(recipe, nothing_watched))
+    (folder / "other.py").write_text("import os\n")
+    assert plan(recipe, nothing_watched).stage("prepare").key == before
+    (folder / "parts/two.py").write_text("import os\n")
+    assert plan(recipe, nothing_watched).stage("prepare").key != before
+    assert asked(plan(recipe, nothing_watched)), "another content is asked about again"

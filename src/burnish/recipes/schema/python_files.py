@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,45 @@ def imported_packages(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names - set(sys.stdlib_module_names) - neighbours - {"burnish"}
+
+
+def imported_files(script: Path) -> set[Path]:
+    """The files beside a script that it imports by name, itself or through each other; it is not among them."""
+    found: set[Path] = set()
+    pending = [script]
+    while pending:
+        file = pending.pop()
+        try:
+            tree = parse(file)
+        except (BurnishError, OSError):
+            continue
+        for folder, name in _imports(tree, script.parent, file.parent):
+            steps = name.split(".")
+            places = [folder.joinpath(*steps[:count]) for count in range(1, len(steps) + 1)]
+            files = [one for place in places for one in (place.with_name(f"{place.name}.py"), place / "__init__.py")]
+            new = {one for one in files if _is_there(one, script.parent)} - found - {script}
+            found |= new
+            pending += new
+    return found
+
+
+def _is_there(file: Path, root: Path) -> bool:
+    """Whether it is a file below a folder."""
+    with suppress(OSError):  # a name that is too long for one
+        return file.is_relative_to(root) and file.is_file()
+    return False
+
+
+def _imports(tree: ast.Module, root: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    """The names that a file in `folder` may import, each with the folder in which it is looked for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((root, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = [root, folder, *folder.parents][node.level] if node.level <= len(folder.parents) + 1 else root
+            module = [node.module] if node.module else []
+            yield from ((start, ".".join([*module, alias.name])) for alias in node.names if alias.name != "*")
+            yield from ((start, name) for name in module)
 
 
 def check_function(file: Path, name: str) -> None:

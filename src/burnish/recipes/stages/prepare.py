@@ -17,7 +17,7 @@ from burnish.errors import BurnishError
 from burnish.files import reported, sha256
 from burnish.recipes.language.places import KeyPath, did_you_mean
 from burnish.recipes.runner import supervisor
-from burnish.recipes.schema.python_files import imported_packages
+from burnish.recipes.schema.python_files import imported_files, imported_packages
 from burnish.recipes.schema.stage import Action, FileReference, Metrics, StageConfig, StageContext, exists
 
 LOG_FILE = "prepare.log"
@@ -39,7 +39,9 @@ class PrepareStage(StageConfig):
         "given as its path",
     )
     watch: list[str] = Field(
-        ["**/*.py"], description="patterns, relative to the script, of files whose change makes the stage run again"
+        ["**/*.py"],
+        description="patterns, relative to the script, of files whose change makes the stage run again; the "
+        "script and what it imports from beside it always are",
     )
     inputs: list[FileReference] = Field(
         [], description="files and folders that the script reads, such as those of `arguments`: a change runs it again"
@@ -126,10 +128,10 @@ class PrepareStage(StageConfig):
         return {str(file.relative_to(root)): sha256(file) for file in self._watched(folder)}
 
     def _watched(self, folder: Path) -> list[Path]:
-        """The script and the files matching `watch`, without hidden folders such as .venv."""
+        """The script, what it imports from beside it, and the files matching `watch`, not those in hidden folders."""
         script = (folder / self.script).resolve()
         root = script.parent
-        found = {script}
+        found = {script, *imported_files(script)}
         for pattern in self.watch:
             for file in root.glob(pattern):
                 if len(found) > MAX_WATCHED:
