@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from burnish.errors import DataError
 from burnish.report.run_page import write_report
+from burnish.runs.record import read_run
 
 VOID = {"meta", "link", "br", "line", "polyline", "img", "hr", "input"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> </pre></body>\x1b[31m \u202e \ud800 {{ 7 * 7 }} &lt;"
@@ -219,6 +221,25 @@ def test_an_interval_that_the_stage_recorded_is_the_one_shown(run_folder: Path) 
     groups = {"unseen": {"value": 0.6, "interval": [0.1234, 0.8761], "count": 100}}
     change(run_folder / "07-evaluate" / "stage.json", metrics={"scores": {"final": {"groups": groups}}})
     assert "12.3 to 87.6" in read(run_folder).words
+
+
+def test_each_evaluation_says_how_many_it_asked_and_shows_models_as_they_were_scored(run_folder: Path) -> None:
+    rows = (run_folder / "07-evaluate" / "answers-final.jsonl").read_text().splitlines(keepends=True)
+    score = sum(json.loads(row)["correct"] for row in rows[:7]) / 7
+    labels = ("base+retrieval", "base", "final")  # neither by name nor all of them in the recipe
+    folder = shutil.copytree(
+        run_folder / "07-evaluate", run_folder / "08-choices", ignore=lambda *_: ["answers-sft.jsonl"]
+    )
+    for label in labels:
+        (folder / f"answers-{label}.jsonl").write_text("".join(rows[:7]))
+    change(folder / "stage.json", name="choices", metrics={"scores": {label: {} for label in labels}})
+    summary = json.loads((run_folder / "summary.json").read_text())
+    entry = summary["stages"][-1] | {"name": "choices", "folder": folder.name}
+    change(run_folder / "summary.json", accuracy=dict.fromkeys(labels, score), stages=[*summary["stages"], entry])
+    words = read(run_folder).words
+    assert f"{len(rows)} test questions" in words
+    assert "7 test questions" in words
+    assert list(read_run(run_folder).stages[-1].answers) == ["base+retrieval", "base", "final"]
 
 
 def test_writing_again_changes_nothing(run_folder: Path) -> None:

@@ -21,7 +21,7 @@ from burnish.report import forgetting, formatting, learning, sampling
 from burnish.report.bars import SERIES_COLOURS, Bar
 from burnish.report.charts import LineChart
 from burnish.report.comparison import comparison
-from burnish.report.evaluations import evaluation, scores_of
+from burnish.report.evaluations import Evaluation, evaluation, scores_of
 from burnish.report.metric_charts import charts
 from burnish.report.perplexities import perplexities, perplexity_rows
 from burnish.report.template import page_environment
@@ -73,7 +73,7 @@ def render(run: RunRecord) -> str:
     return environment.get_template(TEMPLATE).render(
         run=run,
         summary=summary,
-        scores=list(scores(summary)),
+        scores=[(key, bars, _questions(bars, evaluations)) for key, bars in scores(summary)],
         evaluations=evaluations,
         comparisons=comparisons,
         sampled=list(filter(None, (sampling.sampled(stage.name, scores_of(stage)) for stage in run.stages))),
@@ -112,6 +112,13 @@ def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
                 if score is not None
             ],
         )
+
+
+def _questions(bars: Sequence[Bar], evaluations: Sequence[Evaluation]) -> int | None:
+    """How many questions the scores are of: those of the evaluation that gave them."""
+    shown = {(bar.label, bar.score) for bar in bars}
+    found = (one.count for one in evaluations if one.shares and {(bar.label, bar.score) for bar in one.models} <= shown)
+    return next(found, None)
 
 
 def _forgotten(stage: StageRecord) -> tuple[Sequence[str], Sequence[forgetting.Line]]:

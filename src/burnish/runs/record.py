@@ -169,7 +169,7 @@ def _is_number(value: object) -> bool:
 
 
 def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[JudgedAnswer]]:
-    """Answers by model, in the order in which the stage's configuration names the models."""
+    """Answers by model, in the order of `_files_by_model`."""
     files = dict(_files_by_model(folder, record, ANSWERS_PREFIX))
     order = list(files)
     answers = {label: [_answer(file, *row) for row in _read_rows(file)] for label, file in files.items()}
@@ -184,9 +184,9 @@ def _read_answers(folder: Path, record: Mapping[str, Any]) -> dict[str, list[Jud
 
 
 def _files_by_model(folder: Path, record: Mapping[str, Any], prefix: str) -> list[tuple[str, Path]]:
-    """The files `<prefix><model>.jsonl`, in the order in which the stage's configuration names the models."""
+    """The files `<prefix><model>.jsonl`, in the order in which the stage scored or names the models."""
     files = {path.stem.removeprefix(prefix): path for path in sorted(folder.glob(f"{prefix}*.jsonl"))}
-    models = record.get("configuration", {}).get("models") or {}
+    models = record.get("metrics", {}).get("scores") or record.get("configuration", {}).get("models") or {}
     order = [label for label in models if label in files] + [label for label in files if label not in models]
     return [(label, files[label]) for label in order]
 
