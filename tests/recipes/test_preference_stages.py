@@ -280,3 +280,12 @@ def test_too_few_rows_are_a_clear_error(stage: str, name: str, rows: str, tmp_pa
         go(recipe, f"{name}.heldout=22")
     with pytest.raises(BurnishError, match=rf"{rows}.jsonl: .*usable.*raise max_length \(9\)"):
         go(recipe, f"{name}.max_length=9")
+
+
+def test_pairs_of_which_an_earlier_stage_has_found_none(tmp_path: Path) -> None:
+    recipe = make(
+        tmp_path, "  - {type: prepare, script: make.py}\n" + DPO.replace("pairs.jsonl", "'@prepare/pairs.jsonl'")
+    )
+    (tmp_path / "make.py").write_text("import pathlib, sys\n(pathlib.Path(sys.argv[2]) / 'pairs.jsonl').touch()\n")
+    with pytest.raises(DataError, match=r"'@prepare/pairs\.jsonl' is empty: the stage found no row to write"):
+        go(recipe)

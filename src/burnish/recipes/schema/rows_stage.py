@@ -61,6 +61,7 @@ class RowsStage(Prompted, TrainingStage):
         return 0.0
 
     def check(self, context: StageContext) -> None:
+        refuse_empty(context)
         rows = self.rows(context)
         check_steps(self.learned_from(rows), self.training, source(rows))
 
@@ -82,6 +83,18 @@ class RowsStage(Prompted, TrainingStage):
         units = [self.sequences(example) for example in examples]
         groups = self.groups(examples)
         return self.training_work(context, units, passes_before=self.passes_before(), groups=groups)
+
+
+def refuse_empty(context: StageContext) -> None:
+    """Raise DataError for a file of rows that an earlier stage has made without finding any."""
+    for written, paths in context.inputs.items():
+        for path in paths if written.startswith("@") else ():
+            if path.suffix == ".jsonl" and path.is_file() and not path.stat().st_size:
+                raise DataError(
+                    f"'{written}' is empty: the stage found no row to write to {path}, and said why when it ran; pairs "
+                    "of a stage of type sample need answers of different worth: raise its `samples`, `temperature` or "
+                    "`max_new_tokens`, or train the model that answers longer"
+                )
 
 
 class JudgedRowsStage(JudgedSettings, RowsStage):
