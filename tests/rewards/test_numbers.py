@@ -59,6 +59,13 @@ from burnish.rewards.numbers import NumberVerifier, answer_number, last_number
         ("18em", "18"),
         # Thousands and decimal commas.
         ("1'234'567.5 francs", "2469135/2"),
+        ("12 500", "12500"),  # nothing else is said
+        ("it is 12 500", "500"),  # of something that is 12
+        ("some 10 000 people", "10000"),
+        ("$1 050.5 in all", "2101/2"),
+        ("from 5 to 1 000 000.", "1000000"),
+        ("in 2019 500", "500"),
+        ("12 1 000/2", "1"),
         ("1\u202f234", "1234"),
         (r"1\,234", "1234"),
         ("1_000_000", "1000000"),

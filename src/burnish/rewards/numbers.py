@@ -58,6 +58,7 @@ _NUMBER = re.compile(
                      |√\s?(?:\[\d\])?\s?[{{(]?[\d.,]*+))?""",
     re.VERBOSE,
 )
+_SPACED = re.compile(r"(?<![\d.,^/])\d{1,3}(?: \d{3})++(?!\d|[,/]\d)")
 _FRACTION = re.compile(r"\\[dt]?frac\s*+(?:\{\s*+(-?\d++)\s*+\}\s*+\{\s*+(\d++)\s*+\}|(\d)\s*+(\d))")
 _OTHER_FRACTION = re.compile(r"\\[dt]?frac\s*+(?=\{)")
 _NO_NUMBER = " 1/0 "
@@ -167,12 +168,20 @@ def _exact(value: object) -> Number | None:
 
 def _plain(text: str) -> str:
     """The text with what TeX and typography write of a number as plain characters."""
+    text = _SPACED.sub(_unspaced, text)
     text = _FRACTION.sub(lambda found: f" {found[1] or found[3]}/{found[2] or found[4]}", text)
     text = _without_other_fractions(text)
     text = _RAISED_POWER.sub(lambda found: "^" + found[0].translate(_RAISED), text)
     for written, plain in (("{,}", ","), ("\\,", "\u2009"), ("\\pi", "π"), ("\\sqrt", "√"), *_VULGAR.items()):
         text = text.replace(written, plain)
     return text
+
+
+def _unspaced(found: re.Match[str]) -> str:
+    """Digits in groups of three: one number where a group begins with 0, or nothing else is said, else several."""
+    groups = found[0].split(" ")
+    alone = found[0] == found.string.strip()
+    return "\u2009".join(groups) if alone or any(group[0] == "0" for group in groups[1:]) else found[0]
 
 
 def _without_other_fractions(text: str) -> str:
