@@ -9,6 +9,7 @@ there they are mostly settings.
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -252,10 +253,10 @@ def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -
 
     skipped: receives the files of folders that are not read, each with its reason.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()  # as text: a million of paths are a gigabyte
     named = {Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)}
     expanded = expand(paths)
-    themselves = {path.resolve() for path in expanded if not path.is_dir()}
+    themselves = {os.path.realpath(path) for path in expanded if not path.is_dir()}
     for path in expanded:
         if path.name.startswith(".") and path not in named:
             found: list[tuple[Path, str] | Skipped] = [Skipped(path, path.name, "hidden file")]
@@ -273,7 +274,7 @@ def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -
         for one in found:
             if isinstance(one, Skipped):
                 skipped.append(one)
-            elif (resolved := one[0].resolve()) in seen:
+            elif (resolved := os.path.realpath(one[0])) in seen:
                 skipped.append(Skipped(*one, "file that is there twice", "it is read once"))
             else:
                 seen.add(resolved)

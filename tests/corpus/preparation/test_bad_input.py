@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from burnish.corpus.preparation.pipeline import prepare
+from burnish.corpus.preparation.shard_task import ShardTask
 from burnish.corpus.preparation.sources import DocumentSource
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, Normalize
 from burnish.corpus.preparation.steps.near_duplicates import MinHash
@@ -217,6 +218,31 @@ def test_a_run_that_is_killed_leaves_the_same_in_the_end(tmp_path: Path, shares:
     assert start(tmp_path / "killed").wait() == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     assert len(contents(tmp_path / "whole")) > 10
+
+
+def test_a_file_that_vanishes_or_changes_while_it_is_worked_on_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / f"{name}.txt").write_text(f"{GOOD} {name}", encoding="utf-8")
+    whole = ShardTask.whole
+
+    def meanwhile(task: ShardTask) -> bool:  # files are known and hashed by now, and not yet read
+        (folder / "b.txt").unlink(missing_ok=True)
+        (folder / "c.txt").write_text(f"{GOOD} changed", encoding="utf-8")
+        return whole(task)
+
+    monkeypatch.setattr(ShardTask, "whole", meanwhile)
+    record = prepare([DocumentSource(paths=[str(folder)])], [Normalize()], tmp_path / "out")
+    assert record.documents == 2
+    assert [(one["file"], one["reason"]) for one in record.skipped] == [("b.txt", ".txt file that cannot be read")]
+    monkeypatch.undo()
+    (folder / "c.txt").write_text(f"{GOOD} c", encoding="utf-8")
+    prepare([DocumentSource(paths=[str(folder)])], [Normalize()], tmp_path / "out")
+    kept = pl.read_parquet(tmp_path / "out" / "documents" / "*.parquet")["text"].to_list()
+    assert sorted(kept) == [f"{GOOD} a", f"{GOOD} c"]
 
 
 @pytest.mark.slow

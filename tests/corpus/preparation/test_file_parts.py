@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.corpus.preparation import pipeline
+from burnish.corpus.preparation import pipeline, sources
 from burnish.corpus.preparation.engines import Processes
 from burnish.corpus.preparation.sources import DocumentSource, Shard, shards_of
 from burnish.corpus.preparation.steps.basic import ExactDuplicates, Normalize
@@ -71,3 +71,21 @@ def test_one_large_file_is_the_work_of_several_processes(tmp_path: Path, monkeyp
     assert (whole.n_shards, whole.documents) == (1, 150)
     assert parts.n_shards > 5
     assert pipeline.prepare(sources, steps, tmp_path / "parts").n_reused == parts.n_shards
+
+
+def test_many_tiny_files_are_several_shards_of_which_a_new_one_changes_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SHARD_FILES", 20)
+    for number in range(100):
+        (tmp_path / f"{number:03d}.txt").write_text(f"Note {number}.", encoding="utf-8")
+
+    def shards() -> list[tuple[str, ...]]:
+        found = shards_of([DocumentSource(paths=[str(tmp_path)])], Path(), [], tmp_path)
+        return [tuple(file.name for file in shard.files) for shard in found]
+
+    before = shards()
+    assert [name for names in before for name in names] == sorted(f"{number:03d}.txt" for number in range(100))
+    assert max(map(len, before)) <= 20
+    (tmp_path / "0500.txt").write_text("A new one.", encoding="utf-8")
+    assert len({*shards()} - {*before}) <= 2

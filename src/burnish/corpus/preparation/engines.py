@@ -3,10 +3,10 @@
 import logging
 import multiprocessing
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from burnish.errors import BurnishError
@@ -63,12 +63,16 @@ class Processes:
                 del os.environ["POLARS_MAX_THREADS"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class OnRay:
-    """The workers of a Ray cluster, by Ray Data: that of `RAY_ADDRESS`, else one that is started on this machine.
+    """The workers of a Ray cluster: that of `RAY_ADDRESS`, else one that is started on this machine.
 
     All of them must see the folders of documents, work and output under the same names. workers: of a cluster that is
-    started; as many as there are cores if left out.
+    started; as many as there are cores if left out. It is started once for all calls of `map`, and ends with this
+    object.
+
+    Shards are Ray's own tasks, not rows of Ray Data: nothing but a shard's name goes to a worker, so there are no
+    blocks to budget memory for, which Ray Data does, one task at a time, before it runs several.
     """
 
     workers: int | None = None
@@ -82,37 +86,28 @@ class OnRay:
             import ray
         except ImportError:
             raise BurnishError("--engine ray needs Ray; install it with `pip install 'burnish[ray]'`") from None
-        started = not ray.is_initialized()
-        if started:
+        if not ray.is_initialized():
             here: dict[str, Any] = (
                 {} if "RAY_ADDRESS" in os.environ else {"num_cpus": self.workers, "include_dashboard": False}
             )
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
+            weakref.finalize(self, ray.shutdown)
         try:
-            ray.data.DataContext.get_current().enable_progress_bars = False
-            held = ray.put(list(tasks))
-            numbers = ray.data.from_items(list(range(len(tasks))), override_num_blocks=len(tasks))
-            for row in numbers.map(partial(_run_on_ray, function, held)).iter_rows():
-                yield row["result"]
+            remote = ray.remote(num_cpus=1)(function)
+            pending = [remote.remote(task) for task in tasks]
+            while pending:
+                done, pending = ray.wait(pending)
+                yield from ray.get(done)
         except Exception as error:
             raise _mendable(error) from None
-        finally:
-            if started:
-                ray.shutdown()
 
 
 def _mendable(error: Exception) -> BaseException:
     """The error that a person can mend, out of those that Ray has put around it; else the whole of it."""
+    found: BaseException = error
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, BurnishError):
-            return inner
+            found = inner
         inner = getattr(inner, "cause", None) or inner.__cause__
-    return error
-
-
-def _run_on_ray(function: Callable[[Any], Any], held: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Run the function on one of the tasks that all workers share."""
-    import ray
-
-    return {"result": function(ray.get(held)[row["item"]])}
+    return found

@@ -21,6 +21,7 @@ Notable choices:
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -98,6 +99,7 @@ class _Preparation:
         self.record = PreparationRecord(records, skipped_rows(skipped), settings, len(shards), len(shards))
         self.shards, self.work = shards, work
         base = json.dumps([settings_of(sources), burnish.__version__, versions(("polars", *LIBRARIES))])
+        self.stamps = {shard.number: shard.stamp() for shard in shards}
         self.keys = {shard.number: _hashed(base, shard.key()) for shard in shards}
         self.phases: list[list[ShardTask]] = []
         self.decided_by_phase: list[tuple[CorpusStep, dict[int, pl.DataFrame]]] = []
@@ -120,6 +122,8 @@ class _Preparation:
             on_progress(title, done, len(tasks))
         for task in tasks:
             _collect(task, self.record.steps[self.place : self.place + len(names)], self.record)
+            if not task.whole():  # its files were changed meanwhile: nothing made of them may be taken for theirs again
+                self.keys[task.shard.number] = secrets.token_hex()
         self.place += len(names)
         self.phases.append(tasks)
         if signs is not None:
@@ -152,6 +156,7 @@ class _Preparation:
                 shard=shard,
                 folder=folder,
                 key=self.keys[shard.number],
+                stamp=self.stamps[shard.number],
                 before=before.get(shard.number),
                 carried=carried,
                 decisions=decided.get(shard.number),

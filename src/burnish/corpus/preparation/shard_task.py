@@ -40,12 +40,14 @@ class ShardTask:
     signs: the step at the phase's end that must see everything, for which signatures are written.
     passed: names of the steps that the documents will have passed.
     texts: what may be shown by the record of reading or of `carried`, and by those of `steps`.
+    stamp: of the shard's files when `key` was made of their contents.
     """
 
     phase: int
     shard: Shard
     folder: Path
     key: str
+    stamp: str
     before: Path | None
     carried: CorpusStep | None
     decisions: pl.DataFrame | None
@@ -93,8 +95,9 @@ def run(task: ShardTask) -> None:
                 left_over.count(left)
             number += left.height
             kept.write(left if task.signs else left.with_columns(steps=pl.lit(list(task.passed))))
+    unchanged = task.before is not None or task.shard.stamp() == task.stamp
     content = {
-        "key": task.key,
+        "key": task.key if unchanged else None,  # what came out is not that of the contents that the key is made of
         "documents": number,
         "skipped": skipped_rows(skipped),
         "steps": [asdict(one) for one in records],

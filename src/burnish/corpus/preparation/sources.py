@@ -26,6 +26,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.files import open_regular, sha256
 
 SHARD_BYTES = 16 << 20
+SHARD_FILES = 10_000
 LIBRARIES = ("trafilatura", "pypdfium2", "python-docx", "fastwarc", "pyarrow", "charset-normalizer")
 """Packages that parse files: with another version of one what is read may be another."""
 _CUT_ONE_IN = 16
@@ -59,10 +60,15 @@ class SourceFile:
     in_folder: nobody named it itself, so where it cannot be read it is skipped and counted.
     """
 
-    path: Path
+    location: str  # a path as text: there may be a million of them
     name: str
     in_folder: bool
     part: FilePart | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
 
     def content(self) -> str:
         """A hash of what it holds."""
@@ -99,6 +105,17 @@ class Shard:
             except (OSError, BurnishError) as error:
                 content = str(getattr(error, "strerror", error))
             digest.update(f"\0{file.name}\0{content}".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def stamp(self) -> str:
+        """When the files were written last and how large they are, as a hash: another one means that they changed."""
+        digest = hashlib.sha256()
+        for file in self.files:
+            try:
+                found = file.path.stat()
+                digest.update(f"{found.st_mtime_ns} {found.st_size} {found.st_ino}\0".encode())
+            except OSError as error:
+                digest.update(f"{error.errno}\0".encode())
         return digest.hexdigest()
 
     def documents(self, skipped: list[Skipped], encodings: Counter[str]) -> Iterator[dict[str, str | None]]:
@@ -143,7 +160,7 @@ def shards_of(
     *,
     max_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
-    """All files of all sources, in shards of about `max_bytes` at most.
+    """All files of all sources, in shards of about `max_bytes`, or of `SHARD_FILES`, at most.
 
     folder: what paths are relative to. sites: where pages are kept, a folder for each source that is a site.
     Raises DataError for a path that names nothing, or a site that cannot be read.
@@ -168,16 +185,16 @@ def shards_of(
             files = files_of([folder / path for path in source.paths], skipped)
         for path, name, in_folder in files:
             n_bytes = path.stat().st_size if path.exists() else 0
-            if run and size + n_bytes > max_bytes:
+            if run and (size + n_bytes > max_bytes or len(run) >= SHARD_FILES):
                 close()
             if n_bytes > max_bytes and len(parts := _parts(path, n_bytes, max_bytes)) > 1:
                 for part in parts:
-                    run = [SourceFile(path, name, in_folder, part)]
+                    run = [SourceFile(str(path), name, in_folder, part)]
                     close()
                 continue
-            run.append(SourceFile(path, name, in_folder))
+            run.append(SourceFile(str(path), name, in_folder))
             size += n_bytes
-            if size > max_bytes / 4 and _place(name) % _CUT_ONE_IN == 0:
+            if (size > max_bytes / 4 or len(run) > SHARD_FILES / 4) and _place(name) % _CUT_ONE_IN == 0:
                 close()
         close()
     return shards
