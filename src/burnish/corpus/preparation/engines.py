@@ -90,7 +90,10 @@ class OnRay:
             here: dict[str, Any] = (
                 {} if "RAY_ADDRESS" in os.environ else {"num_cpus": self.workers, "include_dashboard": False}
             )
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
+            except Exception as error:
+                raise BurnishError(f"--engine ray: Ray cannot be started or reached: {error}") from error
             weakref.finalize(self, ray.shutdown)
         try:
             remote = ray.remote(num_cpus=1)(function)
