@@ -1,6 +1,7 @@
 """The house's rules, checked in the source: floors import downwards only, peers never, and nothing unsafe."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,15 @@ PACKAGE_NAMES = {
     "run": HEIGHT["console"],
 }
 
+BY_CONVENTION = {
+    "Settings": "each method's own, `dpo.Settings`, and those of synthesis",
+    "Batch": "of training, and of decoding",
+    "Chat": "the body of OpenAI's request, and the conversation at a terminal",
+    "Choice": "a drawn token, and one of OpenAI's choices",
+    "Completion": "what the engine has generated, and the body of OpenAI's request",
+    "ToolCall": "what a model wrote, and its form in OpenAI's reply",
+}
+"""Names that classes of several floors have, and why that may stay; `docs/architecture.md` says so."""
 ALGORITHMS = ("torch", "burnish.nn", "burnish.objectives", "burnish.training.loop")
 """What recipes leave to methods."""
 LONGEST_STAGE = 100
@@ -203,6 +213,25 @@ def test_a_stage_of_a_method_is_keys_checks_and_one_call() -> None:
     assert {"cpt", "distill", "dpo", "grpo", "kto", "ppo", "reward_model", "sft"} <= {file.stem for file in stages}
     lengths = {name_of(file): len(file.read_text(encoding="utf-8").splitlines()) for file in stages}
     assert {name: length for name, length in lengths.items() if length > LONGEST_STAGE} == {}
+
+
+def test_classes_of_different_floors_have_different_names() -> None:
+    """One concept, one name: of two things of one name a reader has to open both to know which is meant."""
+    floors: dict[str, set[str]] = {}
+    for file in FILES:
+        for node in parse(file).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                floors.setdefault(node.name, set()).add(floor_of(file))
+    assert {name for name, found in floors.items() if len(found) > 1} == set(BY_CONVENTION)
+    text = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [name for name in BY_CONVENTION if f"`{name}`" not in text] == []
+
+
+def test_the_page_on_architecture_has_the_floors_in_their_order() -> None:
+    text = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("| floor | what it holds |")[2].partition("\n\n")[0]
+    rows = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line.count("|") > 2]
+    assert [set(row) for row in rows if row] == [{*names} - {"__main__"} for names in FLOORS]
 
 
 def test_test_files_have_names_of_their_own() -> None:

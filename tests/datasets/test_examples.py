@@ -16,14 +16,14 @@ from burnish.datasets.examples import (
     task_prompts,
 )
 from burnish.datasets.rankings import ranked_examples
-from burnish.datasets.rows import Conversation, Labelled, Place, Preference, Ranking, Task
+from burnish.datasets.rows import Conversation, Labelled, Preference, Ranking, RowPlace, Task
 from burnish.errors import DataError
 from burnish.text.chat import Message
 from burnish.text.tokenizer import Tokenizer
 
 SYSTEM: Message = {"role": "system", "content": "Be brief."}
 USER: Message = {"role": "user", "content": "2 + 2?"}
-PLACE = Place("rows.jsonl", 7)
+PLACE = RowPlace("rows.jsonl", 7)
 
 
 def says(text: str) -> Message:
@@ -64,9 +64,9 @@ def test_messages_that_are_only_read_are_not_learned(
 
 def test_long_conversations_are_dropped_or_cut_and_reported(tokenizer: Tokenizer) -> None:
     rows = [
-        Conversation([USER, says("4")], place=Place("rows.jsonl", 1)),
-        Conversation([USER, says("4" * 50)], place=Place("rows.jsonl", 2)),
-        Conversation([{"role": "user", "content": "2" * 99}, says("4")], place=Place("rows.jsonl", 3)),
+        Conversation([USER, says("4")], place=RowPlace("rows.jsonl", 1)),
+        Conversation([USER, says("4" * 50)], place=RowPlace("rows.jsonl", 2)),
+        Conversation([{"role": "user", "content": "2" * 99}, says("4")], place=RowPlace("rows.jsonl", 3)),
     ]
     examples, report = conversation_examples(rows, tokenizer, max_length=60)
     assert len(examples) == report.kept == 1
@@ -160,9 +160,9 @@ def test_task_prompts_end_where_the_model_continues(tokenizer: Tokenizer) -> Non
 
 def test_rows_that_the_template_refuses_are_listed(refusing_tokenizer: Tokenizer) -> None:
     rows = [
-        Conversation([USER, says("4")], place=Place("rows.jsonl", 1)),
-        Conversation([SYSTEM, USER, says("4")], place=Place("rows.jsonl", 2)),
-        Conversation([SYSTEM, USER, says("5")], place=Place("rows.jsonl", 3)),
+        Conversation([USER, says("4")], place=RowPlace("rows.jsonl", 1)),
+        Conversation([SYSTEM, USER, says("4")], place=RowPlace("rows.jsonl", 2)),
+        Conversation([SYSTEM, USER, says("5")], place=RowPlace("rows.jsonl", 3)),
     ]
     with pytest.raises(DataError, match=r"rows\.jsonl:2: .*no system role.* \(also in line 3\)"):
         conversation_examples(rows, refusing_tokenizer, max_length=99)

@@ -8,13 +8,13 @@ import pytest
 
 from burnish.datasets.examples import labelled_examples, preference_examples
 from burnish.datasets.rankings import RankedExample, ranked_batches, ranked_examples
-from burnish.datasets.rows import Labelled, Place, Preference, Ranking
+from burnish.datasets.rows import Labelled, Preference, Ranking, RowPlace
 from burnish.text.chat import Message
 from burnish.text.tokenizer import Tokenizer
 
 USER: Message = {"role": "user", "content": "2 + 2?"}
 SYSTEM: Message = {"role": "system", "content": "Be brief."}
-ROWS = [Place("rows.jsonl", line) for line in range(1, 10)]
+ROWS = [RowPlace("rows.jsonl", line) for line in range(1, 10)]
 
 
 def says(text: str) -> list[Message]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from burnish.datasets.rows import (
-    Place,
+    RowPlace,
     read_conversations,
     read_labelled,
     read_preferences,
@@ -50,7 +50,7 @@ def test_every_conversation_format_gives_the_same_messages(row: dict[str, Any], 
     (conversation,) = read_conversations(path)
     assert conversation.messages == [SYSTEM, USER, ASSISTANT]
     assert conversation.learned == (True,)
-    assert conversation.place == Place(str(path), 1)
+    assert conversation.place == RowPlace(str(path), 1)
 
 
 def test_alpaca_joins_instruction_and_input_and_keeps_history(tmp_path: Path) -> None:

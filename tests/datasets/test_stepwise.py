@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from burnish.datasets.rows import Labelled, Place, Stepwise, read_rankings, read_stepwise
+from burnish.datasets.rows import Labelled, RowPlace, Stepwise, read_rankings, read_stepwise
 from burnish.datasets.token_labels import LabelledSequence, label_batches, outcome_examples, stepwise_examples
 from burnish.errors import DataError
 from burnish.text.chat import encode_prompt
@@ -115,7 +115,7 @@ def test_the_last_step_alone(tokenizer: Tokenizer) -> None:
 
 
 def test_long_answers_are_dropped_or_cut(tokenizer: Tokenizer) -> None:
-    rows = [Stepwise(QUESTION, ["a" * 9, "b" * 9], [1.0, 0.0], place=Place("f", 1))]
+    rows = [Stepwise(QUESTION, ["a" * 9, "b" * 9], [1.0, 0.0], place=RowPlace("f", 1))]
     length = len(encode_prompt(tokenizer, QUESTION))
     options: dict[str, Any] = {"step_separator": "\n"}
     dropped, report = stepwise_examples(rows, tokenizer, max_length=length + 19, **options)

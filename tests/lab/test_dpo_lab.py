@@ -10,14 +10,14 @@ import torch
 
 from burnish.lab.dpo.derivation import equation_errors, ways
 from burnish.lab.dpo.experiment import DpoExperiment, certain, problem
-from burnish.lab.dpo.learner import Answers, draw_pairs, learned_exactly, reference_decoder
-from burnish.lab.dpo.theory import Problem, divergence
+from burnish.lab.dpo.learner import AnswerSpace, draw_pairs, learned_exactly, reference_decoder
+from burnish.lab.dpo.theory import PreferenceProblem, divergence
 from conducting import conducted
 
 BETA = 0.7
 REWARDS = [[0.3, -1.2, 0.5], [2.0, 0.0, -0.4]]
 REFERENCE = [[0.5, 0.2, 0.3], [0.1, 0.6, 0.3]]
-SMALL = Problem(
+SMALL = PreferenceProblem(
     torch.tensor(REWARDS, dtype=torch.float64), torch.tensor(REFERENCE, dtype=torch.float64).log(), beta=BETA
 )
 
@@ -79,7 +79,7 @@ def test_three_ways_lead_to_one_policy() -> None:
 
 
 def test_pairs_are_drawn_from_the_reference_and_labelled_by_bradley_terry() -> None:
-    answers = Answers(1)
+    answers = AnswerSpace(1)
     token_logps = answers.token_logps(reference_decoder(seed=0))
     one, count = problem(1.0, seed=0, length=1), 2000
     pairs = draw_pairs(one, answers, token_logps, count, seed=0)
@@ -106,7 +106,7 @@ def test_certain_preferences_carry_dpo_away_whatever_beta_is_and_not_ipo() -> No
 
 
 def test_all_pairs_at_once_lead_a_decoder_to_the_optimal_policy() -> None:
-    one, answers = problem(0.5, seed=2, length=1), Answers(1)
+    one, answers = problem(0.5, seed=2, length=1), AnswerSpace(1)
     logps = answers.logps(learned_exactly(one, answers, seed=2, steps=250)).log_softmax(-1)
     best, start = one.value(one.optimal_logps).mean(), one.value(one.reference_logps).mean()
     assert (one.value(logps).mean() - start) / (best - start) > 0.999
@@ -116,7 +116,7 @@ def test_all_pairs_at_once_lead_a_decoder_to_the_optimal_policy() -> None:
 
 
 def test_what_is_trained_on_is_what_is_measured() -> None:
-    answers, decoder = Answers(2), reference_decoder(seed=0)
+    answers, decoder = AnswerSpace(2), reference_decoder(seed=0)
     torch.testing.assert_close(answers.trainable_logps(decoder).detach(), answers.logps(decoder), atol=1e-5, rtol=0)
 
 

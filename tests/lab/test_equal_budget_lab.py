@@ -11,7 +11,7 @@ import torch
 from burnish.generation.answer import Answer
 from burnish.lab.reasoning.arithmetic import END, Addition, tasks, written
 from burnish.lab.reasoning.equal_budget import FULL, QUICK, USUAL_BETA, EqualBudgetExperiment
-from burnish.lab.reasoning.equal_budget_results import Outcome, Results
+from burnish.lab.reasoning.equal_budget_results import PolicyOutcome, Results
 from burnish.lab.reasoning.equal_budget_tables import tables_and_panels
 from burnish.lab.reasoning.peak_memory import peak_tensor_bytes
 from burnish.lab.reasoning.rivals import (
@@ -20,8 +20,8 @@ from burnish.lab.reasoning.rivals import (
     PPO_EPOCHS,
     PROMPTS,
     RFT_EPOCHS,
-    Choice,
-    Plan,
+    BudgetPlan,
+    RivalSetting,
     Stopwatch,
     in_forest,
     pairs_of,
@@ -29,7 +29,7 @@ from burnish.lab.reasoning.rivals import (
 from burnish.lab.reasoning.written_out import by_rule, chat_tokenizer, demonstration, problems, question
 from burnish.text.chat import encode_answers, encode_prompt
 
-PLAN = Plan(question=8.0, answer=25.0, solved=0.5, shared=20.0, paired=90.0)
+PLAN = BudgetPlan(question=8.0, answer=25.0, solved=0.5, shared=20.0, paired=90.0)
 PROBLEM = Addition(457, 86, 3)
 
 
@@ -70,12 +70,12 @@ def test_what_is_learned_is_never_measured() -> None:
     ],
 )
 def test_an_answer_costs_what_is_computed_of_it(method: Any, beta: float | None, expected: float) -> None:
-    choice = Choice(method=method, learning_rate=1e-3, beta=beta)
+    choice = RivalSetting(method=method, learning_rate=1e-3, beta=beta)
     assert PLAN.operations(choice, 10) == pytest.approx(10 * expected)
 
 
 def test_the_budget_is_that_of_grpo() -> None:
-    free = Choice(method="GRPO", learning_rate=1e-3)
+    free = RivalSetting(method="GRPO", learning_rate=1e-3)
     assert PLAN.budget(3, 7) == pytest.approx(3 * PROMPTS * GROUP * PLAN.operations(free, 7))
 
 
@@ -121,8 +121,10 @@ def test_every_method_with_a_price_has_the_usual_one_and_those_around_it() -> No
         assert prices == ({None} if usual is None else {usual * 0.1, usual, usual * 10})
 
 
-def outcome(chosen_by: int, right: int, seconds: float = 1.0) -> Outcome:
-    return Outcome([chosen_by] * 4, [right] * 4, 4, seconds=seconds, sampling_seconds=seconds / 4, budget_share=1.0)
+def outcome(chosen_by: int, right: int, seconds: float = 1.0) -> PolicyOutcome:
+    return PolicyOutcome(
+        [chosen_by] * 4, [right] * 4, 4, seconds=seconds, sampling_seconds=seconds / 4, budget_share=1.0
+    )
 
 
 def results(right: dict[str, tuple[int, int]]) -> Results:
@@ -131,7 +133,7 @@ def results(right: dict[str, tuple[int, int]]) -> Results:
     for method in METHODS:
         for place, rate in enumerate((1e-4, 1e-3)):
             usual = USUAL_BETA.get(method)
-            choice = Choice(method=method, learning_rate=rate, beta=usual)
+            choice = RivalSetting(method=method, learning_rate=rate, beta=usual)
             outcomes[choice] = [outcome(place, right.get(method, (2, 2))[place])] * 2
     return Results([outcome(2, 2)] * 2, outcomes, dict.fromkeys(METHODS, 2**20))
 

@@ -13,9 +13,9 @@ from burnish.errors import BurnishError
 from burnish.lab.forgetting import on_policy, replay, tables
 from burnish.lab.forgetting.catalogue import chosen
 from burnish.lab.forgetting.divergence import kl, log_probabilities
-from burnish.lab.forgetting.on_policy import Measure, OnPolicyExperiment, Point
+from burnish.lab.forgetting.on_policy import Measure, OnPolicyExperiment, PolicyPoint
 from burnish.lab.forgetting.parity import ALPHABET, RIGHT_BEFORE, Parity, documents
-from burnish.lab.forgetting.replay import Measured, ReplayExperiment
+from burnish.lab.forgetting.replay import HeldOutLosses, ReplayExperiment
 from burnish.lab.reasoning.arithmetic import character_tokenizer
 from conducting import conducted
 from tiny_models import tiny_decoder
@@ -53,7 +53,7 @@ def test_a_policy_is_measured_on_both_tasks() -> None:
     tokenizer = character_tokenizer(ALPHABET)
     start = tiny_decoder(vocab_size=len(ALPHABET)).eval()
     measure = Measure.of(start, tokenizer, 8, seed=0)
-    point = Point(**measure.point(start, 3))
+    point = PolicyPoint(**measure.point(start, 3))
     assert (point.step, point.kl, point.back) == (3, 0.0, 0.0)
     logps = measure.start.exp()
     digits = [[ALPHABET.index(str(digit)) for digit in Parity(number).right] for number in range(10, 100)]
@@ -64,9 +64,9 @@ def test_a_policy_is_measured_on_both_tasks() -> None:
     assert point.old_loss == pytest.approx(math.log(len(ALPHABET)), rel=0.5)
 
 
-def points(*values: tuple[float, float, float]) -> list[Point]:
+def points(*values: tuple[float, float, float]) -> list[PolicyPoint]:
     """Of (accuracy, KL, loss on the old task)."""
-    return [Point(step, accuracy, far, far, 0.9, loss) for step, (accuracy, far, loss) in enumerate(values)]
+    return [PolicyPoint(step, accuracy, far, far, 0.9, loss) for step, (accuracy, far, loss) in enumerate(values)]
 
 
 def test_routes_are_compared_where_they_first_have_the_accuracy() -> None:
@@ -85,8 +85,8 @@ def test_routes_are_compared_where_they_first_have_the_accuracy() -> None:
 
 
 def test_remedies_are_told_by_what_they_keep_and_what_they_cost() -> None:
-    before = [Measured(2.0, 3.0, 0.0)] * 3
-    after = {"none": [Measured(3.0, 2.0, 1.0)] * 3, "replay 25 %": [Measured(2.1, 2.1, 0.9)] * 3}
+    before = [HeldOutLosses(2.0, 3.0, 0.0)] * 3
+    after = {"none": [HeldOutLosses(3.0, 2.0, 1.0)] * 3, "replay 25 %": [HeldOutLosses(2.1, 2.1, 0.9)] * 3}
     said = " ".join(str(row[0]) for row in tables.replay(before, after, "", "burnish").tables[0].rows)
     assert "avoids 90% of the forgetting (less in every seed), and has 90% of the learning" in said
     nothing = tables.replay(before, {"none": before, "LoRA": before}, "", "burnish").tables[0].rows

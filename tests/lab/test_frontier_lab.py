@@ -23,10 +23,10 @@ from burnish.lab.frontier import experiment as frontier
 from burnish.lab.frontier import setting as frontier_setting
 from burnish.lab.frontier.experiment import FULL, QUICK, Scale, make_setting
 from burnish.lab.frontier.methods import Learning, Trainer, Training
-from burnish.lab.frontier.plan import Costs, Plan, Shares
+from burnish.lab.frontier.plan import Costs, FrontierPlan, Shares
 from burnish.lab.frontier.results import BEST_OF, Dominance, Results, best_of, findings
 from burnish.lab.frontier.results import frontier as frontier_of
-from burnish.lab.frontier.setting import Outcome, Samples, Sentiment, Setting, load_openings
+from burnish.lab.frontier.setting import FrontierOutcome, Samples, Sentiment, Setting, load_openings
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.runs.run import Run
@@ -223,8 +223,8 @@ def test_verdicts_are_what_every_seed_says_beyond_the_errors(
     assert Dominance("other", (1.0, 1.0), above, below, differences, error).verdict == verdict
 
 
-def outcome(kl: float, reward: float, error: float = 0.01) -> Outcome:
-    return Outcome(reward, error, kl, 0.0, 0.5, 10.0, "text")
+def outcome(kl: float, reward: float, error: float = 0.01) -> FrontierOutcome:
+    return FrontierOutcome(reward, error, kl, 0.0, 0.5, 10.0, "text")
 
 
 def test_the_error_of_a_difference_is_that_of_its_points() -> None:
@@ -261,7 +261,7 @@ def test_what_is_said_follows_from_the_numbers(lift: float, held: str) -> None:
 def test_a_plan_takes_its_share_of_the_time(scale: Scale, seconds: float) -> None:
     costs = Costs(sample=0.04, score=0.03, learn=0.05)
     learning, shares = scale.learning, scale.shares
-    plan = Plan.of(
+    plan = FrontierPlan.of(
         costs,
         shares,
         seconds,
@@ -328,7 +328,7 @@ def test_an_interrupted_experiment_goes_on(
         return begin(self, name, seed)
 
     # The sizes are measured, so both runs are given the same.
-    monkeypatch.setattr(frontier, "planned", lambda *_: Plan(**whole["settings"]["plan"]))
+    monkeypatch.setattr(frontier, "planned", lambda *_: FrontierPlan(**whole["settings"]["plan"]))
     monkeypatch.setattr(Trainer, "_run", counted)
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path)

@@ -22,7 +22,7 @@ from burnish.lab.norm.experiment import Scale
 from burnish.lab.norm.experiments import BatchExperiment
 from burnish.lab.norm.gradients import exponent, feed_forward_gradients
 from burnish.lab.norm.step_time import OperationwiseLayerNorm, OperationwiseRMSNorm, TimedStep, taking_turns
-from burnish.lab.norm.training import Outcome, Trainer, Training, batch_statistics_loss, unigram_loss
+from burnish.lab.norm.training import Trainer, Training, TrainingOutcome, batch_statistics_loss, unigram_loss
 from burnish.lab.notebook import Notebook
 from burnish.lab.pretraining import Pretraining, TextSteps, heldout_loss
 from burnish.lab.text import LabText
@@ -143,7 +143,7 @@ def test_unigram_loss_is_the_cross_entropy_of_byte_frequencies() -> None:
     [(2.0, False), (2.9, False), (2.99, True), (3.5, True), (math.nan, True), (math.inf, True), (None, True)],
 )
 def test_what_counts_as_diverged(heldout: float | None, diverged: bool) -> None:
-    assert Outcome([3.0], heldout).diverged(unigram=3.0) is diverged
+    assert TrainingOutcome([3.0], heldout).diverged(unigram=3.0) is diverged
 
 
 def test_a_training_that_is_not_finite_is_an_outcome(tmp_path: Path, text: LabText) -> None:

@@ -35,7 +35,7 @@ from burnish.lab.reasoning.operations import Operations
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing, curves, judges
 from burnish.lab.reasoning.results import CaseResult, claim_verdict, findings
 from burnish.lab.reasoning.routes import RL, TAUGHT
-from burnish.lab.reasoning.setting import Measured
+from burnish.lab.reasoning.setting import PolicyMeasures
 from burnish.report.formatting import percent
 from burnish.rewards.judgement import judge_answers, together
 from conducting import conducted
@@ -146,9 +146,9 @@ def test_only_the_final_answer_is_rewarded() -> None:
         assert {way for way in WAYS if said[way]} == {way_of(text)}
 
 
-def measured(right: list[int], ways: dict[str, int], right_ways: dict[str, int], tokens: int) -> Measured:
+def measured(right: list[int], ways: dict[str, int], right_ways: dict[str, int], tokens: int) -> PolicyMeasures:
     every = dict.fromkeys(WAYS, 0)
-    return Measured(right, 4, every | ways, every | right_ways, tokens, ["1+1=2", "1+2=3"])
+    return PolicyMeasures(right, 4, every | ways, every | right_ways, tokens, ["1+1=2", "1+2=3"])
 
 
 BEFORE = measured([0, 1, 0, 1], {"direct": 14, "columns": 2}, {"direct": 0, "columns": 2}, 64)
@@ -172,7 +172,7 @@ NO_CURVES = Curves([0.1, 0.5], [4.0, 20.0], {way: [0.0, 1.0] for way in WAYS}, {
         (BEFORE, "does not change beyond", "direct in 2 of 2", "no other number"),
     ],
 )
-def test_what_is_said_follows_from_the_numbers(after: Measured, verdict: str, way: str, beyond: str) -> None:
+def test_what_is_said_follows_from_the_numbers(after: PolicyMeasures, verdict: str, way: str, beyond: str) -> None:
     result = CaseResult(CASE, [{3: BEFORE}] * 2, [{3: after}] * 2, [NO_CURVES] * 2)
     assert verdict in claim_verdict(result, seed=0)
     winner, accuracy, passes = findings(result, ("direct", "columns"), (1, 4), seed=0)

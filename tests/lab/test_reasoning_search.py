@@ -17,7 +17,7 @@ from burnish.lab.reasoning.countdown import (
     LARGEST_GIVEN,
     ORDERS,
     VOCABULARY,
-    Problem,
+    CountdownProblem,
     branches,
     documents,
     draw,
@@ -49,7 +49,7 @@ def test_moves_are_right_whole_and_in_range(a: int, b: int) -> None:
 @settings(max_examples=50)
 @given(numbers=st.tuples(GIVEN, GIVEN, GIVEN), target=st.integers(1, LARGEST), order=st.sampled_from(ORDERS))
 def test_a_whole_search_finds_what_can_be_found(numbers: tuple[int, int, int], target: int, order: str) -> None:
-    problem = Problem(numbers, target)
+    problem = CountdownProblem(numbers, target)
     a, b, c = numbers
     reached = {
         last.result
@@ -85,11 +85,11 @@ def test_a_whole_search_finds_what_can_be_found(numbers: tuple[int, int, int], t
     ],
 )
 def test_an_answer_is_two_right_equations(answer: str, expected: bool) -> None:
-    assert is_right(Problem((3, 5, 7), 26), answer) == expected
+    assert is_right(CountdownProblem((3, 5, 7), 26), answer) == expected
 
 
 def test_the_order_of_a_difference_counts() -> None:
-    problem = Problem((3, 5, 7), 5)
+    problem = CountdownProblem((3, 5, 7), 5)
     assert is_right(problem, "! 5 + 3 = 8 8 - 7 = 1") is False
     assert is_right(replace(problem, target=1), "! 5 + 3 = 8 8 - 7 = 1")
     assert not is_right(replace(problem, target=1), "! 5 + 3 = 8 7 - 8 = 1")
@@ -104,7 +104,7 @@ def test_documents_give_up_in_time_and_never_meet_what_is_held_out() -> None:
         assert text.split(" ")[0] == text.split(" ")[-1] == END
         question, _, answer = text.strip().partition(" : ")
         *numbers, _, target = question.split()
-        problem = Problem((int(numbers[0]), int(numbers[1]), int(numbers[2])), int(target))
+        problem = CountdownProblem((int(numbers[0]), int(numbers[1]), int(numbers[2])), int(target))
         assert not problem.heldout
         assert is_right(problem, answer) != answer.endswith(GIVEN_UP)
         assert branches(answer) <= 2

@@ -15,7 +15,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.forest import Forest
 from burnish.methods import distill
 from burnish.methods.distill_steps import DistillSteps, batches_of, divergences_of, given_batches
-from burnish.methods.teachers import Source, StoredTeacher, Teacher
+from burnish.methods.teachers import StoredTeacher, Teacher, TeacherSource
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.nn.top_tokens import top_tokens
@@ -102,7 +102,7 @@ def test_the_base_of_the_adapters_is_a_teacher() -> None:
 
 
 def stored(run: Run, load: Callable[[], Any], student: Decoder, key: str = "", top_k: int = 4) -> StoredTeacher:
-    source = Source(load, tiny_tokenizer(), key)
+    source = TeacherSource(load, tiny_tokenizer(), key)
     return StoredTeacher(run, source, student, EXAMPLES, top_k=top_k, temperature=2.0, micro_batch_tokens=40)
 
 

@@ -16,7 +16,7 @@ from burnish.generation.sampling import Sampling
 from burnish.methods.ppo import Settings
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
 from burnish.methods.rollouts import Rollouts
-from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
+from burnish.nn.actor_critic import ActorCritic, CriticKind, ReferencePolicy, make_critic
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import PPO
@@ -40,7 +40,7 @@ def make(
     if lora:
         add_lora(actor, LoraConfig(rank=2, dropout=0.2), seed=0)
     model = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.2)
-    sampled = rollouts(folder, actor, columns=rollout_columns(model, Reference(actor)))
+    sampled = rollouts(folder, actor, columns=rollout_columns(model, ReferencePolicy(actor)))
     return model, PPOSteps(model, sampled, settings, n_rollouts=3, seed=5)
 
 
@@ -125,7 +125,7 @@ def _first(folder: Path, **changes: object) -> tuple[ActorCritic, PPOSteps, Tens
     """The model and steps of a first rollout whose reference is another model, and its scores."""
     actor, other = tiny_decoder(scale=3), tiny_decoder(1, scale=3)
     model = ActorCritic(actor, make_critic(actor, "head"), kl_coef=0.2)
-    sampled = rollouts(folder, actor, columns=rollout_columns(model, Reference(other)))
+    sampled = rollouts(folder, actor, columns=rollout_columns(model, ReferencePolicy(other)))
     steps = PPOSteps(model, sampled, Settings(num_ppo_epochs=1, **changes), n_rollouts=2, seed=5)
     steps[0]
     return model, steps, sampled[0].totals.flatten()
@@ -201,7 +201,7 @@ def test_ppo_raises_the_share_of_a_token(tmp_path: Path, kind: CriticKind, lora:
     sampled = Rollouts(
         actor, Environment(Words(), TASKS, PROMPTS, [WeightedJudge("share", Share())]),
         RolloutConfig(sampling=Sampling(max_new_tokens=6), prompts=4, num_generations=8),
-        Run(tmp_path, 1, "run"), columns=rollout_columns(model, Reference(actor)),
+        Run(tmp_path, 1, "run"), columns=rollout_columns(model, ReferencePolicy(actor)),
     )  # fmt: skip
     settings = Settings(num_ppo_epochs=4, num_mini_batches=1)
     steps = PPOSteps(model, sampled, settings, n_rollouts=24 if lora else 12, seed=1)

@@ -71,7 +71,7 @@ def textbook(decoder: Decoder, rollout: Rollout) -> Tensor:
 def test_a_step_is_the_formula_in_loss_and_gradient(kept: list[bool], micro_batch_tokens: int) -> None:
     rollout, decoder = a_rollout(kept), tiny_decoder(scale=5)
     config = settings(online=True, training={"batch_size": 2, "micro_batch_tokens": micro_batch_tokens})
-    plan = rft.Plan(config, 0, 1)
+    plan = rft.UpdatePlan(config, 0, 1)
     batches = rft.batches(rollout, *plan.learned(rollout, 0, 0), config, first=True)
     assert sum(batch.n_rows for batch in batches) == max(1, sum(kept))
     counts = step_counts(RFT(), batches)
@@ -86,7 +86,7 @@ def test_a_step_is_the_formula_in_loss_and_gradient(kept: list[bool], micro_batc
 def test_offline_every_pass_learns_from_all_that_was_kept_in_another_order() -> None:
     rollout = a_rollout([True, True, False, True, True, True])
     config = settings(training={"epochs": 2, "batch_size": 2})
-    plan = rft.Plan(config, 7, 5)
+    plan = rft.UpdatePlan(config, 7, 5)
     parts = [plan.learned(rollout, 1, update) for update in range(5)]
     order = [number for numbers, _ in parts for number in numbers]
     assert sorted(order) == sorted([0, 1, 3, 4, 5] * 2)
@@ -100,7 +100,7 @@ def test_offline_every_pass_learns_from_all_that_was_kept_in_another_order() -> 
 def test_online_each_step_learns_from_its_own_prompts() -> None:
     rollout = a_rollout([True, False, False, True, False, True])
     config = settings(online=True, steps_per_generation=2, training={"batch_size": 1})
-    plan = rft.Plan(config, 7, 2)
+    plan = rft.UpdatePlan(config, 7, 2)
     assert [plan.learned(rollout, 0, update) for update in (0, 1)] == [([0], 3), ([3, 5], 3)]
 
 

@@ -15,7 +15,7 @@ from burnish.datasets.rollout import Rollout
 from burnish.generation.answer import Answer
 from burnish.methods import grpo, ppo
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
-from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
+from burnish.nn.actor_critic import ActorCritic, ReferencePolicy, make_critic
 from burnish.objectives.grpo import GRPO, group_advantages, step_advantages
 from burnish.objectives.objective import measure
 from burnish.rewards.judgement import Judgement, WeightedJudge
@@ -93,7 +93,7 @@ def _ppo(folder: Path, **changes: Any) -> tuple[PPOSteps, Rollout]:
     actor, other = tiny_decoder(scale=3), tiny_decoder(1, scale=3)
     model = ActorCritic(actor, make_critic(actor, "head"), kl_coef=0.2)
     torch.nn.init.normal_(model.critic.score, std=0.3)
-    sampled = rollouts(folder, actor, function=steps, columns=rollout_columns(model, Reference(other)))
+    sampled = rollouts(folder, actor, function=steps, columns=rollout_columns(model, ReferencePolicy(other)))
     updates = PPOSteps(model, sampled, ppo.Settings(num_ppo_epochs=1, **changes), n_rollouts=1, seed=5)
     updates[0]
     return updates, sampled[0]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from burnish.datasets.batches import Batch
 from burnish.forest import Forest
-from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic, sharing_copy
+from burnish.nn.actor_critic import ActorCritic, CriticKind, ReferencePolicy, make_critic, sharing_copy
 from burnish.nn.decoder import Decoder
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.nn.scalar import ScalarModel
@@ -97,7 +97,7 @@ def test_adapters_of_actor_and_critic_and_the_reference_stand_on_one_base() -> N
     add_lora(actor, LoraConfig(rank=2), seed=0)
     adapters = _bytes([actor]) - base
     model = ActorCritic(actor, make_critic(actor, "network"), kl_coef=0.1)
-    reference = Reference(actor)
+    reference = ReferencePolicy(actor)
     ours, theirs = dict(actor.named_parameters()), dict(model.critic.decoder.named_parameters())
     assert ours.keys() == theirs.keys()
     for name, parameter in ours.items():
@@ -116,7 +116,7 @@ def test_the_reference_stays_the_policy_that_training_began_with(lora: bool) -> 
     before = actor.logps(batch.forest, batch.scored).detach()
     if lora:
         add_lora(actor, LoraConfig(rank=2, dropout=0.5), seed=0)
-    reference = Reference(actor)
+    reference = ReferencePolicy(actor)
     _change(p for p in actor.parameters() if p.requires_grad)
     after = actor.eval().logps(batch.forest, batch.scored)
     actor.train()

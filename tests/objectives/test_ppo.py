@@ -10,7 +10,7 @@ from naive import step_of
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
-from burnish.nn.actor_critic import ActorCritic, Evaluation
+from burnish.nn.actor_critic import ActorCritic, ActorCriticOutputs
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.ppo import (
     PPO,
@@ -188,5 +188,5 @@ def test_equal_scores_are_not_divided_by_nothing(scores: list[float]) -> None:
 
 def test_no_entropies_no_bonus() -> None:
     (batch,) = _batches({**_columns(), "old_logps": _columns()["noise"]}, [[0, 1, 2]])
-    outputs = Evaluation(torch.zeros(len(batch.scored)), torch.zeros(len(batch.scored)), None)
+    outputs = ActorCriticOutputs(torch.zeros(len(batch.scored)), torch.zeros(len(batch.scored)), None)
     assert "policy/entropy_avg" not in SETTINGS(outputs, batch)[1]

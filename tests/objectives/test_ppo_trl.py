@@ -13,7 +13,7 @@ from torch import Tensor
 from burnish.datasets.rollout import Rollout, rollout_batches
 from burnish.methods.ppo import Settings
 from burnish.methods.ppo_steps import PPOSteps, rollout_columns
-from burnish.nn.actor_critic import ActorCritic, Reference
+from burnish.nn.actor_critic import ActorCritic, ReferencePolicy
 from burnish.nn.scalar import ScalarModel
 from burnish.objectives.ppo import PPO
 from burnish.training.config import TrainingConfig
@@ -54,7 +54,7 @@ def trl_rollout(model: ActorCritic) -> Rollout:
         rewards=scores[None],
         weights={"score": 1.0},
     )
-    columns = rollout_columns(model, Reference(tiny_decoder(1, 5)))
+    columns = rollout_columns(model, ReferencePolicy(tiny_decoder(1, 5)))
     found: dict[str, list[Tensor]] = {}
     with torch.no_grad():
         for numbers, batch in rollout_batches(rollout, range(len(answers)), micro_batch_tokens=60, stored=False):

@@ -12,7 +12,7 @@ from naive import step_of
 from torch import Tensor
 
 from burnish.datasets.batches import Batch
-from burnish.nn.actor_critic import Evaluation
+from burnish.nn.actor_critic import ActorCriticOutputs
 from burnish.nn.divergence import Divergences
 from burnish.nn.log_probabilities import Scores
 from burnish.objectives.cpo import CPO
@@ -68,8 +68,8 @@ class Table(torch.nn.Module):
     def verified(self, batch: Batch) -> Verified:
         return Verified(self.scalars(batch), self.logps(batch))
 
-    def evaluation(self, batch: Batch) -> Evaluation:
-        return Evaluation(self.logps(batch), self.scalars(batch), self.scores(batch).entropies)
+    def evaluation(self, batch: Batch) -> ActorCriticOutputs:
+        return ActorCriticOutputs(self.logps(batch), self.scalars(batch), self.scores(batch).entropies)
 
 
 def make_units(rows: Sequence[int], *, last_only: bool = False) -> list[Unit]:

@@ -93,6 +93,14 @@ MISTAKES: dict[str, tuple[str, str, list[str]]] = {
         "    gguf: [F16]\n    beta: 0.1",
         ["recipe.yaml:34: stages[7].beta: unknown key", "Expected one of: name, type, model, gguf"],
     ),
+    "key that is left out on purpose": (
+        '  - type: dpo\n    pairs: "@sample"\n    beta: 0.1\n',
+        "  - type: grpo\n    tasks: train.jsonl\n    rewards: [{type: format}]\n    repetition_penalty: 1.1\n",
+        [
+            "recipe.yaml:25: stages[5].repetition_penalty: not a key here, on purpose: answers would be drawn",
+            "add {type: repetition} to `rewards`",
+        ],
+    ),
     "missing key": (
         "    data: train.jsonl\n",
         "",

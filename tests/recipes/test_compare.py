@@ -150,7 +150,7 @@ def test_a_stopped_stage_goes_on_to_the_same(recipe: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparing.Scorer, "rewards", stop)
+        patch.setattr(comparing.AnswerScorer, "rewards", stop)
         with pytest.raises(KeyboardInterrupt):
             compared(recipe)
     partial = sorted(file.name for file in (folder / "partial").iterdir())

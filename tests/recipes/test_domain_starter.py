@@ -15,7 +15,7 @@ from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run
-from burnish.recipes.starters import Answers, start
+from burnish.recipes.starters import StarterAnswers, start
 from burnish.recipes.starters.survey import survey
 from workshop import tiny_tokenizer
 
@@ -128,7 +128,7 @@ def pdf(text: str) -> bytes:
 @pytest.mark.parametrize("make", [wiki, source_tree, mixed_pile])
 def test_a_folder_of_documents_becomes_a_model(make: object, model: str, tmp_path: Path) -> None:
     docs = make(tmp_path / "docs")  # type: ignore[operator]
-    started = start(tmp_path / "our model", "documents", Answers(docs=docs, model=model))
+    started = start(tmp_path / "our model", "documents", StarterAnswers(docs=docs, model=model))
     recipe, runs = started.files[0], tmp_path / "runs"
     assert "{{" not in recipe.read_text()
     assert [stage["type"] for stage in yaml.safe_load(recipe.read_text())["stages"]] == [
@@ -142,7 +142,7 @@ def test_a_folder_of_documents_becomes_a_model(make: object, model: str, tmp_pat
 
 
 def test_a_recipe_says_what_was_found_and_what_to_expect(model: str, tmp_path: Path) -> None:
-    started = start(tmp_path / "x", "documents", Answers(docs=wiki(tmp_path / "docs"), model=model))
+    started = start(tmp_path / "x", "documents", StarterAnswers(docs=wiki(tmp_path / "docs"), model=model))
     text = started.files[0].read_text()
     check(make_plan(started.files[0], runs=tmp_path / "runs"))
     assert "14 files (14 .md)" in text
@@ -157,7 +157,7 @@ def test_documents_without_structure_are_only_read(model: str, tmp_path: Path) -
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.txt").write_text("some words without an end and without a heading " * 50)
-    started = start(tmp_path / "x", "documents", Answers(docs=docs, model=model))
+    started = start(tmp_path / "x", "documents", StarterAnswers(docs=docs, model=model))
     assert [stage["type"] for stage in yaml.safe_load(started.files[0].read_text())["stages"]] == [
         *("documents", "corpus", "cpt")
     ]
@@ -169,7 +169,7 @@ def test_nothing_to_read_is_an_error(model: str, tmp_path: Path) -> None:
     docs.mkdir()
     (docs / "photo.png").write_bytes(b"\x89PNG")
     with pytest.raises(BurnishError, match=r"there is no text in it that can be read: 1 \.png file"):
-        start(tmp_path / "x", "documents", Answers(docs=docs, model=model))
+        start(tmp_path / "x", "documents", StarterAnswers(docs=docs, model=model))
     assert not (tmp_path / "x").exists()
 
 

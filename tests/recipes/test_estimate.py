@@ -15,21 +15,29 @@ import torch
 from burnish import cli
 from burnish.checkpoints.facts import count_parameters, read_config
 from burnish.console.display import Display
-from burnish.errors import BurnishError
+from burnish.corpus.arrangement import Arrangement
+from burnish.corpus.building import build_corpus, cleaning_steps, source_sizes
+from burnish.corpus.documents import Document
+from burnish.corpus.mixture import Mixture
+from burnish.corpus.sketch import sketched
+from burnish.corpus.token_corpus import TokenCorpus
+from burnish.errors import BurnishError, RecipeError
 from burnish.evaluation import rates
 from burnish.evaluation.gpus import named_gpu, rates_on
 from burnish.evaluation.rates import Rates
 from burnish.kept import read_json, write_json
 from burnish.methods.architecture import Architecture
-from burnish.nn.actor_critic import ActorCritic, CriticKind, Reference, make_critic
+from burnish.nn.actor_critic import ActorCritic, CriticKind, ReferencePolicy, make_critic
 from burnish.nn.lora import LoraConfig, add_lora
 from burnish.recipes.plan import estimate
 from burnish.recipes.plan.dry_run import estimated
 from burnish.recipes.plan.estimate import memory_of, seconds_of
 from burnish.recipes.plan.planned import make_plan
+from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.plan.work import Work
 from burnish.recipes.runner.running import run, works
 from burnish.recipes.stages.ppo import PpoStage
+from burnish.text.tokenizer_training import train_tokenizer
 from burnish.training.events import read_events
 from tiny_models import tiny_decoder
 from workshop import SAME_BITS, make_workshop
@@ -101,11 +109,10 @@ def test_the_work_of_the_other_methods_is_what_a_run_computes(recipe: Path) -> N
         (recipe.parent / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in of_file))
     recipe.write_text(OTHERS)
     runs = recipe.parent / "runs"
-    before = {stage.name: work for stage, work in works(make_plan(recipe, runs=runs))}
-    assert before["cpt"] is None, "its corpus is still to be made"
+    counted = {stage.name: work for stage, work in works(make_plan(recipe, runs=runs))}
     run(recipe, runs=runs, display=Display(quiet=True))
     again = works(make_plan(recipe, overrides=["cpt.training.eps=1e-7"], runs=runs))
-    counted = {**before, **{stage.name: work for stage, work in again if stage.name == "cpt"}}
+    assert {stage.name: work for stage, work in again}["cpt"] == counted["cpt"], "before the corpus is made, and after"
     for number, name in enumerate(("cpt", "kto", "reward_model", "ppo"), start=2):
         work, events = counted[name], read_events(runs / "small" / f"{number:02}-{name}")
         assert work is not None
@@ -118,6 +125,96 @@ def test_the_work_of_the_other_methods_is_what_a_run_computes(recipe: Path) -> N
     assert (ppo.networks, ppo.copies, ppo.weights) == (2, 2.0, 1.0), "a critic, and a reference"
 
 
+RETOKENIZED = f"""name: small{SAME_BITS}stages:
+  - {{type: extend_tokenizer, documents: [documents.jsonl], n_tokens: 7, min_count: 5}}
+  - {{type: corpus, documents: [documents.jsonl], tokenizer: "@extend_tokenizer", window: 32, heldout: 0.2}}
+  - {{type: cpt, corpus: "@corpus", replay: 0, {TRAINING}}}
+  - {{type: perplexity, corpus: "@corpus", models: {{before: "@extend_tokenizer", after: "@cpt"}}}}
+  - {{type: adapt_tokenizer, tokens: {{"<|sum|>": "SELECT 1"}}, chat_template: plain.jinja}}
+  - {{type: sft, data: train.jsonl, {TRAINING}}}
+  - {{type: evaluate, tasks: tasks.jsonl, models: {{sft: "@sft"}}, judges: [{{type: format}}], max_new_tokens: 4,
+      apply_chat_template: false}}
+  - {{type: forgetting, corpus: "@corpus", wordnet: null, models: {{before: "@extend_tokenizer", after: "@cpt"}}}}
+"""
+PLAIN = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ '<|im_end|>' if m.role == 'assistant' }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+
+def test_the_work_behind_another_tokenizer_is_counted_before_it_is_made(recipe: Path) -> None:
+    folder = recipe.parent
+    documents = [{"id": f"{i}", "text": f"SELECT {i} FROM numbers " * 12} for i in range(12)]
+    (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in documents))
+    (folder / "plain.jinja").write_text(PLAIN)
+    recipe.write_text(RETOKENIZED)
+    plan = make_plan(recipe, runs=folder / "runs")
+    base, of_stage = read_config(folder / "model"), shapes(plan)
+    grown = [of_stage[name].vocab_size - base.vocab_size for name in ("extend_tokenizer", "cpt", "sft", "evaluate")]
+    assert grown == [0, 7, 8, 8]
+    counted = {stage.name: work for stage, work in works(plan)}
+    run(recipe, runs=folder / "runs", display=Display(quiet=True))
+    work = counted["cpt"]
+    assert work is not None
+    events = read_events(folder / "runs" / "small" / "03-cpt")
+    assert work.trained > sum(event["tokens"] for event in events), "with the tokens of before there are more"
+    assert len(events) <= work.steps <= 3 * len(events)
+    work = counted["sft"]
+    assert work is not None
+    events = read_events(folder / "runs" / "small" / "06-sft")
+    assert work.trained == pytest.approx(sum(event["tokens"] for event in events), rel=0.02), "the adapted one is known"
+    texts = TokenCorpus.load(folder / "runs" / "small" / "02-corpus" / "corpus").heldout["domain"].n_tokens
+    for name in ("perplexity", "forgetting"):
+        work = counted[name]
+        assert work is not None
+        assert work.scored >= 2 * texts, name
+    evaluate = counted["evaluate"]
+    assert evaluate is not None
+    assert evaluate.decoded == 10 * 4, "a prompt that is gone on with has its time too"
+
+
+def test_a_corpus_of_other_tokens_is_refused_before_anything_runs(recipe: Path) -> None:
+    (recipe.parent / "documents.jsonl").write_text(json.dumps({"text": "SELECT 1 FROM numbers " * 12}) + "\n")
+    (recipe.parent / "plain.jinja").write_text(PLAIN)
+    recipe.write_text(RETOKENIZED + "  - {type: cpt, name: later, model: '@sft', corpus: '@corpus'}\n")
+    make_plan(recipe, overrides=['later.model="@cpt"'])
+    with pytest.raises(RecipeError, match=r"stages\[8\].corpus: got '@corpus', made of other tokens.*adapt_tokenizer"):
+        make_plan(recipe)
+    with pytest.raises(RecipeError, match=r"perplexity.corpus.*'base'.*'@extend_tokenizer'|stages\[3\].corpus"):
+        make_plan(recipe, overrides=['later.model="@cpt"', "perplexity.models={before: base}"])
+
+
+@pytest.mark.parametrize("order", ["chance", "length", "related"])
+def test_a_large_corpus_is_counted_on_a_part_of_it(order: str, tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(["so many words of some length " * 9], vocab_size=300)
+    groups = {
+        name: [
+            Document(f"{name} {i}", f"{name} {i}: " + "so many words of some length " * (1 + i % 7), source=f"{i % 3}")
+            for i in range(300)
+        ]
+        for name in ("domain", "general")
+    }
+    settings: dict[str, Any] = {
+        "window": 64,
+        "heldout_fraction": 0.1,
+        "steps": cleaning_steps(),
+        "mixture": Mixture.model_validate({"weights": {"0": 2.0, "1": 1.0, "2": 1.0}}),
+        "arrangement": Arrangement.model_validate({"by": order}),
+    }
+    whole, _ = build_corpus(groups, tokenizer, tmp_path / "corpus", **settings)
+    same = sketched(groups, tokenizer, **settings)
+    part = sketched(groups, tokenizer, **settings, characters=20_000)
+    for group in groups:
+        for split in ("train", "heldout"):
+            windows, of_same, of_part = (getattr(one, split)[group] for one in (whole, same, part))
+            assert of_same.n_tokens == windows.n_tokens
+            assert len(of_same) == len(windows)
+            assert of_part.n_tokens == pytest.approx(windows.n_tokens, rel=0.25)
+            assert split == "heldout" or len(of_part) == pytest.approx(len(windows), rel=0.25)
+        sizes = source_sizes(part.train[group])
+        assert sizes == pytest.approx(source_sizes(whole.train[group]), rel=0.35)
+
+
 @pytest.mark.parametrize(("kind", "lora"), [("head", False), ("network", False), ("network", True)])
 def test_the_memory_of_ppo_is_that_of_its_tensors(kind: CriticKind, lora: bool) -> None:
     actor = tiny_decoder(d_model=64, d_ff=256, vocab_size=300)
@@ -127,7 +224,7 @@ def test_the_memory_of_ppo_is_that_of_its_tensors(kind: CriticKind, lora: bool) 
         settings["lora"] = {"rank": 1}
         add_lora(actor, LoraConfig(rank=1), seed=0)
     stage = PpoStage.model_validate(settings)
-    model, reference = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.1), Reference(actor)
+    model, reference = ActorCritic(actor, make_critic(actor, kind), kl_coef=0.1), ReferencePolicy(actor)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)

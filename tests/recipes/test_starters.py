@@ -20,7 +20,7 @@ from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run
-from burnish.recipes.starters import Answers, Template, create
+from burnish.recipes.starters import StarterAnswers, Template, create
 from burnish.recipes.starters.database import read_schema
 from workshop import tiny_tokenizer
 
@@ -52,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 def test_a_starter_runs_as_it_is(template: Template, overrides: list[str], model: str, tmp_path: Path) -> None:
-    files = create(tmp_path / "my project", template, Answers(model=model))
+    files = create(tmp_path / "my project", template, StarterAnswers(model=model))
     assert all(file.is_file() for file in files)
     runs = tmp_path / "runs"
     check(make_plan(files[0], runs=runs))
@@ -69,7 +69,7 @@ def test_a_starter_runs_as_it_is(template: Template, overrides: list[str], model
 
 
 def test_what_is_commented_out_runs_too(model: str, tmp_path: Path) -> None:
-    recipe = create(tmp_path / "db", "database", Answers(model=model))[0]
+    recipe = create(tmp_path / "db", "database", StarterAnswers(model=model))[0]
     recipe.write_text(recipe.read_text().replace("  # - type", "  - type").replace("  #   ", "    "))
     assert [stage.name for stage in make_plan(recipe).stages] == ["sft", "sample", "dpo", "evaluate", "export"]
 
@@ -78,13 +78,13 @@ def test_ones_own_documents_and_model(model: str, tmp_path: Path) -> None:
     docs = tmp_path / "our docs: a #1"
     docs.mkdir()
     (docs / "a.md").write_text("# Text\n\nSome text. " * 20)
-    recipe = create(tmp_path / "x", "documents", Answers(docs=docs, model=model))[0]
+    recipe = create(tmp_path / "x", "documents", StarterAnswers(docs=docs, model=model))[0]
     values = yaml.safe_load(recipe.read_text())
     assert values["stages"][0]["sources"] == [{"paths": [str(docs)]}]
     assert values["model"] == model
     assert not (tmp_path / "x" / "handbook").exists()
     check(make_plan(recipe, runs=tmp_path / "runs"))
-    inside = create(tmp_path, "documents", Answers(docs=docs, model=model))[0]
+    inside = create(tmp_path, "documents", StarterAnswers(docs=docs, model=model))[0]
     sources = yaml.safe_load(inside.read_text())["stages"][0]["sources"]
     assert sources == [{"paths": [docs.name]}], "relative inside of the folder"
 
@@ -95,7 +95,7 @@ def test_ones_own_database_with_names_that_need_quotes(model: str, tmp_path: Pat
         connection.execute('CREATE TABLE "order" ("select" INTEGER, "Straße nr." VARCHAR, plain DATE)')
         connection.execute("""INSERT INTO "order" VALUES (1, 'a', '2026-01-01')""")
         connection.execute('CREATE VIEW "a""b" AS SELECT plain FROM "order"')
-    recipe = create(tmp_path / "x", "database", Answers(database=file, model=model))[0]
+    recipe = create(tmp_path / "x", "database", StarterAnswers(database=file, model=model))[0]
     assert '"order"("select" INTEGER, "Straße nr." VARCHAR, plain DATE)' in yaml.safe_load(recipe.read_text())["system"]
     check(make_plan(recipe, runs=tmp_path / "runs"))  # runs every gold query
 
@@ -108,34 +108,34 @@ def test_a_sqlite_database(model: str, tmp_path: Path) -> None:
     assert [(table.name, table.columns) for table in read_schema(file)] == [
         ("people", (("id", "INTEGER"), ("name", "TEXT")))
     ]
-    recipe = create(tmp_path / "x", "database", Answers(database=file, model=model))[0]
+    recipe = create(tmp_path / "x", "database", StarterAnswers(database=file, model=model))[0]
     assert "people(id INTEGER, name TEXT)" in recipe.read_text()
 
 
 def test_nothing_is_overwritten_unless_forced(model: str, tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text("mine")
     with pytest.raises(BurnishError, match=r"questions\.jsonl is there already.*--force"):
-        create(tmp_path, "documents", Answers(model=model))
+        create(tmp_path, "documents", StarterAnswers(model=model))
     assert [file.name for file in tmp_path.iterdir()] == ["questions.jsonl"]
-    create(tmp_path, "documents", Answers(model=model), force=True)
+    create(tmp_path, "documents", StarterAnswers(model=model), force=True)
     assert (tmp_path / "questions.jsonl").read_text() != "mine"
 
 
 @pytest.mark.parametrize(
     ("template", "answers", "problem"),
     [
-        ("documents", Answers(docs=Path("nowhere")), "--docs: nowhere does not exist"),
-        ("database", Answers(database=Path("nowhere")), "--database: nowhere does not exist"),
-        ("database", Answers(database=Path(__file__)), "neither a DuckDB nor a SQLite database"),
-        ("documents", Answers(model="no-such-model"), "--model: no-such-model does not exist"),
-        ("documents", Answers(model="/dev/zero"), "/dev/zero: is a device"),
-        ("documents", Answers(docs=Path("/dev/zero")), "/dev/zero: is a device"),
-        ("documents", Answers(database=Path(__file__)), "--database: a documents starter has no database"),
-        ("database", Answers(docs=Path(__file__).parent), "--docs: a database starter reads no documents"),
+        ("documents", StarterAnswers(docs=Path("nowhere")), "--docs: nowhere does not exist"),
+        ("database", StarterAnswers(database=Path("nowhere")), "--database: nowhere does not exist"),
+        ("database", StarterAnswers(database=Path(__file__)), "neither a DuckDB nor a SQLite database"),
+        ("documents", StarterAnswers(model="no-such-model"), "--model: no-such-model does not exist"),
+        ("documents", StarterAnswers(model="/dev/zero"), "/dev/zero: is a device"),
+        ("documents", StarterAnswers(docs=Path("/dev/zero")), "/dev/zero: is a device"),
+        ("documents", StarterAnswers(database=Path(__file__)), "--database: a documents starter has no database"),
+        ("database", StarterAnswers(docs=Path(__file__).parent), "--docs: a database starter reads no documents"),
     ],
 )
 def test_paths_that_lead_nowhere(
-    template: Template, answers: Answers, problem: str, model: str, tmp_path: Path
+    template: Template, answers: StarterAnswers, problem: str, model: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BurnishError, match=problem):
         create(tmp_path / "x", template, answers if answers.model else replace(answers, model=model))
@@ -183,4 +183,4 @@ def test_a_terminal_is_asked(tmp_path: Path, model: str) -> None:
 
 def test_a_folder_whose_name_no_file_can_have(model: str, tmp_path: Path) -> None:
     with pytest.raises(BurnishError, match=r"cannot write .*File name too long"):
-        create(tmp_path / ("x" * 5000), "documents", Answers(model=model))
+        create(tmp_path / ("x" * 5000), "documents", StarterAnswers(model=model))

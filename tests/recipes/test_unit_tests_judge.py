@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from burnish.datasets.rows import Place, Task
+from burnish.datasets.rows import RowPlace, Task
 from burnish.errors import BurnishError, DataError
 from burnish.generation.answer import Answer
 from burnish.recipes.schema.judges import JudgeConfig, check_judges, check_rows, open_judges
@@ -22,7 +22,7 @@ def judges(**keys: object) -> list[JudgeConfig]:
 
 
 def task(line: int, row: dict[str, object]) -> Task:
-    return Task([{"role": "user", "content": str(row.get("prompt"))}], row, place=Place("tasks.jsonl", line))
+    return Task([{"role": "user", "content": str(row.get("prompt"))}], row, place=RowPlace("tasks.jsonl", line))
 
 
 def test_a_row_that_cannot_be_judged_is_named_by_file_and_line() -> None:

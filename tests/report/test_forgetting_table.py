@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from burnish.report.forgetting import Row, described, lines
+from burnish.report.forgetting import ForgettingRow, described, lines
 
 
-def row(kind: str, values: list[float], changes: list[list[float] | None]) -> Row:
+def row(kind: str, values: list[float], changes: list[list[float] | None]) -> ForgettingRow:
     labels = ["a", "b", "c"][: len(values)]
     pairs = ["a b", "b c", "a c"]
     named: dict[str, Any] = {

@@ -4,7 +4,7 @@ import pytest
 
 from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
-from burnish.rewards.language import LanguageJudge, language_share
+from burnish.rewards.language import LanguageConsistency, language_share
 from burnish.text.languages import identifier
 
 pytest.importorskip("py3langid")
@@ -39,14 +39,14 @@ def test_the_share_of_a_language(text: str, language: str, share: float | None) 
 
 
 def test_thoughts_are_read_where_there_are_any() -> None:
-    judge, everything = (LanguageJudge("en", among=LANGUAGES, thoughts_only=only) for only in (True, False))
+    judge, everything = (LanguageConsistency("en", among=LANGUAGES, thoughts_only=only) for only in (True, False))
     mixed = Answer([], f"<think>{ENGLISH}</think><answer>{GERMAN}</answer>")
     for one, share in ((judge, 1.0), (everything, 0.5)):
         (found,) = one([mixed])
         assert found.score == pytest.approx(share)
     plain, nothing = judge([Answer([], GERMAN), Answer([], "<think>12</think>5")])
     assert (plain.score, nothing.score, nothing.reason) == (0.0, 0.0, "no words")
-    (by_row,) = LanguageJudge(key="lang", among=LANGUAGES)([Answer([], GERMAN, {"lang": "de"})])
+    (by_row,) = LanguageConsistency(key="lang", among=LANGUAGES)([Answer([], GERMAN, {"lang": "de"})])
     assert by_row.score == 1.0
 
 

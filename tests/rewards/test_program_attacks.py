@@ -10,10 +10,10 @@ import pytest
 from program_attacks import CONTAINED, ENDED, TOOLS, TRICKS
 
 from burnish.rewards.programs.isolation import KINDS, NoIsolationError, interpreter
-from burnish.rewards.programs.sandbox import Limits, Outcome, Program, ProgramSandbox
+from burnish.rewards.programs.sandbox import Program, ProgramLimits, ProgramOutcome, ProgramSandbox
 from burnish.rewards.programs.unit_tests import read_tests
 
-LIMITS = Limits(seconds=0.4, memory=128 * 2**20, idle_seconds=1.5, wall_seconds=300)
+LIMITS = ProgramLimits(seconds=0.4, memory=128 * 2**20, idle_seconds=1.5, wall_seconds=300)
 HONEST = Program("def solve(x):\n    return x * x\ndef attempt():\n    return 'contained'")
 ATTEMPT = read_tests({"tests": "assert attempt() == 'contained'"})
 SQUARES = read_tests({"tests": ["assert solve(3) == 9", "assert solve(-4) == 16"]})
@@ -72,7 +72,7 @@ def programs(folder: Path, readable: tuple[str, ...]) -> Iterator[tuple[str, Pro
 
 
 @pytest.fixture(scope="module", params=[KINDS[1], pytest.param(KINDS[0], marks=pytest.mark.slow)])
-def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProgramOutcome]:
     """What became of every attack, each followed by an honest program in the same sandbox."""
     folder = tmp_path_factory.mktemp("outside")
     (folder / "witness").write_text("untouched")
@@ -102,15 +102,15 @@ def test_there_are_enough_of_them() -> None:
 
 @X86
 @pytest.mark.parametrize("name", CONTAINED)
-def test_what_a_program_must_not_do_is_refused(outcomes: dict[str, Outcome], name: str) -> None:
+def test_what_a_program_must_not_do_is_refused(outcomes: dict[str, ProgramOutcome], name: str) -> None:
     assert outcomes[name].reason == "correct", outcomes[name]
 
 
 @pytest.mark.parametrize("name", ENDED)
-def test_what_a_program_must_not_use_up_ends_it(outcomes: dict[str, Outcome], name: str) -> None:
+def test_what_a_program_must_not_use_up_ends_it(outcomes: dict[str, ProgramOutcome], name: str) -> None:
     assert outcomes[name].reason in ENDED[name][1], outcomes[name]
 
 
 @pytest.mark.parametrize("name", TRICKS)
-def test_no_program_passes_tests_that_it_does_not_solve(outcomes: dict[str, Outcome], name: str) -> None:
+def test_no_program_passes_tests_that_it_does_not_solve(outcomes: dict[str, ProgramOutcome], name: str) -> None:
     assert outcomes[name].reason in ("wrong result", "error", "unsupported"), outcomes[name]

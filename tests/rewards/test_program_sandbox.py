@@ -17,10 +17,10 @@ from burnish.rewards.programs import isolation
 from burnish.rewards.programs.inside.values import canonical, encode
 from burnish.rewards.programs.isolation import NoIsolationError
 from burnish.rewards.programs.judge import UnitTestVerifier
-from burnish.rewards.programs.sandbox import Limits, Program, ProgramSandbox
+from burnish.rewards.programs.sandbox import Program, ProgramLimits, ProgramSandbox
 from burnish.rewards.programs.unit_tests import read_tests
 
-LIMITS = Limits(memory=256 * 2**20, wall_seconds=300)
+LIMITS = ProgramLimits(memory=256 * 2**20, wall_seconds=300)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_what_becomes_of_a_program(judged: Any, place: int) -> None:
 
 
 def test_tests_that_compute_too_long_are_at_fault_themselves(sandbox: ProgramSandbox) -> None:
-    with ProgramSandbox(Limits(seconds=0.05, wall_seconds=300), workers=1) as impatient:
+    with ProgramSandbox(ProgramLimits(seconds=0.05, wall_seconds=300), workers=1) as impatient:
         tests = read_tests({"tests": "assert f(1) == 1\nwhile True: pass"})
         outcome = impatient.run(Program("def f(x): return x"), tests)
     assert (outcome.reason, outcome.passed) == ("unjudged", False)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from burnish.synthesis import source_code
 from burnish.synthesis.sentences import sentences, shortened, without
-from burnish.synthesis.structure import Block, block_text, cut, plain, sections
+from burnish.synthesis.structure import SectionBlock, block_text, cut, plain, sections
 
 PAGE = """\
 # `shutil` — Files¶
@@ -55,10 +55,12 @@ def test_sections_have_their_headings_and_blocks() -> None:
         ("`shutil` — Files", "Copying"),
         ("`shutil` — Files", "Setext"),
     ]
-    assert found["`shutil` — Files",] == (Block("paragraph", "The module offers operations on *args."),)
+    assert found["`shutil` — Files",] == (SectionBlock("paragraph", "The module offers operations on *args."),)
     assert found["`shutil` — Files", "Copying"] == (
-        Block("definition", "Copies a file. It says where.", term="shutil.copy(src, dst, *, follow_symlinks=True)"),
-        Block("definition", "Raised for the same file.", term="exception shutil.SameFileError"),
+        SectionBlock(
+            "definition", "Copies a file. It says where.", term="shutil.copy(src, dst, *, follow_symlinks=True)"
+        ),
+        SectionBlock("definition", "Raised for the same file.", term="exception shutil.SameFileError"),
     )
     term, length, voucher, item, table, code, indented = found["`shutil` — Files", "Setext"]
     assert (term.term, term.text) == ("Term", "What the term means.")
@@ -66,7 +68,7 @@ def test_sections_have_their_headings_and_blocks() -> None:
         "MAX_LENGTH"
     )
     assert (voucher.kind, voucher.term, voucher.text) == ("definition", "Voucher", "a paper of some worth.")
-    assert item == Block("item", "plain item")
+    assert item == SectionBlock("item", "plain item")
     assert table.rows == (("Day", "Opens"), ("Monday", "9:30"))
     assert (code.text, code.language) == ("# not a heading\nprint(1)", "python")
     assert (indented.kind, indented.text) == ("code", "indented()")

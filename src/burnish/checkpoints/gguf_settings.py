@@ -19,7 +19,7 @@ from torch import Tensor
 from burnish.checkpoints.families import FAMILIES, Family, find_family
 from burnish.checkpoints.families.configuration import meaning
 from burnish.checkpoints.families.settings import (
-    Settings,
+    ConfigKeys,
     check_fixed,
     check_understood,
     checked_fields,
@@ -40,7 +40,7 @@ _BIASES = ("qkv_bias", "attention_bias", "feed_forward_bias")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architecture:
+class GgufArchitecture:
     """What llama.cpp computes for a `general.architecture`, beyond what its tensors and keys show.
 
     biases: fields of `DecoderConfig` that may be true.
@@ -65,21 +65,21 @@ class Architecture:
     local_theta: bool = False
 
 
-_ARCHITECTURES: Mapping[str, Architecture] = {
-    "llama": Architecture(biases=_BIASES, scalings=("linear", "yarn", "llama3")),
-    "qwen2": Architecture(biases=("qkv_bias",), divided=True),
-    "qwen3": Architecture(),
-    "smollm3": Architecture(),
-    "olmo2": Architecture(tied=False, divided=True, windows=True, full_period=4),
-    "phi3": Architecture(divided=True, partly_rotated=True),
-    "gemma2": Architecture(
+_ARCHITECTURES: Mapping[str, GgufArchitecture] = {
+    "llama": GgufArchitecture(biases=_BIASES, scalings=("linear", "yarn", "llama3")),
+    "qwen2": GgufArchitecture(biases=("qkv_bias",), divided=True),
+    "qwen3": GgufArchitecture(),
+    "smollm3": GgufArchitecture(),
+    "olmo2": GgufArchitecture(tied=False, divided=True, windows=True, full_period=4),
+    "phi3": GgufArchitecture(divided=True, partly_rotated=True),
+    "gemma2": GgufArchitecture(
         tied=True, scalings=("linear",), windows=True, full_period=2, windowed=True, local_theta=True
     ),
-    "gemma3": Architecture(scalings=("linear",), windows=True, full_period=6, local_theta=True),
-    "gpt2": Architecture(biases=_BIASES, divided=True),
-    "starcoder": Architecture(biases=_BIASES, divided=True),
-    "gptneox": Architecture(biases=_BIASES, tied=False, divided=True, partly_rotated=True),
-    "falcon": Architecture(divided=True),
+    "gemma3": GgufArchitecture(scalings=("linear",), windows=True, full_period=6, local_theta=True),
+    "gpt2": GgufArchitecture(biases=_BIASES, divided=True),
+    "starcoder": GgufArchitecture(biases=_BIASES, divided=True),
+    "gptneox": GgufArchitecture(biases=_BIASES, tied=False, divided=True, partly_rotated=True),
+    "falcon": GgufArchitecture(divided=True),
 }
 
 _PER_LAYER = ("attention.head_count", "attention.head_count_kv", "feed_forward_length")
@@ -134,7 +134,7 @@ def read_settings(file: GgufFile) -> tuple[Family, DecoderConfig]:
     """
     name = file.metadata.get("general.architecture")
     family = find_family(file.path, "general.architecture", name)
-    settings = Settings(file.path, _below(file.metadata, f"{name}."), f"{name}.")
+    settings = ConfigKeys(file.path, _below(file.metadata, f"{name}."), f"{name}.")
     if name == "llama" and settings.values.get("attention.sliding_window"):
         family = next(other for other in FAMILIES if other.model_type == "mistral")
     _check_keys(settings, family)
@@ -144,7 +144,7 @@ def read_settings(file: GgufFile) -> tuple[Family, DecoderConfig]:
     given = checked_fields(file.path, keys, {**family.defaults, "rope_theta": 10_000.0}, family.constants)
     known = dict(given)
     for conversion in family.conversions:  # what config.json may choose is at its usual value
-        known |= conversion.read(Settings(file.path, {}), known)
+        known |= conversion.read(ConfigKeys(file.path, {}), known)
     known |= given
     known |= _told_by_tensors(file, family)
     known |= _read_attention(settings, known, family)
@@ -153,7 +153,7 @@ def read_settings(file: GgufFile) -> tuple[Family, DecoderConfig]:
     return family, make_config(file.path, {**known, "model_type": family.model_type})
 
 
-def _check_keys(settings: Settings, family: Family) -> None:
+def _check_keys(settings: ConfigKeys, family: Family) -> None:
     """Refuses keys of the architecture that nothing here understands."""
     caps = _SOFT_CAPS.values() if family.gguf_architecture in _LAYERS_SCALED_BY_WIDTH else ()
     fixed = {settings.prefix + key: allowed for key, allowed in _FIXED.items()}
@@ -164,7 +164,7 @@ def _check_keys(settings: Settings, family: Family) -> None:
     check_understood(settings.file, found, understood, f"{family.gguf_architecture} models")
 
 
-def _same_in_all_layers(settings: Settings) -> Settings:
+def _same_in_all_layers(settings: ConfigKeys) -> ConfigKeys:
     """The settings with one number where the file has an equal one for each layer."""
     n_layers, values = settings.whole("block_count"), dict(settings.values)
     for key in _PER_LAYER:
@@ -280,7 +280,7 @@ def _told_by_tensors(file: GgufFile, family: Family) -> dict[str, bool]:
     return told
 
 
-def _read_attention(settings: Settings, known: Mapping[str, Any], family: Family) -> dict[str, Any]:
+def _read_attention(settings: ConfigKeys, known: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """Windows, caps and scale of the scores; refuses heads of other numbers and sizes than the family's."""
     n_layers, name = known["n_layers"], family.gguf_architecture
     if name == "gemma3" and settings.values.get("attn_logit_softcapping"):
@@ -305,7 +305,7 @@ def _read_attention(settings: Settings, known: Mapping[str, Any], family: Family
     return fields
 
 
-def _read_full_layers(settings: Settings, n_layers: int, usual_period: int) -> tuple[int, ...]:
+def _read_full_layers(settings: ConfigKeys, n_layers: int, usual_period: int) -> tuple[int, ...]:
     """The layers that see everything: every so many-th, or those that a list of windows says false of."""
     key = "attention.sliding_window_pattern"
     pattern = settings.values.get(key, usual_period)
@@ -328,7 +328,7 @@ def _windows(family: Family, config: DecoderConfig) -> dict[str, Any]:
     return values if period == usual else {**values, "attention.sliding_window_pattern": period}
 
 
-def _read_positions(settings: Settings, known: Mapping[str, Any], family: Family, file: GgufFile) -> dict[str, Any]:
+def _read_positions(settings: ConfigKeys, known: Mapping[str, Any], family: Family, file: GgufFile) -> dict[str, Any]:
     """Extent, bases and scaling of rotary positions."""
     name, head_dim = family.gguf_architecture, known["head_dim"]
     n_rotated = settings.whole("rope.dimension_count") or head_dim
@@ -352,7 +352,7 @@ def _read_positions(settings: Settings, known: Mapping[str, Any], family: Family
     }
 
 
-def _read_scaling(settings: Settings, known: Mapping[str, Any]) -> RopeScaling | None:
+def _read_scaling(settings: ConfigKeys, known: Mapping[str, Any]) -> RopeScaling | None:
     kind = settings.values.get("rope.scaling.type", "linear")
     factor = settings.number("rope.scaling.factor") or settings.number("rope.scale_linear")
     if kind == "none":
@@ -403,7 +403,7 @@ def _factors(config: DecoderConfig, scaling: RopeScaling) -> Tensor:
     return (frequencies(*rotation).double() / frequencies(*rotation, scaling).double()).float()
 
 
-def _llama3_scaling(settings: Settings, known: Mapping[str, Any], file: GgufFile) -> RopeScaling:
+def _llama3_scaling(settings: ConfigKeys, known: Mapping[str, Any], file: GgufFile) -> RopeScaling:
     """Llama 3's rule with the numbers that give the factors of the file, which does not state them."""
     stored = file.tensors[ROPE_FACTORS]
     plain = frequencies(known["rotary_dim"], known["rope_theta"]).numpy()

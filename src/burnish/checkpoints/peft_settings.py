@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import regex
 
-from burnish.checkpoints.families.settings import Settings, check_fixed, check_understood, shown
+from burnish.checkpoints.families.settings import ConfigKeys, check_fixed, check_understood, shown
 from burnish.errors import CheckpointError
 from burnish.nn.lora import LoraConfig
 
@@ -153,7 +153,7 @@ def read_adapter_settings(file: Path, values: Mapping[str, Any]) -> AdapterSetti
     """The settings in adapter_config.json. Raises `CheckpointError` naming a key that is malformed or not supported."""
     check_fixed(file, values, _FIXED)
     check_understood(file, values, {*_FIXED, *_READ, *_IDLE}, "LoRA adapters")
-    settings = Settings(file, values)
+    settings = ConfigKeys(file, values)
     numbers: dict[str, float] = {}
     for key, usual in (("r", None), ("lora_alpha", None), ("lora_dropout", 0.0)):
         number = values.get(key, usual)

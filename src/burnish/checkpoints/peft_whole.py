@@ -25,7 +25,7 @@ _EMBEDDING, _POSITIONS, _HEAD = "embedding.weight", "position_embedding.weight",
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class WholeWeight:
     """A weight that an adapter changes as a whole.
 
     kind: `stored` where the tensor replaces the base model's; `saved` where PEFT has a copy for this module alone;
@@ -40,7 +40,7 @@ class Change:
 
 def whole_weights(
     settings: AdapterSettings, family: Family, config: DecoderConfig, present: Collection[str]
-) -> list[Change]:
+) -> list[WholeWeight]:
     """The changes that the settings and the names of the tensors `present` describe, stored ones first."""
     weights = list(family.expected_weights(replace(config, tie_embeddings=False)))
     if family.head_also is not None and any(name.startswith(f"{_PREFIX}{family.head_also}.") for name in present):
@@ -53,7 +53,7 @@ def whole_weights(
             raise CheckpointError(f"{settings.file}: modules_to_save is {list(settings.saved)}; there is no {end}")
         for weight in found:
             shapes = {_PREFIX + weight.huggingface: weight.huggingface_shape}
-            changes.append(Change(weight=weight, kind="saved", shapes=shapes))
+            changes.append(WholeWeight(weight=weight, kind="saved", shapes=shapes))
     for weight in weights:
         path = _path(weight)
         if weight.name not in (_EMBEDDING, _POSITIONS, _HEAD) or not settings.adapts(path):
@@ -62,27 +62,27 @@ def whole_weights(
         n_rows, width = weight.shape
         if weight.name == _HEAD:
             shapes = {f"{_PREFIX}{path}.lora_A.weight": (rank, width), f"{_PREFIX}{path}.lora_B.weight": (n_rows, rank)}
-            changes.append(Change(weight=weight, kind="linear", shapes=shapes, scale=scale))
+            changes.append(WholeWeight(weight=weight, kind="linear", shapes=shapes, scale=scale))
         else:
             names = [f"{_PREFIX}{path}.lora_embedding_{which}" for which in "AB"]
             shapes = dict(zip(names, ((rank, n_rows), (width, rank)), strict=True))
-            changes.append(Change(weight=weight, kind="table", shapes=shapes, scale=scale))
+            changes.append(WholeWeight(weight=weight, kind="table", shapes=shapes, scale=scale))
     return changes
 
 
-def _stored(settings: AdapterSettings, weights: Sequence[Weight], present: Collection[str]) -> Iterator[Change]:
+def _stored(settings: AdapterSettings, weights: Sequence[Weight], present: Collection[str]) -> Iterator[WholeWeight]:
     for weight in weights:
         path = _path(weight)
         if weight.name not in (_EMBEDDING, _HEAD) or any(path.endswith(end) for end in settings.saved):
             continue
         for name in (f"{_PREFIX}{path}.weight", f"{_PREFIX}{path}.base_layer.weight"):
             if name in present:
-                yield Change(weight=weight, kind="stored", shapes={name: weight.huggingface_shape})
+                yield WholeWeight(weight=weight, kind="stored", shapes={name: weight.huggingface_shape})
 
 
 @torch.no_grad()
 def with_whole_weights(
-    decoder: Decoder, changes: Sequence[Change], tensors: Mapping[str, Tensor], file: Path
+    decoder: Decoder, changes: Sequence[WholeWeight], tensors: Mapping[str, Tensor], file: Path
 ) -> Decoder:
     """The decoder with the changes made: in place, or a new one where a tied model comes apart."""
     if not changes:

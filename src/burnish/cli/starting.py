@@ -58,7 +58,7 @@ def init(
         database = _path("Your DuckDB or SQLite file (empty: an example)")
     if asks and model is None and starters.installed_model() is None:
         model = str(_path("Model: a Hugging Face folder or .gguf file") or "") or None
-    started = starters.start(folder, template.value, starters.Answers(docs, database, model), force=force)
+    started = starters.start(folder, template.value, starters.StarterAnswers(docs, database, model), force=force)
     for file in started.files:
         say(file)
     for line in started.told:

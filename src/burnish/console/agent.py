@@ -26,7 +26,7 @@ from burnish.console.chat import COMMAND, HELP, ChatOptions, Target
 from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
 from burnish.files import sha256
-from burnish.recipes.runner.trust import Request, agree_once
+from burnish.recipes.runner.trust import TrustRequest, agree_once
 from burnish.recipes.schema.judges import open_judges
 from burnish.recipes.schema.python_files import imported_packages
 from burnish.rewards.sql import SqlVerifier
@@ -55,7 +55,7 @@ class ToolOptions:
     ask: Callable[[list[str]], bool] | None = None
 
 
-def requests(options: ToolOptions) -> list[Request]:
+def requests(options: ToolOptions) -> list[TrustRequest]:
     """What the tools execute, start and contact, for a person to agree to by its content: a change asks anew."""
     found = []
     for name in options.tools:
@@ -67,9 +67,9 @@ def requests(options: ToolOptions) -> list[Request]:
         packages = ", ".join(sorted(imported_packages(file)))
         imports = f", which imports {packages}" if packages else ""
         line = f"runs the functions of {file}{imports}, with your rights"
-        found.append(Request(line, digest(["tools", str(file.resolve()), sha256(file)])))
+        found.append(TrustRequest(line, digest(["tools", str(file.resolve()), sha256(file)])))
     servers = [McpServer(target) for target in options.mcp]
-    return found + [Request(one.line, digest(["mcp", one.target])) for one in servers]
+    return found + [TrustRequest(one.line, digest(["mcp", one.target])) for one in servers]
 
 
 @contextmanager

@@ -39,13 +39,13 @@ def prepare(
 
     tokenizer: the model whose tokens are counted, as a recipe names it.
     """
-    from burnish.corpus.preparation.engines import Engine, InProcess, OnRay, Processes
+    from burnish.corpus.preparation.engines import InProcess, OnRay, Processes, TaskRunner
     from burnish.corpus.preparation.pipeline import prepare as prepare_documents
     from burnish.corpus.preparation.publishing import DOCUMENTS_FOLDER, RECORD_FILE
 
     settings, folder = read_settings(named)
     display = Display()
-    engine: Engine = InProcess() if processes == 1 else Processes(processes)
+    engine: TaskRunner = InProcess() if processes == 1 else Processes(processes)
     if on_ray:
         engine = OnRay(processes if processes > 1 else None)
 

@@ -22,7 +22,7 @@ from burnish.synthesis.teachers import ModelTeacher
 
 if TYPE_CHECKING:
     from burnish.synthesis.synthesize import Synthesis
-    from burnish.synthesis.teachers import Teacher
+    from burnish.synthesis.teachers import TextTeacher
 
 
 class Synthesized(Settings):
@@ -69,7 +69,7 @@ def _settings(named: list[Path]) -> tuple[Synthesized, list[Path], Path]:
     return settings, [files[0].parent / path for path in settings.documents], files[0].parent
 
 
-def _teacher(settings: Synthesized, folder: Path, run: Run) -> "Teacher | None":
+def _teacher(settings: Synthesized, folder: Path, run: Run) -> "TextTeacher | None":
     teacher = settings.teacher
     if isinstance(teacher, ModelTeacher):
         path = _model(teacher.model, folder)

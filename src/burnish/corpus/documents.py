@@ -30,7 +30,7 @@ from burnish.corpus.folders import (
     walk,
 )
 from burnish.corpus.readers import Part, Readers, UnreadableFileError
-from burnish.corpus.records import FilePart, Problems, Row, expand, nearest, read_rows, shown
+from burnish.corpus.records import DataRow, FilePart, Problems, expand, nearest, read_rows, shown
 from burnish.corpus.text_files import UnreadableDocumentError, read_text
 from burnish.errors import BurnishError, DataError
 from burnish.files import regular_file
@@ -238,14 +238,14 @@ def _parts(file: Path, readers: Readers) -> Iterator[Part]:
         raise DataError(str(error)) from error
 
 
-def _rows(file: Path, readers: Readers, problems: Problems) -> Iterator[Row]:
+def _rows(file: Path, readers: Readers, problems: Problems) -> Iterator[DataRow]:
     """The rows of a table, numbered as its lines are where no value has a line end."""
     for number, part in enumerate(_parts(file, readers), start=2):
         value = json.loads(part.text)
         if isinstance(value, str):
             problems.add(file, number, value)
         else:
-            yield Row(str(file), number, value)
+            yield DataRow(str(file), number, value)
 
 
 def files_of(paths: str | Path | Sequence[str | Path], skipped: list[Skipped]) -> Iterator[tuple[Path, str, bool]]:

@@ -38,7 +38,7 @@ NOT_UNPACKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DataRow:
     """One row of a data file. `line` counts from 1; in Parquet it is the row's number."""
 
     file: str
@@ -96,7 +96,7 @@ class Problems:
         raise DataError("\n".join(messages))
 
 
-def read_rows(path: str | Path, *, problems: Problems | None = None, part: FilePart | None = None) -> Iterator[Row]:
+def read_rows(path: str | Path, *, problems: Problems | None = None, part: FilePart | None = None) -> Iterator[DataRow]:
     """Yield the rows of a JSON lines, JSON array, Parquet, CSV or TSV file, gzipped or not.
 
     part: read only these lines, of a file of JSON lines that is not packed.
@@ -206,7 +206,7 @@ def nearest_file(path: Path) -> str:
     return f"; did you mean {path.parent / match}?" if match else ""
 
 
-def _rows(path: Path, problems: Problems) -> Iterator[Row]:
+def _rows(path: Path, problems: Problems) -> Iterator[DataRow]:
     with open_bytes(path) as stream:
         try:
             head = stream.peek(16)
@@ -218,18 +218,18 @@ def _rows(path: Path, problems: Problems) -> Iterator[Row]:
                     if isinstance(value, str):
                         problems.add(path, number, value)
                     else:
-                        yield Row(str(path), number, value)
+                        yield DataRow(str(path), number, value)
             elif path.suffix == ".parquet":
                 raise DataError(f"{path}: not a Parquet file (it does not begin with PAR1); was it renamed?")
             elif is_csv(path):
-                yield from (Row(str(path), line, value) for line, value in csv_rows(path, stream, problems))
+                yield from (DataRow(str(path), line, value) for line, value in csv_rows(path, stream, problems))
             else:
                 yield from _json_rows(path, stream, problems)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _rows_of_part(path: Path, problems: Problems, part: FilePart) -> Iterator[Row]:
+def _rows_of_part(path: Path, problems: Problems, part: FilePart) -> Iterator[DataRow]:
     try:
         with open_regular(path) as stream:
             stream.seek(part.start)
@@ -240,7 +240,7 @@ def _rows_of_part(path: Path, problems: Problems, part: FilePart) -> Iterator[Ro
 
 def _json_rows(
     path: Path, stream: io.BufferedReader, problems: Problems, part: FilePart | None = None
-) -> Iterator[Row]:
+) -> Iterator[DataRow]:
     """Yield the rows of JSON lines; when the first text of the file is a `[`, those of the array."""
     line, offset = (part.first_line - 1, part.start) if part else (0, 0)
     begun = line > 0
@@ -258,7 +258,7 @@ def _json_rows(
         if first_row and data.lstrip().startswith(b"["):
             for place, value in array_elements(path, stream, data, line, start):
                 if isinstance(value, dict):
-                    yield Row(str(path), place, value)
+                    yield DataRow(str(path), place, value)
                 else:
                     problems.add(path, place, str(value) if isinstance(value, ValueError) else not_a_row(value))
             return
@@ -277,7 +277,7 @@ def _json_rows(
             problems.add(path, line, str(error))
         else:
             if isinstance(value, dict):
-                yield Row(str(path), line, value)
+                yield DataRow(str(path), line, value)
             else:
                 problems.add(path, line, not_a_row(value))
 

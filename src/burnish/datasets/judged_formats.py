@@ -39,7 +39,7 @@ from burnish.text.chat import Message
 _WRITTEN = {"true": True, "1": True, "false": False, "0": False}
 
 
-class Pair(NamedTuple):
+class PreferencePair(NamedTuple):
     """A prompt and two answers to it, each one assistant message. fault: why the row cannot be used, if so."""
 
     prompt: list[Message]
@@ -66,7 +66,7 @@ class LabelledSteps(NamedTuple):
     fault: str | None
 
 
-def preference(row: Mapping[str, Any]) -> Pair:
+def preference(row: Mapping[str, Any]) -> PreferencePair:
     """Return the pair of a row.
 
     `chosen` and `rejected` may be text, a message, a list with one message, or whole conversations, whose
@@ -88,17 +88,17 @@ def preference(row: Mapping[str, Any]) -> Pair:
         if not any(present(row, key) for key in FORMATS):
             raise BadRowError(f'"prompt" is missing{answer_hint("prompt", row)}; the answers hold no prompt either')
         prompt = read_prompt(row)
-    return Pair(prompt, chosen, rejected, pair_fault(chosen, rejected))
+    return PreferencePair(prompt, chosen, rejected, pair_fault(chosen, rejected))
 
 
-def _pair_of_dialogues(chosen: str, rejected: str) -> Pair:
+def _pair_of_dialogues(chosen: str, rejected: str) -> PreferencePair:
     found = dialogue_pair(chosen, rejected)
     if found is None:
         fault = "the dialogues chosen and rejected differ in more than the assistant's last answer"
-        return Pair([message("user", chosen, "chosen")], [], [], fault)
+        return PreferencePair([message("user", chosen, "chosen")], [], [], fault)
     prompt, good, bad = found
     better, worse = answer(good, "chosen", may_be_empty=True), answer(bad, "rejected", may_be_empty=True)
-    return Pair(prompt, better, worse, pair_fault(better, worse))
+    return PreferencePair(prompt, better, worse, pair_fault(better, worse))
 
 
 def _with_stated_prompt(row: Mapping[str, Any], shared: list[Message]) -> list[Message]:

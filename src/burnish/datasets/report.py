@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from burnish.corpus.records import Problems
-from burnish.datasets.rows import Place
+from burnish.datasets.rows import RowPlace
 from burnish.errors import DataError
 from burnish.files import atomic_write_text
 
@@ -22,7 +22,7 @@ class Placed(Protocol):
     """A row that knows where it comes from, why it teaches nothing, if so, and which of its keys nothing reads."""
 
     @property
-    def place(self) -> Place: ...
+    def place(self) -> RowPlace: ...
 
     @property
     def fault(self) -> str | None: ...
@@ -101,7 +101,7 @@ class Account:
     """Where the encoding of one row says what it did besides keeping the row as it is."""
 
     report: Report
-    place: Place
+    place: RowPlace
 
     def cut(self, reason: str) -> None:
         """The example lost its end."""
@@ -122,7 +122,7 @@ def encode_all(
     examples = []
     report, problems = Report(unit), Problems()
     for row in rows:
-        place: Place = row.place
+        place: RowPlace = row.place
         for key in row.unused:
             report.unused.setdefault((place.file, key), []).append(place.line)
         try:

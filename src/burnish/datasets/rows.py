@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from burnish.corpus.records import Problems, Row, expand, nearest, read_rows
+from burnish.corpus.records import DataRow, Problems, expand, nearest, read_rows
 from burnish.datasets import formats, judged_formats
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
 from burnish.datasets.fields import Fields
@@ -19,11 +19,11 @@ from burnish.text.chat import Message
 
 __all__ = [
     "Conversation",
+    "DataRow",
     "Labelled",
-    "Place",
     "Preference",
     "Ranking",
-    "Row",
+    "RowPlace",
     "Stepwise",
     "Task",
     "read_conversations",
@@ -39,7 +39,7 @@ Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowPlace:
     """Where a row comes from; the line counts from 1."""
 
     file: str
@@ -49,7 +49,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-MEMORY = Place("memory", 0)
+MEMORY = RowPlace("memory", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Conversation:
     messages: list[Message]
     learned: tuple[bool, ...] | None = None
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Preference:
     chosen: list[Message]
     rejected: list[Message]
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class Ranking:
     answers: list[list[Message]]
     margin: float | None = None
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     remark: str | None = None
     template_kwargs: dict[str, Any] | None = None
@@ -121,7 +121,7 @@ class Labelled:
     answer: list[Message]
     desired: bool
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ class Stepwise:
     steps: list[str]
     labels: list[float | None]
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ class Task:
     prompt: list[Message]
     row: dict[str, Any]
     tools: list[dict[str, Any]] | None = None
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     template_kwargs: dict[str, Any] | None = None
     unused: tuple[str, ...] = ()
@@ -179,7 +179,7 @@ def read_conversations(paths: Paths, *, columns: Mapping[str, str] | None = None
         DataError: listing up to ten bad rows by file, line, reason and fix.
     """
 
-    def convert(row: Fields, place: Place) -> Conversation:
+    def convert(row: Fields, place: RowPlace) -> Conversation:
         messages, learned = formats.conversation(row)
         kind = formats.task_type(row)
         tools, kwargs, unused = formats.around(row)
@@ -195,7 +195,7 @@ def read_preferences(paths: Paths, *, columns: Mapping[str, str] | None = None) 
     Arguments as above. Pairs that teach nothing are among them, with their `fault`.
     """
 
-    def convert(row: Fields, place: Place) -> Preference:
+    def convert(row: Fields, place: RowPlace) -> Preference:
         pair = judged_formats.preference(row)
         tools, kwargs, unused = formats.around(row)
         prompt, chosen, rejected = (without_foreign_nulls(said, tools) for said in pair[:3])
@@ -211,7 +211,7 @@ def read_rankings(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
     Lists that teach nothing are among them, with their `fault`.
     """
 
-    def convert(row: Fields, place: Place) -> Ranking:
+    def convert(row: Fields, place: RowPlace) -> Ranking:
         found = judged_formats.ranking(row)
         margin = judged_formats.margin(row)
         tools, kwargs, unused = formats.around(row)
@@ -225,7 +225,7 @@ def read_rankings(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
 def read_labelled(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Labelled]:
     """Read single answers with a `label` that says whether they are desired. Arguments as above."""
 
-    def convert(row: Fields, place: Place) -> Labelled:
+    def convert(row: Fields, place: RowPlace) -> Labelled:
         messages, _ = formats.conversation(row, may_be_empty=True)
         fault = "the answer is empty" if judged_formats.is_empty(messages[-1]) else None
         desired = judged_formats.label(row)
@@ -242,7 +242,7 @@ def read_stepwise(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
     Answers that teach nothing are among them, with their `fault`.
     """
 
-    def convert(row: Fields, place: Place) -> Stepwise:
+    def convert(row: Fields, place: RowPlace) -> Stepwise:
         found = judged_formats.stepwise(row)
         tools, kwargs, unused = formats.around(row)
         prompt = without_foreign_nulls(found.prompt, tools)
@@ -254,7 +254,7 @@ def read_stepwise(paths: Paths, *, columns: Mapping[str, str] | None = None) -> 
 def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> list[Task]:
     """Read tasks: a `prompt`, or a conversation whose final answer is left out. Arguments as above."""
 
-    def convert(row: Fields, place: Place) -> Task:
+    def convert(row: Fields, place: RowPlace) -> Task:
         prompt = formats.task(row)
         tools, kwargs, unused = formats.around(row, own_keys=False)
         return Task(without_foreign_nulls(prompt, tools), dict(row), tools, place, None, kwargs, unused)
@@ -264,9 +264,9 @@ def read_tasks(paths: Paths, *, columns: Mapping[str, str] | None = None) -> lis
 
 def _read(
     paths: Paths,
-    convert: Callable[[Fields, Place], Item],
+    convert: Callable[[Fields, RowPlace], Item],
     columns: Mapping[str, str] | None,
-    faulty: Callable[[Place, str], Item] | None = None,
+    faulty: Callable[[RowPlace, str], Item] | None = None,
 ) -> list[Item]:
     """Convert every row of every file; all bad rows are collected before the error is raised.
 
@@ -295,11 +295,11 @@ def _read(
                     raise BadRowError(
                         f"the row is {found} but line {kind[1]} is {kind[0]}; split the file, one format each"
                     )
-                items.append(convert(value, Place(row.file, row.line)))
+                items.append(convert(value, RowPlace(row.file, row.line)))
             except NothingToLearnError as error:
                 useless.append((row.line, str(error)))
                 if faulty is not None:
-                    items.append(faulty(Place(str(path), row.line), str(error)))
+                    items.append(faulty(RowPlace(str(path), row.line), str(error)))
             except BadRowError as error:
                 problems.add(row.file, row.line, str(error))
         if faulty is None or len(items) - n_before == len(useless):

@@ -12,7 +12,7 @@ from burnish.datasets.bad_rows import BadRowError
 from burnish.datasets.batches import Batch, micro_batches
 from burnish.datasets.fields import Fields
 from burnish.datasets.report import Account, DropError, Report, encode_all
-from burnish.datasets.rows import MEMORY, Paths, Place
+from burnish.datasets.rows import MEMORY, Paths, RowPlace
 from burnish.errors import CheckpointError, DataError
 from burnish.text.tokenizer import Tokenizer
 
@@ -25,7 +25,7 @@ class TextPair:
 
     source: str
     target: str
-    place: Place = MEMORY
+    place: RowPlace = MEMORY
     fault: str | None = None
     unused: tuple[str, ...] = ()
 
@@ -59,7 +59,9 @@ def read_text_pairs(paths: Paths, *, columns: Mapping[str, str] | None = None) -
                 fields = Fields(row.value, columns)
                 source, target = (_text(fields, key) for key in KEYS)
                 pairs.append(
-                    TextPair(source, target, Place(row.file, row.line), _fault(source, target), tuple(fields.unused()))
+                    TextPair(
+                        source, target, RowPlace(row.file, row.line), _fault(source, target), tuple(fields.unused())
+                    )
                 )
             except BadRowError as error:
                 problems.add(row.file, row.line, str(error))

@@ -18,7 +18,7 @@ from burnish.objectives.kl import Estimator, kl_estimate
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMean:
     """A mean over prompts with its 95 % interval. count: the prompts (or pairs)."""
 
     value: float
@@ -29,10 +29,10 @@ class Measured:
         return {"value": self.value, "interval": list(self.interval), "count": self.count}
 
 
-def measured(values: Sequence[float], *, n: int = 1, seed: int) -> Measured:
+def measured(values: Sequence[float], *, n: int = 1, seed: int) -> MeasuredMean:
     """Mean of `values`, of which each prompt has `n` in a row."""
     means = [sum(values[start : start + n]) / n for start in range(0, len(values), n)]
-    return Measured(sum(means) / len(means), bootstrap_interval(means, seed=seed), len(means))
+    return MeasuredMean(sum(means) / len(means), bootstrap_interval(means, seed=seed), len(means))
 
 
 def answer_divergences(logps: Sequence[Tensor], reference_logps: Sequence[Tensor], estimator: Estimator) -> list[float]:
@@ -48,7 +48,7 @@ def wins(scores: Sequence[float], baseline: Sequence[float]) -> list[float]:
     return [0.5 + 0.5 * ((one > other) - (one < other)) for one, other in zip(scores, baseline, strict=True)]
 
 
-def pairs_ranked_right(chosen: Sequence[float], rejected: Sequence[float], *, seed: int) -> Measured:
+def pairs_ranked_right(chosen: Sequence[float], rejected: Sequence[float], *, seed: int) -> MeasuredMean:
     """Share of the pairs whose chosen answer scores above the rejected one; equal scores count half."""
     return measured(wins(chosen, rejected), seed=seed)
 

@@ -22,7 +22,19 @@ from burnish.text.tokenizer import Tokenizer
 def add_tokens(decoder: Decoder, tokenizer: Tokenizer, tokens: Mapping[str, str]) -> tuple[Decoder, Tokenizer]:
     """A copy of the model and of the tokenizer with some more tokens.
 
-    tokens: by each new one the text whose tokens its embedding begins as the mean of.
+    tokens: by each new one the text whose tokens its embedding begins as the mean of. Raises BurnishError as
+    `with_tokens` does.
+    """
+    adapted, rows = with_tokens(tokenizer, tokens)
+    try:
+        return with_new_rows(decoder, rows), adapted
+    except ValueError as error:
+        raise BurnishError(str(error)) from error
+
+
+def with_tokens(tokenizer: Tokenizer, tokens: Mapping[str, str]) -> tuple[Tokenizer, dict[int, list[int]]]:
+    """The tokenizer with some more tokens, and by the id of each the tokens of its text.
+
     Raises BurnishError for a token that is there already, or a text that has no tokens.
     """
     backend = Backend.from_str(tokenizer.backend.to_str())
@@ -39,11 +51,7 @@ def add_tokens(decoder: Decoder, tokenizer: Tokenizer, tokens: Mapping[str, str]
         number = backend.token_to_id(token)
         assert number is not None
         rows[number] = old
-    try:
-        grown = with_new_rows(decoder, rows)
-    except ValueError as error:
-        raise BurnishError(str(error)) from error
-    return grown, replace(tokenizer, backend=backend)
+    return replace(tokenizer, backend=backend), rows
 
 
 def with_template(tokenizer: Tokenizer, template: str, source: str) -> Tokenizer:

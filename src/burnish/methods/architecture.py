@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from burnish.methods.settings import Strict
 from burnish.nn.config import Activation, DecoderConfig, EncoderDecoderConfig, NormKind, Placement, RopeScaling
 
 Preset = Literal["llama", "qwen3", "olmo2", "gpt2", "transformer", "deepnorm"]
@@ -31,11 +32,7 @@ arXiv:1706.03762, with rotary positions) and DeepNorm (Wang 2022, arXiv:2203.005
 """
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class PositionScaling(_Strict):
+class PositionScaling(Strict):
     """Rotary positions stretched beyond the length that a model was first trained on."""
 
     kind: Literal["linear", "llama3", "yarn"] = Field(description="how the frequencies are stretched")
@@ -48,7 +45,7 @@ class PositionScaling(_Strict):
     attention_factor: float | None = Field(None, gt=0, description="yarn: scale of cosines and sines")
 
 
-class Architecture(_Strict):
+class Architecture(Strict):
     """The shape of a new model: a preset, and what is to be otherwise."""
 
     preset: Preset = Field("llama", description="where the other keys' defaults come from")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
 from burnish.methods.answering import Judging, judge, sample
-from burnish.methods.comparing import Given, Questions, Scorer, encode_held_out, judged_wins
+from burnish.methods.comparing import AnswerScorer, Given, Questions, encode_held_out, judged_wins
 from burnish.methods.settings import StopString
 from burnish.runs.lineage import stages_behind
 from burnish.runs.names import COMPARISON_FILE, SAMPLES_PREFIX
@@ -55,7 +55,7 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedModels:
     """What is compared, and by what.
 
     models: label: reference of the model. reference: what the divergence is measured from. baseline: the label of the
@@ -77,7 +77,7 @@ class Compared:
 
 
 def compare(
-    run: Run, compared: Compared, held_out: "tuple[Sequence[Task], Sequence[Preference]]", settings: Settings
+    run: Run, compared: ComparedModels, held_out: "tuple[Sequence[Task], Sequence[Preference]]", settings: Settings
 ) -> Metrics:
     """Measure all models; writes `comparison.json` and `samples-LABEL.jsonl`. held_out: prompts, and pairs if any."""
     questions = encode_held_out(
@@ -88,7 +88,7 @@ def compare(
         max_new_tokens=settings.max_new_tokens,
     )
     answers = {label: _answered(run, compared, label, questions, settings) for label in compared.models}
-    scorer = Scorer(
+    scorer = AnswerScorer(
         run,
         compared.tokenizer,
         settings.micro_batch_tokens,
@@ -114,7 +114,7 @@ def compare(
 
 
 @dataclass
-class Answers:
+class ModelAnswers:
     """A model's answers, `n` to each prompt in a row, and what was found out about them.
 
     rewards and wins: by the reward's or judge's name, a number an answer; None where a judge says nothing of it.
@@ -140,7 +140,7 @@ class Answers:
             }
 
 
-def _answered(run: Run, compared: Compared, label: str, questions: Questions, settings: Settings) -> Answers:
+def _answered(run: Run, compared: ComparedModels, label: str, questions: Questions, settings: Settings) -> ModelAnswers:
     """A model's answers as they were sampled."""
     from burnish.generation.sampling import Sampling
 
@@ -153,10 +153,12 @@ def _answered(run: Run, compared: Compared, label: str, questions: Questions, se
         n=settings.samples,
     )
     sampled = [one for group in groups for one in group]
-    return Answers(sampled, questions.answered(sampled, settings.samples))
+    return ModelAnswers(sampled, questions.answered(sampled, settings.samples))
 
 
-def _score(run: Run, compared: Compared, scorer: Scorer, answers: Mapping[str, Answers], n: int) -> None:
+def _score(
+    run: Run, compared: ComparedModels, scorer: AnswerScorer, answers: Mapping[str, ModelAnswers], n: int
+) -> None:
     """Fill in log-ratios, rewards and wins: all answers by one model before the next is loaded."""
     for label, of_model in answers.items():
         of_model.logps = scorer.logps(label, compared.models[label], of_model.given)
@@ -181,7 +183,7 @@ def _score(run: Run, compared: Compared, scorer: Scorer, answers: Mapping[str, A
                 of_model.wins[JUDGE] = list(judged_wins(ask, of_model.answers, baseline.answers))
 
 
-def _reward(run: Run, judging: Judging, answers: Mapping[str, Answers], n: int) -> None:
+def _reward(run: Run, judging: Judging, answers: Mapping[str, ModelAnswers], n: int) -> None:
     """What the judges say of each answer of each model; they are opened once for all of them."""
     groups = [
         of_model.answers[start : start + n]
@@ -198,7 +200,9 @@ def _reward(run: Run, judging: Judging, answers: Mapping[str, Answers], n: int) 
         }
 
 
-def _measured(run: Run, compared: Compared, label: str, answers: Mapping[str, Answers], n: int) -> dict[str, Any]:
+def _measured(
+    run: Run, compared: ComparedModels, label: str, answers: Mapping[str, ModelAnswers], n: int
+) -> dict[str, Any]:
     """What `comparison.json` says of a model."""
     from burnish.evaluation.comparison import answer_divergences, measured, training_cost
     from burnish.objectives.kl import ESTIMATORS
@@ -224,7 +228,9 @@ def _measured(run: Run, compared: Compared, label: str, answers: Mapping[str, An
     }
 
 
-def _pairs_ranked_right(run: Run, compared: Compared, scorer: Scorer, questions: Questions) -> dict[str, Any]:
+def _pairs_ranked_right(
+    run: Run, compared: ComparedModels, scorer: AnswerScorer, questions: Questions
+) -> dict[str, Any]:
     """Of the held-out pairs, the share that the reward model and each implicit reward rank right.
 
     An implicit reward is a sum over tokens: what it owes to length is told by its mean and by the correlation.

@@ -129,7 +129,7 @@ def judged_wins(
     return [verdict.share for verdict in compare(comparisons)]
 
 
-class Scorer:
+class AnswerScorer:
     """What models say of given answers. Each result is kept under a name until the stage is done."""
 
     def __init__(

@@ -23,7 +23,7 @@ from burnish.methods.measuring import Metrics, comparison
 from burnish.methods.saving import save, snapshot_of
 from burnish.methods.settings import JudgedSettings
 from burnish.methods.shown_answers import Asked, ShownAnswers
-from burnish.methods.teachers import Source, StoredTeacher, Teacher
+from burnish.methods.teachers import StoredTeacher, Teacher, TeacherSource
 from burnish.methods.training import NOTHING, OnTheWay, begin, fit, make_trainable, usable
 from burnish.runs.hashes import digest
 from burnish.runs.names import HELDOUT_REPORT_FILE
@@ -129,7 +129,7 @@ def train(
         raise BurnishError(f"{key}: {problem}")
     named = bool(run.key)
     run = begin(model, rows, settings, run)
-    source = Source(teacher or (lambda: (model, tokenizer)), tokenizer, teacher_key)
+    source = TeacherSource(teacher or (lambda: (model, tokenizer)), tokenizer, teacher_key)
     if not named:
         run = replace(run, key=digest([run.key, source.identity()]))
     learned, held = settings.split(rows)
@@ -202,7 +202,7 @@ def learn(
 
 
 def stored(
-    run: Run, source: Source, model: "Decoder", examples: "Sequence[TaughtExample]", settings: Settings
+    run: Run, source: TeacherSource, model: "Decoder", examples: "Sequence[TaughtExample]", settings: Settings
 ) -> StoredTeacher:
     """What the teacher says of given answers, kept on disk."""
     assert settings.teacher_top_k is not None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from burnish.agents.acting import Acting
 from burnish.datasets.examples import task_prompts
-from burnish.datasets.rows import MEMORY, Place, Task
+from burnish.datasets.rows import MEMORY, RowPlace, Task
 from burnish.errors import DataError
 from burnish.methods.heldout_tasks import HeldOutTasks
 from burnish.methods.settings import RolloutSettings, source
@@ -34,7 +34,7 @@ def environment_of(
     DataError where none is left.
     """
     # Those of a list in memory are told apart by their number in it.
-    tasks = [replace(t, place=Place(t.place.file, n)) if t.place is MEMORY else t for n, t in enumerate(tasks, 1)]
+    tasks = [replace(t, place=RowPlace(t.place.file, n)) if t.place is MEMORY else t for n, t in enumerate(tasks, 1)]
     if acting is not None:
         tasks = [replace(task, tools=acting.definitions) for task in tasks]
     room = (tokenizer.context_length or policy.config.max_positions) - settings.max_new_tokens

@@ -91,7 +91,7 @@ class Settings(Decoding):
 
 
 @dataclass(frozen=True, eq=False)
-class Choices:
+class ChoiceTasks:
     """Tasks that are answered by choosing the most probable option.
 
     judge: reads the options of a row. applies: which rows those are. The rest is as for `choose`.
@@ -110,7 +110,7 @@ def evaluate(
     judging: Judging,
     settings: Settings,
     *,
-    choices: Sequence[Choices] = (),
+    choices: Sequence[ChoiceTasks] = (),
     groups: "Callable[[Task], str | None]" = lambda _: None,
     reported: Mapping[str, tuple[str, Sequence[str]]] | None = None,
     retrieval: Retrieval | None = None,
@@ -189,7 +189,7 @@ def answer_all(
     tasks: "Sequence[Task]",
     judging: Judging,
     settings: Settings,
-    choices: Sequence[Choices] = (),
+    choices: Sequence[ChoiceTasks] = (),
     decoding: Decoding | None = None,
     *,
     asked: "Sequence[Task] | None" = None,
@@ -205,7 +205,7 @@ def answer_all(
     sampling = (decoding or settings.decoding).sampling(settings.max_new_tokens, settings.stop)
     written = [task for task, kind in zip(asked, kinds, strict=True) if kind is None]
     n = max(settings.samples, settings.votes)
-    groups: dict[Choices | None, Iterator[list[Answer]]] = {
+    groups: dict[ChoiceTasks | None, Iterator[list[Answer]]] = {
         None: iter(sample(run, label, load, written, sampling, n=n, form=form))
     }
     for number, one in enumerate(choices):

@@ -130,13 +130,13 @@ def learn(
     """Train those parameters of `model` that are trainable, on prompts given as tokens; heldout: as for `train`."""
     from burnish.methods.heldout_tasks import watched
     from burnish.methods.rollouts import Rollouts, RolloutSteps
-    from burnish.nn.actor_critic import Reference
+    from burnish.nn.actor_critic import ReferencePolicy
     from burnish.objectives.grpo import GRPO
     from burnish.rewards.sampled_groups import RolloutConfig
     from burnish.training.events import read_events
 
     n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
-    reference = Reference(model) if settings.beta else None
+    reference = ReferencePolicy(model) if settings.beta else None
     # At the first update after sampling the policy is the one that sampled, and need not be asked.
     changes = settings.steps_per_generation * settings.num_iterations > 1 or settings.kl_in == "reward"
 

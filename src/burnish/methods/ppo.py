@@ -129,12 +129,12 @@ def learn(
     from burnish.methods.heldout_tasks import watched
     from burnish.methods.ppo_steps import PPOSteps, rollout_columns
     from burnish.methods.rollouts import Rollouts
-    from burnish.nn.actor_critic import ActorCritic, Reference, make_critic
+    from burnish.nn.actor_critic import ActorCritic, ReferencePolicy, make_critic
     from burnish.objectives.ppo import PPO
     from burnish.rewards.sampled_groups import RolloutConfig
 
     n_rollouts = settings.n_rollouts(len(environment.tasks), source(environment.tasks))
-    reference = Reference(model)
+    reference = ReferencePolicy(model)
     critic = critic or make_critic(model, settings.critic.type)
     actor_critic = ActorCritic(model, critic, kl_coef=settings.kl_coef, temperature=settings.temperature)
     config = RolloutConfig(

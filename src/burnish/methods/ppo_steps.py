@@ -17,14 +17,14 @@ from burnish.datasets.batches import Batch
 from burnish.datasets.rollout import Rollout, rollout_batches
 from burnish.methods.ppo import Settings
 from burnish.methods.rollouts import Columns, Rollouts
-from burnish.nn.actor_critic import ActorCritic, Reference
+from burnish.nn.actor_critic import ActorCritic, ReferencePolicy
 from burnish.objectives.advantages import generalized_advantages, whitened
 from burnish.objectives.kl import kl_estimate
 from burnish.objectives.ppo import adapted_kl_coef, penalized_rewards, scaled_scores, updated_moments
 from burnish.rewards.sampled_groups import metrics_by_group
 
 
-def rollout_columns(model: ActorCritic, reference: Reference) -> Columns:
+def rollout_columns(model: ActorCritic, reference: ReferencePolicy) -> Columns:
     """What is kept of each sampled token: its log-probability under policy and reference, the value before it."""
 
     def columns(batch: Batch) -> dict[str, Tensor]:

@@ -56,6 +56,9 @@ class Settings(AcceptanceSettings, RolloutSettings):
     steps_per_generation: int = Field(1, ge=1, description="online: optimizer steps that share a rollout's prompts")
     top_k: int = Field(0, ge=0, description="choose among so many tokens; 0: all")
     top_p: float = Field(1.0, gt=0, le=1, description="choose among the tokens that hold this share of probability")
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="above 1, what was said is less likely when answers are drawn"
+    )
     mean_over: Literal["samples", "examples", "tokens"] = Field(
         "samples",
         description="what the loss is a mean over: all that was sampled, as the formula has it; the answers that are "
@@ -128,7 +131,9 @@ def learn(
     n_rollouts = settings.n_rollouts(n_tasks, source(environment.tasks))
     prompts = settings.prompts_per_rollout(n_tasks)
     config = RolloutConfig(
-        sampling=settings.sampling(top_k=settings.top_k, top_p=settings.top_p),
+        sampling=settings.sampling(
+            top_k=settings.top_k, top_p=settings.top_p, repetition_penalty=settings.repetition_penalty
+        ),
         prompts=prompts,
         num_generations=settings.num_generations,
         micro_batch_tokens=settings.training.micro_batch_tokens,
@@ -147,7 +152,7 @@ def learn(
 
     rollouts = Rollouts(model, environment, config, run, marks=marks, on_progress=answered)
     n_steps = settings.steps_per_generation if settings.online else _offline_steps(rollouts, settings, run)
-    plan = Plan(settings, run.seed, n_steps)
+    plan = UpdatePlan(settings, run.seed, n_steps)
 
     def updates(rollout: "Rollout", number: int, update: int) -> "list[Batch]":
         if update == 0 and not settings.online:
@@ -183,7 +188,7 @@ def learn(
 
 
 @dataclass(frozen=True)
-class Plan:
+class UpdatePlan:
     """Which answers each of the `per_rollout` updates of a rollout learns from."""
 
     settings: Settings

@@ -4,8 +4,8 @@ Nothing here imports PyTorch: recipes read the settings of every method.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,6 +27,9 @@ ALL_TARGETS: list[Target] = ["q", "k", "v", "o", "gate", "up", "down"]
 
 class Strict(BaseModel):
     """Base of settings: no unknown keys, no silent conversion, no change afterwards."""
+
+    not_offered: ClassVar[Mapping[str, str]] = {}
+    """Keys that one may look for, of other programs or other stages, with the reason why there are none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -104,6 +107,10 @@ class JudgedSettings(TrainingSettings):
 class RolloutSettings(TrainingSettings):
     """Settings of the methods that learn from samples of their own."""
 
+    not_offered: ClassVar[Mapping[str, str]] = {
+        "repetition_penalty": "answers would be drawn from another policy than the one that the loss is of; to be paid "
+        "for what is not said twice, add {type: repetition} to `rewards`"
+    }
     rollouts: int | None = Field(
         None, ge=1, description="how often to sample; `training.epochs` over the tasks if null"
     )

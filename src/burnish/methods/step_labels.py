@@ -112,7 +112,7 @@ def label_steps(run: Run, load: Load, tasks: "Sequence[Task]", judging: Judging,
 
 
 @dataclass(frozen=True)
-class _Sampled:
+class _SampledAnswer:
     """An answer as it was sampled. ends: how many of its tokens there are up to the end of each step but the last."""
 
     text: str
@@ -173,19 +173,19 @@ class _Labeller:
             for place, (task, group) in enumerate(zip(chunk, kept, strict=True))
         ]
 
-    def _row(self, one: _Sampled, labels: list[float], correct: bool) -> dict[str, Any]:
+    def _row(self, one: _SampledAnswer, labels: list[float], correct: bool) -> dict[str, Any]:
         return {"text": one.text, "steps": one.steps, "labels": [*labels, float(correct)], "correct": correct}
 
     def _share(self, right: Sequence[bool]) -> float:
         """Equations 3 (hard) and 4 (soft) of Math-Shepherd."""
         return float(any(right)) if self.settings.labels == "hard" else sum(right) / len(right)
 
-    def _distinct(self, group: "Sequence[Completion]") -> list[_Sampled]:
+    def _distinct(self, group: "Sequence[Completion]") -> list[_SampledAnswer]:
         """The different answers to a prompt, in the order they were drawn."""
         from burnish.generation.texts import completion_text
         from burnish.text.steps import split_steps, token_places
 
-        found: dict[str, _Sampled] = {}
+        found: dict[str, _SampledAnswer] = {}
         for one in group:
             text = completion_text(one, self.tokenizer)
             if text in found:
@@ -194,7 +194,9 @@ class _Labeller:
             places = token_places(self.tokenizer, one.tokens, [step.end for step in steps[:-1]])
             tokens = one.tokens if one.stop is None else [*one.tokens, one.stop]
             finished = one.finish_reason == "stop"
-            found[text] = _Sampled(text, tokens, finished, [step.text for step in steps], [end + 1 for end in places])
+            found[text] = _SampledAnswer(
+                text, tokens, finished, [step.text for step in steps], [end + 1 for end in places]
+            )
         return list(found.values())
 
     def _continued(self, task: "Task", prefix: Sequence[int], one: "Completion") -> Answer:

@@ -38,7 +38,7 @@ OTHER_VOCABULARY = (
 
 
 @dataclass
-class Source:
+class TeacherSource:
     """A teacher that is loaded once it is needed.
 
     key: names its weights; where it is empty they are loaded and hashed.
@@ -98,7 +98,7 @@ class StoredTeacher:
     def __init__(
         self,
         run: Run,
-        source: Source,
+        source: TeacherSource,
         student: "Decoder",
         examples: "Sequence[TaughtExample]",
         *,

@@ -25,7 +25,7 @@ from burnish.nn.scalar import ScalarModel
 CriticKind = Literal["head", "network"]
 
 
-class Evaluation(NamedTuple):
+class ActorCriticOutputs(NamedTuple):
     """Of each scored token: log π_θ(token | before), V_ψ(before), and where asked for the entropy of π_θ; `[n]`."""
 
     logps: Tensor
@@ -60,7 +60,7 @@ class ActorCritic(nn.Module):
     def device(self) -> torch.device:
         return self.actor.device
 
-    def forward(self, forest: Forest, scored: Tensor, *, entropies: bool = False) -> Evaluation:
+    def forward(self, forest: Forest, scored: Tensor, *, entropies: bool = False) -> ActorCriticOutputs:
         """Evaluate the tokens `scored` `[n]`. The value is that of the state before the token: at its predecessor.
 
         Raises ValueError where a root's first token is scored: nothing comes before it.
@@ -71,7 +71,7 @@ class ActorCritic(nn.Module):
             values = self.critic.scalars(hidden.index_select(0, before))
         else:
             values = self.critic(forest, before)
-        return Evaluation(logps, values, spread)
+        return ActorCriticOutputs(logps, values, spread)
 
 
 def make_critic(actor: Decoder, kind: CriticKind) -> ScalarModel:
@@ -91,7 +91,7 @@ def sharing_copy(decoder: Decoder) -> Decoder:
     return copy.deepcopy(decoder, shared)
 
 
-class Reference:
+class ReferencePolicy:
     """The policy before training, π_ref: the actor without its adapters, or else a copy that shares what is frozen.
 
     To be made before anything has trained.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from burnish.datasets.batches import Batch, Column
-from burnish.nn.actor_critic import Evaluation
+from burnish.nn.actor_critic import ActorCriticOutputs
 from burnish.objectives.objective import Mean, Measured, Number
 
 OLD_LOGPS = Column("old_logps", "entry")
@@ -104,7 +104,7 @@ class PPO:
     def counts(self, batch: Batch) -> tuple[Number, ...]:
         return (batch.n_entries,)
 
-    def __call__(self, outputs: Evaluation, batch: Batch) -> Measured:
+    def __call__(self, outputs: ActorCriticOutputs, batch: Batch) -> Measured:
         logps, values = outputs.logps[batch.entries], outputs.values[batch.entries]
         old_logps = batch.column(OLD_LOGPS)
         of_policy, policy_clipped = policy_losses(logps, old_logps, batch.column(ADVANTAGES), cliprange=self.cliprange)

@@ -7,7 +7,7 @@ SERIES_COLOURS = 6
 
 
 @dataclass(frozen=True)
-class Bar:
+class ScoreBar:
     """A score with its interval, all in shares of 1."""
 
     label: str

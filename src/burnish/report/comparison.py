@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import DataError
-from burnish.report.bars import SERIES_COLOURS, Bar
+from burnish.report.bars import SERIES_COLOURS, ScoreBar
 from burnish.report.charts import PointChart, Range, point_chart
 from burnish.report.formatting import words
 from burnish.rewards.judgement import JudgedAnswer
@@ -16,7 +16,7 @@ SHOWN_PROMPTS = 4
 
 
 @dataclass(frozen=True)
-class Compared:
+class ModelRow:
     """One model's row: each value with its interval. rewards: by name. seconds, peak: of all stages that made it."""
 
     label: str
@@ -45,12 +45,12 @@ class Comparison:
     samples: int
     reference: str
     baseline: str
-    models: Sequence[Compared]
-    wins: Mapping[str, Sequence[Bar]]
-    ranked: Sequence[Bar]
+    models: Sequence[ModelRow]
+    wins: Mapping[str, Sequence[ScoreBar]]
+    ranked: Sequence[ScoreBar]
     length_correlations: Mapping[str, float]
     charts: Sequence[PointChart]
-    examples: Sequence[tuple[str, Sequence[tuple[Compared, JudgedAnswer]]]]
+    examples: Sequence[tuple[str, Sequence[tuple[ModelRow, JudgedAnswer]]]]
 
 
 def comparison(stage: StageRecord) -> Comparison:
@@ -106,10 +106,10 @@ def _comparison(stage: StageRecord, metrics: Mapping[str, Any]) -> Comparison:
     )
 
 
-def _compared(label: str, colour: int, row: Mapping[str, Any]) -> Compared:
+def _compared(label: str, colour: int, row: Mapping[str, Any]) -> ModelRow:
     training = row.get("training") or {}
     stages = training.get("stages", [])
-    return Compared(
+    return ModelRow(
         label=label,
         colour=colour,
         rewards={name: _range(one) for name, one in row["reward"].items()},
@@ -122,7 +122,7 @@ def _compared(label: str, colour: int, row: Mapping[str, Any]) -> Compared:
     )
 
 
-def _examples(stage: StageRecord, models: Sequence[Compared]) -> list[tuple[str, list[tuple[Compared, JudgedAnswer]]]]:
+def _examples(stage: StageRecord, models: Sequence[ModelRow]) -> list[tuple[str, list[tuple[ModelRow, JudgedAnswer]]]]:
     """Prompts spread evenly over the set, each with every model's first answer to it."""
     by_model = [(model, stage.samples[model.label]) for model in models if model.label in stage.samples]
     if not by_model:
@@ -133,9 +133,9 @@ def _examples(stage: StageRecord, models: Sequence[Compared]) -> list[tuple[str,
     return [(prompt, [(model, rows[prompt]) for model, rows in answers if prompt in rows]) for prompt in chosen]
 
 
-def _bar(label: str, colour: int, measured: Mapping[str, Any]) -> Bar:
+def _bar(label: str, colour: int, measured: Mapping[str, Any]) -> ScoreBar:
     value, interval = _range(measured)
-    return Bar(label, colour, value, interval)
+    return ScoreBar(label, colour, value, interval)
 
 
 def _range(measured: Mapping[str, Any]) -> Range:

@@ -8,7 +8,7 @@ from typing import Any
 
 from burnish.evaluation.statistics import bootstrap_interval, paired_bootstrap_interval
 from burnish.report import formatting, sampling
-from burnish.report.bars import SERIES_COLOURS, Bar
+from burnish.report.bars import SERIES_COLOURS, ScoreBar
 from burnish.report.verdicts import verdict
 from burnish.rewards.judgement import JudgedAnswer
 from burnish.runs.record import StageRecord
@@ -47,29 +47,29 @@ class Group:
 
     name: str
     count: int
-    bars: Sequence[Bar]
+    bars: Sequence[ScoreBar]
 
 
 @dataclass(frozen=True)
-class Example:
+class ShownExample:
     """One question with every model's answer."""
 
     question: str
     gold: str | None
-    answers: Sequence[tuple[Bar, JudgedAnswer]]
+    answers: Sequence[tuple[ScoreBar, JudgedAnswer]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeGroup:
     """Questions on which the first and last model compare in one way, and a few of them."""
 
     heading: str
     count: int
-    examples: Sequence[Example]
+    examples: Sequence[ShownExample]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredValues:
     """One more thing that was measured of all models, as texts: value and interval of each."""
 
     name: str
@@ -87,12 +87,12 @@ class Evaluation:
     stage: str
     count: int
     shares: bool
-    models: Sequence[Bar]
-    measured: Sequence[Measured]
+    models: Sequence[ScoreBar]
+    measured: Sequence[MeasuredValues]
     gains: Sequence[Gain]
     groups: Sequence[Group]
     reasons: Sequence[tuple[str, Sequence[int]]]
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[OutcomeGroup]
 
 
 def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
@@ -131,27 +131,27 @@ def _judged_by_all(answers: Mapping[str, Sequence[JudgedAnswer]]) -> dict[str, l
     return {label: [one for one, yes in zip(rows, told, strict=True) if yes] for label, rows in answers.items()}
 
 
-def _measured(recorded: Mapping[str, Any], labels: Sequence[str]) -> Iterator[Measured]:
+def _measured(recorded: Mapping[str, Any], labels: Sequence[str]) -> Iterator[MeasuredValues]:
     """What each of several judges said, and the repetition, where the stage recorded them of all models."""
     of_models = [recorded.get(label, {}) for label in labels]
     judges = dict.fromkeys(name for one in of_models for name in one.get("judges", {}))
     for name, values in sampling.measured(of_models):
-        yield Measured(name, [_texts(value) for value in values])
+        yield MeasuredValues(name, [_texts(value) for value in values])
     for name in judges:
-        yield Measured(name, [_texts(one.get("judges", {}).get(name)) for one in of_models])
+        yield MeasuredValues(name, [_texts(one.get("judges", {}).get(name)) for one in of_models])
     if all("repeated_ngrams" in one for one in of_models):
-        yield Measured(
+        yield MeasuredValues(
             "repeated 4-grams", [_texts({"kind": "accuracy", **one["repeated_ngrams"]}) for one in of_models]
         )
 
 
-def _retrieval_costs(stage: StageRecord, labels: Sequence[str]) -> Iterator[Measured]:
+def _retrieval_costs(stage: StageRecord, labels: Sequence[str]) -> Iterator[MeasuredValues]:
     """What it costs to ask models with what was retrieved; nothing for those that were asked without."""
     found = stage.record.get("metrics", {}).get("retrieval", {})
     for key, name in (("milliseconds", "milliseconds of search a task"), ("tokens", "tokens added to a prompt")):
         if found:
             texts = [f"{found[label][key]:,.1f}" if label in found else "" for label in labels]
-            yield Measured(name, [(text, "") for text in texts])
+            yield MeasuredValues(name, [(text, "") for text in texts])
 
 
 def _texts(score: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -162,12 +162,12 @@ def _texts(score: Mapping[str, Any] | None) -> tuple[str, str]:
     return shown(score["value"]), " to ".join(shown(end) for end in score["interval"])
 
 
-def _bars(right: Mapping[str, Sequence[float]], recorded: Mapping[str, Any], seed: int) -> list[Bar]:
+def _bars(right: Mapping[str, Sequence[float]], recorded: Mapping[str, Any], seed: int) -> list[ScoreBar]:
     """Scores of all models; an interval that the stage recorded is kept, so that one thing has one figure."""
     bars = []
     for index, (label, verdicts) in enumerate(right.items()):
         interval = formatting.pair(recorded.get(label, {}).get("interval")) or bootstrap_interval(verdicts, seed=seed)
-        bars.append(Bar(label, index % SERIES_COLOURS, sum(verdicts) / len(verdicts), interval))
+        bars.append(ScoreBar(label, index % SERIES_COLOURS, sum(verdicts) / len(verdicts), interval))
     return bars
 
 
@@ -217,7 +217,7 @@ def _reasons(answers: Mapping[str, Sequence[JudgedAnswer]]) -> list[tuple[str, S
     return [*table, ("other reasons", rest)] if any(rest) else table
 
 
-def _outcomes(answers: Mapping[str, Sequence[JudgedAnswer]], models: Sequence[Bar]) -> Iterator[Outcome]:
+def _outcomes(answers: Mapping[str, Sequence[JudgedAnswer]], models: Sequence[ScoreBar]) -> Iterator[OutcomeGroup]:
     rows_by_model = list(answers.values())
     first, last = rows_by_model[0], rows_by_model[-1]
     for heading, (before, after), shown in OUTCOMES:
@@ -229,11 +229,11 @@ def _outcomes(answers: Mapping[str, Sequence[JudgedAnswer]], models: Sequence[Ba
         # Spread over the test set, which often lists questions of one kind together.
         spread = sorted({questions[index * len(questions) // shown] for index in range(shown)}) if questions else []
         examples = [
-            Example(
+            ShownExample(
                 question=first[question].answer.question,
                 gold=first[question].answer.row["gold"],
                 answers=[(model, rows[question]) for model, rows in zip(models, rows_by_model, strict=True)],
             )
             for question in spread
         ]
-        yield Outcome(heading, len(questions), examples)
+        yield OutcomeGroup(heading, len(questions), examples)

@@ -9,7 +9,7 @@ from burnish.report import formatting
 from burnish.report.verdicts import verdict
 
 
-class Row(TypedDict):
+class ForgettingRow(TypedDict):
     """What was measured of all models, as JSON values.
 
     count: texts or questions. changes: by `before after`, the 95 % interval of the change between two models: relative
@@ -24,7 +24,7 @@ class Row(TypedDict):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ForgettingCell:
     """A value as text, and where a model came before, the change since it: as text, and what is to be said of it."""
 
     value: str
@@ -38,22 +38,22 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class ForgettingLine:
     """A row of the table. in_all: the change from the first to the last model, where there are more than two."""
 
     name: str
     count: int
-    cells: Sequence[Cell]
-    in_all: Cell | None
+    cells: Sequence[ForgettingCell]
+    in_all: ForgettingCell | None
 
 
-def lines(metrics: Mapping[str, Any]) -> list[Line]:
+def lines(metrics: Mapping[str, Any]) -> list[ForgettingLine]:
     """The table of a stage's metrics."""
     labels = metrics["models"]
     return [_line(row, labels) for row in metrics["rows"]]
 
 
-def described(row: Row, labels: Sequence[str]) -> str:
+def described(row: ForgettingRow, labels: Sequence[str]) -> str:
     """A row in a line, for a terminal."""
     line = _line(row, labels)
     cells = [
@@ -64,25 +64,25 @@ def described(row: Row, labels: Sequence[str]) -> str:
     return f"{line.name}: {', '.join(cells)}{in_all}"
 
 
-def _line(row: Row, labels: Sequence[str]) -> Line:
-    cells = [Cell(_value(row, labels[0])), *(_cell(row, one, other) for one, other in pairwise(labels))]
+def _line(row: ForgettingRow, labels: Sequence[str]) -> ForgettingLine:
+    cells = [ForgettingCell(_value(row, labels[0])), *(_cell(row, one, other) for one, other in pairwise(labels))]
     in_all = _cell(row, labels[0], labels[-1]) if len(labels) > 2 else None
-    return Line(row["name"], row["count"], cells, in_all)
+    return ForgettingLine(row["name"], row["count"], cells, in_all)
 
 
-def _cell(row: Row, before: str, after: str) -> Cell:
+def _cell(row: ForgettingRow, before: str, after: str) -> ForgettingCell:
     interval = row["changes"].get(f"{before} {after}")
     pair = None if interval is None else (float(interval[0]), float(interval[1]))
     said = verdict(pair, count=row["count"], lower_is_better=row["kind"] == "perplexity")
-    return Cell(_value(row, after), "" if pair is None else _change(row, pair), said)
+    return ForgettingCell(_value(row, after), "" if pair is None else _change(row, pair), said)
 
 
-def _value(row: Row, label: str) -> str:
+def _value(row: ForgettingRow, label: str) -> str:
     value = row["values"][label]
     return formatting.percent(value) if row["kind"] == "accuracy" else formatting.number(value)
 
 
-def _change(row: Row, interval: tuple[float, float]) -> str:
+def _change(row: ForgettingRow, interval: tuple[float, float]) -> str:
     if row["kind"] == "score":
         return " to ".join(formatting.signed(end, 2) for end in interval)
     unit = "%" if row["kind"] == "perplexity" else "points"

@@ -31,7 +31,7 @@ class ShownTask:
 
 
 @dataclass(frozen=True)
-class Learning:
+class ShownLearning:
     """The answers of a stage that are shown: some tasks, at some of the evaluations."""
 
     stage: str
@@ -41,7 +41,7 @@ class Learning:
     tasks: Sequence[ShownTask]
 
 
-def learning(stage: StageRecord) -> Learning | None:
+def learning(stage: StageRecord) -> ShownLearning | None:
     """What is shown of a stage's evaluations; None where there are none."""
     if not stage.evaluations:
         return None
@@ -51,7 +51,7 @@ def learning(stage: StageRecord) -> Learning | None:
     for number in spread(range(len(stage.evaluations[steps[0]]) // n), SHOWN_TASKS):
         answers = [(step, stage.evaluations[step][number * n]) for step in steps]
         tasks.append(ShownTask(answers[0][1].prompt, answers))
-    return Learning(stage.name, steps, len(stage.evaluations), n, tasks)
+    return ShownLearning(stage.name, steps, len(stage.evaluations), n, tasks)
 
 
 def spread(values: Sequence[int], count: int) -> list[int]:

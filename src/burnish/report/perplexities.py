@@ -9,7 +9,7 @@ from burnish.report.verdicts import verdict
 
 
 @dataclass(frozen=True)
-class Change:
+class PerplexityChange:
     """A perplexity before and after training; lower is better. interval: of the relative change, where it is known."""
 
     name: str
@@ -26,14 +26,14 @@ class Change:
         return verdict(self.interval, lower_is_better=True)
 
 
-def perplexities(summary: Mapping[str, Any]) -> Iterator[Change]:
+def perplexities(summary: Mapping[str, Any]) -> Iterator[PerplexityChange]:
     for name, values in summary.get("perplexity", {}).items():
         if isinstance(values, dict) and values.get("before") and values.get("after"):
             interval = pair(summary.get("perplexity_interval", {}).get(name))
-            yield Change(name, float(values["before"]), float(values["after"]), interval)
+            yield PerplexityChange(name, float(values["before"]), float(values["after"]), interval)
 
 
-def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[float, Change | None]]]]:
+def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[float, PerplexityChange | None]]]]:
     """Of each group of text, every model's perplexity and, but for the first model, its change from the first's."""
     intervals = summary.get("perplexity_by_model_interval", {})
     for name, by_model in summary.get("perplexity_by_model", {}).items():
@@ -41,7 +41,10 @@ def perplexity_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[tupl
         yield (
             name,
             [
-                (value, Change(label, first, value, pair(intervals.get(name, {}).get(label))) if index else None)
+                (
+                    value,
+                    PerplexityChange(label, first, value, pair(intervals.get(name, {}).get(label))) if index else None,
+                )
                 for index, (label, value) in enumerate(by_model.items())
             ],
         )

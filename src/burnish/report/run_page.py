@@ -18,7 +18,7 @@ import yaml
 from burnish.evaluation.limits import of_run
 from burnish.files import atomic_write_text
 from burnish.report import forgetting, formatting, learning, sampling
-from burnish.report.bars import SERIES_COLOURS, Bar
+from burnish.report.bars import SERIES_COLOURS, ScoreBar
 from burnish.report.charts import LineChart
 from burnish.report.comparison import comparison
 from burnish.report.evaluations import Evaluation, evaluation, scores_of
@@ -42,7 +42,7 @@ MAX_PROMPT = 600
 
 
 @dataclass(frozen=True)
-class Asked:
+class BeforeAndAfter:
     """Prompts of one stage, answered before and after it. continued: whether they are beginnings of documents."""
 
     stage: str
@@ -93,7 +93,7 @@ def render(run: RunRecord) -> str:
     )
 
 
-def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
+def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[ScoreBar]]]:
     """Each summary entry that is or ends in `accuracy`, with the intervals that `<entry>_interval` gives.
 
     That of a judge which alone tells right from wrong is the whole's, and not given twice.
@@ -107,21 +107,21 @@ def scores(summary: Mapping[str, Any]) -> Iterator[tuple[str, list[Bar]]]:
         yield (
             key,
             [
-                Bar(formatting.words(label), index % SERIES_COLOURS, score, formatting.pair(intervals.get(label)))
+                ScoreBar(formatting.words(label), index % SERIES_COLOURS, score, formatting.pair(intervals.get(label)))
                 for index, (label, score) in enumerate(by_model.items())
                 if score is not None
             ],
         )
 
 
-def _questions(bars: Sequence[Bar], evaluations: Sequence[Evaluation]) -> int | None:
+def _questions(bars: Sequence[ScoreBar], evaluations: Sequence[Evaluation]) -> int | None:
     """How many questions the scores are of: those of the evaluation that gave them."""
     shown = {(bar.label, bar.score) for bar in bars}
     found = (one.count for one in evaluations if one.shares and {(bar.label, bar.score) for bar in one.models} <= shown)
     return next(found, None)
 
 
-def _forgotten(stage: StageRecord) -> tuple[Sequence[str], Sequence[forgetting.Line]]:
+def _forgotten(stage: StageRecord) -> tuple[Sequence[str], Sequence[forgetting.ForgettingLine]]:
     """The labels of the models, and the rows of the table."""
     metrics = stage.record.get("metrics", {})
     return metrics["models"], forgetting.lines(metrics)
@@ -132,10 +132,10 @@ def metrics_by_stage(stages: Sequence[StageRecord]) -> dict[str, tuple[str, Mapp
     return {stage.name: (stage.type, stage.record.get("metrics", {})) for stage in stages}
 
 
-def asked(stages: Sequence[StageRecord]) -> list[Asked]:
+def asked(stages: Sequence[StageRecord]) -> list[BeforeAndAfter]:
     """What the trainings show of their answers, the last one first: it made the model."""
     return [
-        Asked(
+        BeforeAndAfter(
             stage.name,
             "random weights"
             if stage.type == "pretrain"

@@ -21,7 +21,7 @@ from burnish.errors import BurnishError, DataError
 from burnish.kept import DamagedError
 from burnish.retrieval import store
 from burnish.retrieval.chunks import Chunk, chunk, words_and_signs
-from burnish.retrieval.documents import Text, texts_of
+from burnish.retrieval.documents import IndexedText, texts_of
 from burnish.retrieval.graph import Graph, entities
 from burnish.retrieval.index import Changes, Index, searched_text
 from burnish.retrieval.lexical import Lexicon, Words
@@ -37,7 +37,7 @@ Digest = bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PassageSpan:
     """A passage by its bytes in its document, and the headings above it."""
 
     start: int
@@ -96,14 +96,14 @@ class Earlier:
         self._same_pieces = index is not None and index.settings == settings and of_index == wanted
         self._same_vectors = of_index is not None and of_index == wanted
 
-    def pieces(self, document: Text) -> list[Piece] | None:
+    def pieces(self, document: IndexedText) -> list[PassageSpan] | None:
         """A document's passages, where it was cut before as it would be now."""
         number = self.documents.get((document.source, document.sha256))
         if not self._same_pieces or self._index is None or number is None:
             return None
         first = self._index.documents[number].start
         return [
-            Piece(start - first, end - first, self._index.passage(passage).heading)
+            PassageSpan(start - first, end - first, self._index.passage(passage).heading)
             for passage in self._index.passages_of(number)
             for start, end in [self._index.span(passage)]
         ]
@@ -128,7 +128,7 @@ class _Build:
         self.named: list[dict[str, float]] = []
         self.position = 0
 
-    def add(self, document: Text) -> bytes:
+    def add(self, document: IndexedText) -> bytes:
         """Take a document's passages; returns its bytes."""
         start = self.position
         self.position += len(document.data)
@@ -143,13 +143,13 @@ class _Build:
                 self.named.append(entities(body, piece.heading))
         return document.data
 
-    def _cut(self, document: Text) -> list[Piece]:
+    def _cut(self, document: IndexedText) -> list[PassageSpan]:
         text = document.data.decode()
         starts = words_and_signs if self.encoder is None else self.encoder.embedder.token_starts
         size, overlap = self.settings.size, self.settings.overlap
         chunks = chunk(text, starts, size=size, overlap=overlap, headings=document.has_headings)
         return [
-            Piece(first, last, one.heading)
+            PassageSpan(first, last, one.heading)
             for one, (first, last) in zip(chunks, _byte_places(text, chunks), strict=True)
         ]
 

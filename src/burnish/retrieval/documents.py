@@ -14,7 +14,7 @@ COMMENTED = frozenset(CODE_SUFFIXES) - frozenset(MARKUP_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class IndexedText:
     """A document as the index keeps it. sha256: of its text."""
 
     source: str
@@ -29,7 +29,7 @@ class Text:
 
 def texts_of(
     paths: Sequence[str | Path], skipped: list[Skipped], *, text_key: str = "text", id_key: str = "id"
-) -> Iterator[Text]:
+) -> Iterator[IndexedText]:
     """Read every document that files, folders and patterns name, one by one; of equal ones of a source the first.
 
     skipped: receives what is not indexed, each with its reason: files of folders that cannot be read, and documents
@@ -44,7 +44,7 @@ def texts_of(
             for document in read_file(file, name, readers, text_key=text_key, id_key=id_key, skipped=not_read):
                 # Halves of characters, which JSON can escape, are no text that a file could hold.
                 data = document.text.encode("utf-8", "replace")
-                text = Text(document.source, data, hashlib.sha256(data).hexdigest(), document.licence)
+                text = IndexedText(document.source, data, hashlib.sha256(data).hexdigest(), document.licence)
                 if not document.text.strip():
                     skipped.append(Skipped(file, document.source, "empty document"))
                 elif (text.source, text.sha256) in seen:

@@ -93,7 +93,7 @@ def _words(part: str) -> int:
 
 
 @dataclass(frozen=True)
-class LanguageJudge:
+class LanguageConsistency:
     """The share of the wanted language in the thoughts of a completion, or in all of it.
 
     language: the wanted one, or None: the row's, under `key`. among: the languages that are told apart besides; all if

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import burnish
 from burnish.errors import BurnishError
 from burnish.rewards import scorer_worker
-from burnish.rewards.worker import Worker, wall_limit
+from burnish.rewards.worker import ScriptWorker, wall_limit
 
 _START_SECONDS = 600.0
 """On the clock: a library of many modules, on a machine under load."""
@@ -33,7 +33,7 @@ class Scorer:
     def __init__(self, library: Library, *, timeout_seconds: float = 5.0) -> None:
         require(library)
         self.library, self.timeout_seconds, self.killed = library, timeout_seconds, 0
-        self._worker: Worker | None = None
+        self._worker: ScriptWorker | None = None
         self._lock = threading.Lock()
 
     def ask(self, request: dict[str, Any], *, timeout_seconds: float | None = None) -> dict[str, Any] | None:
@@ -64,9 +64,9 @@ class Scorer:
     ) -> None:
         self.close()
 
-    def _start(self) -> Worker:
+    def _start(self) -> ScriptWorker:
         packages = str(Path(burnish.__file__).parents[1])
-        worker = Worker(
+        worker = ScriptWorker(
             Path(scorer_worker.__file__),
             {
                 "PYTHONPATH": os.pathsep.join(filter(None, [packages, os.environ.get("PYTHONPATH")])),

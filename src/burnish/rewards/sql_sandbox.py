@@ -17,7 +17,7 @@ from burnish.errors import BurnishError
 from burnish.rewards import sql_worker
 from burnish.rewards.sizes import size_in_bytes
 from burnish.rewards.sql_results import Result
-from burnish.rewards.worker import Worker, wall_limit
+from burnish.rewards.worker import ScriptWorker, wall_limit
 
 _START_SECONDS = 60.0
 
@@ -132,7 +132,7 @@ class SqlSandbox:
             self._worker = None
 
 
-class _Worker(Worker):
+class _Worker(ScriptWorker):
     """The process that runs queries."""
 
     def __init__(self) -> None:

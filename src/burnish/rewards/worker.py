@@ -28,7 +28,7 @@ def wall_limit(timeout_seconds: float) -> float:
     return 12 * timeout_seconds + 1
 
 
-class Worker:
+class ScriptWorker:
     """A process that runs a script, with threads that write to it and read from it, so that waiting can have an end.
 
     script: reads and writes the frames of `sql_worker`. environment: further variables of it.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from burnish.synthesis.rows import Pair, Source, TaskType, place
+from burnish.synthesis.rows import Pair, RowSource, TaskType, place
 from burnish.synthesis.structure import Section
 
 Rule = Literal[
@@ -80,6 +80,6 @@ class DocumentChunk:
         """
         wording = wordings[place(self.document, self.hash, rule, *values.values()) % len(wordings)]
         question = wording.format(title=self.title, where=self.where, **values)
-        source = Source(self.document, self.of, self.hash, rule, None, self.licence)
+        source = RowSource(self.document, self.of, self.hash, rule, None, self.licence)
         said = tuple(one.format(title=self.title, where=self.where, answer=answer, **values) for one in restated)
         return Pair(question, answer, task_type, source, short and len(answer) <= MAX_SHORT, alike, near, restated=said)

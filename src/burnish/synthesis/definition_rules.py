@@ -7,7 +7,7 @@ from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.names import Named, defaults, looks, named
 from burnish.synthesis.rows import Pair
 from burnish.synthesis.sentences import sentences, shortened, without
-from burnish.synthesis.structure import Block
+from burnish.synthesis.structure import SectionBlock
 
 _MAX_DESCRIPTION = 400
 _MIN_DESCRIPTION_WORDS = 6
@@ -15,7 +15,7 @@ _VERSION = re.compile(r"\b(?:New|Added|Introduced|Available) (?:in|since) (?:ver
 _DEPRECATED = re.compile(r"\bDeprecated since (?:version )?(?P<version>\d+(?:\.\d+)+)")
 
 
-def _definitions(at: DocumentChunk) -> Iterator[tuple[Named, Block]]:
+def _definitions(at: DocumentChunk) -> Iterator[tuple[Named, SectionBlock]]:
     for block in at.section.blocks:
         if block.kind == "definition" and (what := named(block.term)) is not None:
             yield what, block

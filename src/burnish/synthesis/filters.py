@@ -22,7 +22,7 @@ from burnish.runs.run import Run
 from burnish.synthesis.checks import Unused
 from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.rows import Pair
-from burnish.synthesis.teachers import LoadModel, Teacher
+from burnish.synthesis.teachers import LoadModel, TextTeacher
 
 if TYPE_CHECKING:
     import polars as pl
@@ -196,7 +196,7 @@ def _logps(decoder: "Decoder", tokenizer: "Tokenizer", asked: Sequence[tuple[str
 
 
 def liked(
-    pairs: Sequence[Written], settings: JudgeFilter, teacher: Teacher, run: Run
+    pairs: Sequence[Written], settings: JudgeFilter, teacher: TextTeacher, run: Run
 ) -> tuple[list[Written], list[Unused]]:
     """The rows that a judge rates high enough; a reply without a rating counts as one in the middle."""
     from burnish.rewards.rating import rating, rating_question

@@ -21,7 +21,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from burnish.synthesis.chunk import DocumentChunk
-from burnish.synthesis.rows import Pair, Source, TaskType
+from burnish.synthesis.rows import Pair, RowSource, TaskType
 
 Lesson = Literal["questions", "rewrite", "reasoning", "dialogue", "instructions", "summary", "classification"]
 LESSONS: tuple[Lesson, ...] = get_args(Lesson)
@@ -63,7 +63,7 @@ _MIN_ANSWER = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReplyReading:
     """What became of a reply: pairs, or why there are none."""
 
     pairs: tuple[Pair, ...] = ()
@@ -79,16 +79,16 @@ def prompt(lesson: Lesson, chunk: DocumentChunk, n: int) -> list[dict[str, str]]
     ]
 
 
-def read(lesson: Lesson, reply: str | None, chunk: DocumentChunk, teacher: str) -> Reading:
+def read(lesson: Lesson, reply: str | None, chunk: DocumentChunk, teacher: str) -> ReplyReading:
     """The rows of a reply."""
     if reply is None:
-        return Reading(fault="prompt longer than the teacher's context")
-    source = Source(chunk.document, chunk.of, chunk.hash, lesson, teacher, chunk.licence)
+        return ReplyReading(fault="prompt longer than the teacher's context")
+    source = RowSource(chunk.document, chunk.of, chunk.hash, lesson, teacher, chunk.licence)
     pairs = _READERS[lesson](reply.strip(), chunk, source)
     kept = tuple(pair for pair in pairs if _sound(pair))
     if not pairs:
-        return Reading(fault="reply without the form that was asked for")
-    return Reading(kept, "" if kept else "question about a text that nobody sees, or no answer")
+        return ReplyReading(fault="reply without the form that was asked for")
+    return ReplyReading(kept, "" if kept else "question about a text that nobody sees, or no answer")
 
 
 def _sound(pair: Pair) -> bool:
@@ -107,8 +107,8 @@ def _turns(reply: str) -> list[tuple[str, str]]:
     return [(who, text.rstrip("* \n")) for who, text in said if text]
 
 
-def _pairs(lesson: Lesson) -> Callable[[str, DocumentChunk, Source], list[Pair]]:
-    def read_pairs(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
+def _pairs(lesson: Lesson) -> Callable[[str, DocumentChunk, RowSource], list[Pair]]:
+    def read_pairs(reply: str, chunk: DocumentChunk, source: RowSource) -> list[Pair]:
         turns = _turns(reply)
         return [
             Pair(question, answer, _TYPES[lesson], source)
@@ -119,7 +119,7 @@ def _pairs(lesson: Lesson) -> Callable[[str, DocumentChunk, Source], list[Pair]]
     return read_pairs
 
 
-def _reasoning(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
+def _reasoning(reply: str, chunk: DocumentChunk, source: RowSource) -> list[Pair]:
     turns = dict(_turns(reply))
     if not {"Q", "S", "A"} <= set(turns):
         return []
@@ -127,7 +127,7 @@ def _reasoning(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
     return [Pair(turns["Q"], answer, "reasoning", source)]
 
 
-def _dialogue(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
+def _dialogue(reply: str, chunk: DocumentChunk, source: RowSource) -> list[Pair]:
     turns = [("user" if who in "UQ" else "assistant", text) for who, text in _turns(reply) if who in "UQA"]
     while turns and turns[-1][0] == "user":
         turns.pop()
@@ -138,12 +138,12 @@ def _dialogue(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
     return [Pair(turns[0][1], turns[-1][1], "dialogue", source, messages=tuple(messages))]
 
 
-def _summary(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
+def _summary(reply: str, chunk: DocumentChunk, source: RowSource) -> list[Pair]:
     question = f"Summarize this text in one or two sentences.\n\n{chunk.section.text}"
     return [Pair(question, reply, "summarization", source)] if 3 < len(reply.split()) < 80 else []
 
 
-def _classification(reply: str, chunk: DocumentChunk, source: Source) -> list[Pair]:
+def _classification(reply: str, chunk: DocumentChunk, source: RowSource) -> list[Pair]:
     said = reply.strip(" .*\n\"'").casefold()
     if said not in KINDS:
         return []
@@ -151,7 +151,7 @@ def _classification(reply: str, chunk: DocumentChunk, source: Source) -> list[Pa
     return [Pair(question, said, "classification", source)]
 
 
-_READERS: Mapping[Lesson, Callable[[str, DocumentChunk, Source], Sequence[Pair]]] = {
+_READERS: Mapping[Lesson, Callable[[str, DocumentChunk, RowSource], Sequence[Pair]]] = {
     "questions": _pairs("questions"),
     "rewrite": _pairs("rewrite"),
     "reasoning": _reasoning,

@@ -7,7 +7,7 @@ from burnish.synthesis.chunk import DocumentChunk
 from burnish.synthesis.names import named
 from burnish.synthesis.rows import Pair, place
 from burnish.synthesis.sentences import sentences, shortened
-from burnish.synthesis.structure import Block
+from burnish.synthesis.structure import SectionBlock
 
 _MAX_HEADING_WORDS = 12
 _SUBJECT = re.compile(
@@ -33,7 +33,7 @@ def faq(at: DocumentChunk, max_answer: int) -> Iterator[Pair]:
             )
 
 
-def _prose(blocks: Sequence[Block], max_characters: int) -> str:
+def _prose(blocks: Sequence[SectionBlock], max_characters: int) -> str:
     """As many of a section's first blocks as fit, whole; of the first block as many sentences as fit."""
     kept: list[str] = []
     size = 0

@@ -22,7 +22,7 @@ TaskType = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """Where a row comes from: document, chunk of it, a hash of the chunk's text, and how the row was made of it.
 
     teacher: the model that wrote it; None where it stands in the document itself.
@@ -61,13 +61,13 @@ class Pair:
     question: str
     answer: str
     task_type: TaskType
-    source: Source
+    source: RowSource
     short: bool = False
     alike: str = ""
     near: str = ""
     choices: tuple[str, ...] = ()
     messages: tuple[Mapping[str, str], ...] = field(default=())
-    others: tuple[Source, ...] = ()
+    others: tuple[RowSource, ...] = ()
     bare: str = ""
     restated: tuple[str, ...] = ()
 

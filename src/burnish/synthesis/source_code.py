@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 
-from burnish.synthesis.structure import Block, Section, plain
+from burnish.synthesis.structure import Section, SectionBlock, plain
 
 PYTHON_SUFFIXES = (".py", ".pyi")
 MAX_CHARACTERS = 2 << 20
@@ -34,7 +34,7 @@ def sections(text: str, name: str) -> list[Section]:
     return [Section((name,), tuple(found))] if found else []
 
 
-def _python(text: str) -> Iterator[Block]:
+def _python(text: str) -> Iterator[SectionBlock]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in strings
@@ -42,11 +42,11 @@ def _python(text: str) -> Iterator[Block]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     if (said := ast.get_docstring(tree)) is not None:
-        yield Block("paragraph", plain(_first(said)))
+        yield SectionBlock("paragraph", plain(_first(said)))
     yield from _members(tree, "", text, 0)
 
 
-def _members(parent: ast.AST, prefix: str, text: str, depth: int) -> Iterator[Block]:
+def _members(parent: ast.AST, prefix: str, text: str, depth: int) -> Iterator[SectionBlock]:
     if depth > MAX_DEPTH:
         return
     for node in ast.iter_child_nodes(parent):
@@ -54,7 +54,7 @@ def _members(parent: ast.AST, prefix: str, text: str, depth: int) -> Iterator[Bl
             name = prefix + node.name
             private = node.name.startswith("_")
             if (said := ast.get_docstring(node)) is not None and not private:
-                yield Block("definition", _first(said), term=_signature(node, name))
+                yield SectionBlock("definition", _first(said), term=_signature(node, name))
             if isinstance(node, ast.ClassDef) and not private:
                 yield from _members(node, name + ".", text, depth + 1)
 
@@ -82,7 +82,7 @@ def _first(said: str) -> str:
     return "\n\n".join(kept) or " ".join(said.split())
 
 
-def _commented(text: str) -> Iterator[Block]:
+def _commented(text: str) -> Iterator[SectionBlock]:
     for match in [*_comments(text)]:
         comment, end = match
         declaration = text[end : end + 400].lstrip("\n")
@@ -94,7 +94,7 @@ def _commented(text: str) -> Iterator[Block]:
         name, signature = line
         said = " ".join(_TAG_LINE.sub("", comment).split())
         if said and len(said.split()) > 2:
-            yield Block("definition", plain(said), term=signature if "(" in signature else name)
+            yield SectionBlock("definition", plain(said), term=signature if "(" in signature else name)
 
 
 def _comments(text: str) -> Iterator[tuple[str, int]]:

@@ -39,7 +39,7 @@ _MIN_TEXT_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SectionBlock:
     """A piece of a section. term: of a definition. rows: of a table, the header first. language: of code."""
 
     kind: Kind
@@ -54,7 +54,7 @@ class Section:
     """What stands below a heading. headings: from the outermost to its own; empty before the first."""
 
     headings: tuple[str, ...] = ()
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[SectionBlock, ...] = ()
 
     @property
     def text(self) -> str:
@@ -62,7 +62,7 @@ class Section:
         return "\n\n".join(block_text(block) for block in self.blocks)
 
 
-def block_text(block: Block) -> str:
+def block_text(block: SectionBlock) -> str:
     """A block as text for a reader."""
     if block.kind == "definition":
         return f"{block.term}\n{block.text}"
@@ -84,7 +84,7 @@ def sections(text: str) -> list[Section]:
     """The sections of a text in their order; those without any text are left out."""
     found: list[Section] = []
     headings: list[tuple[int, str]] = []
-    blocks: list[Block] = []
+    blocks: list[SectionBlock] = []
 
     def close() -> None:
         merged = tuple(_defined(blocks))
@@ -92,8 +92,8 @@ def sections(text: str) -> list[Section]:
             found.append(Section(tuple(heading for _, heading in headings), merged))
         blocks.clear()
 
-    for one in _Lines(text.split("\n")).read():
-        if isinstance(one, Block):
+    for one in _LineReader(text.split("\n")).read():
+        if isinstance(one, SectionBlock):
             blocks.append(one)
             continue
         close()
@@ -103,14 +103,14 @@ def sections(text: str) -> list[Section]:
 
 
 @dataclass
-class _Lines:
+class _LineReader:
     """Reads lines into headings, as (level, text), and blocks."""
 
     lines: list[str]
     at: int = 0
     paragraph: list[str] = field(default_factory=list)
 
-    def read(self) -> Iterator[Block | tuple[int, str]]:
+    def read(self) -> Iterator[SectionBlock | tuple[int, str]]:
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if not line.strip():
@@ -145,30 +145,30 @@ class _Lines:
                 self.at += 1
         yield from self._ended()
 
-    def _ended(self) -> Iterator[Block]:
+    def _ended(self) -> Iterator[SectionBlock]:
         """The paragraph that ends here, if there is one."""
         if self.paragraph:
             text = "\n".join(self.paragraph)
             self.paragraph.clear()
             yield _led(text, "paragraph")
 
-    def _code(self, fence: "re.Match[str]") -> Block:
+    def _code(self, fence: "re.Match[str]") -> SectionBlock:
         body = []
         self.at += 1
         while self.at < len(self.lines) and not self.lines[self.at].strip().startswith(fence[1]):
             body.append(self.lines[self.at])
             self.at += 1
         self.at += 1
-        return Block("code", _dedented(body), language=fence[2])
+        return SectionBlock("code", _dedented(body), language=fence[2])
 
-    def _indented(self) -> Block:
+    def _indented(self) -> SectionBlock:
         body = []
         while self.at < len(self.lines) and (
             self.lines[self.at].startswith(("    ", "\t")) or not self.lines[self.at].strip()
         ):
             body.append(self.lines[self.at])
             self.at += 1
-        return Block("code", _dedented(body))
+        return SectionBlock("code", _dedented(body))
 
     def _is_table(self) -> bool:
         following = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else ""
@@ -176,7 +176,7 @@ class _Lines:
             "|" in self.lines[self.at] and "-" in following and "|" in following and bool(_SEPARATOR.match(following))
         )
 
-    def _table(self) -> Block:
+    def _table(self) -> SectionBlock:
         start = self.at
         rows = [_cells(self.lines[self.at])]
         self.at += 2
@@ -184,9 +184,9 @@ class _Lines:
             rows.append(_cells(self.lines[self.at]))
             self.at += 1
         text = "\n".join(line.rstrip() for line in self.lines[start : self.at])
-        return Block("table", text, rows=tuple(rows))
+        return SectionBlock("table", text, rows=tuple(rows))
 
-    def _item(self, item: "re.Match[str]") -> Iterator[Block]:
+    def _item(self, item: "re.Match[str]") -> Iterator[SectionBlock]:
         """An item of a list, or a term that the next item explains, as a page's list of definitions is written."""
         indent = len(item[1])
         body = [item[2] or ""]
@@ -200,11 +200,11 @@ class _Lines:
         if not text:
             return
         if text.rstrip().endswith(_MARK) or not body[0]:
-            yield Block("item", "", term=text)
+            yield SectionBlock("item", "", term=text)
         else:
             yield _led(text, "item")
 
-    def _described(self) -> Block:
+    def _described(self) -> SectionBlock:
         """`term`, and below it `: text`, as Pandoc and PHP Markdown Extra write definitions."""
         term = self.paragraph.pop()
         body = [self.lines[self.at][1:].strip()]
@@ -213,7 +213,7 @@ class _Lines:
             body.append(self.lines[self.at].lstrip(": "))
             self.at += 1
         self.paragraph.clear()
-        return Block("definition", plain("\n".join(body)), term=plain(term))
+        return SectionBlock("definition", plain("\n".join(body)), term=plain(term))
 
 
 def _is_underline(title: str, line: str) -> bool:
@@ -222,21 +222,21 @@ def _is_underline(title: str, line: str) -> bool:
     return match is not None and len(line.rstrip()) >= min(len(title.strip()), 4) and len(title) <= _MAX_TERM
 
 
-def _led(text: str, kind: Literal["paragraph", "item"]) -> Block:
+def _led(text: str, kind: Literal["paragraph", "item"]) -> SectionBlock:
     """A paragraph or item; a definition where it begins with a term and a colon or dash."""
     bold = _BOLD_LINE.match(text.strip())
     if bold is not None and kind == "paragraph" and "\n" not in text.strip():
-        return Block("item", "", term=bold[1])
+        return SectionBlock("item", "", term=bold[1])
     led = _LEAD.match(text)
     if led is not None:
         plainly = led["plain"]
         short = plainly is None or (kind == "item" and ":" in led["mark"] and len(plainly.split()) <= _MAX_PLAIN_WORDS)
         if short and len(led["text"].split()) >= _MIN_TEXT_WORDS:
-            return Block("definition", plain(led["text"]), term=plain(led["bold"] or led["code"] or plainly))
-    return Block(kind, plain(text))
+            return SectionBlock("definition", plain(led["text"]), term=plain(led["bold"] or led["code"] or plainly))
+    return SectionBlock(kind, plain(text))
 
 
-def _defined(blocks: list[Block]) -> Iterator[Block]:
+def _defined(blocks: list[SectionBlock]) -> Iterator[SectionBlock]:
     """The blocks, each term that stands alone joined with the text that explains it."""
     terms: list[str] = []
     for block in blocks:
@@ -249,15 +249,15 @@ def _defined(blocks: list[Block]) -> Iterator[Block]:
         term = plain(terms[0].split("\n")[0]) if terms else ""
         if term and len(term) <= 2 * _MAX_TERM and block.kind in ("paragraph", "item", "definition"):
             text = f"{block.term}: {block.text}" if block.kind == "definition" else block.text
-            yield Block("definition", text, term=term)
+            yield SectionBlock("definition", text, term=term)
         elif terms:
-            yield Block("paragraph", plain(terms[-1]))
+            yield SectionBlock("paragraph", plain(terms[-1]))
             yield block
         else:
             yield block
         terms = []
     for left in terms:
-        yield Block("paragraph", plain(left))
+        yield SectionBlock("paragraph", plain(left))
 
 
 def _cells(line: str) -> tuple[str, ...]:
@@ -273,7 +273,7 @@ def _dedented(lines: list[str]) -> str:
 
 def cut(section: Section, max_characters: int) -> Iterator[Section]:
     """A section in parts of at most so many characters, cut between its blocks; a block is never cut."""
-    part: list[Block] = []
+    part: list[SectionBlock] = []
     size = 0
     for block in section.blocks:
         length = len(block_text(block))

@@ -38,7 +38,7 @@ from burnish.synthesis.restate import RESTATED_FILE, restatements
 from burnish.synthesis.rows import Pair, lines, place
 from burnish.synthesis.selection import FEW_DOCUMENTS, Unit, capped, held_out, spread, unit
 from burnish.synthesis.settings import Extraction, Settings
-from burnish.synthesis.teachers import LoadModel, Teacher
+from burnish.synthesis.teachers import LoadModel, TextTeacher
 from burnish.synthesis.variants import varied
 
 TRAIN_FILE, PRACTICE_FILE = "train.jsonl", "practice.jsonl"
@@ -95,7 +95,7 @@ def synthesize(
     settings: Settings,
     run: Run,
     *,
-    teacher: Teacher | None = None,
+    teacher: TextTeacher | None = None,
     load_helped: LoadModel | None = None,
 ) -> Synthesis:
     """Make rows of documents and write them into `run.folder`; returns what was made.
@@ -167,7 +167,7 @@ def _extract(
 
 
 def taught_by(
-    teacher: Teacher,
+    teacher: TextTeacher,
     read: Sequence[DocumentChunk],
     settings: Settings,
     run: Run,

@@ -38,7 +38,7 @@ Messages = Sequence[Mapping[str, str]]
 LoadModel = Callable[[], "tuple[Decoder, Tokenizer]"]
 
 
-class Teacher(Protocol):
+class TextTeacher(Protocol):
     """A model that answers. name: as rows have it."""
 
     name: str
@@ -47,14 +47,14 @@ class Teacher(Protocol):
         """A reply to each of the prompts; None where a prompt does not fit the model."""
 
 
-class Decoding(Strict):
+class TeacherDecoding(Strict):
     """How a teacher writes."""
 
     temperature: float = Field(0.0, ge=0, description="0 takes the most probable word each time")
     max_tokens: int = Field(512, ge=1, description="longest reply, in tokens")
 
 
-class ModelTeacher(Decoding):
+class ModelTeacher(TeacherDecoding):
     """A model on this machine: a Hugging Face folder or a GGUF file."""
 
     type: Literal["model"] = Field("model", description="model")
@@ -65,7 +65,7 @@ class ModelTeacher(Decoding):
         return LocalTeacher(self.model, load, key, self.temperature, self.max_tokens)
 
 
-class ChatTeacher(Decoding):
+class ChatTeacher(TeacherDecoding):
     """A model behind an OpenAI-compatible address; nothing else is asked."""
 
     type: Literal["chat"] = Field("chat", description="chat")

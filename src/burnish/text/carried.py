@@ -17,14 +17,14 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 CONTENT, THOUGHT, CALLS, TOOLS, DESCRIPTIONS = "content", "reasoning", "tool calls", "tools", "descriptions of tools"
 
 
-class Part(NamedTuple):
+class CarriedPart(NamedTuple):
     """What a text should hold: the message it belongs to (counted from 0, -1 for the tools) and what it is of that."""
 
     place: int
     what: str
 
 
-class Text:
+class RenderedText:
     """A rendered text in which parts of messages are looked for."""
 
     def __init__(self, text: str) -> None:
@@ -60,7 +60,9 @@ class Text:
         return isinstance(read, dict | list) and self.holds_value(read)
 
 
-def lost(messages: Sequence[Mapping[str, Any]], texts: Mapping[int, Text], whole: Text) -> Iterator[Part]:
+def lost(
+    messages: Sequence[Mapping[str, Any]], texts: Mapping[int, RenderedText], whole: RenderedText
+) -> Iterator[CarriedPart]:
     """The parts of the messages that are not there.
 
     texts: where to look for those of a message; the others are looked for in `whole`.
@@ -68,21 +70,21 @@ def lost(messages: Sequence[Mapping[str, Any]], texts: Mapping[int, Text], whole
     for index, message in enumerate(messages):
         text = texts.get(index, whole)
         if not all(map(text.holds, content_texts(message))):
-            yield Part(index, CONTENT)
+            yield CarriedPart(index, CONTENT)
         if (thought := reasoning_of(message)) and not text.holds(thought):
-            yield Part(index, THOUGHT)
+            yield CarriedPart(index, THOUGHT)
         calls = [call.get("function") or call for call in message.get("tool_calls") or []]
         if not all(text.holds(str(call.get("name", ""))) and text.holds_value(call.get("arguments")) for call in calls):
-            yield Part(index, CALLS)
+            yield CarriedPart(index, CALLS)
 
 
-def lost_tools(tools: Sequence[Mapping[str, Any]], text: Text) -> Iterator[Part]:
+def lost_tools(tools: Sequence[Mapping[str, Any]], text: RenderedText) -> Iterator[CarriedPart]:
     """Whether the text lacks the names of the tools and of what they take, or only what is said of them."""
     functions = [tool.get("function") or tool for tool in tools]
     if not all(text.holds(name) for function in functions for name in _names(function)):
-        yield Part(-1, TOOLS)
+        yield CarriedPart(-1, TOOLS)
     elif not all(text.holds(str(function["description"])) for function in functions if function.get("description")):
-        yield Part(-1, DESCRIPTIONS)
+        yield CarriedPart(-1, DESCRIPTIONS)
 
 
 def content_texts(message: Mapping[str, Any]) -> list[str]:

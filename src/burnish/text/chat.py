@@ -17,7 +17,7 @@ from typing import Any, Required, TypedDict
 
 from burnish.errors import CheckpointError, DataError
 from burnish.text import carried
-from burnish.text.carried import Part, Text
+from burnish.text.carried import CarriedPart, RenderedText
 from burnish.text.templates import expects_text_arguments, fill_template
 from burnish.text.tokenizer import Tokenizer
 from burnish.text.turns import Turn, endless, follow, is_marked, learned_length, moved, opened_block, same_answer
@@ -51,7 +51,7 @@ class Encoding:
     mask: list[bool]
     n_prompt: int
     answers: tuple[int, ...] = ()
-    lost: tuple[Part, ...] = ()
+    lost: tuple[CarriedPart, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
@@ -352,14 +352,16 @@ class _View:
             remarks=said + remarks,
         )
 
-    def losses(self, text: str, learned: Mapping[int, Turn]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    def losses(self, text: str, learned: Mapping[int, Turn]) -> tuple[tuple[CarriedPart, ...], tuple[str, ...]]:
         """What is not in a text of these messages, up to the last learned turn if there is one; and what to remark."""
         n = max(learned) + 1 if learned else len(self.messages)
         answers = {
-            index: Text(opened_block(turn.prompt) + text[len(turn.prompt) : len(turn.prompt) + self.length(turn)])
+            index: RenderedText(
+                opened_block(turn.prompt) + text[len(turn.prompt) : len(turn.prompt) + self.length(turn)]
+            )
             for index, turn in learned.items()
         }
-        whole = Text(text)
+        whole = RenderedText(text)
         read = [
             message if index in learned else _without_thoughts(self.tokenizer, message)
             for index, message in enumerate(self.messages[:n])
@@ -386,7 +388,7 @@ class _View:
             remarks.append("the chat template leaves out the names of those who speak")
         return tuple(sorted(lost - forgotten)), tuple(remarks)
 
-    def _lost_by_shape(self, n: int, *, answered: bool) -> frozenset[Part]:
+    def _lost_by_shape(self, n: int, *, answered: bool) -> frozenset[CarriedPart]:
         """What is not in the text of another conversation of the same shape, whose words stand nowhere else."""
         memory, messages = self.tokenizer.memory, self.messages[:n]
         key = (answered, carried.shape(messages, self.tools), json.dumps(self.variables, default=str, sort_keys=True))
@@ -394,14 +396,14 @@ class _View:
             marked, tools = carried.marked(messages, self.tools)
             view = _View(self.tokenizer, marked, tools, self.variables, self.today)
             try:
-                text = Text(view.turn(n - 1).text if answered else view.prompt(n))
+                text = RenderedText(view.turn(n - 1).text if answered else view.prompt(n))
                 found = {*carried.lost(marked, {}, text), *(carried.lost_tools(tools, text) if tools else ())}
             except DataError:  # a template that reads what the messages say
                 found = set()
             if len(memory) > _MAX_SHAPES:
                 memory.clear()
             memory[key] = frozenset(found)
-        known: frozenset[Part] = memory[key]
+        known: frozenset[CarriedPart] = memory[key]
         return known
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from burnish.errors import CheckpointError, DataError
-from burnish.text.carried import Text, lost, reasoning_of
+from burnish.text.carried import RenderedText, lost, reasoning_of
 from burnish.text.tokenizer import Tokenizer
 
 _OPENED = re.compile(r"<([A-Za-z_]+)>\s*\Z")
@@ -106,7 +106,7 @@ def learned_length(tokenizer: Tokenizer, turn: Turn, message: Mapping[str, Any])
         raise CheckpointError(endless(tokenizer, turn))
     if len(ends) == 1:
         return ends[0]
-    missing = [set(lost([message], {}, Text(turn.answer[:end]))) for end in ends]
+    missing = [set(lost([message], {}, RenderedText(turn.answer[:end]))) for end in ends]
     return ends[missing.index(missing[-1])]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from burnish.checkpoints.families.family import Family, WeightRule, in_layers, norm, projection, table
-from burnish.checkpoints.families.settings import Conversion, Settings, activation
+from burnish.checkpoints.families.settings import ConfigKeys, Conversion, activation
 from burnish.nn.config import DecoderConfig
 
 SHARED = "model.shared.weight"
@@ -39,7 +39,7 @@ _IDLE = (
 _BIASES = {"qkv_bias": True, "attention_bias": True, "feed_forward_bias": True}
 
 
-def _read_scale(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_scale(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
     return {"embedding_scale": known["d_model"] ** 0.5 if settings.flag("scale_embedding", False) else 1.0}
 
 
@@ -47,7 +47,7 @@ def _write_scale(config: DecoderConfig) -> dict[str, Any]:
     return {"scale_embedding": config.embedding_scale == config.d_model**0.5}
 
 
-def _read_aliases(settings: Settings, _: Mapping[str, Any]) -> dict[str, Any]:
+def _read_aliases(settings: ConfigKeys, _: Mapping[str, Any]) -> dict[str, Any]:
     """transformers takes these names for the encoder's keys: one that says something else would change the encoder."""
     for alias, key in (
         ("num_hidden_layers", "encoder_layers"),

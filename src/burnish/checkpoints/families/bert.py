@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from burnish.checkpoints.families.family import Family, in_layers, norm, projection, table
-from burnish.checkpoints.families.settings import Conversion, Settings, activation
+from burnish.checkpoints.families.settings import ConfigKeys, Conversion, activation
 
 KINDS = "embeddings.token_type_embeddings.weight"
 """The embedding of what a text is of a pair: the first row is that of a text alone."""
@@ -99,7 +99,7 @@ BERT = Family(
 )
 
 
-def _read_positions(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_positions(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
     if known["max_positions"] < 3:
         settings.refuse("max_position_embeddings", "of which the first two are of no position: expected at least 3")
     return {"max_positions": known["max_positions"] - 2}

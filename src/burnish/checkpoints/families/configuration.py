@@ -7,7 +7,7 @@ from typing import Any
 from burnish.checkpoints.families.family import Family
 from burnish.checkpoints.families.positions import SCALING_KEYS
 from burnish.checkpoints.families.settings import (
-    Settings,
+    ConfigKeys,
     check_divided,
     check_fixed,
     check_understood,
@@ -76,7 +76,7 @@ def read_settings(family: Family, file: object, values: Mapping[str, Any]) -> De
     if family.divided:
         check_divided(file, keys, known)
     for conversion in family.conversions:
-        known |= conversion.read(Settings(file, values), known)
+        known |= conversion.read(ConfigKeys(file, values), known)
     return make_config(file, {**known, "model_type": family.model_type})
 
 

@@ -16,7 +16,7 @@ from burnish.checkpoints.families.llama import (
     attention,
 )
 from burnish.checkpoints.families.positions import layer_windows, local_and_global_rotary, rotary
-from burnish.checkpoints.families.settings import Conversion, Settings, activation
+from burnish.checkpoints.families.settings import ConfigKeys, Conversion, activation
 from burnish.nn.config import DecoderConfig
 
 _FIXED = {**FIXED, "use_bidirectional_attention": (None, False)}
@@ -37,7 +37,7 @@ HEAD_NORMS = (
 )
 
 
-def _read_scale(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_scale(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
     """Scores are divided by the root of `query_pre_attn_scalar`, embeddings multiplied by that of the width."""
     scalar = settings.number("query_pre_attn_scalar", 256.0) or 256.0
     return {
@@ -69,7 +69,7 @@ def _soft_caps(attention: float | None, logits: float | None) -> Conversion:
     )
 
 
-def _between_full_layers(settings: Settings, _: Mapping[str, Any], layer: int) -> bool:
+def _between_full_layers(settings: ConfigKeys, _: Mapping[str, Any], layer: int) -> bool:
     return (layer + 1) % (settings.whole("sliding_window_pattern") or 6) != 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from burnish.checkpoints.families.family import Family, WeightRule, in_layers, norm, projection, table
 from burnish.checkpoints.families.positions import layer_windows, rotary, uniform_window, unrotated_layers
-from burnish.checkpoints.families.settings import Settings, activation
+from burnish.checkpoints.families.settings import ConfigKeys, activation
 
 KEYS = {
     "vocab_size": "vocab_size",
@@ -130,7 +130,7 @@ SMOLLM3 = Family(
 )
 
 
-def _above_max_window_layers(settings: Settings, _: Mapping[str, Any], layer: int) -> bool:
+def _above_max_window_layers(settings: ConfigKeys, _: Mapping[str, Any], layer: int) -> bool:
     return layer >= settings.count("max_window_layers", 28)
 
 

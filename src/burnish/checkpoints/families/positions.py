@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from burnish.checkpoints.families.settings import Conversion, Settings, check_understood
+from burnish.checkpoints.families.settings import ConfigKeys, Conversion, check_understood
 from burnish.nn.config import DecoderConfig, RopeScaling
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
@@ -64,7 +64,7 @@ def rotary(
 
     aliases = {"rope_theta": theta_key, "partial_rotary_factor": "partial_rotary_factor" if share is None else share[0]}
 
-    def read(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+    def read(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
         key = "rope_scaling" if settings.values.get("rope_scaling") else "rope_parameters"
         rope = settings.inside(key)
         fields: dict[str, Any] = {
@@ -95,7 +95,7 @@ def rotary(
     return Conversion(read, write, (*_ROPE_OBJECTS, *aliases, *aliases.values()))
 
 
-def _read_local_and_global(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_local_and_global(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
     """Gemma 3: one base for the layers with a window, another with scaling for those without."""
     nested = settings.inside("rope_parameters")
     if stray := sorted(nested.values.keys() - {_FULL, _SLIDING}):
@@ -108,8 +108,8 @@ def _read_local_and_global(settings: Settings, known: Mapping[str, Any]) -> dict
         # kind then loses against the newer one, which is always there.
         if scaling.get("rope_type") is None:
             settings.refuse("rope_scaling", "which lacks rope_type")
-        full = Settings(settings.file, {**full.values, **scaling}, f"{settings.prefix}rope_scaling.")
-        source, key = Settings(settings.file, {**settings.values, "rope_scaling": full.values}), "rope_scaling"
+        full = ConfigKeys(settings.file, {**full.values, **scaling}, f"{settings.prefix}rope_scaling.")
+        source, key = ConfigKeys(settings.file, {**settings.values, "rope_scaling": full.values}), "rope_scaling"
     else:
         source, key = nested, _FULL
     for rope in (full, local):
@@ -141,7 +141,7 @@ local_and_global_rotary = Conversion(
 )
 
 
-def _read_unrotated(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+def _read_unrotated(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
     """SmolLM3: `no_rope_layers` has 1 for a layer that is rotated, 0 for one that is not (NoPE)."""
     n_layers = known["n_layers"]
     rotated = settings.values.get("no_rope_layers")
@@ -170,7 +170,7 @@ def uniform_window(default: int | None) -> Conversion:
 
 
 def layer_windows(
-    slides: Callable[[Settings, Mapping[str, Any], int], bool],
+    slides: Callable[[ConfigKeys, Mapping[str, Any], int], bool],
     *,
     default: int | None = 4096,
     switch: bool = False,
@@ -184,7 +184,7 @@ def layer_windows(
     pattern: whether to write `sliding_window_pattern` (every so many layers one sees everything) where it holds.
     """
 
-    def read(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
+    def read(settings: ConfigKeys, known: Mapping[str, Any]) -> dict[str, Any]:
         n_layers = known["n_layers"]
         window = settings.whole("sliding_window", default)
         off = window is None or (switch and not settings.flag("use_sliding_window", False))
@@ -218,7 +218,7 @@ def layer_windows(
     return Conversion(read, write, ("sliding_window", "layer_types", *switches, *patterns))
 
 
-def _read_scaling(settings: Settings, key: str, max_positions: int, kinds: Sequence[str]) -> RopeScaling | None:
+def _read_scaling(settings: ConfigKeys, key: str, max_positions: int, kinds: Sequence[str]) -> RopeScaling | None:
     """The scaling that the object under `key` describes; refused unless it is one of `kinds`."""
     rope = settings.inside(key)
     kind: Any = rope.values.get("rope_type") or rope.values.get("type") or "default"

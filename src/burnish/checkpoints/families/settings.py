@@ -31,7 +31,7 @@ def shown(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConfigKeys:
     """The keys of a configuration file, or of an object inside it, whose path `prefix` begins their names in errors.
 
     Every method raises `CheckpointError` naming the file and the key.
@@ -62,12 +62,12 @@ class Settings:
         value = self._optional(key, bool, default)
         return default if value is None else value
 
-    def inside(self, key: str) -> "Settings":
+    def inside(self, key: str) -> "ConfigKeys":
         """The keys of the object under `key`; none where it is absent or null."""
         value = self.values.get(key)
         if not isinstance(value, dict | None):
             self.refuse(key, "which is not an object")
-        return Settings(self.file, value or {}, f"{self.prefix}{key}.")
+        return ConfigKeys(self.file, value or {}, f"{self.prefix}{key}.")
 
     def _optional(self, key: str, kind: type, default: Any) -> Any:
         value = self.values.get(key, default)
@@ -82,7 +82,7 @@ class Conversion(NamedTuple):
     keys: those that `read` understands, whether or not it needs them.
     """
 
-    read: Callable[[Settings, Mapping[str, Any]], dict[str, Any]]
+    read: Callable[[ConfigKeys, Mapping[str, Any]], dict[str, Any]]
     write: Callable[[DecoderConfig], dict[str, Any]]
     keys: tuple[str, ...]
 
@@ -103,7 +103,7 @@ _ACTIVATIONS: Mapping[str, Activation] = {
 def activation(key: str, usual: str) -> Conversion:
     """The activation of the feed-forward layer under `key`; `usual` is its default, and the name written if it fits."""
 
-    def read(settings: Settings, _: Mapping[str, Any]) -> dict[str, Any]:
+    def read(settings: ConfigKeys, _: Mapping[str, Any]) -> dict[str, Any]:
         name = settings.values.get(key) or usual
         if not isinstance(name, str) or name not in _ACTIVATIONS:
             settings.refuse(key, f"which is not supported (only {', '.join(_ACTIVATIONS)} are)")

@@ -15,7 +15,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Engine(Protocol):
+class TaskRunner(Protocol):
     """Runs a function on each task, in any order and anywhere; functions and tasks can be pickled."""
 
     def map(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:

@@ -31,7 +31,7 @@ import burnish
 from burnish.corpus.folders import Skipped
 from burnish.corpus.folders import rows as skipped_rows
 from burnish.corpus.preparation import publishing
-from burnish.corpus.preparation.engines import Engine, InProcess
+from burnish.corpus.preparation.engines import InProcess, TaskRunner
 from burnish.corpus.preparation.shard_task import READING, ShardTask, run
 from burnish.corpus.preparation.sources import LIBRARIES, DocumentSource, Shard, settings_of, shards_of
 from burnish.corpus.preparation.statistics import Composition, PreparationRecord, StepRecord, Texts, TokenCounter
@@ -52,7 +52,7 @@ def prepare(
     *,
     folder: Path = Path(),
     work: Path | None = None,
-    engine: Engine | None = None,
+    engine: TaskRunner | None = None,
     tokens: TokenCounter | None = None,
     on_progress: OnProgress = lambda title, done, total: None,
 ) -> PreparationRecord:
@@ -107,7 +107,7 @@ class _Preparation:
         self.passed: tuple[str, ...] = ()
 
     def phase(
-        self, steps: tuple[BatchStep, ...], signs: CorpusStep | None, engine: Engine, on_progress: OnProgress
+        self, steps: tuple[BatchStep, ...], signs: CorpusStep | None, engine: TaskRunner, on_progress: OnProgress
     ) -> None:
         """Take all shards through steps, and decide what the one at the end must see everything for."""
         tasks = self._tasks(steps, signs)

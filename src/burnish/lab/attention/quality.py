@@ -86,7 +86,7 @@ def train_alike(
 
 
 @dataclass(frozen=True)
-class Conversion:
+class HeadConversion:
     """One way to fewer heads: held-out loss right after the conversion, and after up-training by share of tokens."""
 
     name: str
@@ -111,13 +111,13 @@ class Uptraining:
     first: int
     name: str
 
-    def run(self, kv_heads: Sequence[int]) -> list[Conversion]:
+    def run(self, kv_heads: Sequence[int]) -> list[HeadConversion]:
         """Every pooling for each number of heads; before them the original itself, trained on alike: the control."""
         ways: list[tuple[int, Pooling | None]] = [(self.original.config.n_kv_heads, None)]
         ways += [(count, pooling) for count in kv_heads for pooling in POOLINGS]
         return [self._measured(count, pooling) for count, pooling in ways]
 
-    def _measured(self, kv_heads: int, pooling: Pooling | None) -> Conversion:
+    def _measured(self, kv_heads: int, pooling: Pooling | None) -> HeadConversion:
         config = replace(self.original.config, n_kv_heads=kv_heads)
         label = f"{self.name}-{name_of(config)}-{pooling or 'control'}"
         piece = self.bench.notebook.piece
@@ -128,7 +128,7 @@ class Uptraining:
             share: piece(f"{label}-{steps}-steps", partial(self._uptrained, kv_heads, pooling, label, steps))
             for share, steps in self.shares.items()
         }
-        return Conversion(name_of(config), pooling or "not converted", converted, uptrained)
+        return HeadConversion(name_of(config), pooling or "not converted", converted, uptrained)
 
     def _converted(self, kv_heads: int, pooling: Pooling | None) -> Decoder:
         return with_kv_heads(self.original, kv_heads, pooling=pooling or "mean", seed=self.seed)
@@ -161,7 +161,9 @@ def quality_table(
     )
 
 
-def conversion_table(title: str, original: float, conversions: Sequence[Conversion], *, unit: str, note: str) -> Table:
+def conversion_table(
+    title: str, original: float, conversions: Sequence[HeadConversion], *, unit: str, note: str
+) -> Table:
     """Held-out loss before and after each conversion and after up-training."""
     shares = list(conversions[0].uptrained)
     return Table(
@@ -176,7 +178,7 @@ def conversion_table(title: str, original: float, conversions: Sequence[Conversi
 
 
 def conversion_panel(
-    title: str, original: float, conversions: Sequence[Conversion], shares: Mapping[str, int], *, unit: str
+    title: str, original: float, conversions: Sequence[HeadConversion], shares: Mapping[str, int], *, unit: str
 ) -> Panel:
     """Held-out loss over the steps of up-training, one curve for each way."""
     return Panel(

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from burnish.lab.dpo.theory import Problem, differences, divergence, minimized
+from burnish.lab.dpo.theory import PreferenceProblem, differences, divergence, minimized
 from burnish.lab.report import Cell, Table
 
 
-def equations_table(problems: Sequence[Problem], *, seed: int) -> Table:
+def equations_table(problems: Sequence[PreferenceProblem], *, seed: int) -> Table:
     """Each step of the derivation: the largest error over prompts, answers, pairs and β."""
     errors: dict[tuple[str, str], list[float]] = {}
     for one in problems:
@@ -24,7 +24,7 @@ def equations_table(problems: Sequence[Problem], *, seed: int) -> Table:
     )
 
 
-def equation_errors(one: Problem, *, seed: int) -> dict[tuple[str, str], float]:
+def equation_errors(one: PreferenceProblem, *, seed: int) -> dict[tuple[str, str], float]:
     """What is compared in each line, and by how much its two sides differ at most."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -63,7 +63,7 @@ def equation_errors(one: Problem, *, seed: int) -> dict[tuple[str, str], float]:
     }
 
 
-def written_gradient(one: Problem, logits: Tensor) -> Tensor:
+def written_gradient(one: PreferenceProblem, logits: Tensor) -> Tensor:
     """`-β E[σ(r̂(y_l) - r̂(y_w)) (∇ log π(y_w) - ∇ log π(y_l))]` (section 4) over all pairs, by a softmax's logits."""
     logps = logits.log_softmax(-1)
     implicit = one.implicit_rewards(logps)
@@ -76,13 +76,13 @@ def _distance(one: Tensor, other: Tensor) -> float:
     return (one - other).abs().max().item()
 
 
-def _gradient_at(one: Problem, logps: Tensor) -> float:
+def _gradient_at(one: PreferenceProblem, logps: Tensor) -> float:
     logits = logps.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(one.dpo_loss(one.preferences)(logits), logits)
     return gradient.abs().max().item()
 
 
-def ways_table(problems: Sequence[Problem]) -> Table:
+def ways_table(problems: Sequence[PreferenceProblem]) -> Table:
     """Three losses, each minimized over all its parameters, and how far their policies are from equation 4's."""
     rows: list[list[Cell]] = []
     for one in problems:
@@ -98,11 +98,11 @@ def ways_table(problems: Sequence[Problem]) -> Table:
     )
 
 
-def ways(one: Problem) -> dict[str, Tensor]:
+def ways(one: PreferenceProblem) -> dict[str, Tensor]:
     """The log-probabilities that each way leads to: `[prompts, answers]`."""
     start = torch.zeros_like(one.rewards)
     reward = minimized(one.reward_model_loss(one.preferences), start)
-    modelled = Problem(reward, one.reference_logps, one.beta)
+    modelled = PreferenceProblem(reward, one.reference_logps, one.beta)
     return {
         "reinforcement learning on r (equation 3)": minimized(one.rl_loss(), one.reference_logps).log_softmax(-1),
         "a reward model of the pairs (2), then equation 4": modelled.optimal_logps,

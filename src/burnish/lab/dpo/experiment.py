@@ -24,7 +24,7 @@ from burnish.lab.dpo.learner import (
     LEARNING_RATE,
     LENGTH,
     STEPS,
-    Answers,
+    AnswerSpace,
     draw_pairs,
     learned,
     learned_exactly,
@@ -40,7 +40,7 @@ from burnish.lab.dpo.tables import (
     sample_panel,
     verdict_table,
 )
-from burnish.lab.dpo.theory import Problem, descended, differences, divergence
+from burnish.lab.dpo.theory import PreferenceProblem, descended, differences, divergence
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
 from burnish.objectives.dpo import DPOLossType
@@ -134,18 +134,18 @@ class DpoExperiment:
         return found
 
 
-def problem(beta: float, *, seed: int, length: int = LENGTH) -> Problem:
+def problem(beta: float, *, seed: int, length: int = LENGTH) -> PreferenceProblem:
     """Rewards ~ N(0, 1), and a reference that is a decoder."""
-    reference = Answers(length).logps(reference_decoder(seed=seed))
+    reference = AnswerSpace(length).logps(reference_decoder(seed=seed))
     # float32 logits do not sum to one in float64; what is left over would look like an error of the theory.
     reference = reference.log_softmax(-1)
     rewards = torch.from_numpy(np.random.default_rng([seed, 1]).normal(size=tuple(reference.shape)))
-    return Problem(rewards, reference, beta)
+    return PreferenceProblem(rewards, reference, beta)
 
 
 def learned_outcome(beta: float, count: int, run: Run, *, length: int = LENGTH) -> dict[str, float]:
     """`outcome_of` DPO on so many sampled pairs."""
-    answers, one = Answers(length), problem(beta, seed=run.seed, length=length)
+    answers, one = AnswerSpace(length), problem(beta, seed=run.seed, length=length)
     token_logps = answers.token_logps(reference_decoder(seed=run.seed))
     pairs = draw_pairs(one, answers, token_logps, count, seed=run.seed)
     return outcome_of(one, answers.logps(learned(pairs, beta, run, seed=run.seed)))
@@ -153,11 +153,11 @@ def learned_outcome(beta: float, count: int, run: Run, *, length: int = LENGTH) 
 
 def exact_outcome(beta: float, steps: int, *, seed: int, length: int = LENGTH) -> dict[str, float]:
     """`outcome_of` equation 7 over all pairs, after so many steps."""
-    answers, one = Answers(length), problem(beta, seed=seed, length=length)
+    answers, one = AnswerSpace(length), problem(beta, seed=seed, length=length)
     return outcome_of(one, answers.logps(learned_exactly(one, answers, seed=seed, steps=steps)))
 
 
-def outcome_of(one: Problem, said: Tensor) -> dict[str, float]:
+def outcome_of(one: PreferenceProblem, said: Tensor) -> dict[str, float]:
     """A decoder's log-probabilities beside the optimum, by enumeration; means over the prompts.
 
     divergence: KL(π* ∥ π_θ); before: KL(π* ∥ π_ref). gained: of equation 3's gain from π_ref to π* the share that π_θ
@@ -179,7 +179,7 @@ def outcome_of(one: Problem, said: Tensor) -> dict[str, float]:
 CERTAIN_LOSSES: Mapping[str, DPOLossType] = {"DPO": "sigmoid", "IPO": "ipo"}
 
 
-def certain(name: str, one: Problem, loss_type: DPOLossType, steps: Sequence[int]) -> Certain:
+def certain(name: str, one: PreferenceProblem, loss_type: DPOLossType, steps: Sequence[int]) -> Certain:
     """A table of parameters after so many steps of Adam, where the better answer always wins."""
     preferences = torch.heaviside(differences(one.rewards), torch.tensor(0.5, dtype=torch.float64))
     found = descended(one.dpo_loss(preferences, loss_type), one.reference_logps, steps)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from burnish.datasets.batches import Batch
 from burnish.datasets.examples import PreferenceExample
-from burnish.lab.dpo.theory import Problem
+from burnish.lab.dpo.theory import PreferenceProblem
 from burnish.methods import dpo
 from burnish.methods.pretrain import drawn
 from burnish.methods.sequences import answer_logps
@@ -62,7 +62,7 @@ def reference_decoder(*, seed: int) -> Decoder:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerSpace:
     """All prompts and all answers of so many tokens."""
 
     length: int = LENGTH
@@ -105,7 +105,9 @@ class Pairs:
     reference_logps: list[Tensor]
 
 
-def draw_pairs(problem: Problem, answers: Answers, token_logps: Tensor, count: int, *, seed: int) -> Pairs:
+def draw_pairs(
+    problem: PreferenceProblem, answers: AnswerSpace, token_logps: Tensor, count: int, *, seed: int
+) -> Pairs:
     """`count` pairs for prompts that are as frequent as each other; what is preferred is drawn by equation 1."""
     rng = np.random.default_rng(seed)
     both = problem.drawn_pairs().masked_fill(torch.eye(len(answers.all), dtype=torch.bool), 0).flatten(1)
@@ -135,7 +137,7 @@ def learned(
     return decoder.eval()
 
 
-def learned_exactly(problem: Problem, answers: Answers, *, seed: int, steps: int) -> Decoder:
+def learned_exactly(problem: PreferenceProblem, answers: AnswerSpace, *, seed: int, steps: int) -> Decoder:
     """The reference of `seed`, trained by equation 7 over all pairs, the learning rate falling to 0 by a cosine."""
     decoder = reference_decoder(seed=seed).train()
     loss = problem.dpo_loss(problem.preferences)

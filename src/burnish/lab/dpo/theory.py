@@ -18,7 +18,7 @@ Loss = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Problem:
+class PreferenceProblem:
     """A reward `[prompts, answers]`, the reference's log-probabilities of the same shape, and the price β of a nat."""
 
     rewards: Tensor
@@ -53,7 +53,7 @@ class Problem:
         """`β log π(y|x) / π_ref(y|x)`: equation 5 without `β log Z(x)`."""
         return self.beta * (logps - self.reference_logps)
 
-    def shifted(self, by_prompt: Tensor) -> "Problem":
+    def shifted(self, by_prompt: Tensor) -> "PreferenceProblem":
         """The problem with `by_prompt` `[prompts, 1]` added to the reward."""
         return replace(self, rewards=self.rewards + by_prompt)
 

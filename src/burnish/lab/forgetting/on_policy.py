@@ -114,7 +114,7 @@ QUICK = Scale(
 
 
 @dataclass(frozen=True)
-class Point:
+class PolicyPoint:
     """A policy after some steps.
 
     accuracy: probability of a right digit, over all numbers. kl: KL(start || policy) on the new task, in nats; back:
@@ -168,7 +168,7 @@ class Measure:
         sampling = Sampling(temperature=0.0, max_new_tokens=4, stop=self.tokenizer.stop_ids)
         said = generate(policy, self.old_prompts, sampling)
         correct = [[*one.tokens, one.stop] == answer for (one,), answer in zip(said, self.old_answers, strict=True)]
-        point = Point(
+        point = PolicyPoint(
             step,
             float(logps.exp()[self.right].sum() / len(self.prompts)),
             kl(self.start, logps),
@@ -199,18 +199,18 @@ class OnPolicyExperiment(SeededExperiment):
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         tokenizer = character_tokenizer(ALPHABET)
-        curves: dict[str, list[list[Point]]] = {route.name: [] for route in self.scale.routes}
-        starts: list[Point] = []
+        curves: dict[str, list[list[PolicyPoint]]] = {route.name: [] for route in self.scale.routes}
+        starts: list[PolicyPoint] = []
         for seed in self.each_seed(display):
             start = self._start(tokenizer, seed, notebook, display)
             measure = Measure.of(start, tokenizer, self.scale.old_problems, seed)
-            starts.append(Point(**notebook.piece(f"start-{seed}", partial(measure.point, start, 0))))
+            starts.append(PolicyPoint(**notebook.piece(f"start-{seed}", partial(measure.point, start, 0))))
             for number, route in enumerate(self.scale.routes):
                 name = f"route-{seed}-{number}"
                 learned = partial(
                     self._curve, route, start, measure, Run(notebook.subfolder(name), seed, name, display)
                 )
-                curves[route.name].append([Point(**point) for point in notebook.piece(name, learned)])
+                curves[route.name].append([PolicyPoint(**point) for point in notebook.piece(name, learned)])
         kinds = {
             name: [route.name for route in self.scale.routes if route.labels == labels]
             for name, labels in KINDS.items()

@@ -98,7 +98,7 @@ QUICK = Scale(
 
 
 @dataclass(frozen=True)
-class Measured:
+class HeldOutLosses:
     """Held-out losses in nats a token, and KL(start || model) on held-out text of the domain."""
 
     general: float
@@ -119,18 +119,18 @@ class ReplayExperiment(SeededExperiment):
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         corpus = self._corpus(notebook.subfolder("corpus"))
-        before: list[Measured] = []
-        after: dict[str, list[Measured]] = {remedy.name: [] for remedy in self.scale.remedies}
+        before: list[HeldOutLosses] = []
+        after: dict[str, list[HeldOutLosses]] = {remedy.name: [] for remedy in self.scale.remedies}
         size = 0
         for seed in self.each_seed(display):
             start = self._start(corpus, seed, notebook, display)
             size = n_parameters(start)
-            before.append(Measured(**notebook.piece(f"before-{seed}", partial(self._look, corpus, start, start))))
+            before.append(HeldOutLosses(**notebook.piece(f"before-{seed}", partial(self._look, corpus, start, start))))
             for number, remedy in enumerate(self.scale.remedies):
                 name = f"remedy-{seed}-{number}"
                 run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
                 trained = partial(self._trained, corpus, start, remedy, run)
-                after[remedy.name].append(Measured(**notebook.piece(name, trained)))
+                after[remedy.name].append(HeldOutLosses(**notebook.piece(name, trained)))
         return tables.replay(before, after, self._note(corpus, size), self.command)
 
     def _corpus(self, folder: Path) -> TokenCorpus:
@@ -193,7 +193,7 @@ class ReplayExperiment(SeededExperiment):
         found = perplexities(measure_heldout(model, corpus.tokenizer, corpus, _MICRO_BATCH_TOKENS, "the lab's"))
         code = corpus.sequences(DOMAIN, "heldout")[:_KL_SEQUENCES]
         divergence = kl(log_probabilities(start, code), log_probabilities(model, code))
-        return asdict(Measured(math.log(found[GENERAL]), math.log(found[DOMAIN]), divergence))
+        return asdict(HeldOutLosses(math.log(found[GENERAL]), math.log(found[DOMAIN]), divergence))
 
     def _note(self, corpus: TokenCorpus, size: int) -> str:
         scale, counts = self.scale, corpus.counts()

@@ -10,8 +10,8 @@ from burnish.lab.experiment import Findings
 from burnish.lab.report import Cell, Panel, Table
 
 if TYPE_CHECKING:
-    from burnish.lab.forgetting.on_policy import Point
-    from burnish.lab.forgetting.replay import Measured
+    from burnish.lab.forgetting.on_policy import PolicyPoint
+    from burnish.lab.forgetting.replay import HeldOutLosses
 
 ACCURACY = 0.9
 """Of the new task, at which routes are compared."""
@@ -44,7 +44,7 @@ class Spread:
 
 
 def replay(
-    before: Sequence["Measured"], after: Mapping[str, Sequence["Measured"]], note: str, command: str
+    before: Sequence["HeldOutLosses"], after: Mapping[str, Sequence["HeldOutLosses"]], note: str, command: str
 ) -> Findings:
     """Losses before and after each remedy, what each costs on the domain and keeps of general text."""
     forgot = {name: _spread(before, of_name, lambda one: one.general) for name, of_name in after.items()}
@@ -105,7 +105,9 @@ def replay(
     )
 
 
-def _spread(before: Sequence["Measured"], after: Sequence["Measured"], of: Callable[["Measured"], float]) -> Spread:
+def _spread(
+    before: Sequence["HeldOutLosses"], after: Sequence["HeldOutLosses"], of: Callable[["HeldOutLosses"], float]
+) -> Spread:
     return Spread([of(two) - of(one) for one, two in zip(before, after, strict=True)])
 
 
@@ -125,8 +127,8 @@ def _kept(forgot: Mapping[str, Spread], learned: Mapping[str, Spread]) -> list[s
 
 
 def on_policy(
-    starts: Sequence["Point"],
-    curves: Mapping[str, Sequence[Sequence["Point"]]],
+    starts: Sequence["PolicyPoint"],
+    curves: Mapping[str, Sequence[Sequence["PolicyPoint"]]],
     kinds: Mapping[str, Sequence[str]],
     command: str,
 ) -> Findings:
@@ -181,15 +183,17 @@ def on_policy(
     )
 
 
-def first_at(curve: Sequence["Point"], accuracy: float) -> "Point | None":
+def first_at(curve: Sequence["PolicyPoint"], accuracy: float) -> "PolicyPoint | None":
     """The first point of a route with at least this accuracy."""
     return next((point for point in curve if point.accuracy >= accuracy), None)
 
 
-def _by_divergence(starts: Sequence["Point"], curves: Mapping[str, Sequence[Sequence["Point"]]]) -> list[str]:
+def _by_divergence(
+    starts: Sequence["PolicyPoint"], curves: Mapping[str, Sequence[Sequence["PolicyPoint"]]]
+) -> list[str]:
     """How well KL on the new task, in each direction, tells forgetting, over all points of a seed."""
     lines = []
-    measures: dict[str, Callable[[Point], float]] = {
+    measures: dict[str, Callable[[PolicyPoint], float]] = {
         "KL(start, policy)": lambda point: point.kl,
         "KL(policy, start)": lambda point: point.back,
         "accuracy of the new task": lambda point: point.accuracy,
@@ -209,7 +213,9 @@ def _by_divergence(starts: Sequence["Point"], curves: Mapping[str, Sequence[Sequ
 
 
 def _reinforced(
-    starts: Sequence["Point"], at: Mapping[str, Sequence["Point | None"]], kinds: Mapping[str, Sequence[str]]
+    starts: Sequence["PolicyPoint"],
+    at: Mapping[str, Sequence["PolicyPoint | None"]],
+    kinds: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """Whether GRPO forgets less than each kind of SFT at equal accuracy, at the rate with which each forgets least."""
     best: dict[str, list[float | None]] = {}

@@ -16,7 +16,7 @@ from burnish.hardware import choose_compute_dtype, choose_device
 from burnish.lab.checkpoint import installed_checkpoint
 from burnish.lab.experiment import Findings
 from burnish.lab.frontier.methods import PPO_METHODS, Learning, Method, Trainer, Training
-from burnish.lab.frontier.plan import Plan, Shares, measure_costs
+from burnish.lab.frontier.plan import FrontierPlan, Shares, measure_costs
 from burnish.lab.frontier.results import Results, best_of
 from burnish.lab.frontier.setting import Samples, Sentiment, Setting, load_openings, require_sentiment
 from burnish.lab.frontier.tables import panels, tables
@@ -164,11 +164,11 @@ def make_setting(
 
 def experiment(
     setting: Setting, notebook: Notebook, scale: Scale, seconds: float, *, seed: int, display: Reporter
-) -> tuple[Results, Plan, dict[Method, list[str]]]:
+) -> tuple[Results, FrontierPlan, dict[Method, list[str]]]:
     """All runs, the plan that they followed, and when the policies of each method were evaluated."""
     seeds = range(seed, seed + scale.seeds)
     runs = scale.runs(seeds)
-    plan = Plan(**notebook.piece("plan", lambda: asdict(planned(setting, scale, runs, seconds))))
+    plan = FrontierPlan(**notebook.piece("plan", lambda: asdict(planned(setting, scale, runs, seconds))))
     display.say(f"pairs of {plan.prompts} openings, best of {max(scale.best_of)} on {plan.heldout}", style="bold")
     setting = replace(
         setting,
@@ -222,11 +222,11 @@ def experiment(
     return Results(outcomes, best, list(seeds)), plan, evaluated
 
 
-def planned(setting: Setting, scale: Scale, runs: Sequence[Training], seconds: float) -> Plan:
+def planned(setting: Setting, scale: Scale, runs: Sequence[Training], seconds: float) -> FrontierPlan:
     """Sizes for which all runs take about so many seconds."""
     ppo = sum(each.method in PPO_METHODS for each in runs)
     reward_models = scale.seeds if "PPO, learned reward" in scale.values else 0
-    return Plan.of(
+    return FrontierPlan.of(
         measure_costs(setting, scale.learning),
         scale.shares,
         seconds,

@@ -15,7 +15,7 @@ import torch
 from burnish.datasets.examples import Example, PreferenceExample, Prompt
 from burnish.datasets.rankings import RankedExample
 from burnish.datasets.rows import Task
-from burnish.lab.frontier.setting import Outcome, Setting
+from burnish.lab.frontier.setting import FrontierOutcome, Setting
 from burnish.lab.notebook import Notebook
 from burnish.lab.weights import load_trained, save_trained
 from burnish.methods import dpo, ppo, reward_model, sft
@@ -84,9 +84,12 @@ class Trainer:
     evaluations: Mapping[Method, int]
     answers: int
 
-    def outcomes(self, training: Training) -> list[Outcome]:
+    def outcomes(self, training: Training) -> list[FrontierOutcome]:
         """What the policy was like at each evaluation, the last one after the training."""
-        return [Outcome(**outcome) for outcome in self.notebook.piece(training.name, lambda: self._outcomes(training))]
+        return [
+            FrontierOutcome(**outcome)
+            for outcome in self.notebook.piece(training.name, lambda: self._outcomes(training))
+        ]
 
     def n_steps(self, method: Method) -> int:
         """Optimizer steps of a training."""

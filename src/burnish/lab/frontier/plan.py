@@ -43,7 +43,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FrontierPlan:
     """Openings that are trained and evaluated on, continuations an evaluation, optimizer steps, rollouts of PPO."""
 
     prompts: int

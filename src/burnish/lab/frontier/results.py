@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from burnish.lab.frontier.methods import Method, Training
-from burnish.lab.frontier.setting import Outcome, Samples
+from burnish.lab.frontier.setting import FrontierOutcome, Samples
 from burnish.lab.pretraining import mean_and_deviation
 from burnish.report.formatting import percent, signed
 
@@ -136,7 +136,7 @@ class Dominance:
 class Results:
     """The outcomes of all runs by run, of the reference (its reward and that one's error), and of best-of-N."""
 
-    outcomes: Mapping[Training, Sequence[Outcome]]
+    outcomes: Mapping[Training, Sequence[FrontierOutcome]]
     best: Sequence[BestOf]
     seeds: Sequence[int]
 
@@ -207,9 +207,9 @@ class Results:
     def comparisons(self) -> list[Dominance]:
         return [self.comparison(method) for method in (*self.methods, BEST_OF) if method != "DPO"]
 
-    def grouped(self) -> dict[tuple[Method, str, int], list[Outcome]]:
+    def grouped(self) -> dict[tuple[Method, str, int], list[FrontierOutcome]]:
         """The outcomes of all seeds together: by method, its setting, and the number of the evaluation."""
-        groups: dict[tuple[Method, str, int], list[Outcome]] = {}
+        groups: dict[tuple[Method, str, int], list[FrontierOutcome]] = {}
         for run, outcomes in self.outcomes.items():
             for number, outcome in enumerate(outcomes):
                 groups.setdefault((run.method, run.setting, number), []).append(outcome)

@@ -118,7 +118,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrontierOutcome:
     """What a policy earns on held-out openings and how far it is from the reference.
 
     reward, kl: means over its samples; `*_error`: their standard errors. positive: share of rewards from `POSITIVE` on.
@@ -160,7 +160,7 @@ class Setting:
         """What is judged: the opening with its continuation."""
         return self.tokenizer.decode([*prompt, *answer])
 
-    def evaluate(self, policy: Decoder, *, answers: int, seed: int) -> Outcome:
+    def evaluate(self, policy: Decoder, *, answers: int, seed: int) -> FrontierOutcome:
         """Draw about so many continuations of held-out openings, as many of each, and look at them."""
         prompts = self.openings.heldout[:answers]
         n = max(1, answers // len(prompts))
@@ -172,7 +172,7 @@ class Setting:
             torch.tensor(samples.logps).flatten(), torch.stack([values.sum() for values in reference]), "k1"
         )
         rewards = torch.tensor(samples.rewards).flatten()
-        return Outcome(
+        return FrontierOutcome(
             rewards.mean().item(),
             _standard_error(rewards),
             kl.mean().item(),

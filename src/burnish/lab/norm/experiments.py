@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from burnish.lab.norm.decoders import PLACEMENTS, kinds, placed
-from burnish.lab.norm.training import LEARNED, Outcome, Training
+from burnish.lab.norm.training import LEARNED, Training, TrainingOutcome
 from burnish.lab.pretraining import Pretraining, mean_and_deviation
 from burnish.lab.report import Cell, Panel, Table
 from burnish.nn.config import DecoderConfig, NormKind, Placement
@@ -39,7 +39,7 @@ class DepthExperiment:
             for seed, depth, warmup, placement in product(self.seeds, self.depths, self.warmups, PLACEMENTS)
         ]
 
-    def table(self, outcomes: Mapping[str, Outcome], unigram: float) -> Table:
+    def table(self, outcomes: Mapping[str, TrainingOutcome], unigram: float) -> Table:
         rows: list[list[Cell]] = []
         for placement, warmup in product(PLACEMENTS, self.warmups):
             cells = [
@@ -56,7 +56,9 @@ class DepthExperiment:
             f"{1 - LEARNED:.0%} below the {unigram:.3f} of byte frequencies, where a few dozen steps may just not get.",
         )
 
-    def panels(self, outcomes: Mapping[str, Outcome], unigram: float, shown_depths: Sequence[int]) -> list[Panel]:
+    def panels(
+        self, outcomes: Mapping[str, TrainingOutcome], unigram: float, shown_depths: Sequence[int]
+    ) -> list[Panel]:
         def final(placement: Placement, depth: int, warmup: float) -> float:
             found = [outcomes[self.training(placement, depth, warmup, seed).name].heldout for seed in self.seeds]
             return statistics.fmean(math.nan if value is None else value for value in found)
@@ -112,7 +114,7 @@ class RateExperiment:
         grid = product(self.seeds, self.rates, self.placements)
         return [self.training(placement, rate, seed) for seed, rate, placement in grid]
 
-    def table(self, outcomes: Mapping[str, Outcome], unigram: float) -> Table:
+    def table(self, outcomes: Mapping[str, TrainingOutcome], unigram: float) -> Table:
         rows = [
             [
                 placement,
@@ -150,7 +152,7 @@ class KindExperiment:
             for training in self.of(config)
         ]
 
-    def table(self, outcomes: Mapping[str, Outcome], unigram: float) -> Table:
+    def table(self, outcomes: Mapping[str, TrainingOutcome], unigram: float) -> Table:
         rows: list[list[Cell]] = []
         for name, by_placement in kinds(self.config).items():
             cells = {
@@ -185,7 +187,7 @@ class BatchExperiment:
         normed = [self.training("batch", size, seed) for seed, size in product(self.seeds, self.sizes)]
         return [*normed, *(self.training("layer", max(self.sizes), seed) for seed in self.seeds)]
 
-    def means(self, outcomes: Mapping[str, Outcome], norm: NormKind, size: int) -> tuple[float, float, float]:
+    def means(self, outcomes: Mapping[str, TrainingOutcome], norm: NormKind, size: int) -> tuple[float, float, float]:
         """Training loss, held-out loss by the batch's statistics, and by the running ones; means of the seeds."""
         found = [outcomes[self.training(norm, size, seed).name] for seed in self.seeds]
         training = statistics.fmean(outcome.training_loss for outcome in found)
@@ -193,7 +195,7 @@ class BatchExperiment:
         by_batch = statistics.fmean(math.nan if o.heldout_by_batch is None else o.heldout_by_batch for o in found)
         return training, by_batch, running
 
-    def table(self, outcomes: Mapping[str, Outcome]) -> Table:
+    def table(self, outcomes: Mapping[str, TrainingOutcome]) -> Table:
         rows: list[list[Cell]] = []
         for size in self.sizes:
             training, by_batch, running = self.means(outcomes, "batch", size)
@@ -210,7 +212,7 @@ class BatchExperiment:
             "language model's loss, and only they are there when it writes.",
         )
 
-    def panel(self, outcomes: Mapping[str, Outcome]) -> Panel:
+    def panel(self, outcomes: Mapping[str, TrainingOutcome]) -> Panel:
         columns = ("training", "held out, batch's statistics", "held out, running statistics")
         found = {size: self.means(outcomes, "batch", size) for size in self.sizes}
         return Panel(
@@ -223,7 +225,7 @@ class BatchExperiment:
         )
 
 
-def _cell(outcomes: Sequence[Outcome], unigram: float) -> str:
+def _cell(outcomes: Sequence[TrainingOutcome], unigram: float) -> str:
     """Mean and deviation of the finite held-out losses, and how many diverged."""
     finite = [outcome.heldout for outcome in outcomes if outcome.heldout is not None and math.isfinite(outcome.heldout)]
     text = "not finite"

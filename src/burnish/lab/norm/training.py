@@ -64,7 +64,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What became of a training.
 
     losses: of every step that was done; heldout: in evaluation, None where the training met a loss or gradient that
@@ -102,15 +102,15 @@ class Trainer:
     heldout_tokens: int
     device: torch.device
 
-    def run(self, trainings: Sequence[Training], bar: Bar) -> dict[str, Outcome]:
+    def run(self, trainings: Sequence[Training], bar: Bar) -> dict[str, TrainingOutcome]:
         """The outcome of each training by its name; the bar counts trainings."""
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, TrainingOutcome] = {}
         for index, training in enumerate(trainings):
 
             def show(progress: Progress, done: int = index) -> None:
                 bar.update(done, step=progress.step, loss=progress.metrics["loss"])
 
-            outcomes[training.name] = Outcome(
+            outcomes[training.name] = TrainingOutcome(
                 **self.notebook.piece(training.name, partial(self._train, training, show))
             )
             bar.update(index + 1)

@@ -19,7 +19,7 @@ from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforced
 from burnish.lab.reasoning.results import CaseResult
-from burnish.lab.reasoning.setting import Measuring, Reading, Setting
+from burnish.lab.reasoning.setting import FirstReading, Measuring, Setting
 from burnish.lab.seeded import SeededExperiment
 from burnish.runs.progress import Reporter
 
@@ -29,7 +29,7 @@ class Scale:
     """How large an experiment is. ks: of pass@k, up to the samples of a problem."""
 
     shape: Shape
-    reading: Reading
+    reading: FirstReading
     measuring: Measuring
     cases: Sequence[Reinforcing]
     ks: Sequence[int]
@@ -37,7 +37,7 @@ class Scale:
 
 R1_ZERO = Scale(
     shape=Shape(d_model=96, n_layers=3, n_heads=4),
-    reading=Reading(digits=6, shares={"direct": 0.85, "columns": 0.15}, steps=2000, batch_size=64),
+    reading=FirstReading(digits=6, shares={"direct": 0.85, "columns": 0.15}, steps=2000, batch_size=64),
     measuring=Measuring(digits=(1, 2, 3, 4, 5, 6, 7), problems=40, samples=16),
     cases=(
         Reinforcing(name="4 to 6 digits", digits=(4, 5, 6), steps=80),

@@ -66,7 +66,7 @@ def moves(a: int, b: int) -> list[Move]:
 
 
 @dataclass(frozen=True)
-class Problem:
+class CountdownProblem:
     """Three numbers, and the target that all of them together are to reach, each used once."""
 
     numbers: tuple[int, int, int]
@@ -94,7 +94,7 @@ class Problem:
         return sorted(self.first_steps, key=lambda step: min((abs(step[0].result - goal) for goal in goals), default=0))
 
 
-def search(problem: Problem, order: Order, budget: int) -> str:
+def search(problem: CountdownProblem, order: Order, budget: int) -> str:
     """A search of at most `budget` first steps as text, with its answer or `?`."""
     said: list[str] = []
     for first, left in problem.ordered(order)[:budget]:
@@ -107,12 +107,12 @@ def search(problem: Problem, order: Order, budget: int) -> str:
     return " ".join([*said, GIVEN_UP])
 
 
-def solved_by_search(problem: Problem, budget: int) -> bool:
+def solved_by_search(problem: CountdownProblem, budget: int) -> bool:
     """Whether one of the orders finds an answer within the budget."""
     return any(FOUND in search(problem, order, budget) for order in ORDERS)
 
 
-def is_right(problem: Problem, answer: str) -> bool:
+def is_right(problem: CountdownProblem, answer: str) -> bool:
     """Whether what stands behind the last `!` are two right equations that use each number once and reach the target.
 
     Equations may put the smaller number first where the result is the same.
@@ -141,15 +141,15 @@ def branches(answer: str) -> int:
     return answer.partition(FOUND)[0].count(":")
 
 
-def draw(rng: np.random.Generator, *, heldout: bool) -> Problem:
+def draw(rng: np.random.Generator, *, heldout: bool) -> CountdownProblem:
     """A problem of one side that can be solved: the target is what two steps by chance come to."""
     while True:
         a, b, c = (int(number) for number in rng.integers(1, LARGEST_GIVEN + 1, size=3))
         first = _any(rng, moves(a, b))
-        problem = Problem((a, b, c), _any(rng, moves(first.result, c)).result)
+        problem = CountdownProblem((a, b, c), _any(rng, moves(first.result, c)).result)
         numbers = tuple(problem.numbers[place] for place in rng.permutation(3))
         if problem.heldout == heldout and problem.target not in numbers:
-            return Problem((numbers[0], numbers[1], numbers[2]), problem.target)
+            return CountdownProblem((numbers[0], numbers[1], numbers[2]), problem.target)
 
 
 def _any(rng: np.random.Generator, found: Sequence[Move]) -> Move:
@@ -173,7 +173,7 @@ def word_tokenizer() -> Tokenizer:
     return Tokenizer(backend=backend, source="numbers", eos_id=0, stop_ids=frozenset([0]))
 
 
-def tasks(problems: Sequence[Problem]) -> list[Task]:
+def tasks(problems: Sequence[CountdownProblem]) -> list[Task]:
     """The problems as rows that judges read."""
     return [
         Task([{"role": "user", "content": one.question}], {"numbers": one.numbers, "target": one.target})

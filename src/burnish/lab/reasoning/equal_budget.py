@@ -17,11 +17,11 @@ from typing import Any
 
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
-from burnish.lab.reasoning.equal_budget_results import Outcome, Results
+from burnish.lab.reasoning.equal_budget_results import PolicyOutcome, Results
 from burnish.lab.reasoning.equal_budget_tables import tables_and_panels
 from burnish.lab.reasoning.peak_memory import peak_tensor_bytes
 from burnish.lab.reasoning.reading import Shape, n_parameters
-from burnish.lab.reasoning.rivals import METHODS, PROMPTS, Choice, Contest, Method, Plan, planned
+from burnish.lab.reasoning.rivals import METHODS, PROMPTS, BudgetPlan, Contest, Method, RivalSetting, planned
 from burnish.lab.reasoning.written_out import Demonstrations, chat_tokenizer, problems, right_counts, sampled
 from burnish.lab.seeded import SeededExperiment
 from burnish.nn.decoder import Decoder
@@ -53,12 +53,14 @@ class Scale:
         """Of the additions that are learned."""
         return self.demonstrations.digits
 
-    def choices(self, method: Method) -> list[Choice]:
+    def choices(self, method: Method) -> list[RivalSetting]:
         """The grid of a method."""
         usual = USUAL_BETA.get(method)
         prices = [None] if usual is None else [usual * price for price in self.prices]
         return [
-            Choice(method=method, learning_rate=rate, beta=price) for rate in self.learning_rates for price in prices
+            RivalSetting(method=method, learning_rate=rate, beta=price)
+            for rate in self.learning_rates
+            for price in prices
         ]
 
 
@@ -91,24 +93,24 @@ class EqualBudgetExperiment(SeededExperiment):
         return {"command": self.command, "scale": asdict(self.scale)}
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
-        outcomes: dict[Choice, list[Outcome]] = {
+        outcomes: dict[RivalSetting, list[PolicyOutcome]] = {
             choice: [] for method in METHODS for choice in self.scale.choices(method)
         }
-        before: list[Outcome] = []
+        before: list[PolicyOutcome] = []
         memory: dict[Method, int] = {}
         size = 0
         for seed in self.each_seed(display):
             start = self.scale.demonstrations.start(seed, notebook, display)
             size = n_parameters(start)
             contest = self._contest(start, seed, notebook)
-            before.append(Outcome(**notebook.piece(f"before-{seed}", partial(self._measured, start, seed))))
+            before.append(PolicyOutcome(**notebook.piece(f"before-{seed}", partial(self._measured, start, seed))))
             if not memory:
                 memory = {method: self._memory(contest, method, notebook) for method in METHODS}
             with display.bar(f"seed {seed}", len(outcomes), "trainings") as bar:
                 for done, (choice, found) in enumerate(outcomes.items(), 1):
                     name = f"{choice.name}-{seed}"
                     kept = notebook.piece(name, partial(self._outcome, contest, choice, notebook, name))
-                    found.append(Outcome(**kept))
+                    found.append(PolicyOutcome(**kept))
                     bar.update(done)
         results = Results(before, outcomes, memory, self.seed)
         tables, panels = tables_and_panels(results, self._note(size))
@@ -116,11 +118,13 @@ class EqualBudgetExperiment(SeededExperiment):
         return Findings(tables, panels, facts)
 
     def _contest(self, start: Decoder, seed: int, notebook: Notebook) -> Contest:
-        plan = Plan(**notebook.piece(f"plan-{seed}", lambda: asdict(planned(start, self.scale.digits, seed=seed))))
+        plan = BudgetPlan(
+            **notebook.piece(f"plan-{seed}", lambda: asdict(planned(start, self.scale.digits, seed=seed)))
+        )
         budget = plan.budget(self.scale.rollouts, n_parameters(start))
         return Contest(start, self.scale.digits, budget, plan, seed)
 
-    def _outcome(self, contest: Contest, choice: Choice, notebook: Notebook, name: str) -> dict[str, Any]:
+    def _outcome(self, contest: Contest, choice: RivalSetting, notebook: Notebook, name: str) -> dict[str, Any]:
         policy, spent = contest.learned(choice, _anew(notebook, name, contest.seed))
         shutil.rmtree(notebook.subfolder(name))
         share = spent.operations / contest.budget

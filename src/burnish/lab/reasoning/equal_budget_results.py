@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.lab.pretraining import mean_and_deviation
-from burnish.lab.reasoning.rivals import METHODS, Choice, Method
+from burnish.lab.reasoning.rivals import METHODS, Method, RivalSetting
 
 RESAMPLES = 2000
 Rates = NDArray[np.float64]
@@ -17,7 +17,7 @@ Rates = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PolicyOutcome:
     """A policy, and what it cost.
 
     chosen_by, right: of each problem, how many of `samples` answers are right; of those that settings are chosen by,
@@ -61,29 +61,29 @@ class Difference:
 class Results:
     """Outcomes of every setting, seed by seed, of the start before them, and peaks of memory in bytes."""
 
-    before: Sequence[Outcome]
-    outcomes: Mapping[Choice, Sequence[Outcome]]
+    before: Sequence[PolicyOutcome]
+    outcomes: Mapping[RivalSetting, Sequence[PolicyOutcome]]
     memory: Mapping[Method, int]
     seed: int = 0
 
-    def grid(self, method: Method) -> list[Choice]:
+    def grid(self, method: Method) -> list[RivalSetting]:
         """The settings of a method."""
         return [choice for choice in self.outcomes if choice.method == method]
 
     @cached_property
-    def best(self) -> dict[Method, Choice]:
+    def best(self) -> dict[Method, RivalSetting]:
         """Of each method the setting that does best on the problems that it is chosen by."""
 
-        def chosen_by(choice: Choice) -> int:
+        def chosen_by(choice: RivalSetting) -> int:
             return sum(sum(outcome.chosen_by) for outcome in self.outcomes[choice])
 
         return {method: max(self.grid(method), key=chosen_by) for method in METHODS}
 
-    def accuracy(self, choice: Choice) -> tuple[float, float | None]:
+    def accuracy(self, choice: RivalSetting) -> tuple[float, float | None]:
         """The mean over the seeds, and their deviation."""
         return mean_and_deviation([outcome.accuracy for outcome in self.outcomes[choice]])
 
-    def mean(self, method: Method, of: Callable[[Outcome], float]) -> float:
+    def mean(self, method: Method, of: Callable[[PolicyOutcome], float]) -> float:
         """Over all settings and seeds."""
         values = [of(outcome) for choice in self.grid(method) for outcome in self.outcomes[choice]]
         return sum(values) / len(values)

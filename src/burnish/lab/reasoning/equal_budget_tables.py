@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from burnish.lab.reasoning.equal_budget_results import Difference, Results
-from burnish.lab.reasoning.rivals import METHODS, Choice, Method
+from burnish.lab.reasoning.rivals import METHODS, Method, RivalSetting
 from burnish.lab.report import Cell, Panel, Table
 from burnish.report.formatting import percent, signed
 
@@ -143,7 +143,7 @@ def grid_table(results: Results) -> Table:
         for beta in dict.fromkeys(choice.beta for choice in results.grid(method)):
             cells: list[Cell] = [method, None if beta is None else f"{beta:g}"]
             for rate in rates:
-                mean, spread = results.accuracy(Choice(method=method, learning_rate=rate, beta=beta))
+                mean, spread = results.accuracy(RivalSetting(method=method, learning_rate=rate, beta=beta))
                 cells.append(percent(mean, 0) + ("" if spread is None else f" ± {100 * spread:.0f}"))
             rows.append(cells)
     columns = ["method", "β", *(f"learning rate {rate:g}" for rate in rates)]
@@ -177,5 +177,5 @@ def costs_panel(results: Results) -> Panel:
     return Panel("Time at an equal budget of operations", "CPU seconds of a training", "share right", series)
 
 
-def _setting(choice: Choice) -> str:
+def _setting(choice: RivalSetting) -> str:
     return f"{choice.learning_rate:g}" + ("" if choice.beta is None else f", β {choice.beta:g}")

@@ -6,21 +6,13 @@ from typing import Any
 
 from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.reasoning.gym_setting import Graded
+from burnish.lab.reasoning.results import MeanChange
 
 SFT, GRPO, MORE_SFT = "short SFT", "then GRPO", "then more SFT"
 POLICIES = (SFT, GRPO, MORE_SFT)
 
 WANTED = 0.2
 """The gain that is asked for: 20 points."""
-
-
-@dataclass(frozen=True)
-class Gain:
-    """A mean before and after, and the 95 % interval of the difference over problems."""
-
-    before: float
-    after: float
-    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -68,8 +60,8 @@ class GymResults:
         """pass@1 of each seed."""
         return [sum(seed[task].rates) / len(seed[task].rates) for seed in self.policies[policy]]
 
-    def gain(self, task: str, policy: str, start: str = SFT, *, seed: int, greedy: bool = False) -> Gain:
+    def gain(self, task: str, policy: str, start: str = SFT, *, seed: int, greedy: bool = False) -> MeanChange:
         """What a policy answers right beside another."""
         before, after = (self.rates(name, task, greedy=greedy) for name in (start, policy))
         interval = paired_bootstrap_interval(before, after, seed=seed)
-        return Gain(sum(before) / len(before), sum(after) / len(after), interval)
+        return MeanChange(sum(before) / len(before), sum(after) / len(after), interval)

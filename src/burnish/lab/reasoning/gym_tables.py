@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from burnish.lab.pretraining import mean_and_deviation
-from burnish.lab.reasoning.gym_results import GRPO, MORE_SFT, POLICIES, SFT, WANTED, Gain, GymResults
+from burnish.lab.reasoning.gym_results import GRPO, MORE_SFT, POLICIES, SFT, WANTED, GymResults
+from burnish.lab.reasoning.results import MeanChange
 from burnish.lab.report import Cell, Panel, Table
 from burnish.report.formatting import percent, points, signed
 from burnish.terminal import printable
@@ -43,7 +44,7 @@ def _beside(results: GymResults, task: str, *, seed: int, greedy: bool) -> str:
     )
 
 
-def _interval(gain: Gain) -> str:
+def _interval(gain: MeanChange) -> str:
     return " to ".join(signed(100 * bound, 0) for bound in gain.interval)
 
 

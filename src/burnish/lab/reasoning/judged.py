@@ -21,7 +21,7 @@ from burnish.lab.reasoning.choosing import best_of, voted
 from burnish.lab.reasoning.judged_tables import tables_and_panels
 from burnish.lab.reasoning.overoptimization import Look, Reinforcing, optimized
 from burnish.lab.reasoning.reading import Shape, n_parameters
-from burnish.lab.reasoning.reward_models import SEPARATOR, Judging, RewardModels
+from burnish.lab.reasoning.reward_models import SEPARATOR, RewardModels, RewardModelTraining
 from burnish.lab.reasoning.written_out import Demonstrations, by_rule, chat_tokenizer, problems, sampled
 from burnish.lab.seeded import SeededExperiment
 from burnish.nn.decoder import Decoder
@@ -45,7 +45,7 @@ class Scale:
     ns: Sequence[int]
     reinforcing: Reinforcing
     learned_samples: int = 8
-    judging: Judging = field(default_factory=Judging)
+    judging: RewardModelTraining = field(default_factory=RewardModelTraining)
 
     @property
     def digits(self) -> int:

@@ -8,14 +8,14 @@ from burnish.evaluation.pass_at_k import pass_at_k
 from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing
-from burnish.lab.reasoning.setting import Measured, read_measured
+from burnish.lab.reasoning.setting import PolicyMeasures, read_measured
 from burnish.report.formatting import percent, signed
 
-ByDigits = Mapping[int, Measured]
+ByDigits = Mapping[int, PolicyMeasures]
 
 
 @dataclass(frozen=True)
-class Change:
+class MeanChange:
     """A mean before and after, and the 95 % interval of the difference over problems."""
 
     before: float
@@ -64,20 +64,22 @@ class CaseResult:
     def seeds(self) -> int:
         return len(self.before)
 
-    def change(self, digits: Sequence[int], of: Callable[[Measured], Sequence[float]], *, seed: int) -> Change:
+    def change(
+        self, digits: Sequence[int], of: Callable[[PolicyMeasures], Sequence[float]], *, seed: int
+    ) -> MeanChange:
         """Of a value that every problem of these digits has, over the problems of all seeds."""
         before, after = (
             [value for policy in side for count in digits for value in of(policy[count])]
             for side in (self.before, self.after)
         )
         interval = paired_bootstrap_interval(before, after, seed=seed)
-        return Change(sum(before) / len(before), sum(after) / len(after), interval)
+        return MeanChange(sum(before) / len(before), sum(after) / len(after), interval)
 
-    def accuracy(self, digits: Sequence[int], *, seed: int) -> Change:
+    def accuracy(self, digits: Sequence[int], *, seed: int) -> MeanChange:
         """pass@1."""
         return self.change(digits, lambda measured: measured.rates, seed=seed)
 
-    def solved(self, digits: Sequence[int], k: int, *, seed: int) -> Change:
+    def solved(self, digits: Sequence[int], k: int, *, seed: int) -> MeanChange:
         """pass@k."""
         return self.change(digits, lambda measured: passes(measured, k), seed=seed)
 
@@ -93,12 +95,12 @@ class CaseResult:
         return [(float(step), _mean(values)) for step, values in enumerate(zip(*map(of, self.curves), strict=True), 1)]
 
 
-def passes(measured: Measured, k: int) -> list[float]:
+def passes(measured: PolicyMeasures, k: int) -> list[float]:
     """pass@k of each problem."""
     return [pass_at_k(measured.samples, right, k) for right in measured.right]
 
 
-def pooled(policies: Sequence[ByDigits], digits: int, of: Callable[[Measured], float | None]) -> float | None:
+def pooled(policies: Sequence[ByDigits], digits: int, of: Callable[[PolicyMeasures], float | None]) -> float | None:
     """The mean of a number over those policies that have it."""
     values = [value for policy in policies if (value := of(policy[digits])) is not None]
     return _mean(values) if values else None

@@ -60,7 +60,7 @@ def stepwise(answers: Sequence[Answer]) -> list[Stepwise]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging:
+class RewardModelTraining:
     """How reward models learn from answers."""
 
     epochs: float = 4.0
@@ -85,7 +85,7 @@ class RewardModels:
     """Reward models that begin as `start` and learn from its answers; made once, kept in the notebook."""
 
     start: Decoder
-    judging: Judging
+    judging: RewardModelTraining
     answers: Sequence[Answer]
     seed: int
     notebook: Notebook

@@ -50,7 +50,7 @@ LEARNED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class RivalSetting:
     """A method with its learning rate, and β where it has one: what a nat away from the start costs."""
 
     method: Method
@@ -65,7 +65,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class BudgetPlan:
     """What answers of the start are like, by which a budget is planned.
 
     question, answer: their tokens. solved: share of problems with a right one of `GROUP` answers. shared: tokens of a
@@ -78,7 +78,7 @@ class Plan:
     shared: float
     paired: float
 
-    def operations(self, choice: Choice, parameters: int) -> float:
+    def operations(self, choice: RivalSetting, parameters: int) -> float:
         """Of one answer: demonstrated, sampled, or for DPO a problem with its answers and pairs."""
         alone = self.answer + self.question
         none, n = Operations(), parameters
@@ -99,7 +99,7 @@ class Plan:
 
     def budget(self, rollouts: int, parameters: int) -> float:
         """Operations of so many rollouts of GRPO without a price β."""
-        one = self.operations(Choice(method="GRPO", learning_rate=1.0), parameters)
+        one = self.operations(RivalSetting(method="GRPO", learning_rate=1.0), parameters)
         return rollouts * PROMPTS * GROUP * one
 
 
@@ -139,10 +139,10 @@ class Contest:
     start: Decoder
     digits: int
     budget: float
-    plan: Plan
+    plan: BudgetPlan
     seed: int
 
-    def learned(self, choice: Choice, run: Run) -> tuple[Decoder, Spent]:
+    def learned(self, choice: RivalSetting, run: Run) -> tuple[Decoder, Spent]:
         """What becomes of the start."""
         policy, watch = sharing_copy(self.start), Stopwatch()
         count = self.budget / self.plan.operations(choice, n_parameters(policy))
@@ -156,7 +156,7 @@ class Contest:
         return problems(self.digits, count, [self.seed, 3])
 
 
-def _training(choice: Choice, batch_size: int, **others: Any) -> TrainingConfig:
+def _training(choice: RivalSetting, batch_size: int, **others: Any) -> TrainingConfig:
     return TrainingConfig.model_validate(
         {
             "learning_rate": choice.learning_rate,
@@ -171,7 +171,7 @@ def _training(choice: Choice, batch_size: int, **others: Any) -> TrainingConfig:
 
 
 def _demonstrated(
-    contest: Contest, policy: Decoder, choice: Choice, count: float, run: Run, watch: Stopwatch
+    contest: Contest, policy: Decoder, choice: RivalSetting, count: float, run: Run, watch: Stopwatch
 ) -> Operations:
     tokenizer = chat_tokenizer()
     examples: list[Example] = [demonstration(tokenizer, one) for one in contest.asked(max(1, round(count)))]
@@ -185,7 +185,7 @@ def _sampling(contest: Contest, answers: int) -> dict[str, Any]:
 
 
 def _accepted(
-    contest: Contest, policy: Decoder, choice: Choice, count: float, run: Run, watch: Stopwatch
+    contest: Contest, policy: Decoder, choice: RivalSetting, count: float, run: Run, watch: Stopwatch
 ) -> Operations:
     online = choice.method == "online RFT"
     tasks = max(PROMPTS if online else 1, round(count / GROUP))
@@ -202,7 +202,7 @@ def _accepted(
 
 
 def _preferred(
-    contest: Contest, policy: Decoder, choice: Choice, count: float, run: Run, watch: Stopwatch
+    contest: Contest, policy: Decoder, choice: RivalSetting, count: float, run: Run, watch: Stopwatch
 ) -> Operations:
     tokenizer, asked = chat_tokenizer(), contest.asked(max(1, round(count)))
     groups = sampled(policy, tokenizer, asked, GROUP, seed=contest.seed)
@@ -228,7 +228,9 @@ def pairs_of(asked: list[int], group: Sequence[Answer]) -> list[PreferenceExampl
     return [PreferenceExample(asked, better, worse) for better, worse in zip(right, wrong, strict=False)]
 
 
-def _by_ppo(contest: Contest, policy: Decoder, choice: Choice, count: float, run: Run, watch: Stopwatch) -> Operations:
+def _by_ppo(
+    contest: Contest, policy: Decoder, choice: RivalSetting, count: float, run: Run, watch: Stopwatch
+) -> Operations:
     size = PROMPTS * GROUP // 2
     rollouts = max(1, round(count / size))
     settings = ppo.Settings.model_validate(
@@ -248,7 +250,9 @@ def _by_ppo(contest: Contest, policy: Decoder, choice: Choice, count: float, run
     return Operations().forward(n, drawn + 3 * passes).training(n, 2 * _tokens(run))
 
 
-def _by_grpo(contest: Contest, policy: Decoder, choice: Choice, count: float, run: Run, watch: Stopwatch) -> Operations:
+def _by_grpo(
+    contest: Contest, policy: Decoder, choice: RivalSetting, count: float, run: Run, watch: Stopwatch
+) -> Operations:
     rollouts = max(1, round(count / (PROMPTS * GROUP)))
     settings = grpo.Settings.model_validate(
         {
@@ -275,7 +279,7 @@ def _tokens(run: Run) -> float:
     return sum(event["tokens"] for event in read_events(run.folder))
 
 
-_ROUTES: Mapping[Method, Callable[[Contest, Decoder, Choice, float, Run, Stopwatch], Operations]] = {
+_ROUTES: Mapping[Method, Callable[[Contest, Decoder, RivalSetting, float, Run, Stopwatch], Operations]] = {
     "SFT": _demonstrated,
     "RFT": _accepted,
     "online RFT": _accepted,
@@ -285,13 +289,13 @@ _ROUTES: Mapping[Method, Callable[[Contest, Decoder, Choice, float, Run, Stopwat
 }
 
 
-def planned(start: Decoder, digits: int, *, seed: int, count: int = 64) -> Plan:
+def planned(start: Decoder, digits: int, *, seed: int, count: int = 64) -> BudgetPlan:
     """What a few answers of the start are like."""
     tokenizer, asked = chat_tokenizer(), problems(digits, count, [seed, 2])
     groups = sampled(start, tokenizer, asked, GROUP, seed=seed)
     questions = [question(tokenizer, one) for one in asked]
     pairs = [pairs_of(one, group) for one, group in zip(questions, groups, strict=True)]
-    return Plan(
+    return BudgetPlan(
         question=sum(map(len, questions)) / count,
         answer=sum(len(one.tokens) for group in groups for one in group) / (count * GROUP),
         solved=sum(right > 0 for right in right_counts(groups)) / count,

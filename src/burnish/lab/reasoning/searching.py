@@ -17,7 +17,7 @@ from burnish.lab.reasoning.countdown import (
     FOUND,
     GIVEN_UP,
     VOCABULARY,
-    Problem,
+    CountdownProblem,
     branches,
     documents,
     draw,
@@ -126,7 +126,7 @@ class SearchSetting:
         searches = Documents(self.reading.documents, self.tokenizer, self.reading, seed)
         return pretrained(config, searches, notebook, display)
 
-    def prompt(self, problem: Problem) -> list[int]:
+    def prompt(self, problem: CountdownProblem) -> list[int]:
         """The question as tokens, behind the end of what came before."""
         return self.tokenizer.encode(f"{END} {problem.question}")
 
@@ -182,7 +182,7 @@ def judges() -> list[WeightedJudge]:
     """The reward, and what is only looked at: first steps that were tried, and whether the search gave up."""
 
     def right(answer: Answer) -> bool:
-        problem = Problem(tuple(answer.row["numbers"]), answer.row["target"])
+        problem = CountdownProblem(tuple(answer.row["numbers"]), answer.row["target"])
         return answer.finished and is_right(problem, answer.text)
 
     return [

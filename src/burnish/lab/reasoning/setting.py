@@ -33,7 +33,7 @@ _LONGEST = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading(Pace):
+class FirstReading(Pace):
     """What the decoder reads before any reinforcement: additions of 1 to `digits` digits, written in `shares`."""
 
     digits: int
@@ -54,7 +54,7 @@ class Measuring:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PolicyMeasures:
     """What a policy says to the problems of one number of digits.
 
     right: of each problem, how many of its samples are. ways, right_ways: samples in each way, and those of them that
@@ -102,7 +102,7 @@ class Setting:
     """The decoder's shape, what it reads, and how it is measured."""
 
     shape: Shape
-    reading: Reading
+    reading: FirstReading
     measuring: Measuring
 
     @cached_property
@@ -134,7 +134,7 @@ class Setting:
             found[str(digits)] = asdict(self._measured(decoder, problems, digits, seed))
         return found
 
-    def _measured(self, decoder: Decoder, problems: Sequence[Addition], digits: int, seed: int) -> Measured:
+    def _measured(self, decoder: Decoder, problems: Sequence[Addition], digits: int, seed: int) -> PolicyMeasures:
         sampling = Sampling(max_new_tokens=longest_answer(digits) + 2, stop=self.tokenizer.stop_ids)
         prompts = [self.prompt(problem) for problem in problems]
         groups = generate(decoder, prompts, sampling, n=self.measuring.samples, seed=seed)
@@ -151,9 +151,9 @@ class Setting:
                 right_ways[way_of(answer)] += correct
                 tokens += len(completion.tokens) + ends
             said.append(problem.aligned + self.tokenizer.decode(group[0].tokens))
-        return Measured(right, self.measuring.samples, ways, right_ways, tokens, said[:2])
+        return PolicyMeasures(right, self.measuring.samples, ways, right_ways, tokens, said[:2])
 
 
-def read_measured(kept: Mapping[str, Any]) -> dict[int, Measured]:
+def read_measured(kept: Mapping[str, Any]) -> dict[int, PolicyMeasures]:
     """What `Setting.measured` gave, by digits."""
-    return {int(digits): Measured(**values) for digits, values in kept.items()}
+    return {int(digits): PolicyMeasures(**values) for digits, values in kept.items()}

@@ -7,7 +7,7 @@ from burnish.lab.pretraining import mean_and_deviation
 from burnish.lab.reasoning.arithmetic import Way
 from burnish.lab.reasoning.reinforcing import Curves
 from burnish.lab.reasoning.results import ByDigits, CaseResult, findings, passes, pooled
-from burnish.lab.reasoning.setting import Measured
+from burnish.lab.reasoning.setting import PolicyMeasures
 from burnish.lab.report import Cell, Panel, Table
 from burnish.report.formatting import percent
 from burnish.terminal import printable
@@ -54,8 +54,8 @@ def ways_table(results: Sequence[CaseResult], ways: Sequence[Way], digits: Seque
         for count in digits:
             cells: list[Cell] = []
             for way in ways:
-                taken = pooled(seeds, count, partial(Measured.share, way=way))
-                right = pooled(seeds, count, partial(Measured.accuracy_of, way=way))
+                taken = pooled(seeds, count, partial(PolicyMeasures.share, way=way))
+                right = pooled(seeds, count, partial(PolicyMeasures.accuracy_of, way=way))
                 cells += [percent(taken or 0.0, 0), None if right is None else percent(right, 0)]
             rows.append([name, count, *cells])
     columns = [column for way in ways for column in (way, f"right {way}")]

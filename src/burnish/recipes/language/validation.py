@@ -125,6 +125,8 @@ def _unknown_key(path: KeyPath, model: type[BaseModel], data: Any) -> str:
     owner = _model_of(_annotation_at(model, data, path[:-1]), _at(data, path[:-1]))
     if owner is not None:
         known = list(owner.model_fields)
+        if (reason := getattr(owner, "not_offered", {}).get(key)) is not None:
+            return f"not a key here, on purpose: {reason}"
         for deeper in _paths_ending_in(owner, key):
             return f"unknown key; did you mean '{dotted(deeper)}'? Expected one of: {', '.join(known)}"
     hint = did_you_mean(key, known) or "."

@@ -4,17 +4,23 @@ A stage's key is a hash of its configuration, of the content of the files it rea
 from, of the seed, and of Burnish's version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.recipe import Recipe
 from burnish.recipes.schema.stage import ReferenceKind, StageConfig
 from burnish.runs.hashes import digest
 
+if TYPE_CHECKING:
+    from burnish.text.tokenizer import Tokenizer
+
+Retokenize = Callable[["Tokenizer"], "Tokenizer | None"]
+"""Makes another tokenizer of one; None where it is not known yet."""
 ADAPTER_FILE = "adapter_config.json"
 """What tells a PEFT adapter, which has no tokenizer of its own."""
 
@@ -115,18 +121,10 @@ class Plan:
     def origins(self, stage: PlannedStage) -> dict[str, Path]:
         """For each model that the stage reads, the one outside of the run that it goes back to, where there is one.
 
-        Its tokenizer is the same: that of a model made from nothing is its corpus's, and one with new tokens goes back
-        to none.
+        Its tokenizer is the same but for `retokenized`; that of a model made from nothing is its corpus's.
         """
         found: dict[str, Path] = {}
-        for item in stage.inputs:
-            if item.kind not in ("model", "reward_model", "process_reward_model") or not item.paths:
-                continue
-            source: Input | None = item
-            while source is not None and source.producer is not None:
-                producer = self.stage(source.producer)
-                inputs = {} if producer.config.retokenizes else {read.field: read for read in producer.inputs}
-                source = next((inputs[field] for field in ("model", "corpus", "tokenizer") if field in inputs), None)
+        for item, source, _ in self._models(stage):
             if source is not None and source.kind == "corpus":
                 from burnish.corpus.token_corpus import TOKENIZER_FOLDER
 
@@ -134,6 +132,34 @@ class Plan:
             elif source is not None and not (source.paths[0] / ADAPTER_FILE).exists():
                 found[item.written] = source.paths[0]
         return found
+
+    def retokenized(self, stage: PlannedStage, *, about: bool = False) -> dict[str, list[Retokenize]]:
+        """For each model that the stage reads, what the stages between make of its origin's tokenizer, in order.
+
+        about: as for `StageConfig.tokenizer_made`.
+        """
+
+        def change(maker: PlannedStage) -> Retokenize:
+            inputs = {read.written: read.paths for read in maker.inputs}
+            return partial(maker.config.tokenizer_made, inputs=inputs, about=about)
+
+        return {
+            item.written: [change(maker) for maker in makers if maker.config.retokenizes]
+            for item, _, makers in self._models(stage)
+        }
+
+    def _models(self, stage: PlannedStage) -> Iterator[tuple[Input, Input | None, list[PlannedStage]]]:
+        """Each model that the stage reads, what it goes back to outside of the run, and the stages between."""
+        for item in stage.inputs:
+            if item.kind not in ("model", "reward_model", "process_reward_model") or not item.paths:
+                continue
+            source: Input | None = item
+            makers: list[PlannedStage] = []
+            while source is not None and source.producer is not None:
+                makers.insert(0, self.stage(source.producer))
+                inputs = {read.field: read for read in makers[0].inputs}
+                source = next((inputs[field] for field in ("model", "corpus", "tokenizer") if field in inputs), None)
+            yield item, source, makers
 
     def ancestors(self, stage: PlannedStage) -> list[PlannedStage]:
         """The stages that `stage` builds on, directly or not, in order."""

@@ -1,5 +1,6 @@
 """The shape of the model that each stage works on, known before anything runs, also where a stage is to make it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from burnish.checkpoints.facts import ModelShape, PairShape, load_tokenizer, read_config
@@ -23,7 +24,7 @@ def shapes(plan: Plan) -> dict[str, ModelShape | PairShape]:
     """By stage, the shape of the model that it makes from nothing, trains, or looks at first.
 
     What a file outside of the run cannot tell, such as an adapter, is taken to be the recipe's. A converted model is
-    taken to be as before, and a vocabulary that is still to be trained to be as large as it may become.
+    taken to be as before, and a vocabulary that is still to be trained or extended to be as large as it may become.
     """
     found = _Shapes(plan)
     return {stage.name: found.of(stage) for stage in plan.stages}
@@ -51,10 +52,14 @@ class _Shapes:
         models = [item for item in stage.inputs if item.kind == "model" and not isinstance(stage.config, CorpusStage)]
         for item in sorted(models, key=lambda item: item.field != "model")[:1]:
             if item.producer is not None:
-                return self.of(self.plan.stage(item.producer))
+                return self._made_by(self.plan.stage(item.producer))
             if (shape := self._read(item.paths[0])) is not None:
                 return shape
         return self.main()
+
+    def _made_by(self, stage: PlannedStage) -> ModelShape | PairShape:
+        shape, new = self.of(stage), stage.config.new_tokens
+        return replace(shape, vocab_size=shape.vocab_size + new) if new and isinstance(shape, ModelShape) else shape
 
     def _read(self, path: Path) -> ModelShape | None:
         if path not in self.files:
@@ -83,5 +88,5 @@ class _Shapes:
         (found,) = (item for item in stage.inputs if item.field == "tokenizer")
         if found.producer is None:
             return load_tokenizer(found.paths[0]).vocab_size
-        shape = self.of(self.plan.stage(found.producer))
+        shape = self._made_by(self.plan.stage(found.producer))
         return shape.vocab_size if isinstance(shape, ModelShape) else shape.decoder.vocab_size

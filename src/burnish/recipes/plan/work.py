@@ -39,6 +39,18 @@ class Work:
     encoder: str | None = None
 
 
+def together(works: Sequence[Work]) -> Work:
+    """The work of asking models several things, one after the other, in a stage that trains none."""
+    return replace(
+        works[0],
+        scored=sum(work.scored for work in works),
+        decoded=sum(work.decoded for work in works),
+        rows=max(work.rows for work in works),
+        longest=max(work.longest for work in works),
+        beside=max(work.beside for work in works),
+    )
+
+
 def step_tokens(
     units: Sequence[Sequence[Sequence[int]]], steps: Sequence[Sequence[int]], micro_batch_tokens: int
 ) -> int:

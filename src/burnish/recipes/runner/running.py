@@ -17,6 +17,7 @@ from burnish.recipes.plan.shapes import shapes
 from burnish.recipes.plan.status import preview as preview
 from burnish.recipes.runner.checks import check_inputs, check_model_and_disk
 from burnish.recipes.runner.execution import Execution
+from burnish.recipes.runner.expected import ExpectedCorpora
 from burnish.recipes.runner.signals import ending_is_interrupt
 from burnish.recipes.runner.state import RunState
 from burnish.recipes.runner.trust import ask_once
@@ -100,14 +101,24 @@ def works(plan: Plan, start: str | None = None) -> "list[tuple[PlannedStage, Wor
     """What each stage that would run has to compute; None where its data is still to be made, or nobody can say."""
     of_stage = shapes(plan)
     state = RunState(plan, Silent())
+    expected = ExpectedCorpora(state)
     found: list[tuple[PlannedStage, Work | None]] = []
     for stage, status in preview(plan, start):
         if status.cached:
             state.read_record(stage)
             continue
-        data = [item for item in stage.inputs if item.kind in (*DATA_KINDS, "corpus")]
-        there = all(state.is_there(item) for item in data)
         shape = of_stage[stage.name]
-        context = replace(state.context(stage), model_shape=shape if isinstance(shape, ModelShape) else None)
+        corpora = {item.written: expected.of(item) for item in stage.inputs if item.kind == "corpus"}
+        there = all(
+            state.is_there(item) or corpora.get(item.written) is not None
+            for item in stage.inputs
+            if item.kind in (*DATA_KINDS, "corpus")
+        )
+        context = replace(
+            state.context(stage),
+            retokenized=plan.retokenized(stage, about=True),
+            model_shape=shape if isinstance(shape, ModelShape) else None,
+            expected={written: corpus for written, corpus in corpora.items() if corpus is not None},
+        )
         found.append((stage, stage.config.work(context) if there else None))
     return found

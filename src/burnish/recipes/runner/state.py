@@ -60,4 +60,5 @@ class RunState:
                 self.records[earlier.name] for earlier in self.plan.ancestors(stage) if earlier.name in self.records
             ),
             origins=self.plan.origins(stage),
+            retokenized=self.plan.retokenized(stage),
         )

@@ -22,14 +22,14 @@ from burnish.runs.hashes import digest
 
 
 @dataclass(frozen=True)
-class Request:
+class TrustRequest:
     """Something to agree to: the line that a person reads, and the hash under which the answer is kept."""
 
     line: str
     key: str
 
 
-def requests(plan: Plan) -> list[Request]:
+def requests(plan: Plan) -> list[TrustRequest]:
     """Everything that the plan's stages execute, import and send, each once."""
     found = [
         _request(action, stage)
@@ -40,7 +40,7 @@ def requests(plan: Plan) -> list[Request]:
     return list({request.key: request for request in found}.values())
 
 
-def _request(action: Action, stage: PlannedStage) -> Request:
+def _request(action: Action, stage: PlannedStage) -> TrustRequest:
     shown, content = action.shown, [action.kind, action.content]
     if action.reference is not None:
         source = next(item for item in stage.inputs if item.written == action.reference)
@@ -49,7 +49,7 @@ def _request(action: Action, stage: PlannedStage) -> Request:
         shown += _imports(source.paths) if source.producer is None else f", made by stage {source.producer}"
     else:
         content.append(action.shown)
-    return Request(f"{action.kind:<7} {shown} (stage {stage.name})", digest(content))
+    return TrustRequest(f"{action.kind:<7} {shown} (stage {stage.name})", digest(content))
 
 
 def _imports(files: Sequence[Path]) -> str:
@@ -69,7 +69,7 @@ def ask_once(plan: Plan, ask: Callable[[list[str]], bool] | None = None) -> None
 
 
 def agree_once(
-    wanted: Iterable[Request], subject: str, refused: str, ask: Callable[[list[str]], bool] | None = None
+    wanted: Iterable[TrustRequest], subject: str, refused: str, ask: Callable[[list[str]], bool] | None = None
 ) -> None:
     """Have requests agreed to, where they were not before; `ask` as for `ask_once`.
 
@@ -109,7 +109,7 @@ def _remembered() -> dict[str, str]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _remember(agreed: Iterable[Request]) -> None:
+def _remember(agreed: Iterable[TrustRequest]) -> None:
     kept = _remembered() | {request.key: request.line for request in agreed}
     # Where nothing can be kept, the next run asks again.
     with suppress(BurnishError, RuntimeError):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,19 @@ from burnish.recipes.schema.stage import StageContext
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.methods.evaluate import Choices, Settings
+    from burnish.methods.evaluate import ChoiceTasks, Settings
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
+
+
+PLAIN_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+"""A chat template that adds nothing to what messages say."""
+
+
+def without_template(tokenizer: "Tokenizer") -> "Tokenizer":
+    """The tokenizer by which the text of prompts is gone on with."""
+    begin = tokenizer.token(tokenizer.bos_id) if tokenizer.add_bos else ""
+    return replace(tokenizer, chat_template=f"{begin}{PLAIN_TEMPLATE}")
 
 
 def probe_prompts(context: StageContext, tasks: "Sequence[Task]", *models: str) -> None:
@@ -65,13 +76,14 @@ def decoding_work(
     *,
     n: int,
     max_new_tokens: int,
-    choices: "Sequence[Choices]" = (),
+    choices: "Sequence[ChoiceTasks]" = (),
     retrieval: int | None = None,
+    plain: bool = False,
 ) -> "Work | None":
     """The work of `n` answers of each model to each task; None where a model's tokenizer is not known yet.
 
     choices: the tasks whose options are scored, and nothing written. retrieval: tokens of passages with which every
-    model is asked a second time; None asks once.
+    model is asked a second time; None asks once. plain: whether the text of prompts is gone on with.
     """
     from burnish.datasets.examples import task_prompts
     from burnish.recipes.plan.work import Work
@@ -83,7 +95,7 @@ def decoding_work(
         tokenizer = context.tokenizer(model)
         if tokenizer is None:
             return None
-        prompts, _ = task_prompts(tasks, tokenizer, max_length=sys.maxsize)
+        prompts, _ = task_prompts(tasks, without_template(tokenizer) if plain else tokenizer, max_length=sys.maxsize)
         scored += ways * sum(len(prompt.tokens) for prompt in prompts) + passages * len(prompts)
         longest = max(longest, *(len(prompt.tokens) for prompt in prompts), 0)
         for task, kind in zip(tasks, kinds, strict=True):
@@ -108,11 +120,14 @@ def evaluation_work(
     judges: Sequence[JudgeConfig],
     retrieval: int | None,
     forms: int = 1,
+    *,
+    plain: bool = False,
+    text: int = 0,
 ) -> "Work | None":
     """The work of asking each model at each decoding of an evaluation. The rest is as for `decoding_work`.
 
     judges: of the answers, with the work of the models that they ask. forms: 2 where every model is asked with a
-    grammar as well.
+    grammar as well. text: tokens of held-out text that each model scores.
     """
     work = decoding_work(
         context,
@@ -122,5 +137,9 @@ def evaluation_work(
         max_new_tokens=settings.max_new_tokens,
         choices=likelihood_choices(judges),
         retrieval=retrieval,
+        plain=plain,
     )
-    return None if work is None else with_judges(work, context, judges, work.scored + work.decoded)
+    if work is None:
+        return None
+    judged = with_judges(work, context, judges, work.scored + work.decoded)
+    return replace(judged, scored=judged.scored + len(models) * text)

@@ -1,7 +1,6 @@
 """Tasks that models are measured on: the file, who judges and ranks, and how the models are asked."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from pydantic import Field
 from burnish.methods.answering import Judging, Load
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema import judges as judging
-from burnish.recipes.schema.asking import probe_longest
+from burnish.recipes.schema.asking import probe_longest, without_template
 from burnish.recipes.schema.prompted import Prompted
 from burnish.recipes.schema.stage import FileReference, StageContext
 from burnish.rewards.votes import Choose
@@ -18,17 +17,13 @@ from burnish.rewards.votes import Choose
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
 
-PLAIN_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""A chat template that adds nothing to what messages say."""
-
 
 def asked_plainly(context: StageContext, models: Mapping[str, str]) -> dict[str, Load]:
     """What loads each model, by label, to go on with the text of prompts."""
 
     def load(model: str) -> Any:
         decoder, tokenizer = context.load(model)
-        begin = tokenizer.token(tokenizer.bos_id) if tokenizer.add_bos else ""
-        return decoder, replace(tokenizer, chat_template=f"{begin}{PLAIN_TEMPLATE}")
+        return decoder, without_template(tokenizer)
 
     return {label: partial(load, model) for label, model in models.items()}
 

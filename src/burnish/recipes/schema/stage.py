@@ -22,6 +22,7 @@ from burnish.runs.run import Run
 if TYPE_CHECKING:
     from burnish import Decoder, ProcessRewardModel, ScalarModel
     from burnish.checkpoints.facts import ModelShape
+    from burnish.corpus.token_corpus import TokenCorpus
     from burnish.recipes.plan.work import Work
     from burnish.text.tokenizer import Tokenizer
 
@@ -144,7 +145,7 @@ class StageConfig(StrictModel):
     copies: ClassVar[bool] = False
     """Whether the product is an earlier one in another form, which `latest` references pass over."""
     retokenizes: ClassVar[bool] = False
-    """Whether the model that it makes reads other tokens than the one it is made from."""
+    """Whether the model that it makes has another tokenizer than the one it is made from: `tokenizer_made`."""
     seeded: ClassVar[bool] = True
     """Whether the result depends on the recipe's seed, device and dtype, and so must its cache key."""
     shows: ClassVar[tuple[str, ...]] = ()
@@ -185,6 +186,21 @@ class StageConfig(StrictModel):
     def notes(self, producers: Mapping[str, "StageConfig"]) -> Iterator[str]:
         """What is not wrong, but to be known before it runs. producers: the earlier stages by name."""
         yield from ()
+
+    @property
+    def new_tokens(self) -> int:
+        """How many tokens at most the model that it makes has beyond those of the one it is made from."""
+        return 0
+
+    def tokenizer_made(
+        self, tokenizer: "Tokenizer", inputs: Mapping[str, tuple[Path, ...]], *, about: bool = False
+    ) -> "Tokenizer | None":
+        """The tokenizer of the model that it makes, from that of the one it is made from, before it has run.
+
+        inputs: the paths of every reference as written. None where it is not known yet; about: then one that makes at
+        least as many tokens will do, where there is one. Raises BurnishError for what the stage will refuse.
+        """
+        return tokenizer
 
     def why_without(self, inner: str) -> str | None:
         """Why the stage's folder will not have `inner`, a path in it; None where it may."""
@@ -236,8 +252,10 @@ class StageContext(Run):
         inputs: the paths of every reference as written in the configuration.
         input_keys: the content hash, or the producer's key, of every reference.
         today: the day that chat templates print.
-        origins: the model outside of the run that each model reference goes back to; its tokenizer is the same.
+        origins: the model outside of the run that each model reference goes back to.
+        retokenized: what the stages between that model and the reference make of its tokenizer, in order.
         model_shape: that of the recipe's model, where work is counted.
+        expected: by reference, corpora of about the size of those still to be made, where work is counted.
         lineage: `stage.json` of the stages that this one builds on, in order.
         recipe: the recipe's top-level values (`name`, `seed`, `model`, ...).
         base: the model that the recipe starts from, if there is one.
@@ -253,7 +271,9 @@ class StageContext(Run):
     lineage: tuple[Mapping[str, Any], ...] = ()
     base: Path | None = None
     origins: Mapping[str, Path] = field(default_factory=dict)
+    retokenized: "Mapping[str, Sequence[Callable[[Tokenizer], Tokenizer | None]]]" = field(default_factory=dict)
     model_shape: "ModelShape | None" = None
+    expected: "Mapping[str, TokenCorpus]" = field(default_factory=dict)
 
     def paths(self, references: str | list[str]) -> list[Path]:
         """The files that one or several references stand for, patterns expanded."""
@@ -278,7 +298,20 @@ class StageContext(Run):
 
         assert reference is not None
         path = self.origins.get(reference)
-        return replace(load_tokenizer(path), today=self.today) if path is not None else None
+        found = replace(load_tokenizer(path), today=self.today) if path is not None else None
+        try:
+            for change in self.retokenized.get(reference, ()):
+                found = None if found is None else change(found)
+        except BurnishError:  # said of the stage that makes it
+            return None
+        return found
+
+    def corpus(self, reference: str | None) -> "TokenCorpus":
+        """The corpus that a reference stands for, or one of about its size where work is counted before it is made."""
+        from burnish.corpus.token_corpus import TokenCorpus
+
+        assert reference is not None
+        return self.expected[reference] if reference in self.expected else TokenCorpus.load(self.path(reference))
 
     def size_beside(self, reference: str | None) -> tuple[int, float]:
         """Parameters of a further model, and how many times those of the stage's they are; (0, 1) where there is none.
@@ -295,7 +328,8 @@ class StageContext(Run):
 
     def probe(self, encode: "Callable[[Sequence[Any], Tokenizer], object]", rows: Sequence[Any], *models: str) -> None:
         """Encode the first rows as the stage will, for each of the models: what it would refuse is refused now."""
-        for model in {self.origins.get(model): model for model in models}.values():
+        alike = {(self.origins.get(model), *map(repr, self.retokenized.get(model, ()))): model for model in models}
+        for model in alike.values():
             tokenizer = self.tokenizer(model)
             if tokenizer is not None:
                 encode(rows[:PROBED_ROWS], tokenizer)

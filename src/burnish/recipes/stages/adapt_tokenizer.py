@@ -1,8 +1,8 @@
 """adapt_tokenizer: a model with some more tokens, another chat template, or both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ from burnish.recipes.schema.stage import (
     StageContext,
     read_text,
 )
+
+if TYPE_CHECKING:
+    from burnish.text.tokenizer import Tokenizer
 
 
 class AdaptTokenizerStage(StageConfig):
@@ -48,6 +51,25 @@ class AdaptTokenizerStage(StageConfig):
                 yield ("tokens", token), "is no name of a token; expected a text like '<|summary|>', without spaces"
             elif not text.strip():
                 yield ("tokens", token), "has no text to begin as; expected some words, such as 'in short'"
+
+    @property
+    def new_tokens(self) -> int:
+        return len(self.tokens)
+
+    def tokenizer_made(
+        self, tokenizer: "Tokenizer", inputs: Mapping[str, tuple[Path, ...]], *, about: bool = False
+    ) -> "Tokenizer | None":
+        from burnish.methods.adapt_tokenizer import with_template, with_tokens
+
+        adapted, _ = with_tokens(tokenizer, self.tokens)
+        if self.chat_template is None:
+            return adapted
+        (file,) = inputs[self.chat_template]
+        return with_template(adapted, read_text(file), str(file)) if file.exists() else None
+
+    def check(self, context: StageContext) -> None:
+        if (tokenizer := context.tokenizer(self.model)) is not None:
+            self.tokenizer_made(tokenizer, context.inputs)
 
     def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         return n_parameters * 4

@@ -71,7 +71,7 @@ class CompareStage(compare.Settings, Rivals, Prompted, StageConfig):
         )
 
     def run(self, context: StageContext) -> Metrics:
-        compared = compare.Compared(
+        compared = compare.ComparedModels(
             models=self.models,
             reference=self.reference,
             baseline=self.baseline or next(iter(self.models)),

@@ -124,6 +124,28 @@ class CorpusStage(StageConfig):
     def work(self, context: StageContext) -> Work:
         return Work()
 
+    def expected(self, context: StageContext) -> "TokenCorpus | None":
+        """A corpus of about the size of the stage's; None where not even what a token is can be known yet."""
+        from burnish.corpus.building import cleaning_steps
+        from burnish.corpus.sketch import sketched
+
+        tokenizer = (
+            partial(self.tokenizer.train, context=context)
+            if isinstance(self.tokenizer, NewTokenizer)
+            else context.tokenizer(self.tokenizer)
+        )
+        if tokenizer is None:
+            return None
+        return sketched(
+            self._groups(context),
+            tokenizer,
+            window=self.window,
+            heldout_fraction=self.heldout,
+            steps=cleaning_steps(min_characters=self.min_characters),
+            mixture=self.mixture,
+            arrangement=self.order,
+        )
+
     def run(self, context: StageContext) -> Metrics:
         from burnish.corpus.building import SKIPPED_FILE, build_corpus, cleaning_steps
         from burnish.corpus.token_corpus import TOKENIZER_FOLDER

@@ -9,8 +9,10 @@ from pydantic import Field
 from burnish.evaluation.heldout_text import NOTHING_HELD_OUT
 from burnish.methods import cpt
 from burnish.methods.own_text import OWN_TEXTS
+from burnish.recipes.language.places import KeyPath
+from burnish.recipes.schema.heldout_text import other_tokens
 from burnish.recipes.schema.stage import CorpusReference, Metrics, StageConfig, StageContext
-from burnish.recipes.schema.training_stage import TrainingStage
+from burnish.recipes.schema.training_stage import TrainingStage, measurements
 
 if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
@@ -33,6 +35,10 @@ class CptStage(cpt.Settings, TrainingStage):
         if len(corpus.train.get(DOMAIN, ())):
             check_passes({DOMAIN: corpus.train[DOMAIN]}, self.training.epochs)
 
+    def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
+        if (text := other_tokens(self.corpus, [self.model], producers)) is not None:
+            yield ("corpus",), text
+
     def notes(self, producers: Mapping[str, StageConfig]) -> Iterator[str]:
         maker = producers.get(self.corpus.removeprefix("@").partition("/")[0])
         if (
@@ -49,18 +55,17 @@ class CptStage(cpt.Settings, TrainingStage):
         import numpy as np
 
         from burnish.corpus.mix import GENERAL
-        from burnish.corpus.token_corpus import TokenCorpus
         from burnish.corpus.windows import Windows
         from burnish.recipes.plan.work import Work
 
-        corpus = TokenCorpus.load(context.path(self.corpus))
-        scored = 2 * sum(windows.n_tokens for windows in corpus.heldout.values())
+        corpus = context.corpus(self.corpus)
         written = cpt.own_text_tokens(corpus, self)
         if written:
             lengths = np.full(-(-written // corpus.window), corpus.window, dtype=np.int32)
             like_it = Windows([np.zeros(int(lengths.sum()), np.int32)], lengths, np.zeros_like(lengths), 1)
             corpus = replace(corpus, train={**corpus.train, GENERAL: like_it})
         steps, passes = cpt.planned(corpus, self, context)
+        scored = measurements(self.training, len(steps)) * sum(part.n_tokens for part in corpus.heldout.values())
         read = sum(passes[group] * windows.n_tokens for group, windows in corpus.train.items())
         layers, weights = self.trained_share(context)
         return Work(

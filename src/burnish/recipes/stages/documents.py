@@ -95,7 +95,7 @@ class DocumentsStage(StageConfig):
         return Work()
 
     def run(self, context: StageContext) -> Metrics:
-        from burnish.corpus.preparation.engines import Engine, InProcess, OnRay, Processes
+        from burnish.corpus.preparation.engines import InProcess, OnRay, Processes, TaskRunner
         from burnish.corpus.preparation.pipeline import prepare
         from burnish.report.data_page import write_data_page
 
@@ -105,7 +105,7 @@ class DocumentsStage(StageConfig):
         sources = [
             source.model_copy(update={"paths": found}) for source, found in zip(settings.sources, paths, strict=True)
         ]
-        engine: Engine = InProcess() if self.processes == 1 else Processes(self.processes)
+        engine: TaskRunner = InProcess() if self.processes == 1 else Processes(self.processes)
         if self.engine == "ray":
             engine = OnRay()
 

@@ -13,7 +13,7 @@ from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import evaluation_work
 from burnish.recipes.schema.formed import Formed, form_of, form_problems
 from burnish.recipes.schema.grouped import Grouped
-from burnish.recipes.schema.heldout_text import measured, nothing_held_out
+from burnish.recipes.schema.heldout_text import corpus_problems, heldout_tokens, measured
 from burnish.recipes.schema.judges import check_votes, likelihood_choices
 from burnish.recipes.schema.measured_tasks import MeasuredTasks
 from burnish.recipes.schema.retrieval import RetrievalConfig
@@ -60,16 +60,16 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
         yield from self.group_problems(self.models)
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
-        yield from ((("corpus",), text) for text in [nothing_held_out(self.corpus, producers)] if text is not None)
+        yield from corpus_problems(self.corpus, self.models.values(), producers)
 
     def check(self, context: StageContext) -> None:
         self.check_tasks(context, self._tasks(context), *self.models.values(), max_new_tokens=self.max_new_tokens)
 
     def work(self, context: StageContext) -> "Work | None":
         passages = None if self.retrieval is None else self.retrieval.tokens
-        forms = 1 if self.grammar is None else 2
-        asked = evaluation_work(context, self._tasks(context), self.models, self, self.judges, passages, forms)
-        return asked if self.apply_chat_template else None
+        forms, plain = 1 if self.grammar is None else 2, not self.apply_chat_template
+        rows, text = self._tasks(context), heldout_tokens(context, self.corpus)
+        return evaluation_work(context, rows, self.models, self, self.judges, passages, forms, plain=plain, text=text)
 
     def run(self, context: StageContext) -> Metrics:
         metrics: Metrics = evaluate.evaluate(

@@ -10,7 +10,7 @@ from burnish.deployment.programs import Program, gguf_formats
 from burnish.errors import BurnishError, RecipeError
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work
-from burnish.recipes.schema.heldout_text import SCORED_TOKENS, nothing_held_out
+from burnish.recipes.schema.heldout_text import SCORED_TOKENS, corpus_problems
 from burnish.recipes.schema.stage import (
     CorpusReference,
     LatestEvaluation,
@@ -117,9 +117,7 @@ class ExportStage(StageConfig):
                     yield ("gguf", place), str(error)
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
-        text = nothing_held_out(self.corpus, producers)
-        if text is not None:
-            yield ("corpus",), text
+        yield from corpus_problems(self.corpus, [str(self.model)], producers)
 
     def disk_bytes(self, n_parameters: int, steps: int = 0) -> int:
         # The output layer of the smallest formats is larger, at most half the model.

@@ -1,6 +1,8 @@
 """extend_tokenizer: a model with tokens for a domain's words; see `burnish.methods.extend_tokenizer`."""
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +17,9 @@ from burnish.recipes.schema.stage import (
     StageContext,
 )
 from burnish.runs.names import MODEL_FOLDER
+
+if TYPE_CHECKING:
+    from burnish.text.tokenizer import Tokenizer
 
 
 class ExtendTokenizerStage(extend_tokenizer.Settings, StageConfig):
@@ -32,6 +37,16 @@ class ExtendTokenizerStage(extend_tokenizer.Settings, StageConfig):
     text_key: str = Field("text", description="key of the text in JSONL and Parquet rows")
 
     produces: ClassVar[dict[ReferenceKind, str]] = {"model": MODEL_FOLDER}
+    retokenizes: ClassVar[bool] = True
+
+    @property
+    def new_tokens(self) -> int:
+        return self.n_tokens
+
+    def tokenizer_made(
+        self, tokenizer: "Tokenizer", inputs: Mapping[str, tuple[Path, ...]], *, about: bool = False
+    ) -> "Tokenizer | None":
+        return tokenizer if about else None
 
     def check(self, context: StageContext) -> None:
         self._texts(context)

@@ -16,8 +16,10 @@ from burnish.methods import evaluate
 from burnish.methods.answering import Judging
 from burnish.methods.sampled import mean, worth
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.heldout_text import measure, nothing_held_out
-from burnish.recipes.schema.judges import likelihood_choices
+from burnish.recipes.plan.work import Work, together
+from burnish.recipes.schema.asking import decoding_work
+from burnish.recipes.schema.heldout_text import SCORED_TOKENS, corpus_problems, heldout_tokens, measure
+from burnish.recipes.schema.judges import likelihood_choices, with_judges
 from burnish.recipes.schema.measured_tasks import MeasuredTasks, asked_plainly
 from burnish.recipes.schema.stage import (
     BASE_MODEL,
@@ -29,7 +31,7 @@ from burnish.recipes.schema.stage import (
     StageConfig,
     StageContext,
 )
-from burnish.report.forgetting import Row, described
+from burnish.report.forgetting import ForgettingRow, described
 from burnish.rewards.choice import MultipleChoice
 from burnish.rewards.judgement import WeightedJudge
 
@@ -97,9 +99,7 @@ class ForgettingStage(StageConfig):
             yield ("type",), "nothing to measure: name a corpus, tasks, or WordNet's folder"
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
-        text = nothing_held_out(self.corpus, producers)
-        if text is not None:
-            yield ("corpus",), text
+        yield from corpus_problems(self.corpus, self.models.values(), producers)
         if len(self.among(producers).models) < 2:
             yield ("type",), "a single model has forgotten nothing: expected a stage that trains before this one"
 
@@ -108,6 +108,28 @@ class ForgettingStage(StageConfig):
             new = tasks.max_new_tokens
             tasks.check_tasks(context, tasks.read_tasks(context), *self.models.values(), max_new_tokens=new)
         self._words(context)
+
+    def work(self, context: StageContext) -> Work | None:
+        models = [*self.models.values()]
+        found = Work(scored=len(models) * heldout_tokens(context, self.corpus), micro_batch=SCORED_TOKENS)
+        chosen = [evaluate.ChoiceTasks(MultipleChoice(), lambda row: True)]
+        asked = [
+            decoding_work(context, rows, models, n=1, max_new_tokens=1, choices=chosen, plain=True)
+            for rows in self._words(context).values()
+        ]
+        for tasks in self.tasks:
+            once = decoding_work(
+                context,
+                tasks.read_tasks(context),
+                models,
+                n=1,
+                max_new_tokens=tasks.max_new_tokens,
+                choices=likelihood_choices(tasks.judges),
+                plain=not tasks.apply_chat_template,
+            )
+            read = 0 if once is None else once.scored + once.decoded
+            asked.append(None if once is None else with_judges(once, context, tasks.judges, read))
+        return None if None in asked else together([found, *(one for one in asked if one is not None)])
 
     def run(self, context: StageContext) -> Metrics:
         rows = [*self._texts(context), *self._asked(context)]
@@ -119,7 +141,7 @@ class ForgettingStage(StageConfig):
     def summary(self, metrics: Metrics) -> dict[str, Any]:
         return {"forgetting": metrics}
 
-    def _texts(self, context: StageContext) -> Iterator[Row]:
+    def _texts(self, context: StageContext) -> Iterator[ForgettingRow]:
         """A row of each group of the corpus's held-out text."""
         from burnish.evaluation.heldout_text import change_intervals, perplexities
 
@@ -136,18 +158,18 @@ class ForgettingStage(StageConfig):
                 for one, other in _pairs(found)
             }
             count = len(next(iter(found.values()))[group])
-            yield Row(
+            yield ForgettingRow(
                 name=f"perplexity of {group} text", kind="perplexity", count=count, values=values, changes=changes
             )
 
-    def _asked(self, context: StageContext) -> Iterator[Row]:
+    def _asked(self, context: StageContext) -> Iterator[ForgettingRow]:
         """A row of each kind of questions."""
         from burnish.evaluation.statistics import paired_bootstrap_interval
 
         def words() -> Any:
             return nullcontext([WeightedJudge("choice", MultipleChoice())])
 
-        chosen = [evaluate.Choices(MultipleChoice(), lambda row: True)]
+        chosen = [evaluate.ChoiceTasks(MultipleChoice(), lambda row: True)]
         settings = evaluate.Settings.model_validate({})
         kinds: list[tuple[str, Sequence[Task], Mapping[str, Any], Judging, evaluate.Settings, Any]] = [
             (name, rows, asked_plainly(context, self.models), words, settings, chosen)
@@ -165,7 +187,7 @@ class ForgettingStage(StageConfig):
             }
             verdicts = [task.shown.verdict for of_model in answered.values() for task in of_model]
             worths = {label: [worth(task.shown) for task in of_model] for label, of_model in answered.items()}
-            yield Row(
+            yield ForgettingRow(
                 name=name,
                 kind="accuracy" if any(one.correct is not None for one in verdicts) else "score",
                 count=len(rows),

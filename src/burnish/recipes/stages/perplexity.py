@@ -9,7 +9,8 @@ from pydantic import Field
 from burnish.errors import DataError
 from burnish.evaluation.heldout_text import by_model, perplexities
 from burnish.recipes.language.places import KeyPath
-from burnish.recipes.schema.heldout_text import measure, nothing_held_out
+from burnish.recipes.plan.work import Work
+from burnish.recipes.schema.heldout_text import SCORED_TOKENS, corpus_problems, heldout_tokens, measure
 from burnish.recipes.schema.stage import CorpusReference, Metrics, ModelReference, Name, StageConfig, StageContext
 
 
@@ -25,9 +26,10 @@ class PerplexityStage(StageConfig):
     resumable: ClassVar[bool] = True
 
     def problems_among(self, producers: Mapping[str, StageConfig]) -> Iterator[tuple[KeyPath, str]]:
-        text = nothing_held_out(self.corpus, producers)
-        if text is not None:
-            yield ("corpus",), text
+        yield from corpus_problems(self.corpus, self.models.values(), producers)
+
+    def work(self, context: StageContext) -> Work:
+        return Work(scored=len(self.models) * heldout_tokens(context, self.corpus), micro_batch=SCORED_TOKENS)
 
     def run(self, context: StageContext) -> Metrics:
         measured = {}

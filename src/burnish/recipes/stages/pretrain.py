@@ -70,9 +70,7 @@ class PretrainStage(pretrain.Settings, TextPairs, LeavesModels):
     def work(self, context: StageContext) -> Work | None:
         if self.pairs is not None:
             return self.work_on_pairs(context, self.training)
-        from burnish.corpus.token_corpus import TokenCorpus
-
-        corpus, size = TokenCorpus.load(context.path(self.corpus)), self.training.micro_batch_tokens
+        corpus, size = context.corpus(self.corpus), self.training.micro_batch_tokens
         steps, read = pretrain.planned(corpus, self.training, seed=context.seed)
         scored = measurements(self.training, len(steps)) * sum(part.n_tokens for part in corpus.heldout.values())
         return Work(steps=len(steps), trained=read, scored=scored, micro_batch=size)

@@ -22,7 +22,7 @@ from burnish.recipes.schema.stage import (
 )
 
 if TYPE_CHECKING:
-    from burnish.datasets.rows import Row
+    from burnish.datasets.rows import DataRow
 
 Made = TypeVar("Made")
 RETRIEVED_FILE = "retrieved.jsonl"
@@ -84,13 +84,13 @@ class RetrieveStage(IndexedPassages, StageConfig):
         )
         return {"rows": len(written), "with_passages": len(found), "passages": sum(found), "nothing_found": without}
 
-    def _rows(self, context: StageContext) -> "list[Row]":
+    def _rows(self, context: StageContext) -> "list[DataRow]":
         from burnish.datasets.rows import read_rows
 
         return [row for path in context.paths(self.data) for row in read_rows(path)]
 
 
-def _named(row: "Row", made: Callable[[], Made]) -> Made:
+def _named(row: "DataRow", made: Callable[[], Made]) -> Made:
     """What is made of a row; what is wrong with it names its file and line."""
     try:
         return made()

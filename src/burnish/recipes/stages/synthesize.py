@@ -16,7 +16,7 @@ from burnish.synthesis.restate import RESTATED_FILE
 if TYPE_CHECKING:
     from burnish.corpus.documents import Document
     from burnish.corpus.folders import Skipped
-    from burnish.synthesis.teachers import Teacher
+    from burnish.synthesis.teachers import TextTeacher
 
 
 class SynthesizeStage(settings.Settings, StageConfig):
@@ -83,7 +83,7 @@ class SynthesizeStage(settings.Settings, StageConfig):
 
         yield from read(context.paths(self.documents), skipped, text_key=self.text_key)
 
-    def _teacher(self, context: StageContext) -> "Teacher | None":
+    def _teacher(self, context: StageContext) -> "TextTeacher | None":
         if isinstance(self.teacher, RecipeModelTeacher):
             model = self.teacher.model
             return self.teacher.open(partial(context.load, model), context.input_keys[model])

@@ -32,7 +32,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Answers:
+class StarterAnswers:
     """What a starter is filled with. docs, database: None for a small example. model: None for the installed one."""
 
     docs: Path | None = None
@@ -40,12 +40,12 @@ class Answers:
     model: str | None = None
 
 
-def create(folder: Path, template: Template, answers: Answers, *, force: bool = False) -> list[Path]:
+def create(folder: Path, template: Template, answers: StarterAnswers, *, force: bool = False) -> list[Path]:
     """Write a starter into a folder and return its files, the recipe first; see `start`."""
     return start(folder, template, answers, force=force).files
 
 
-def start(folder: Path, template: Template, answers: Answers, *, force: bool = False) -> Started:
+def start(folder: Path, template: Template, answers: StarterAnswers, *, force: bool = False) -> Started:
     """Write a starter into a folder; with one's own documents the recipe follows from them, the machine and the model.
 
     Raises:
@@ -106,13 +106,13 @@ def _own_documents(folder: Path, docs: Path, model: str, values: dict[str, str])
     return Started([folder / RECIPE_FILE], told)
 
 
-def _documents(folder: Path, answers: Answers, values: dict[str, str]) -> dict[str, str]:
+def _documents(folder: Path, answers: StarterAnswers, values: dict[str, str]) -> dict[str, str]:
     """Fill in where the documents are; returns the files of questions."""
     values["docs"] = _quoted(HANDBOOK_FOLDER)
     return {name: (HOME / "documents" / name).read_text(encoding="utf-8") for name in (TRAIN_FILE, TEST_FILE)}
 
 
-def _database(folder: Path, answers: Answers, values: dict[str, str]) -> dict[str, str]:
+def _database(folder: Path, answers: StarterAnswers, values: dict[str, str]) -> dict[str, str]:
     """Fill in the database and what it holds, an example where none was named; returns the files of questions."""
     if importlib.util.find_spec("duckdb") is None:
         raise BurnishError("the database starter runs queries in DuckDB: pip install 'burnish[sql]'")

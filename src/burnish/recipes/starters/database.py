@@ -27,7 +27,7 @@ INSERT INTO orders SELECT i, 1 + i * 7 % 5, ['lamp', 'chair', 'desk', 'shelf'][1
 
 
 @dataclass(frozen=True)
-class Table:
+class DatabaseTable:
     """A table and its columns: name and type."""
 
     name: str
@@ -44,7 +44,7 @@ def make_example(file: Path) -> None:
         connection.execute(_EXAMPLE)
 
 
-def read_schema(file: Path) -> list[Table]:
+def read_schema(file: Path) -> list[DatabaseTable]:
     """The tables of a DuckDB or SQLite file. Raises BurnishError for anything else, and where it has none."""
     with open_regular(file) as opened:
         is_sqlite = opened.read(16) == b"SQLite format 3\0"
@@ -54,7 +54,7 @@ def read_schema(file: Path) -> list[Table]:
         tables.setdefault(table, []).append((column, kind.upper()))
     if not tables:
         raise BurnishError(f"{file}: has no table")
-    return [Table(name, tuple(found)) for name, found in tables.items()]
+    return [DatabaseTable(name, tuple(found)) for name, found in tables.items()]
 
 
 def _duckdb_columns(file: Path) -> list[Any]:
@@ -81,7 +81,7 @@ def _sqlite_columns(file: Path) -> list[Any]:
         raise BurnishError(f"{file}: cannot be read as a SQLite database: {error}") from error
 
 
-def system_prompt(schema: list[Table]) -> str:
+def system_prompt(schema: list[DatabaseTable]) -> str:
     """What the model is told before every question: the task, and the tables with their columns."""
     lines = ["Answer with one DuckDB SQL query. Tables:"]
     for table in schema[:MAX_TABLES]:
@@ -90,7 +90,7 @@ def system_prompt(schema: list[Table]) -> str:
     return "\n".join(lines)
 
 
-def questions(schema: list[Table]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def questions(schema: list[DatabaseTable]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Rows to learn from and to test with, simple ones about every table; the test words them otherwise."""
     train, test = [], []
     for table in schema[:MAX_TABLES]:

@@ -52,7 +52,7 @@ _RETRIEVAL = """\
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineCosts:
     """What the model costs here. seconds: of training, for a token."""
 
     cores: int
@@ -73,7 +73,7 @@ class Machine:
         return self.parameters * FULL_BYTES > 0.6 * self.memory
 
 
-def look(model: str, folder: Path) -> Machine:
+def look(model: str, folder: Path) -> MachineCosts:
     """Measure what training the model costs on this machine. Raises BurnishError where the model cannot be read."""
     try:
         config = read_config(found_outside(model, "model", folder)[0])
@@ -82,7 +82,7 @@ def look(model: str, folder: Path) -> Machine:
     assert isinstance(config, ModelShape)
     device = choose_device("auto")
     rates = measured(config, "auto", "auto", None)
-    return Machine(
+    return MachineCosts(
         cores=available_cores(),
         memory=memory_bytes(device),
         device=device_name(device),
@@ -114,7 +114,7 @@ def recipe(docs: Path, model: str, folder: Path, values: dict[str, str]) -> tupl
     return re.sub(r"\{\{(\w+)\}\}", lambda key: chosen[key[1]], text), told
 
 
-def _head(found: Survey, machine: Machine, told: list[str]) -> dict[str, str]:
+def _head(found: Survey, machine: MachineCosts, told: list[str]) -> dict[str, str]:
     skipped = found.not_read()
     return {
         "title": "A model that has read your documents, and answers questions about them.",
@@ -126,7 +126,7 @@ def _head(found: Survey, machine: Machine, told: list[str]) -> dict[str, str]:
     }
 
 
-def _reading(found: Survey, machine: Machine) -> dict[str, str]:
+def _reading(found: Survey, machine: MachineCosts) -> dict[str, str]:
     window = min(_WINDOW, machine.positions)
     tokens = max(1.0, found.tokens)
     passes = min(float(MAX_EPOCHS), 0.8 * machine.tokens / tokens)
@@ -163,7 +163,7 @@ def _reading(found: Survey, machine: Machine) -> dict[str, str]:
     }
 
 
-def _teaching(found: Survey, machine: Machine) -> dict[str, str]:
+def _teaching(found: Survey, machine: MachineCosts) -> dict[str, str]:
     fitting = machine.tokens / ROW_TOKENS
     epochs = 2 if fitting >= 2 * min(found.rows, 10_000) else 1
     rows = max(100, min(10_000, int(fitting / epochs) // 100 * 100))
@@ -182,14 +182,14 @@ def _teaching(found: Survey, machine: Machine) -> dict[str, str]:
     }
 
 
-def _rate(machine: Machine) -> float:
+def _rate(machine: MachineCosts) -> float:
     """The peak rate: what small models are re-warmed to, less for larger ones."""
     if machine.adapters:
         return 2e-4
     return 3e-4 if machine.parameters < 500_000_000 else 1e-4 if machine.parameters < 3_000_000_000 else 3e-5
 
 
-def _lora(machine: Machine) -> str:
+def _lora(machine: MachineCosts) -> str:
     if not machine.adapters:
         return ""
     needed = machine.parameters * FULL_BYTES / GIB

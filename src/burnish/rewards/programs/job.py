@@ -21,7 +21,7 @@ _REASONS = frozenset({"correct", "wrong result", "error", "unsupported"})
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProgramLimits:
     """What a program may use.
 
     seconds: of processor time. memory, disk, file_size: bytes; memory is address space, 40 MB of it Python's own.
@@ -53,7 +53,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramOutcome:
     """What became of a program.
 
     reason: "correct", "wrong result", "error", "timeout", "unsupported" (the tests need more than plain data), or
@@ -76,7 +76,7 @@ class Outcome:
 class Job:
     """One program and its tests on their way through a pair of cells. left: the cells in which files were left."""
 
-    def __init__(self, cells: Mapping[Role, Cell], limits: Limits, program: Program, tests: UnitTests) -> None:
+    def __init__(self, cells: Mapping[Role, Cell], limits: ProgramLimits, program: Program, tests: UnitTests) -> None:
         self._cells, self._limits = cells, limits
         self.left: list[Role] = []
         self._last: dict[Role, dict[str, Any]] = {}
@@ -86,7 +86,7 @@ class Job:
             "tests": _sealed(tests.message()),
         }
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ProgramOutcome:
         """Run it and say what became of it. Raises CellError where a cell ends without having been told to."""
         calls, ask = os.pipe()
         replies, reply = os.pipe()
@@ -157,25 +157,29 @@ class Job:
             self.left.append(role)
         return message
 
-    def _outcome(self, late: tuple[str, str] | None, ends: Mapping[Role, Mapping[str, Any]]) -> Outcome:
+    def _outcome(self, late: tuple[str, str] | None, ends: Mapping[Role, Mapping[str, Any]]) -> ProgramOutcome:
         seconds = float(ends["program"]["used"])
         limit = self._limits.seconds
         if ends["program"]["slow"]:
-            return Outcome("timeout", f"the time limit of {limit:g} s of processor time was reached", seconds=seconds)
+            return ProgramOutcome(
+                "timeout", f"the time limit of {limit:g} s of processor time was reached", seconds=seconds
+            )
         if ends["tests"]["slow"]:
             limit *= _TESTS_PATIENCE
-            return Outcome("unjudged", f"the tests compute longer than {limit:g} s; raise the limit", seconds=seconds)
+            return ProgramOutcome(
+                "unjudged", f"the tests compute longer than {limit:g} s; raise the limit", seconds=seconds
+            )
         if late is not None:
-            return Outcome(*late, seconds=seconds)
+            return ProgramOutcome(*late, seconds=seconds)
         try:
             verdict = json.loads(self._verdict[4:])
             reason, detail, calls = str(verdict["reason"]), str(verdict["detail"]), int(verdict["calls"])
             outputs = str(verdict.get("outputs", ""))
         except (ValueError, KeyError, TypeError, RecursionError):
-            return Outcome("unjudged", "the tests ended without a verdict", seconds=seconds)
+            return ProgramOutcome("unjudged", "the tests ended without a verdict", seconds=seconds)
         if reason not in _REASONS or (reason == "correct" and calls == 0):
-            return Outcome("unjudged", "the tests ended without a verdict", calls, seconds)
-        return Outcome(reason, detail, calls, seconds, outputs)
+            return ProgramOutcome("unjudged", "the tests ended without a verdict", calls, seconds)
+        return ProgramOutcome(reason, detail, calls, seconds, outputs)
 
 
 def _sealed(message: Mapping[str, Any]) -> int:

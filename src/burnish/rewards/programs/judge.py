@@ -9,7 +9,7 @@ from typing import Any
 from burnish.generation.answer import Answer
 from burnish.rewards.format import final_answer
 from burnish.rewards.judgement import Judgement, verdict
-from burnish.rewards.programs.sandbox import Outcome, Program, ProgramSandbox
+from burnish.rewards.programs.sandbox import Program, ProgramOutcome, ProgramSandbox
 from burnish.rewards.programs.unit_tests import UnitTests, prompt_code, read_tests
 from burnish.rewards.votes import Election, elect_equal
 
@@ -120,5 +120,5 @@ def _no_program() -> Judgement:
     return verdict(False, "no program", "the completion gives no Python code")
 
 
-def _judgement(outcome: Outcome) -> Judgement:
+def _judgement(outcome: ProgramOutcome) -> Judgement:
     return verdict(outcome.passed, outcome.reason, outcome.detail)

@@ -10,7 +10,7 @@ the verdict comes through a pipe that only the tests' process holds:
 
 Notable choices:
 - Time is the processor's, so that a busy machine makes no right answer wrong. The clock on the wall ends a job that
-  waits: one in which neither process has computed for `idle_seconds`, and any after `Limits.wall`.
+  waits: one in which neither process has computed for `idle_seconds`, and any after `ProgramLimits.wall`.
 - A cell serves many jobs; one in which something was left behind is ended, and a new one is started for the next job.
 - Nothing that a program writes is parsed in this process.
 """
@@ -23,10 +23,10 @@ from types import TracebackType
 
 from burnish.rewards.programs.cell import ROLES, Cell, CellError, Role
 from burnish.rewards.programs.isolation import KINDS, Interpreter, Kind, interpreter, missing, refusal
-from burnish.rewards.programs.job import Job, Limits, Outcome, Program
+from burnish.rewards.programs.job import Job, Program, ProgramLimits, ProgramOutcome
 from burnish.rewards.programs.unit_tests import UnitTests
 
-__all__ = ["Limits", "Outcome", "Program", "ProgramSandbox"]
+__all__ = ["Program", "ProgramLimits", "ProgramOutcome", "ProgramSandbox"]
 
 _SET_AT_START = ("memory", "disk", "file_size", "processes", "descriptors")
 
@@ -41,9 +41,14 @@ class ProgramSandbox:
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, kind: Kind | None = None, python: str = "", workers: int | None = None
+        self,
+        limits: ProgramLimits | None = None,
+        *,
+        kind: Kind | None = None,
+        python: str = "",
+        workers: int | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or ProgramLimits()
         self._pair, self.isolation = _first_that_works(self.limits, KINDS if kind is None else (kind,), python)
         self.python = self._pair.python.file
         self.workers = len(os.sched_getaffinity(0)) if workers is None else workers
@@ -51,7 +56,7 @@ class ProgramSandbox:
         self._pairs = [self._pair]
         self._free = [self._pair]
 
-    def run(self, program: Program, tests: UnitTests) -> Outcome:
+    def run(self, program: Program, tests: UnitTests) -> ProgramOutcome:
         """Run one program against its tests."""
         with self._lock:
             if not self._free:
@@ -64,7 +69,7 @@ class ProgramSandbox:
             with self._lock:
                 self._free.append(pair)
 
-    def run_all(self, jobs: Sequence[tuple[Program, UnitTests]]) -> list[Outcome]:
+    def run_all(self, jobs: Sequence[tuple[Program, UnitTests]]) -> list[ProgramOutcome]:
         """Run many, several at the same time, in order."""
         if len(jobs) < 2 or self.workers == 1:
             return [self.run(*job) for job in jobs]
@@ -90,7 +95,7 @@ class ProgramSandbox:
         self.close()
 
 
-def _first_that_works(limits: Limits, kinds: Sequence[Kind], python: str) -> "tuple[_Pair, str]":
+def _first_that_works(limits: ProgramLimits, kinds: Sequence[Kind], python: str) -> "tuple[_Pair, str]":
     reasons: dict[Kind, str] = {}
     for kind in kinds:
         reason = missing(kind)
@@ -110,7 +115,7 @@ def _first_that_works(limits: Limits, kinds: Sequence[Kind], python: str) -> "tu
 class _Pair:
     """A cell for programs and one for tests, started when they are needed."""
 
-    def __init__(self, kind: Kind, python: Interpreter, limits: Limits) -> None:
+    def __init__(self, kind: Kind, python: Interpreter, limits: ProgramLimits) -> None:
         self._kind, self.python, self._limits = kind, python, limits
         self._cells: dict[Role, Cell] = {}
 
@@ -131,7 +136,7 @@ class _Pair:
             if role in self._cells:
                 self._cells.pop(role).end()
 
-    def run(self, program: Program, tests: UnitTests) -> Outcome:
+    def run(self, program: Program, tests: UnitTests) -> ProgramOutcome:
         """Run a job; once more where a cell ends without having been told to, as when the machine is out of memory."""
         for _ in range(2):
             try:
@@ -143,4 +148,4 @@ class _Pair:
             else:
                 self.end(*job.left)
                 return outcome
-        return Outcome("unjudged", f"the sandbox fails: {problem}")
+        return ProgramOutcome("unjudged", f"the sandbox fails: {problem}")

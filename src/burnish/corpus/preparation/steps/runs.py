@@ -14,17 +14,17 @@ import polars as pl
 from burnish.corpus.preparation.steps.spans import Hashes, Numbers, mixed
 
 
-class Words(NamedTuple):
+class TextWords(NamedTuple):
     """The words of several texts, one text behind the other. found: as they stand there; counts: `[texts]`."""
 
     found: pl.Series
     counts: Numbers
 
 
-def words_of(texts: pl.Series, pattern: str) -> Words:
+def words_of(texts: pl.Series, pattern: str) -> TextWords:
     """Everything in the texts that a pattern finds."""
     lists = texts.str.extract_all(pattern)
-    return Words(lists.explode().drop_nulls(), lists.list.len().to_numpy().astype(np.int64))
+    return TextWords(lists.explode().drop_nulls(), lists.list.len().to_numpy().astype(np.int64))
 
 
 def runs(words: Hashes, count: Numbers, n: int) -> tuple[Hashes, npt.NDArray[np.uint64]]:

@@ -13,7 +13,7 @@ from burnish.rewards.judgement import Judge
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
-    from burnish.rewards.language import LanguageJudge as Consistency
+    from burnish.rewards.language import LanguageConsistency
 
 
 class LanguageJudge(TaggedJudge):
@@ -43,11 +43,11 @@ class LanguageJudge(TaggedJudge):
         identifier(tuple(sorted({*wanted, *self.among})))  # says which of them it does not know
 
     @property
-    def judge(self) -> "Consistency":
+    def judge(self) -> "LanguageConsistency":
         """What judges."""
-        from burnish.rewards.language import LanguageJudge as Consistency
+        from burnish.rewards.language import LanguageConsistency
 
-        return Consistency(self.language, self.key, tuple(self.among), self.part == "thoughts", self.tags)
+        return LanguageConsistency(self.language, self.key, tuple(self.among), self.part == "thoughts", self.tags)
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         return nullcontext(self.judge)

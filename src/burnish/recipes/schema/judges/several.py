@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.corpus.records import shown
 from burnish.errors import DataError
-from burnish.methods.evaluate import Choices
+from burnish.methods.evaluate import ChoiceTasks
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.judges.base import raise_problems
 from burnish.recipes.schema.judges.python import PythonJudge
@@ -130,10 +130,10 @@ def alone_problems(
         )
 
 
-def likelihood_choices(judges: "Sequence[JudgeConfig]") -> list[Choices]:
+def likelihood_choices(judges: "Sequence[JudgeConfig]") -> list[ChoiceTasks]:
     """The rows that are answered by the most probable of their options."""
     return [
-        Choices(one.judge, one.applies, one.likelihood == "label", one.length_normalized)
+        ChoiceTasks(one.judge, one.applies, one.likelihood == "label", one.length_normalized)
         for one in judges
         if isinstance(one, ChoiceJudge) and one.likelihood is not None
     ]

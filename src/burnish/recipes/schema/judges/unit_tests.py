@@ -53,9 +53,9 @@ class UnitTestsJudge(JudgeBase):
     @contextmanager
     def open(self, context: StageContext) -> Iterator["UnitTestVerifier"]:
         from burnish.rewards.programs.judge import UnitTestVerifier
-        from burnish.rewards.programs.sandbox import Limits, ProgramSandbox
+        from burnish.rewards.programs.sandbox import ProgramLimits, ProgramSandbox
 
-        limits = Limits(seconds=self.timeout_seconds, memory=size_in_bytes(self.memory_limit))
+        limits = ProgramLimits(seconds=self.timeout_seconds, memory=size_in_bytes(self.memory_limit))
         with ProgramSandbox(limits, workers=self.workers) as sandbox:
             verifier = UnitTestVerifier(sandbox)
             yield verifier
