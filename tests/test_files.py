@@ -24,6 +24,7 @@ from burnish.files import (
     open_regular,
     pattern_parts,
     regular_file,
+    remove_folder,
     sha256,
 )
 from burnish.runs.folder import read_object, write_object
@@ -291,3 +292,22 @@ def test_names_that_are_no_utf8_are_written_and_read_as_json(tmp_path: Path) -> 
     write_object(tmp_path / "a.json", {"path": name})
     assert read_object(tmp_path / "a.json") == {"path": name}
     assert (tmp_path / "a.json").read_text("utf-8") == '{\n  "path": "caf\\udce9 \U0001f600"\n}\n'
+
+
+def test_a_linked_folder_is_emptied_where_it_is(tmp_path: Path) -> None:
+    other, kept = tmp_path / "large disk", tmp_path / "kept.txt"
+    (other / "inner").mkdir(parents=True)
+    (other / "inner/file").write_text("1")
+    (other / "file").write_text("1")
+    kept.write_text("1")
+    (other / "link").symlink_to(kept)
+    link = tmp_path / "cache"
+    link.symlink_to(other)
+    remove_folder(link)
+    assert link.is_symlink()
+    assert list(other.iterdir()) == []
+    assert kept.read_text() == "1"
+    remove_folder(other)
+    assert not other.exists()
+    with pytest.raises(BurnishError, match=r"cannot remove .*large disk: No such file"):
+        remove_folder(other)

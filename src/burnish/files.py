@@ -288,6 +288,22 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder; of a link to one, which may lead to a larger disk, what it leads to, and the link stays.
+
+    Raises `BurnishError` naming the path.
+    """
+    with reported("remove", path):
+        if not path.is_symlink():
+            shutil.rmtree(path)
+            return
+        for inner in list(path.iterdir()):
+            if inner.is_dir() and not inner.is_symlink():
+                shutil.rmtree(inner)
+            else:
+                inner.unlink()
+
+
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())

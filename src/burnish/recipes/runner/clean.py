@@ -5,14 +5,13 @@ counts as done, and runs again only where a stage that has changed needs what it
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import BurnishError
-from burnish.files import reported
+from burnish.files import remove_folder
 from burnish.recipes.runner.intermediate import Trained, intermediate, remove, size, touched
 from burnish.runs.folder import is_record, read_object
 from burnish.runs.hashes import FileHashes
@@ -66,8 +65,7 @@ def clean(folder: Path, *, dry_run: bool = False) -> list[Removable]:
             if one.stage is not None:
                 remove(one.path, hashes)
             else:
-                with reported("remove", one.path):
-                    shutil.rmtree(one.path)
+                remove_folder(one.path)
     return found
 
 

@@ -97,7 +97,9 @@ class Execution:
             return
         pending = {name for name, status in self.state.statuses().items() if not status.cached}
         for stage, folder in unneeded(self.plan, pending):
-            if stage.name not in self.state.records or stage.name in self.touched or not folder.is_dir():
+            if stage.name not in self.state.records or stage.name in self.touched:
+                continue
+            if not folder.is_dir() or not any(folder.iterdir()):  # a link to another disk stays, and is emptied
                 continue
             n_bytes = size(folder)
             touched = remove(folder, self.state.hashes)

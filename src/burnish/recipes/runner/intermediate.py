@@ -4,12 +4,11 @@ A model is intermediate where a later training of the run went on from it. It st
 the adapter is of no use without. What another stage only looks at, such as `evaluate`, keeps a model until then.
 """
 
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from burnish.files import reported
+from burnish.files import remove_folder
 from burnish.recipes.plan.plan import Plan, PlannedStage
 from burnish.recipes.plan.status import reads
 from burnish.recipes.schema.training_stage import TrainingStage
@@ -77,8 +76,7 @@ def remove(folder: Path, hashes: FileHashes) -> list[Path]:
     if folder.name not in record.get("removed", []):
         # First the word, then the deed: a kill in between leaves a folder that nobody reads.
         write_object(stage / STAGE_FILE, {**record, "removed": sorted({*record.get("removed", []), folder.name})})
-    with reported("remove", folder):
-        shutil.rmtree(folder)
+    remove_folder(folder)
     return []
 
 
