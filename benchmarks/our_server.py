@@ -15,7 +15,7 @@ def main() -> None:
     config = json.loads(sys.argv[1])
     worker.use_processor(config["threads"], keep_freed_memory=True)
     import burnish
-    from burnish.serving.api.answers import Served
+    from burnish.serving.api.served import Served
     from burnish.serving.api.server import serve
     from burnish.serving.api.settings import Limits, ServerSettings
 

@@ -13,8 +13,8 @@ import openai
 import uvicorn
 
 from burnish.nn.decoder import Decoder
-from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
+from burnish.serving.api.served import Served
 from burnish.serving.api.server import configured
 from burnish.serving.api.settings import Limits, ServerSettings
 from burnish.serving.api.vectors import ServedEncoder

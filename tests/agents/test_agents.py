@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from burnish.agents.agent import Agent, Calling, Over, Said, run_episodes
+from burnish.agents.agent import Agent, run_episodes
 from burnish.agents.database import database_tool
 from burnish.agents.episode import Episode, Hop
 from burnish.agents.functions import ToolsFile, function_tool
 from burnish.agents.mcp import McpServer
 from burnish.agents.tool import AgentLimits, ToolBox
 from burnish.agents.traces import append_trace, trace_row
+from burnish.agents.turn import Calling, Over, Said
 from burnish.datasets.examples import conversation_examples
 from burnish.datasets.rows import read_conversations
 from burnish.errors import BurnishError, DataError

@@ -99,6 +99,9 @@ def test_what_a_modelfile_cannot_hold_is_said(exported: Exported) -> None:
         "Modelfile: the chat template does more than put texts around messages",
         'Modelfile: the system prompt holds """',
     ]
+    path, said = write(replace(odd, system='Say "yes"'), "ollama")
+    assert "SYSTEM" not in path.read_text()
+    assert len(said) == 2
 
 
 GO = """package main

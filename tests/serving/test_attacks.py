@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from burnish.serving.api.answers import Served
 from burnish.serving.api.keys import add_key
 from burnish.serving.api.protocol import ChatRequest
+from burnish.serving.api.served import Served
 from burnish.serving.api.settings import ServerSettings
 from served import HTTP, LIMITS, QUESTION, Model, Running, running, tiny_model
 

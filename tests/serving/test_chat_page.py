@@ -32,13 +32,17 @@ HOSTILE = (
 
 
 class Scripted:
-    """A server whose answers are known. asked: what came; judged: opinions; more: what belongs to an answer."""
+    """A server whose answers are known. asked: what came; judged: opinions; more: what belongs to an answer.
+
+    hops: what comes before the answer's text.
+    """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.judged: list[dict[str, Any]] = []
         self.wait = 0.0
         self.name, self.reasoning, self.answer = "scripted", "It counts.", HOSTILE
+        self.hops: list[dict[str, Any]] = []
         self.more: dict[str, Any] = {
             "table": {"columns": ["carrier", "n"], "rows": [["AA", 3], ["DL", 9]], "note": ""},
             "citations": [{"document": "manual.md", "heading": "Start", "text": "<b>As it stands.</b>"}],
@@ -61,6 +65,9 @@ class Scripted:
                 return f"data: {json.dumps({'id': f'answer-{number}', **body})}\n\n"
 
             yield event(choices=[{"delta": {"reasoning_content": self.reasoning}}])
+            for hop in self.hops:
+                yield event(choices=[], burnish=hop)
+                await asyncio.sleep(self.wait)
             for word in self.answer.split(" "):
                 yield event(choices=[{"delta": {"content": f"{word} "}}])
                 await asyncio.sleep(self.wait)
@@ -185,8 +192,75 @@ def test_conversations_are_stopped_edited_kept_found_and_deleted(page: Any, scri
     assert page.locator("#conversations li").count() == 1
 
 
-def test_nothing_serious_for_assistive_technology_in_light_and_dark_and_on_a_phone(page: Any) -> None:
+HOPS: list[dict[str, Any]] = [
+    {"intent": {"name": "figures", "probability": 0.93, "ways": ["database", "examples"]}},
+    {"call": {"number": 0, "name": "find_code", "arguments": {"name": "<b>Delta</b>"}}},
+    {"result": {"number": 0, "text": "carrier DL: <img src=x onerror=alert(1)>", "failed": False, "seconds": 0.04}},
+    {"call": {"number": 1, "name": "query_database", "arguments": {"query": "select"}}},
+    {"result": {"number": 1, "text": "error: no such column", "failed": True, "seconds": 0.1}},
+    {"call": {"number": 2, "name": "query_database", "arguments": {"query": "select month, count(*) as flights"}}},
+    {
+        "result": {
+            "number": 2,
+            "text": "month | flights",
+            "failed": False,
+            "seconds": 0.1,
+            "table": {"columns": ["month", "flights"], "rows": [["May", 4190], ["June", 4021]], "note": ""},
+        }
+    },
+]
+CALLED = {"role": "assistant", "content": "", "tool_calls": [{"id": "call00001"}]}
+MESSAGES: list[dict[str, Any]] = [
+    CALLED,
+    {"role": "tool", "content": "carrier DL", "tool_call_id": "call00001"},
+    {"role": "assistant", "content": "In May."},
+]
+
+
+def test_hops_are_named_folded_and_go_back_with_the_conversation(page: Any, scripted: tuple[Scripted, str]) -> None:
+    script, _ = scripted
+    script.hops, script.more, script.answer = HOPS, {"messages": MESSAGES}, "<think>Two months.</think>In May."
+    script.reasoning = ""
+    ask(page, "When did Delta fly most?")
+    answer = page.locator(".answer")
+    assert answer.locator("p.hop").inner_text() == "Intent figures (93 %): database, examples"
+    calls = answer.locator("details.hop")
+    assert [one.split("\n")[0] for one in calls.locator("summary").all_inner_texts()] == [
+        'Tool find_code(name="<b>Delta</b>") 0.0 s',
+        'Tool query_database(query="select") failed',
+        'Tool query_database(query="select month, count(*) as flights") 0.1 s',
+    ]
+    assert not calls.nth(0).locator("pre").is_visible(), "a result is folded"
+    calls.nth(0).locator("summary").click()
+    assert calls.nth(0).locator("pre").inner_text() == HOPS[2]["result"]["text"]
+    assert answer.locator("img").count() == 0
+    assert calls.nth(2).locator("td").all_inner_texts() == ["May", "4190", "June", "4021"], "a table is open"
+    assert calls.nth(2).locator("svg rect").count() == 2
+    thought = answer.locator("details", has_text="Reasoning")
+    assert thought.inner_text() == "Reasoning", "what a model thinks aloud is folded, whoever parts it"
+    assert answer.locator("> p").last.inner_text() == "In May."
+    assert answer.locator("text=Good").count() == 0, "answers with calls are not kept, so there is nothing to judge"
+    ask(page, "And least?")
+    assert script.asked[-1]["messages"][1:4] == MESSAGES, "the model sees what it has called"
+
+
+def test_what_is_unfolded_stays_so_while_an_answer_is_written(page: Any, scripted: tuple[Scripted, str]) -> None:
+    script, _ = scripted
+    script.hops, script.more, script.answer, script.wait = HOPS[1:3], {}, "word " * 2000, 0.05
+    page.fill("#question", "a slow one")
+    page.keyboard.press("Enter")
+    page.locator("details.hop summary").click()
+    sync_api.expect(page.locator(".answer")).to_contain_text("word word word")
+    assert page.locator("details.hop pre").is_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=Stopped.")
+
+
+def test_nothing_serious_for_assistive_technology_in_light_and_dark_and_on_a_phone(
+    page: Any, scripted: tuple[Scripted, str]
+) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    scripted[0].hops = HOPS
     ask(page, "How many?")
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
@@ -208,6 +282,30 @@ FLIGHTS = (
 )
 
 
+TOOL_QUERY = (
+    "select month, count(*) as flights from flights where carrier = 'DL' group by month order by flights desc limit 4"
+)
+TOOL_HOPS: list[dict[str, Any]] = [
+    HOPS[0],
+    {"call": {"number": 0, "name": "find_code", "arguments": {"name": "Delta"}}},
+    {"result": {"number": 0, "text": "carrier DL", "failed": False, "seconds": 0.01}},
+    {"call": {"number": 1, "name": "query_database", "arguments": {"query": TOOL_QUERY}}},
+    {
+        "result": {
+            "number": 1,
+            "text": "month | flights",
+            "failed": False,
+            "seconds": 0.1,
+            "table": {
+                "columns": ["month", "flights"],
+                "rows": [["8", 4318], ["7", 4251], ["3", 4189], ["6", 4126]],
+                "note": "",
+            },
+        }
+    },
+]
+
+
 def test_screenshots_for_the_documentation(scripted: tuple[Scripted, str], tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
@@ -226,7 +324,15 @@ def test_screenshots_for_the_documentation(scripted: tuple[Scripted, str], tmp_p
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
         )
-        for name, width, height, theme in (("chat", 1000, 1180, "light"), ("chat-phone", 390, 1080, "dark")):
+        pictures = (
+            ("chat", 1000, 1180, "light"),
+            ("chat-phone", 390, 1080, "dark"),
+            ("chat-tools", 1000, 900, "light"),
+        )
+        for name, width, height, theme in pictures:
+            if name == "chat-tools":
+                script.hops, script.more = TOOL_HOPS, {"messages": MESSAGES}
+                script.answer, question = "Delta flew most in **August**: 4,318 flights.", "When did Delta fly most?"
             page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
             page.goto(url)
             page.wait_for_selector("#model option", state="attached")
@@ -236,6 +342,6 @@ def test_screenshots_for_the_documentation(scripted: tuple[Scripted, str], tmp_p
             file = folder / f"{name}.png"
             page.screenshot(path=file, caret="hide")
             assert file.read_bytes().startswith(b"\x89PNG")
-            assert page.locator("#turns svg rect").count() == 5
+            assert page.locator("#turns svg rect").count() == (4 if name == "chat-tools" else 5)
             page.close()
         browser.close()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from burnish.cli import app
 from burnish.datasets.feedback import Answered, Feedback, Judged
 from burnish.errors import BurnishError
 from burnish.recipes.plan.plan import Plan
+from burnish.serving.flywheel.decision import Decision
 from burnish.serving.flywheel.history import Event
 from burnish.serving.flywheel.rounds import Flywheel, Waiting
 from burnish.serving.flywheel.settings import read_settings
@@ -104,6 +106,23 @@ def test_a_round_that_was_begun_goes_on_with_what_it_began_with(flywheel: Flywhe
     assert flywheel._begin(folder, flywheel.history()) == begun
     assert isinstance(begun, dict)
     assert begun["until"] == 25
+
+
+def test_a_roll_back_while_a_round_runs_keeps_its_candidate_out(
+    flywheel: Flywheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = flywheel.file.parent / "model"
+    flywheel.history().decided(1, promoted=True, candidate=flywheel.file.parent, until=0, decision={})
+    corrected(flywheel, 0, 25)
+    better = Decision((), {"test": {}})
+    monkeypatch.setattr("burnish.serving.flywheel.rounds.execute", lambda *_, **__: flywheel.history().roll_back())
+    monkeypatch.setattr(Flywheel, "_decide", lambda *_: better)
+    monkeypatch.setattr(Flywheel, "_plan", lambda *_: SimpleNamespace(folder=flywheel.folder))
+    monkeypatch.setattr("burnish.serving.flywheel.rounds._candidate", lambda _: flywheel.folder / "candidate")
+    event = flywheel.run_round()
+    assert isinstance(event, Event)
+    assert (event.kind, event.round, event.model) == ("kept", 2, str(first.absolute()))
+    assert event.decision["against"] == ["another model is in force by now than the one that it was compared with"]
 
 
 def test_a_recipe_that_compares_other_models_is_refused_before_it_runs(flywheel: Flywheel) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from burnish.datasets.feedback import Feedback
 from burnish.nn.decoder import Decoder
-from burnish.serving.api.answers import Served
+from burnish.serving.api.served import Served
 from served import HTTP, QUESTION, Model, Running, running, tiny_model
 
 

@@ -97,6 +97,19 @@ def test_a_roll_back_goes_back_one_promotion_at_a_time(tmp_path: Path) -> None:
         history().roll_back()
 
 
+def test_what_happens_while_a_round_runs_is_not_lost(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    begun = History.read(tmp_path / "flywheel", str(first))
+    begun.decided(1, promoted=True, candidate=second, until=10, decision={})
+    running = History.read(tmp_path / "flywheel", str(first))  # as a round reads it that then takes hours
+    History.read(tmp_path / "flywheel", str(first)).roll_back()
+    event = running.decided(2, promoted=False, candidate=tmp_path / "third", until=20, decision={})
+    assert (event.model, event.before, event.read) == (str(first), str(first), 0)
+    kinds = [one.kind for one in History.read(tmp_path / "flywheel", str(first)).events]
+    assert kinds == ["promoted", "rolled_back", "kept"]
+
+
 def test_a_damaged_history_is_named(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text('{"kind": "promoted"}\n')
     with pytest.raises(DataError, match=r"history\.jsonl: not a flywheel's history"):

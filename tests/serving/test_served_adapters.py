@@ -9,7 +9,7 @@ from burnish.checkpoints.peft import read_adapter, save_adapter
 from burnish.console.serving import named_adapters
 from burnish.errors import BurnishError
 from burnish.nn.lora import LoraConfig, LoraLinear, add_lora, merge_lora
-from burnish.serving.api.answers import ServedAdapter
+from burnish.serving.api.served import ServedAdapter
 from served import Model, running
 from tiny_models import tiny_decoder
 from workshop import tiny_tokenizer

@@ -25,7 +25,7 @@ from burnish.forest import Forest
 from burnish.generation.engine import Engine, generate
 from burnish.generation.request import derived_seed
 from burnish.generation.sampling import Sampling
-from burnish.serving.api import answers
+from burnish.serving.api import scoring
 from burnish.serving.api.keys import add_key, owner, read_keys
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
 from burnish.serving.api.vectors import PORTION, ServedEncoder
@@ -123,7 +123,7 @@ def test_stop_strings_end_an_answer_before_them(server: Running, model: Model) -
 def test_completions_echo_the_prompt_with_its_log_probabilities(
     server: Running, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "_SCORED_AT_ONCE", 3)
+    monkeypatch.setattr(scoring, "_SCORED_AT_ONCE", 3)
     decoder, tokenizer = model
     tokens = tokenizer.encode("SELECT 1 FROM")
     client = server.client()
@@ -238,6 +238,12 @@ BAD: dict[str, tuple[dict[str, Any], str, int]] = {
     "empty": ({"messages": []}, "at least 1 item", 400),
     "a wrong role": ({"messages": [{"role": "me", "content": "x"}]}, "messages.0.role", 400),
     "an image": ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "text", 400),
+    "no content": ({"messages": [{"role": "user", "content": None}]}, "messages[0].content: null, from user", 400),
+    "an empty answer": (
+        {"messages": [*QUESTION, {"role": "assistant", "content": None}, *QUESTION]},
+        "expected text or tool_calls",
+        400,
+    ),
     "an unknown field": ({"messages": QUESTION, "max_tokns": 3}, "max_tokns: Extra inputs", 400),
     "another model": ({"messages": QUESTION, "model": "gpt-4"}, "expected 'tiny'", 404),
     "too hot": ({"messages": QUESTION, "temperature": 3}, "temperature", 400),

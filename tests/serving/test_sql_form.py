@@ -11,9 +11,9 @@ from burnish.generation.grammar import GrowingGrammar
 from burnish.generation.request import Request
 from burnish.generation.sampling import Sampling
 from burnish.rewards.sql_sandbox import SqlSandbox
-from burnish.serving.api.answers import Served
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.protocol import ChatRequest
+from burnish.serving.api.served import Served
 from burnish.serving.api.settings import ServerSettings
 from tiny_models import tiny_decoder
 from workshop import tiny_tokenizer

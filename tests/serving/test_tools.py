@@ -9,7 +9,7 @@ import pytest
 
 from burnish.generation.grammar import Grammar, Grammars
 from burnish.nn.decoder import Decoder
-from burnish.serving.api.answers import Served
+from burnish.serving.api.served import Served
 from burnish.text.tokenizer import Tokenizer
 from burnish.text.tool_calls.template import TOOLS_TEMPLATE
 from serving import test_serving

@@ -8,7 +8,7 @@ import pytest
 
 from burnish.console.serving import named_paths, shared
 from burnish.errors import BurnishError
-from burnish.serving.api.answers import Served
+from burnish.serving.api.served import Served
 from burnish.serving.api.settings import ServerSettings
 from served import LIMITS, running
 from tiny_models import tiny_decoder

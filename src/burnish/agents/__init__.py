@@ -5,6 +5,7 @@ functions  Python functions as tools, by their type hints and docstrings; a file
 mcp        tools of other programs, over the Model Context Protocol
 database   a database as a tool, through the sandbox alone
 episode    one conversation's calls: what a model wrote becomes calls, results, the next prompt
+turn       one turn of the model in it, token by token
 agent      an episode with an engine: questions in, what happens out
 traces     what happened as rows that supervised fine-tuning reads
 

@@ -6,14 +6,13 @@ learned from are those of the very text that was sampled, and a mask tells the t
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from burnish.agents.agent import run_episodes
 from burnish.agents.episode import Episode
-from burnish.agents.functions import ToolsFile
-from burnish.agents.tool import AgentLimits, ToolBox
+from burnish.agents.tool import ToolBox
 from burnish.datasets.rows import Task
+from burnish.errors import DataError
 from burnish.generation.answer import Answer
 from burnish.generation.request import derived_seed
 from burnish.generation.sampling import Sampling
@@ -40,12 +39,21 @@ class Acting:
         return [dict(one) for one in self.open_box().definitions]
 
     def act(self, policy: Decoder, tasks: Sequence[Task], sampling: Sampling, seed: int) -> list[Acted]:
-        """Act once on each task; what is drawn for one is a function of the seed and its place."""
+        """Act once on each task; what is drawn for one is a function of the seed and its place.
+
+        Raises DataError for a task that leaves no room beside the tools, or that the template refuses.
+        """
         context = self.tokenizer.context_length or policy.config.max_positions
-        episodes = [Episode(self.tokenizer, list(task.prompt), self.open_box(), context, exact=True) for task in tasks]
+        episodes = [self._episode(task, context) for task in tasks]
         seeds = [derived_seed(seed, place) for place in range(len(tasks))]
         turns = run_episodes(policy, episodes, sampling, seeds)
         return [self._acted(task, one, drawn) for task, one, drawn in zip(tasks, episodes, turns, strict=True)]
+
+    def _episode(self, task: Task, context: int) -> Episode:
+        try:
+            return Episode(self.tokenizer, list(task.prompt), self.open_box(), context, exact=True)
+        except DataError as error:
+            raise DataError(f"{task.source}: {error}" if task.source else str(error)) from error
 
     def _acted(self, task: Task, episode: Episode, turns: Sequence[Any]) -> Acted:
         n = episode.n_prompt
@@ -68,6 +76,7 @@ class Acting:
             finished=episode.ended == "answer",
             place=task.source,
             calls=calls,
+            messages=episode.said,
         )
         return Acted(answer, episode.learned[n:], logps, [logp for turn in turns for logp in turn.sampling_logps])
 
@@ -81,9 +90,3 @@ class Acting:
             if hop.call.name == tool and not hop.result.failed and argument in hop.call.arguments
         ]
         return given[-1] if given else ""
-
-
-def acting_with(tokenizer: Tokenizer, file: Path, *, calls: int, judged: str | None) -> Acting:
-    """Acts with the functions of a file, which runs now. Raises BurnishError where something is wrong with it."""
-    loaded, limits = ToolsFile(file), AgentLimits(calls=calls)
-    return Acting(tokenizer, lambda: ToolBox(loaded.open(), limits), judged)

@@ -1,47 +1,20 @@
 """Episodes with an engine: one at a time, as it is written; or many side by side."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from burnish.agents.episode import Ended, Episode, Hop
+from burnish.agents.episode import Episode
 from burnish.agents.tool import ToolBox
+from burnish.agents.turn import Event, Over, TurnReader
 from burnish.generation.engine import Engine
 from burnish.generation.request import Completion, Request, derived_seed
 from burnish.generation.sampling import Sampling
 from burnish.nn.decoder import Decoder
 from burnish.text.chat import Message
-from burnish.text.streaming import StreamedText
 from burnish.text.tokenizer import Tokenizer
-from burnish.text.tool_calls.reading import CallReader
-from burnish.text.tool_calls.values import ToolCall
 
 CACHE_BYTES = 2**30
 """What a conversation's keys and values may take: each hop runs alone, and not behind its history again."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """Text of the model."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Calling:
-    """A call that the model has written and that is about to be made."""
-
-    call: ToolCall
-
-
-@dataclass(frozen=True)
-class Over:
-    """The end of an episode. wrong: what looked like calls and is none."""
-
-    ended: Ended
-    wrong: Sequence[str]
-
-
-Event = Said | Calling | Hop | Over
 
 
 class Agent:
@@ -95,31 +68,15 @@ class Agent:
         prompt = episode.prompt
         room = min(self._sampling.max_new_tokens, self._context - len(prompt))
         sampling = replace(self._sampling, max_new_tokens=room)
-        text = StreamedText(self._tokenizer, sampling.stop_strings, episode.kept)
-        reader = CallReader(episode.writing.format)
+        turn = TurnReader(episode, sampling.stop_strings)
         number = self._engine.add(Request(prompt=prompt, sampling=sampling, seed=seed, remember=True))
-        completion = None
         try:
             while self._engine.busy:
                 for drawn in self._engine.step():
-                    completion = drawn.completion
-                    if completion is None or completion.stop is None:
-                        read = reader.add(text.add(drawn.token))
-                        if read.text:
-                            yield Said(read.text)
-                        for call in read.calls:
-                            yield Calling(call)
+                    yield from turn.add(drawn)
         finally:
             self._engine.remove(number)
-        assert completion is not None
-        read = reader.add(text.finish())
-        last = reader.finish()
-        for one in (read, last):
-            if one.text:
-                yield Said(one.text)
-            for call in one.calls:
-                yield Calling(call)
-        yield from episode.take(completion.drawn, finished=completion.finish_reason == "stop", text=text.text)
+        yield from turn.take()
 
 
 def run_episodes(

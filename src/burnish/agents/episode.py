@@ -125,7 +125,7 @@ class Episode:
 
     def _go_on(self, before: Sequence[Message], results: Sequence[Message], stop: int | None) -> None:
         if not self.exact:
-            self._prompt = self._encoded()
+            self._prompt = self._encoded(full=True)
         elif stop is None:
             self.ended = "cut"
             return
@@ -143,7 +143,8 @@ class Episode:
     def _tools(self) -> list[Mapping[str, Any]]:
         return self.box.definitions
 
-    def _encoded(self) -> list[int]:
+    def _encoded(self, *, full: bool = False) -> list[int]:
+        """What the template makes of the messages. full: whether they may fill the context."""
         encoding = encode_question(self.tokenizer, self.messages, tools=self._tools)
         if encoding.lost:
             part = encoding.lost[0]
@@ -152,7 +153,7 @@ class Episode:
                 f"the chat template of {self.tokenizer.source} leaves out the {part.what}{whose}, so the model would "
                 "not know of it"
             )
-        if len(encoding.tokens) >= self.context:
+        if len(encoding.tokens) >= self.context and not full:
             raise DataError(
                 f"the conversation with its tools has {len(encoding.tokens)} tokens, which leaves no room for an "
                 f"answer in the model's context of {self.context}; begin a new one, or offer fewer tools"

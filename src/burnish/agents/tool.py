@@ -49,16 +49,21 @@ class AgentLimits:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What came of a call. text: what the model gets. failed: whether that is why there is no result."""
+    """What came of a call. text: what the model gets. failed: whether that is why there is no result.
+
+    columns, rows: the table that a person sees of it, where it has one.
+    """
 
     text: str
     failed: bool = False
     seconds: float = 0.0
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A result that a person sees more of than the model. text: the model's; columns, rows: a table; file: a plot."""
+    """What a tool returns of which a person sees more than the model. text: the model's; columns, rows: a table."""
 
     text: str
     columns: Sequence[str] = ()
@@ -89,34 +94,32 @@ class ToolBox:
             return call, ToolResult(f"error: {problem}", failed=True)
         tool = next(one for one in self.tools if one.name == call.name)
         began = time.monotonic()
-        text, failed = self._run(tool, call.arguments)
-        most = self.limits.result_characters
+        shown, failed = self._run(tool, call.arguments)
+        text, most = shown.text, self.limits.result_characters
         if len(text) > most:
             text = f"{text[:most]}\n... {len(text) - most:,} more characters are left out"
-        return call, ToolResult(text, failed, time.monotonic() - began)
+        return call, ToolResult(text, failed, time.monotonic() - began, shown.columns, shown.rows)
 
-    def _run(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-        """What a tool returns, as text, and whether it failed. A function that takes too long is not waited for."""
-        found: list[tuple[str, bool]] = []
+    def _run(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Shown, bool]:
+        """What a tool returns, and whether it failed. A function that takes too long is not waited for."""
+        found: list[tuple[Shown, bool]] = []
 
         def run() -> None:
             try:
-                found.append((as_text(tool.run(arguments)), False))
+                found.append((as_shown(tool.run(arguments)), False))
             except BurnishError as error:
-                found.append((f"error: {error}", True))
+                found.append((Shown(f"error: {error}"), True))
             except Exception as error:  # of a user's function or another program
-                found.append((f"error: {type(error).__name__}: {error}", True))
+                found.append((Shown(f"error: {type(error).__name__}: {error}"), True))
 
         thread = threading.Thread(target=run, daemon=True, name=f"tool {tool.name}")
         thread.start()
         thread.join(self.limits.call_seconds)
-        return found[0] if found else (f"error: no result within {self.limits.call_seconds:g} s", True)
+        return found[0] if found else (Shown(f"error: no result within {self.limits.call_seconds:g} s"), True)
 
 
-def as_text(value: Any) -> str:
-    """What a tool returned, as the model reads it."""
+def as_shown(value: Any) -> Shown:
+    """What a tool returned: text as it is, everything else as JSON."""
     if isinstance(value, Shown):
-        return value.text
-    if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return Shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from burnish.cli.saying import INTERRUPTED, asking
+from burnish.cli.options import (
+    CallSeconds,
+    Examples,
+    Intents,
+    MaxCalls,
+    McpServers,
+    Retrieve,
+    ToolFiles,
+    Yes,
+    tool_options,
+)
+from burnish.cli.saying import INTERRUPTED
 from burnish.cli.streams import input_lines, while_read
 from burnish.errors import BurnishError
 
@@ -49,9 +60,7 @@ def chat(
         Literal["votes", "best", "weighted_votes"],
         typer.Option(help="With --votes, which answer is given: what most come to, or by judges' scores."),
     ] = "votes",
-    retrieve: Annotated[
-        Path | None, typer.Option(metavar="INDEX", help="Answer from passages of this index; the recipe's if left out.")
-    ] = None,
+    retrieve: Retrieve = None,
     passages: Annotated[
         int | None, typer.Option(min=1, help="Passages for a question; the recipe's, or 4, if left out.")
     ] = None,
@@ -68,30 +77,16 @@ def chat(
             help="How passages are found; the recipe's, or fused where the index has vectors, else bm25, if left out."
         ),
     ] = None,
-    intents: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Look up answers by what a question wants; `burnish intents` makes it."),
-    ] = None,
-    examples: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Solved examples, of which those like a question stand before it."),
-    ] = None,
-    tools: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE.py", help="Let the model call the functions of this file, or `database`; may be repeated."
-        ),
-    ] = None,
-    mcp: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COMMAND_OR_URL", help="Let it call the tools of an MCP server; may be repeated."),
-    ] = None,
-    max_calls: Annotated[int, typer.Option(min=1, help="Calls of tools for a question.")] = 8,
-    call_seconds: Annotated[float, typer.Option(min=0.1, help="Seconds that one call may take.")] = 30.0,
+    intents: Intents = None,
+    examples: Examples = None,
+    tools: ToolFiles = None,
+    mcp: McpServers = None,
+    max_calls: MaxCalls = 8,
+    call_seconds: CallSeconds = 30.0,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add each conversation with its calls, to learn from.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to what the tools run, start and contact.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Ask a model. With a run's folder its recipe decides how: for SQL the query and its result are shown.
 
@@ -128,21 +123,15 @@ def chat(
                 raise BurnishError("--trace: keeps calls of tools; add --tools or --mcp")
             hold_chat(find_target(target), questions, console, options)
             return
-        from burnish.agents.tool import AgentLimits
-        from burnish.console.agent import ToolOptions, hold_agent
+        from burnish.console.agent import hold_agent
 
         if votes > 1 or retrieve is not None or grammar is not None or ranking is not None:
             raise BurnishError(
                 "--tools: a model that calls tools gives one answer, from what they return; leave out "
                 "--votes, --retrieve, --ranking and --grammar"
             )
-        offered = ToolOptions(
-            tools=tuple(tools or ()),
-            mcp=tuple(mcp or ()),
-            trace=trace,
-            limits=AgentLimits(calls=max_calls, call_seconds=call_seconds),
-            ask=asking("These tools are new here, or changed. Chatting with them", yes=yes),
-        )
+        head = "Chatting with them"
+        offered = tool_options(head, tools, mcp, max_calls=max_calls, call_seconds=call_seconds, yes=yes, trace=trace)
         hold_agent(find_target(target), questions, console, options, offered)
     except KeyboardInterrupt:
         console.print()

@@ -7,6 +7,17 @@ from typing import Annotated
 
 import typer
 
+from burnish.cli.options import (
+    CallSeconds,
+    Examples,
+    Intents,
+    MaxCalls,
+    McpServers,
+    Retrieve,
+    ToolFiles,
+    Yes,
+    tool_options,
+)
 from burnish.cli.saying import say
 from burnish.errors import BurnishError
 
@@ -38,16 +49,14 @@ def serve(
         Path | None,
         typer.Option(metavar="FLYWHEEL.yaml", help="Serve its model in force, and change over when that changes."),
     ] = None,
-    intents: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Look up answers by what a question wants; `burnish intents` makes it."),
-    ] = None,
-    examples: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="Solved examples: those like a question stand before it.")
-    ] = None,
-    retrieve: Annotated[
-        Path | None, typer.Option(metavar="INDEX", help="Answer from the passages of this index.", show_default=False)
-    ] = None,
+    intents: Intents = None,
+    examples: Examples = None,
+    retrieve: Retrieve = None,
+    tools: ToolFiles = None,
+    mcp: McpServers = None,
+    max_calls: MaxCalls = 8,
+    call_seconds: CallSeconds = 30.0,
+    yes: Yes = False,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0, help="Of requests that have none.")] = 0.0,
     keys: Annotated[Path | None, typer.Option(help="File of hashed keys; only who has one is answered.")] = None,
     new_key: Annotated[
@@ -96,7 +105,8 @@ def serve(
     """Serve a model to programs that speak OpenAI's interface: chat, completions, models, streaming.
 
     With a run's folder, its recipe's system prompt stands before conversations that have none, and its database and
-    index are used as `burnish chat` does. A browser at the address shows a page to chat with it.
+    index are used as `burnish chat` does. With --tools or --mcp the model may call these tools here, on this machine. A
+    browser at the address shows a page to chat with it.
     """
     if new_key is not None:
         from burnish.serving.api.keys import add_key
@@ -124,7 +134,11 @@ def serve(
         raise BurnishError("--adapter: an adapter belongs to one model, and --flywheel changes the model")
     serving = Serving.of(target, wheel, retrieve=retrieve, device=device, guess=speculate)
     serving = replace(
-        serving, intents=intents, examples=examples, adapters=named_adapters(adapter or (), [name or serving.name])
+        serving,
+        intents=intents,
+        examples=examples,
+        adapters=named_adapters(adapter or (), [name or serving.name]),
+        tools=tool_options("Serving them", tools, mcp, max_calls=max_calls, call_seconds=call_seconds, yes=yes),
     )
     found = serving.target
     others = named_paths("--version", version or (), [name or serving.name, *serving.adapters])
@@ -160,6 +174,7 @@ def serve(
         versions = []
         for called, path in others.items():
             beside_it = Serving.of(path, None, retrieve=retrieve, device=device, guess=speculate)
+            beside_it = replace(beside_it, tools=serving.tools)
             own = beside_it.settings_of(settings, called, system)
             versions.append(stack.enter_context(beside_it.opened())(beside_it.model, own))
             say(f"version {called}: {path}, {settings.shares[called]:.0%} of the conversations with {settings.name}")

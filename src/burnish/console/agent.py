@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 import burnish
-from burnish.agents.agent import Agent, Calling, Over, Said
+from burnish.agents.agent import Agent
 from burnish.agents.database import database_tool
 from burnish.agents.episode import Ended
 from burnish.agents.functions import ToolsFile
 from burnish.agents.mcp import McpServer
 from burnish.agents.tool import AgentLimits, Tool, ToolBox, ToolResult
 from burnish.agents.traces import append_trace, trace_row
-from burnish.console.chat import COMMAND, HELP, ChatOptions, Target
+from burnish.agents.turn import Calling, Over, Said
+from burnish.console.chat import HELP, ChatOptions, Target, command_of, forgotten, obey
 from burnish.console.display import Display
 from burnish.errors import BurnishError, DataError
 from burnish.files import sha256
@@ -53,6 +54,11 @@ class ToolOptions:
     trace: Path | None = None
     limits: AgentLimits = field(default_factory=AgentLimits)
     ask: Callable[[list[str]], bool] | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self.tools or self.mcp)
 
 
 def requests(options: ToolOptions) -> list[TrustRequest]:
@@ -113,9 +119,8 @@ def hold_agent(
             seed=secrets.randbits(32) if options.seed is None else options.seed,
         )
         for question in questions:
-            command = COMMAND.fullmatch(question)
-            if command is not None:
-                said = _obey(agent, command["name"].lower(), (command["rest"] or "").strip())
+            if (command := command_of(question)) is not None:
+                said = _obey(agent, *command)
                 if said is None:
                     return
                 console.print(Text(printable(said), style="dim"))
@@ -128,9 +133,7 @@ def hold_agent(
             except (DataError, KeyboardInterrupt) as error:
                 if not options.keyboard:
                     raise
-                console.out("")
-                text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
-                console.print(Text(printable(text), style="red"))
+                forgotten(error, console)
 
 
 def _answer(agent: Agent, question: str, console: Console) -> None:
@@ -167,18 +170,6 @@ def _show_result(result: ToolResult, console: Console) -> None:
 
 def _obey(agent: Agent, name: str, rest: str) -> str | None:
     """Do what a command says; returns what to show, None to end the chat."""
-    if name in ("exit", "quit"):
-        return None
-    if name == "reset":
-        agent.reset()
-        return "forgotten; the system prompt stays"
-    if name == "system" and rest:
-        agent.system = rest
-        agent.reset()
-        return "a new system prompt, and a new conversation"
-    if name == "system":
-        return f"system prompt: {agent.system}" if agent.system else "no system prompt; set one with /system TEXT"
     if name == "tools":
         return "\n".join(f"{tool.name}: {tool.description} ({tool.source})" for tool in agent.box.tools)
-    help_text = f"/tools lists the tools, {HELP}"
-    return help_text if name == "help" else f"no such command: /{name}. {help_text}"
+    return obey(agent, name, rest, f"/tools lists the tools, {HELP}")

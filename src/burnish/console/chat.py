@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from rich import box
 from rich.console import Console
@@ -36,6 +37,7 @@ from burnish.retrieval.examples import Examples
 from burnish.retrieval.grounding import Grounded, Passages, cited
 from burnish.retrieval.routing import Router, told
 from burnish.retrieval.settings import PASSAGE_TOKENS, Ranking
+from burnish.rewards.gate import none_passed
 from burnish.rewards.judgement import Judge, WeightedJudge, judge_answers, judged_answers
 from burnish.rewards.sql import Result, SqlVerifier, extract_sql
 from burnish.rewards.votes import VOTE_TEMPERATURE, Choose, Electing, choose_answer, guidance
@@ -219,9 +221,8 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
             judges = stack.enter_context(open_judges(replace(target.context, display=Display(console)), used))
         sandbox = next((one.judge.sandbox for one in judges if isinstance(one.judge, SqlVerifier)), None)
         for question in questions:
-            command = COMMAND.fullmatch(question)
-            if command is not None:
-                said = _obey(chat, command["name"].lower(), (command["rest"] or "").strip())
+            if (command := command_of(question)) is not None:
+                said = obey(chat, *command)
                 if said is None:
                     return
                 console.print(Text(printable(said), style="dim"))
@@ -236,8 +237,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
                 elif gate is not None and keeper is not None:
                     found = chat.gated(question, keeper, threshold=gate.threshold, attempts=gate.attempts)
                     if found.answer is None:
-                        best = "could be judged" if found.score is None else f"has a better one than {found.score:.3g}"
-                        said = f"no answer: of {found.attempts} none {best}, and it takes {gate.threshold:g}"
+                        said = none_passed(found.attempts, found.score, gate.threshold)
                         console.print(said, style="yellow", highlight=False)
                         continue
                     answer = _show([found.answer.text], console)
@@ -252,9 +252,7 @@ def hold_chat(target: Target, questions: Iterable[str], console: Console, option
             except (DataError, KeyboardInterrupt) as error:
                 if not options.keyboard:
                     raise
-                console.out("")
-                text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
-                console.print(Text(printable(text), style="red"))
+                forgotten(error, console)
 
 
 def _router(target: Target, options: ChatOptions, passages: Passages | None) -> Router | None:
@@ -331,22 +329,42 @@ def _show_sources(found: Grounded, answer: str, console: Console) -> None:
         console.print(f"{found.left_out} further passages had no room", style="dim")
 
 
-def _obey(chat: Chat, name: str, rest: str) -> str | None:
+class Talk(Protocol):
+    """A conversation that commands are given to."""
+
+    system: str | None
+
+    def reset(self) -> None:
+        """Forget the turns so far."""
+
+
+def command_of(question: str) -> tuple[str, str] | None:
+    """A line's command and what stands behind it; None for a question."""
+    found = COMMAND.fullmatch(question)
+    return None if found is None else (found["name"].lower(), (found["rest"] or "").strip())
+
+
+def obey(talk: Talk, name: str, rest: str, help_text: str = HELP) -> str | None:
     """Do what a command says; returns what to show, None to end the chat."""
     if name in ("exit", "quit"):
         return None
     if name == "reset":
-        chat.reset()
+        talk.reset()
         return "forgotten; the system prompt stays"
+    if name == "system" and rest:
+        talk.system = rest
+        talk.reset()
+        return "a new system prompt, and a new conversation"
     if name == "system":
-        if rest:
-            chat.system = rest
-            chat.reset()
-            return "a new system prompt, and a new conversation"
-        return f"system prompt: {chat.system}" if chat.system else "no system prompt; set one with /system TEXT"
-    if name == "help":
-        return HELP
-    return f"no such command: /{name}. {HELP}"
+        return f"system prompt: {talk.system}" if talk.system else "no system prompt; set one with /system TEXT"
+    return help_text if name == "help" else f"no such command: /{name}. {help_text}"
+
+
+def forgotten(error: BaseException, console: Console) -> None:
+    """Say why a question was not answered, and go on."""
+    console.out("")
+    text = "stopped; the question is forgotten" if isinstance(error, KeyboardInterrupt) else str(error)
+    console.print(Text(printable(text), style="red"))
 
 
 def _needed_judges(judges: list[JudgeConfig], options: ChatOptions) -> list[JudgeConfig]:

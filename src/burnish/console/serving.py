@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
+from burnish.console.agent import ToolOptions, opened_tools
 from burnish.console.chat import Target, find_target, read_examples, ways_of
 from burnish.errors import BurnishError
 from burnish.generation.drafts import Drafter, DraftModel, LookUp
@@ -16,15 +19,17 @@ from burnish.retrieval import Index
 from burnish.retrieval.grounding import Passages
 from burnish.retrieval.routing import Router
 from burnish.retrieval.settings import PASSAGE_TOKENS
+from burnish.rewards.gate import Gate
 from burnish.rewards.sql import SqlVerifier
 from burnish.runs.hashes import FileHashes
 from burnish.serving.flywheel.rounds import Flywheel
 from burnish.serving.flywheel.settings import read_settings
+from burnish.text.tool_calls.detection import call_writing
 
 if TYPE_CHECKING:
     from burnish.nn.decoder import Decoder
-    from burnish.serving.api.answers import Served, ServedAdapter
     from burnish.serving.api.app import Api
+    from burnish.serving.api.served import Served, ServedAdapter
     from burnish.serving.api.settings import ServerSettings
 
 PROMPT = "prompt"
@@ -83,7 +88,7 @@ class Serving:
     """A model to serve. target: it, or what a flywheel began with: its prompt, database and index are used.
 
     guess: what guesses tokens: `prompt`, which looks them up, or the path of a small model of the same vocabulary.
-    adapters: PEFT folders by what clients call the model with them.
+    adapters: PEFT folders by what clients call the model with them. tools: those that the server itself calls.
     """
 
     target: Target
@@ -96,6 +101,7 @@ class Serving:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     intents: Path | None = None
     examples: Path | None = None
+    tools: ToolOptions = field(default_factory=ToolOptions)
 
     @classmethod
     def of(
@@ -135,7 +141,7 @@ class Serving:
     def opened(self) -> Iterator[Load]:
         """What loads a model to be served, while the database and the index are open."""
         import burnish
-        from burnish.serving.api.answers import Served
+        from burnish.serving.api.served import Served
 
         with ExitStack() as stack:
             tables, passages = None, None
@@ -164,6 +170,11 @@ class Serving:
                 has = ways_of(passages, tables=tables is not None, examples=self.examples)
                 router = Router.open(self.intents, has, device=self.device)
             examples = read_examples(self.examples)
+            gate, open_box = self._gate(stack), None
+            if self.tools.any:
+                if gate is not None:
+                    raise BurnishError("--tools, --mcp: the recipe has a gate, `chat.gate`, which calls would pass by")
+                open_box = stack.enter_context(opened_tools(self.target, self.tools, Console(stderr=True)))
 
             def load(model: Path, settings: "ServerSettings") -> Served:
                 decoder, tokenizer = burnish.load(model, device=self.device, compute_dtype=self.target.compute_dtype)
@@ -172,6 +183,8 @@ class Serving:
                     raise BurnishError(
                         f"--speculate {self.guess}: its vocabulary is not that of {model}; expected the same"
                     )
+                if open_box is not None:
+                    call_writing(tokenizer)  # whether the model can be told of tools is said now
                 guesses = None if self.guess is None else drafter
                 return Served(
                     decoder,
@@ -184,14 +197,24 @@ class Serving:
                     self._read(decoder, settings),
                     router,
                     examples,
+                    open_box,
+                    gate,
                 )
 
             yield load
 
+    def _gate(self, stack: ExitStack) -> Gate | None:
+        """What lets answers through, where the recipe says so."""
+        config, context = self.target.config.gate, self.target.context
+        if config is None or context is None:
+            return None
+        config.judge.check(context, [])
+        return Gate(stack.enter_context(config.judge.open(context)), config.threshold, config.attempts)
+
     def _read(self, decoder: "Decoder", settings: "ServerSettings") -> "dict[str, ServedAdapter]":
         """The adapters, which are of this decoder."""
         from burnish.checkpoints.peft import read_adapter
-        from burnish.serving.api.answers import ServedAdapter
+        from burnish.serving.api.served import ServedAdapter
 
         found = {}
         for name, folder in self.adapters.items():

@@ -25,8 +25,8 @@ def modelfile(exported: Exported, say: Callable[[str], None]) -> tuple[str, str]
         else:
             lines.append(f'TEMPLATE """{go_template(found)}"""')
     if exported.system:
-        if '"""' in exported.system:
-            say('Modelfile: the system prompt holds """, which Ollama cannot read, so it has no SYSTEM')
+        if '"""' in exported.system or exported.system.endswith('"'):
+            say('Modelfile: the system prompt holds """, or ends with ", which Ollama cannot read: it has no SYSTEM')
         else:
             lines.append(f'SYSTEM """{exported.system}"""')
     lines += [f"PARAMETER stop {json.dumps(text, ensure_ascii=False)}" for text in _stops(exported)]

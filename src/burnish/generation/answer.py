@@ -13,7 +13,8 @@ class Answer:
     tokens: all that were drawn, with the one or the stop string that ended it. logp: log-probability of the whole
     answer under the model itself, in nats. finished: whether the model ended it, rather than the limit on its length.
     place: where the task stands, such as tasks.jsonl:7; empty where it has none. calls: of tools, each with `name`,
-    `arguments`, `result` and whether it `failed`.
+    `arguments`, `result` and whether it `failed`. messages: what was said since the prompt, with calls and results,
+    where tools are called.
     """
 
     prompt: Sequence[Mapping[str, Any]]
@@ -24,6 +25,7 @@ class Answer:
     finished: bool = True
     place: str = ""
     calls: Sequence[Mapping[str, Any]] = ()
+    messages: Sequence[Mapping[str, Any]] = ()
 
     @property
     def named(self) -> str:

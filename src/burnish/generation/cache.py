@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from burnish.forest import Forest
+from burnish.generation.masks import as_bias, beyond_window
 from burnish.generation.prefill import Prefilled, prefill
 from burnish.generation.ragged import Fed, for_queries, hidden_columns, with_room, write
 from burnish.generation.sources import SourceCache
@@ -252,8 +253,9 @@ class KVCache:
 
     def _ragged_bias(self, window: int | None, fed: Fed) -> Tensor:
         if window not in self._biases:
-            hidden = hidden_columns(self._stacks, self._unused, fed.most, self._positions, window)
-            self._biases[window] = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
+            self._biases[window] = as_bias(
+                hidden_columns(self._stacks, self._unused, fed.most, self._positions, window)
+            )
         bias = self._biases[window]
         assert bias is not None
         return bias
@@ -268,18 +270,8 @@ class KVCache:
         if window not in self._biases:
             hidden = self._unused
             if window is not None and window <= self._longest:
-                n_columns = self._own[-1].columns.stop
-                hidden = torch.zeros(len(self), n_columns, dtype=torch.bool, device=self._positions.device)
-                if self._unused is not None:
-                    hidden[:, : self._settled_columns] = self._unused
-                for stack in self._stacks:
-                    keys = stack.starts[:, None] + torch.arange(stack.length, device=hidden.device)
-                    distance = self._positions[stack.rows, None] - keys.repeat_interleave(stack.width, 0)
-                    hidden[stack.rows, stack.columns] |= distance >= window
-            bias = None
-            if hidden is not None:
-                bias = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, -torch.inf)
-            self._biases[window] = bias
+                hidden = beyond_window(self._stacks, self._unused, self._settled_columns, self._positions, window)
+            self._biases[window] = None if hidden is None else as_bias(hidden)
         return self._biases[window]
 
 

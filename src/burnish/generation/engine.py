@@ -20,17 +20,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from burnish.errors import BurnishError
-from burnish.forest import Forest
 from burnish.generation.batch import Batch
-from burnish.generation.cache import KVCache
+from burnish.generation.beginning import check, continued, written_from
 from burnish.generation.drafts import Speculation
 from burnish.generation.grammar import Grammar
-from burnish.generation.prompts import Joining, Prompts, first_block
+from burnish.generation.prompts import Joining, Prompts
 from burnish.generation.request import Completion, Drawn, Request, samples
 from burnish.generation.rows import Row
 from burnish.generation.sampling import Sampling
-from burnish.generation.sources import SourceCache
 from burnish.nn.decoder import Decoder
 from burnish.nn.encoder_decoder import EncoderDecoder
 from burnish.nn.routed_lora import Adapters
@@ -117,7 +114,7 @@ class Engine:
         Raises BurnishError for a request that the model has no positions for or an empty source, ValueError for an
         empty prompt, for stop strings without a tokenizer, and for an adapter that is not there.
         """
-        _check(self._model, request)
+        check(self._model, request)
         known = () if self._adapters is None else self._adapters.adapters
         if request.adapter is not None and request.adapter not in known:
             raise ValueError(f"no adapter {request.adapter!r} is there")
@@ -179,14 +176,14 @@ class Engine:
         self._model.eval()
         self._running |= {row.number: row for row in rows}
         if isinstance(self._model, EncoderDecoder):
-            self._join(_written_from(self._model, rows))
+            self._join(written_from(self._model, rows))
         elif self._prompts is not None:
             self._prompts.waiting += rows
         else:
             # What two adapters make of the same tokens differs, so that they share no prompt.
             for adapter in dict.fromkeys(row.request.adapter for row in rows):
                 with self._routed(adapter):
-                    self._join(_continued(self._model, [row for row in rows if row.request.adapter == adapter]))
+                    self._join(continued(self._model, [row for row in rows if row.request.adapter == adapter]))
 
     def _routed(self, adapter: str | None) -> AbstractContextManager[None]:
         """Within the block all tokens are an adapter's."""
@@ -211,59 +208,6 @@ class Engine:
             self._prompts.release(row)
         if not self._running:
             self._batch.clear()  # no step may follow soon
-
-
-def _continued(decoder: Decoder, rows: Sequence[Row]) -> Joining:
-    """Rows that go on from prompts."""
-    forest, ends = Forest.from_sequences([row.prompt for row in rows])
-    order = sorted(range(len(rows)), key=ends.__getitem__)
-    segments = [ends[place] for place in order]
-    cache = KVCache(decoder, forest.to(decoder.device), segments, first_block=first_block(rows))
-    return [rows[place] for place in order], cache
-
-
-def _written_from(model: EncoderDecoder, rows: Sequence[Row]) -> Joining:
-    """Rows that are written from sources."""
-    # In order of length, so that sources of similar length are read in one product.
-    distinct = sorted(
-        {(tuple(row.request.source), tuple(row.request.prompt)) for row in rows},
-        key=lambda one: (len(one[0]), one),
-    )
-    place = {one: number for number, one in enumerate(distinct)}
-    segment = {row.number: place[tuple(row.request.source), tuple(row.request.prompt)] for row in rows}
-    ordered = sorted(rows, key=lambda row: segment[row.number])
-    segments = [segment[row.number] for row in ordered]
-    sources = Forest.from_segments((source, -1) for source, _ in distinct).to(model.device)
-    prompts = Forest.from_segments((prompt, -1) for _, prompt in distinct).to(model.device)
-    encoded = SourceCache(model, sources, prompts, segments)
-    return ordered, KVCache(model.decoder, prompts, segments, first_block=first_block(rows), sources=encoded)
-
-
-def _check(model: Decoder | EncoderDecoder, request: Request) -> None:
-    if not len(request.prompt):
-        raise ValueError("a prompt must have at least one token")
-    if isinstance(model, EncoderDecoder):
-        _check_source(model, request.source)
-        config = model.config.decoder
-    else:
-        config = model.config
-    longest, max_new_tokens = len(request.prompt), request.sampling.max_new_tokens
-    if config.positions == "learned" and longest + max_new_tokens > config.max_positions:
-        raise BurnishError(
-            f"a prompt of {longest} tokens and {max_new_tokens} new ones need more than the "
-            f"{config.max_positions} positions that the model has learned; shorten the prompt or lower max_new_tokens"
-        )
-
-
-def _check_source(model: EncoderDecoder, source: Sequence[int]) -> None:
-    config = model.config.encoder
-    if not len(source):
-        raise BurnishError("a source is empty: there is nothing to write from")
-    if config.positions == "learned" and len(source) > config.max_positions:
-        raise BurnishError(
-            f"a source of {len(source)} tokens needs more than the {config.max_positions} positions that the model has "
-            "learned; shorten the source"
-        )
 
 
 @dataclass(frozen=True)

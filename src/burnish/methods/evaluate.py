@@ -7,29 +7,27 @@ measured (`sampled.py`), and the accuracy is the mean over them. A grid measures
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from burnish.files import atomic_write_text
 from burnish.generation.answer import Answer
+from burnish.methods.acted import ToolsAtHand, act_all, told, tool_costs, traces
 from burnish.methods.answering import Form, Judging, Load, choose, judge, sample
 from burnish.methods.decoding import Decoding, Grid
-from burnish.methods.retrieved import SUFFIX, Retrieval, retrieved
+from burnish.methods.retrieved import Retrieval
 from burnish.methods.sampled import AnsweredTask, judge_samples, mean, measures, worth
 from burnish.methods.scores import described, differences, scores_of
 from burnish.methods.settings import StopString
+from burnish.methods.ways_of_asking import Way, ways_of_asking
 from burnish.rewards.votes import Choose
-from burnish.runs.names import ANSWERS_PREFIX, SAMPLED_PREFIX
+from burnish.runs.names import ANSWERS_PREFIX, SAMPLED_PREFIX, TRACES_PREFIX
 from burnish.runs.run import Run
 
 if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.rewards.choice import MultipleChoice
-
-FORMED = "+grammar"
-"""Behind the label of a model whose answers have a form."""
 
 
 class Settings(Decoding):
@@ -115,99 +113,70 @@ def evaluate(
     reported: Mapping[str, tuple[str, Sequence[str]]] | None = None,
     retrieval: Retrieval | None = None,
     form: Form | None = None,
+    tools: ToolsAtHand | None = None,
 ) -> dict[str, Any]:
     """Scores of each model over all tasks and by group; all answers are kept in `answers-LABEL.jsonl`.
 
     judging: opens the judges. groups: tells a task's group, if it has one. reported: further scores by name: of which
     model, and of which groups together. retrieval: what each model is asked with as well, as `LABEL+retrieval`. A score
     is the share of right answers where judges tell right from wrong, else a mean; of several answers to a task it is
-    the mean over them. form: what each model answers in as well, as `LABEL+grammar`.
+    the mean over them. form: what each model answers in as well, as `LABEL+grammar`. tools: what each model is asked
+    with as well, as `LABEL+tools`; these conversations are kept in `traces-LABEL.jsonl`.
     """
     scores: dict[str, Any] = {}
     worths: dict[str, list[float]] = {}
     names = [groups(task) for task in tasks]
     costs: dict[str, Any] = {}
-    for label, once, asked, formed in _asked(run, models, tasks, settings, retrieval, form, costs):
-        answered = answer_all(run, label, once, tasks, judging, settings, choices, asked=asked, form=formed)
-        _write(run, label, answered, names, asked)
+    of_tools: dict[str, Any] = {}
+    for way in ways_of_asking(run, models, tasks, settings.max_new_tokens, retrieval, form, tools, costs):
+        label = way.label
+        answered = answer_all(run, way, tasks, judging, settings, choices)
+        _write(run, way, answered, names)
         taken = {name: members for name, (model, members) in (reported or {}).items() if model == label}
         scores[label] = scores_of(answered, names, taken, run.seed)
         scores[label] |= _measures(answered, settings, run.seed)
         worths[label] = [mean(map(worth, task.answers)) for task in answered]
         run.display.say(f"  {label}: {described(scores[label], len(tasks))}")
+        if way.tools is not None:
+            answers = [one.answer for task in answered for one in task.answers]
+            of_tools[label] = tool_costs(answers)
+            run.display.say(f"  {told(label, of_tools[label], len(answers))}")
         if settings.grid is None:
             continue
         scores[label]["grid"] = [_point(settings.decoding, settings.grid, scores[label])]
         for decoding in settings.decodings:
             named = f"{label}@{decoding.named(settings.grid.keys)}"
-            further = answer_all(
-                run, named, once, tasks, judging, settings, choices, decoding, asked=asked, form=formed
-            )
+            further = answer_all(run, replace(way, label=named), tasks, judging, settings, choices, decoding)
             score = scores_of(further, names, {}, run.seed) | _measures(further, settings, run.seed)
             scores[label]["grid"].append(_point(decoding, settings.grid, score))
             run.display.say(f"  {named}: {described(score, len(tasks))}")
     measured = {"tasks": len(tasks), "scores": scores, "differences": list(differences(worths, run.seed))}
-    return {**measured, "retrieval": costs} if costs else measured
-
-
-def _asked(
-    run: Run,
-    models: Mapping[str, Load],
-    tasks: "Sequence[Task]",
-    settings: Settings,
-    retrieval: Retrieval | None,
-    form: Form | None,
-    costs: dict[str, Any],
-) -> "Iterator[tuple[str, Load, Sequence[Task], Form | None]]":
-    """Each model by its label with the tasks as it is asked them and the form of its answers.
-
-    Without and with retrieval, whose costs are added, and without and with the form.
-    """
-    for label, load in models.items():
-        once = cache(load)  # a grid asks one model many times
-        yield label, once, tasks, None
-        if form is not None:
-            yield f"{label}{FORMED}", once, tasks, form
-        if retrieval is not None:
-            with_passages, cost = retrieved(run, label, once, tasks, retrieval, settings.max_new_tokens)
-            costs[f"{label}{SUFFIX}"] = cost
-            run.display.say(f"  {label}{SUFFIX}: {cost['milliseconds']:.1f} ms, {cost['tokens']:,.0f} tokens a task")
-            if cost["left_out"] or cost["without"]:
-                run.notice(
-                    f"{label}{SUFFIX}: {cost['left_out']:,} of what was found had no room, and {cost['without']:,} of "
-                    f"{len(tasks):,} tasks are asked without"
-                )
-            yield f"{label}{SUFFIX}", once, with_passages, None
-            if form is not None:
-                yield f"{label}{SUFFIX}{FORMED}", once, with_passages, form
+    return measured | ({"retrieval": costs} if costs else {}) | ({"tools": of_tools} if of_tools else {})
 
 
 def answer_all(
     run: Run,
-    label: str,
-    load: Load,
+    way: Way,
     tasks: "Sequence[Task]",
     judging: Judging,
     settings: Settings,
     choices: Sequence[ChoiceTasks] = (),
     decoding: Decoding | None = None,
-    *,
-    asked: "Sequence[Task] | None" = None,
-    form: Form | None = None,
 ) -> list[AnsweredTask]:
     """The judged answers to each task: written greedily, drawn, one of several, or chosen among the task's options.
 
-    asked: the tasks as the model is asked them, where that is another prompt; judges see that of the task.
-    form: that of written answers.
+    Judges see the prompts of `tasks`, the model those of its way.
     """
-    asked = asked or tasks
+    label, load, asked = way.label, way.load, way.tasks
     kinds = [next((one for one in choices if one.applies(task.row)), None) for task in tasks]
     sampling = (decoding or settings.decoding).sampling(settings.max_new_tokens, settings.stop)
     written = [task for task, kind in zip(asked, kinds, strict=True) if kind is None]
     n = max(settings.samples, settings.votes)
-    groups: dict[ChoiceTasks | None, Iterator[list[Answer]]] = {
-        None: iter(sample(run, label, load, written, sampling, n=n, form=form))
-    }
+    if way.tools is None:
+        answers_to = sample(run, label, load, written, sampling, n=n, form=way.form)
+    else:
+        answers_to = act_all(run, label, load, written, sampling, way.tools, n=n)
+    groups: dict[ChoiceTasks | None, Iterator[list[Answer]]] = {None: iter(answers_to)}
     for number, one in enumerate(choices):
         these = [task for task, kind in zip(asked, kinds, strict=True) if kind is one]
         options = [one.judge.options(task.row) for task in these]
@@ -224,22 +193,25 @@ def answer_all(
     return [AnsweredTask(judged) for judged in judge(run, label, judging, answers, choose=chosen)]
 
 
-def _write(
-    run: Run, label: str, answered: Sequence[AnsweredTask], names: Sequence[str | None], asked: "Sequence[Task]"
-) -> None:
-    """Keep one answer to each task, with what was asked, and beside it all that were drawn where they are several."""
+def _write(run: Run, way: Way, answered: Sequence[AnsweredTask], names: Sequence[str | None]) -> None:
+    """Keep one answer to each task, with what was asked, and beside it all that were drawn where they are several.
+
+    Of answers with tools also the conversations, with whether they came to something right.
+    """
     rows = [
         task.shown.row()
         | {"group": group, "gold": _gold(task.shown.answer.row)}
         | ({} if as_asked.prompt == task.shown.answer.prompt else {"asked": as_asked.prompt})
-        for task, group, as_asked in zip(answered, names, asked, strict=True)
+        for task, group, as_asked in zip(answered, names, way.tasks, strict=True)
     ]
     files = {ANSWERS_PREFIX: rows}
     if any(len(task.answers) > 1 for task in answered):
         files[SAMPLED_PREFIX] = [one.row() | {"task": i} for i, task in enumerate(answered) for one in task.answers]
+    if way.tools is not None:
+        files[TRACES_PREFIX] = list(traces(way.tools, way.tasks, answered))
     for prefix, of_file in files.items():
         lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in of_file)
-        atomic_write_text(run.folder / f"{prefix}{label}.jsonl", lines)
+        atomic_write_text(run.folder / f"{prefix}{way.label}.jsonl", lines)
 
 
 def _measures(answered: Sequence[AnsweredTask], settings: Settings, seed: int) -> dict[str, Any]:

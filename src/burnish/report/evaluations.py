@@ -1,7 +1,7 @@
 """What the report shows of an evaluation: scores of each model, gains, groups, reasons, and answers side by side."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -111,7 +111,7 @@ def evaluation(stage: StageRecord, *, seed: int) -> Evaluation:
         count=len(right[labels[0]]),
         shares=shares,
         models=models,
-        measured=[*_measured(recorded, labels), *_retrieval_costs(stage, labels)],
+        measured=[*_measured(recorded, labels), *_retrieval_costs(stage, labels), *_tool_costs(stage, labels)],
         gains=[_gain(right, before, after, seed, tested.get((before, after))) for before, after in pairs],
         groups=list(_groups(answers, right, recorded, seed)),
         reasons=_reasons(answers) if shares else [],
@@ -152,6 +152,19 @@ def _retrieval_costs(stage: StageRecord, labels: Sequence[str]) -> Iterator[Meas
         if found:
             texts = [f"{found[label][key]:,.1f}" if label in found else "" for label in labels]
             yield MeasuredValues(name, [(text, "") for text in texts])
+
+
+def _tool_costs(stage: StageRecord, labels: Sequence[str]) -> Iterator[MeasuredValues]:
+    """What tools came to, of models that were asked with any."""
+    found = stage.record.get("metrics", {}).get("tools", {})
+    ways: Mapping[str, tuple[str, Callable[[float], str]]] = {
+        "calls": ("calls of tools an answer", formatting.number),
+        "failed": ("calls that failed", formatting.percent),
+        "unfinished": ("answers that did not end", lambda count: f"{count:,}"),
+    }
+    for key, (name, shown) in ways.items() if found else ():
+        texts = [shown(found[label][key]) if label in found else "" for label in labels]
+        yield MeasuredValues(name, [(text, "") for text in texts])
 
 
 def _texts(score: Mapping[str, Any] | None) -> tuple[str, str]:

@@ -57,7 +57,7 @@ class JudgedAnswer:
             row["score"] = verdict.score
         if several:
             row["scores"] = {name: one.score for name, one in self.judgements.items()}
-        further = {"votes": self.votes, "mean": self.mean}
+        further = {"votes": self.votes, "mean": self.mean, "calls": self.answer.calls or None}
         return row | {key: value for key, value in further.items() if value is not None}
 
 

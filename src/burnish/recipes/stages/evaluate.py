@@ -9,6 +9,7 @@ from pydantic import Field
 
 from burnish.files import atomic_write_text
 from burnish.methods import evaluate
+from burnish.methods.measuring import Metrics
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.asking import evaluation_work
 from burnish.recipes.schema.formed import Formed, form_of, form_problems
@@ -17,15 +18,8 @@ from burnish.recipes.schema.heldout_text import corpus_problems, heldout_tokens,
 from burnish.recipes.schema.judges import check_votes, likelihood_choices
 from burnish.recipes.schema.measured_tasks import MeasuredTasks
 from burnish.recipes.schema.retrieval import RetrievalConfig
-from burnish.recipes.schema.stage import (
-    CorpusReference,
-    Metrics,
-    ModelReference,
-    Name,
-    ReferenceKind,
-    StageConfig,
-    StageContext,
-)
+from burnish.recipes.schema.stage import CorpusReference, ModelReference, Name, ReferenceKind, StageConfig, StageContext
+from burnish.recipes.schema.tooled import Tooled
 from burnish.runs.names import RESULTS_FILE
 
 if TYPE_CHECKING:
@@ -33,11 +27,12 @@ if TYPE_CHECKING:
     from burnish.recipes.plan.work import Work
 
 
-class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConfig):
+class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, Tooled, StageConfig):
     """Accuracy of each model with a bootstrap interval, over all tasks and by group; all answers are kept.
 
     Where no judge tells right from wrong it is the mean score instead. With `samples` it is the mean over them, and
-    pass@k and cons@k stand beside it; `grammar` adds `LABEL+grammar`. Writes `answers-LABEL.jsonl` and `results.json`.
+    pass@k and cons@k stand beside it; `grammar` adds `LABEL+grammar`, `tools` `LABEL+tools`. Writes `results.json`,
+    `answers-LABEL.jsonl` and, of conversations with tools, `traces-LABEL.jsonl`.
     """
 
     type: Literal["evaluate"] = Field("evaluate", description="evaluate")
@@ -54,6 +49,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
     resumable: ClassVar[bool] = True
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
+        yield from self.tool_problems()
         yield from (((key,), text) for key, text in self.contradictions())
         yield from form_problems(self.grammar, self.judges)
         yield from self.judge_problems(self.samples, self.votes, self.choose)
@@ -67,7 +63,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
 
     def work(self, context: StageContext) -> "Work | None":
         passages = None if self.retrieval is None else self.retrieval.tokens
-        forms, plain = 1 if self.grammar is None else 2, not self.apply_chat_template
+        forms, plain = 1 + (self.grammar is not None) + self.turns, not self.apply_chat_template
         rows, text = self._tasks(context), heldout_tokens(context, self.corpus)
         return evaluation_work(context, rows, self.models, self, self.judges, passages, forms, plain=plain, text=text)
 
@@ -83,6 +79,7 @@ class EvaluateStage(evaluate.Settings, Grouped, MeasuredTasks, Formed, StageConf
             reported={name: (score.model, score.members) for name, score in self.report.items()},
             retrieval=None if self.retrieval is None else self.retrieval.retrieval(context),
             form=form_of(context, self.grammar, self.judges),
+            tools=self.tools_at_hand(context),
         )
         metrics |= measured(context, self.corpus, self.models)
         atomic_write_text(context.folder / RESULTS_FILE, json.dumps(metrics, indent=2) + "\n")

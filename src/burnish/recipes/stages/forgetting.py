@@ -15,6 +15,7 @@ from burnish.files import sha256
 from burnish.methods import evaluate
 from burnish.methods.answering import Judging
 from burnish.methods.sampled import mean, worth
+from burnish.methods.ways_of_asking import Way
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.plan.work import Work, together
 from burnish.recipes.schema.asking import decoding_work
@@ -182,7 +183,9 @@ class ForgettingStage(StageConfig):
             kinds.append((tasks.name, read, loaders, tasks.opening(context), settings, choices))
         for name, rows, loads, judging, settings, choices in kinds:
             answered = {
-                label: evaluate.answer_all(context, f"{name}-{label}", load, rows, judging, settings, choices)
+                label: evaluate.answer_all(
+                    context, Way(f"{name}-{label}", load, rows), rows, judging, settings, choices
+                )
                 for label, load in loads.items()
             }
             verdicts = [task.shown.verdict for of_model in answered.values() for task in of_model]

@@ -9,10 +9,11 @@ from pydantic import Field
 from burnish.methods import grpo
 from burnish.recipes.language.places import KeyPath
 from burnish.recipes.schema.eval_tasks import EvalTasksStage
-from burnish.recipes.schema.stage import Action, FileReference, Metrics, StageContext
+from burnish.recipes.schema.stage import Metrics, StageContext
+from burnish.recipes.schema.tooled import Tooled
 
 
-class GrpoStage(grpo.Settings, EvalTasksStage):
+class GrpoStage(grpo.Settings, Tooled, EvalTasksStage):
     """Samples groups of completions to each prompt and makes the better ones of a group more probable.
 
     An optimizer step learns from `training.batch_size` prompts, `num_generations` completions each. `rollouts/` has all
@@ -22,24 +23,10 @@ class GrpoStage(grpo.Settings, EvalTasksStage):
     """
 
     type: Literal["grpo"] = Field("grpo", description="grpo")
-    tools: FileReference | None = Field(
-        None, description="Python file with functions that the model may call; one turn without if left out"
-    )
-    judged_call: str | None = Field(
-        None,
-        pattern=r"^\w+\.\w+$",
-        description="TOOL.ARGUMENT: judges read what the last call of it was given; the last answer if left out",
-    )
-    max_calls: int = Field(8, ge=1, description="calls of tools for a prompt")
-
-    def actions(self, folder: Path) -> Iterator[Action]:
-        if self.tools is not None:
-            yield Action("imports", ", for the model to call its functions", "tools", self.tools)
 
     def problems(self, folder: Path) -> Iterator[tuple[KeyPath, str]]:
         yield from super().problems(folder)
-        if self.tools is None and self.judged_call is not None:
-            yield ("judged_call",), "is about calls of tools; name a file of `tools` or remove it"
+        yield from self.tool_problems()
 
     @property
     def scorings(self) -> int:
@@ -53,13 +40,10 @@ class GrpoStage(grpo.Settings, EvalTasksStage):
     def run(self, context: StageContext) -> Metrics:
         decoder, tokenizer = context.load(self.model)
         tasks, base = self.read_tasks(context), context.path(self.model)
-        from burnish.agents.acting import acting_with  # which imports PyTorch
+        open_box = self.open_box(context)
+        from burnish.agents.acting import Acting  # which imports PyTorch
 
-        acting = (
-            None
-            if self.tools is None
-            else acting_with(tokenizer, context.path(self.tools), calls=self.max_calls, judged=self.judged_call)
-        )
+        acting = None if open_box is None else Acting(tokenizer, open_box, self.judged_call)
         with self.open_judges(context) as (rewards, heldout):
             return grpo.train(
                 decoder, tokenizer, tasks, rewards, self, context, heldout=heldout, base=base, acting=acting

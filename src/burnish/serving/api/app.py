@@ -5,18 +5,19 @@ import copy
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from burnish.datasets.feedback import Feedback
 from burnish.generation.drafts import Speculation
 from burnish.generation.engine import Engine
 from burnish.generation.request import Request
-from burnish.serving.api.answers import Served
 from burnish.serving.api.door import Door
 from burnish.serving.api.faults import ApiError
 from burnish.serving.api.judging import Judging
 from burnish.serving.api.metrics import Metrics
 from burnish.serving.api.records import Record, Records
+from burnish.serving.api.served import Served
 from burnish.serving.api.vectors import ServedEncoder
 from burnish.serving.api.worker import QueueFullError, Ticket, Worker, WorkerStoppedError
 
@@ -42,6 +43,7 @@ class Api:
         self._follow = follow
         self.worker = self._worker(served)
         self.versions: dict[str, Api] = {}
+        self.tool_threads = ThreadPoolExecutor(self.settings.limits.rows, thread_name_prefix="tools")
         self.metrics = Metrics(lambda: self.workers)
         self.records = Records(self.metrics, log, contents=self.settings.log_contents)
         self.judging = Judging(None if self.settings.feedback is None else Feedback.open(self.settings.feedback))
@@ -98,10 +100,19 @@ class Api:
             await asyncio.sleep(0.05)
         await old.stop()
 
-    def submit(self, requests: Sequence[Request], record: Record) -> Ticket:
-        """Let requests run. Raises ApiError where too many wait, or the server is stopping."""
+    def called(self, model: str) -> str:
+        """What the model that answers is called: its adapter, or the version."""
+        return model if model in self.settings.adapters else self.settings.name
+
+    def submit(
+        self, requests: Sequence[Request], record: Record, worker: Worker | None = None, after: Ticket | None = None
+    ) -> Ticket:
+        """Let requests run. Raises ApiError where too many wait, or the server is stopping.
+
+        worker: that of the model in force if left out. after: whose places they take.
+        """
         try:
-            return self.worker.submit(requests, record.key)
+            return (worker or self.worker).submit(requests, record.key, after=after)
         except QueueFullError as error:
             whose = "of this key " if error.own else ""
             raise ApiError(
@@ -124,3 +135,4 @@ class Api:
             for one in self.workers:
                 await one.stop()
             self.judging.close()
+            self.tool_threads.shutdown(wait=False, cancel_futures=True)

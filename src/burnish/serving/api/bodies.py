@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from burnish.generation.request import Drawn
-from burnish.serving.api.answers import Choice, PromptToken, as_text
+from burnish.serving.api.choices import Choice, as_text
+from burnish.serving.api.scoring import PromptToken
 from burnish.serving.api.tooling import Reading, ToolUse
 from burnish.text.tokenizer import Tokenizer
 
@@ -32,12 +33,19 @@ class Chat:
         """What opens a choice's stream."""
         return {"index": place, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
 
-    def chunk(self, place: int, text: str, drawn: Sequence[Drawn], finish_reason: str | None) -> dict[str, Any]:
+    def chunk(
+        self,
+        place: int,
+        text: str,
+        drawn: Sequence[Drawn],
+        finish_reason: str | None,
+        refusal: str | None = None,
+    ) -> dict[str, Any]:
         """What a piece adds to a choice's stream."""
-        delta: dict[str, Any] = {}
+        delta: dict[str, Any] = {} if refusal is None else {"refusal": refusal}
         if self._tools is not None:
             text, calls = self._reading(place).add(text, last=finish_reason is not None)
-            delta = {"tool_calls": calls} if calls else {}
+            delta |= {"tool_calls": calls} if calls else {}
             finish_reason = self._ended(place, finish_reason)
         return {
             "index": place,
@@ -48,7 +56,8 @@ class Chat:
 
     def choice(self, place: int, choice: Choice) -> dict[str, Any]:
         """A whole choice."""
-        message: dict[str, Any] = {"role": "assistant", "content": choice.text.text, "refusal": None}
+        said = choice.text.text if choice.refusal is None else None
+        message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": choice.refusal}
         finish_reason = choice.finish_reason
         if self._tools is not None:
             reading = self._reading(place)
@@ -117,7 +126,14 @@ class Completion:
             return None
         return self._body(place, self._echoed[place], self._of_prompt(place), None)
 
-    def chunk(self, place: int, text: str, drawn: Sequence[Drawn], finish_reason: str | None) -> dict[str, Any]:
+    def chunk(
+        self,
+        place: int,
+        text: str,
+        drawn: Sequence[Drawn],
+        finish_reason: str | None,
+        refusal: str | None = None,
+    ) -> dict[str, Any]:
         """What a piece adds to a choice's stream."""
         return self._body(place, text, list(drawn), finish_reason)
 

@@ -1,23 +1,23 @@
 """The endpoints: what each reads of a request, and what it answers."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from burnish.serving.api.answers import PromptToken, score_prompt
 from burnish.serving.api.app import Api
-from burnish.serving.api.bodies import Chat, Completion
+from burnish.serving.api.bodies import Completion
+from burnish.serving.api.chatting import prepared
+from burnish.serving.api.choices import Choices
 from burnish.serving.api.exchange import within
 from burnish.serving.api.faults import ApiError
-from burnish.serving.api.judging import AfterChat, Opinion
+from burnish.serving.api.judging import Opinion
 from burnish.serving.api.openapi import document
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest, EmbeddingRequest
 from burnish.serving.api.records import Record
+from burnish.serving.api.scoring import PromptToken, score_prompt
 from burnish.serving.api.sending import Sending
-from burnish.serving.api.tooling import begins_in_reasoning, offered
 
 
 async def chat(api: Api, request: Request, record: Record) -> Response:
@@ -25,32 +25,23 @@ async def chat(api: Api, request: Request, record: Record) -> Response:
     asked = await api.door.read_question(request, ChatRequest, record)
     begins = next((str(one.plain()["content"]) for one in asked.messages if one.role == "user"), "")
     api = api.version(asked.model, f"{record.key}/{asked.user or begins}")
-    served = api.served
-    use = await asyncio.to_thread(offered, served.tokenizer, asked)
-    messages, cited = served.messages(asked), list[dict[str, Any]]()
-    intent = await asyncio.to_thread(served.wanted, messages)
-    if served.passages is not None or served.examples is not None:
-        messages, cited = await asyncio.to_thread(served.grounded, messages, intent)
-        served = api.served  # which may have changed meanwhile
-    prompt = await asyncio.to_thread(served.chat_prompt, messages, asked.shown_tools)  # a long one takes a moment
-    if use is not None:
-        use = replace(use, thinking=begins_in_reasoning(served.tokenizer, prompt))
-    wanted = asked.max_completion_tokens or asked.max_tokens
-    grammar = await asyncio.to_thread(served.grammar, asked, use)
-    requests = served.requests(asked, [prompt], wanted, asked.top_logprobs or 0, grammar)
-    bodies = Chat(served.tokenizer, bool(asked.logprobs), use)
-    after = AfterChat(served, api.judging, asked, record.key, cited, bodies if use is not None else None, intent)
-    sending = Sending(api, record, [prompt], bodies, after, _called(api, asked.model))
-    return await sending.answer(request, asked, api.submit(requests, record))
+    while True:
+        served = api.served
+        begin = await prepared(api, served, asked, record)
+        if served is api.served:  # else another model has come meanwhile, and it answers
+            sending, written = begin()
+            return await sending.answer(request, asked, written)
 
 
 async def complete(api: Api, request: Request, record: Record) -> Response:
     """Go on from texts or tokens."""
     asked = await api.door.read_question(request, CompletionRequest, record)
     api = api.version(asked.model, f"{record.key}/{asked.user or asked.prompt}")
-    served = api.served
-    prompts = await asyncio.to_thread(served.text_prompts, asked)
-    grammar = await asyncio.to_thread(served.grammar, asked)
+    served = None
+    while served is not api.served:
+        served = api.served
+        prompts = await asyncio.to_thread(served.text_prompts, asked)
+        grammar = await asyncio.to_thread(served.grammar, asked)
     requests = served.requests(asked, prompts, asked.max_tokens or 1, asked.logprobs or 0, grammar)
     echoed: list[str] | None = None
     scored: list[list[PromptToken]] | None = None
@@ -60,15 +51,11 @@ async def complete(api: Api, request: Request, record: Record) -> Response:
             by_prompt = [await _scored(api, request, prompt, asked) for prompt in prompts]
             scored = [one for one in by_prompt for _ in range(asked.n)]
     bodies = Completion(served.tokenizer, asked.logprobs, echoed=echoed, scored=scored)
-    sending = Sending(api, record, prompts, bodies, model=_called(api, asked.model))
+    sending = Sending(api, record, prompts, bodies, model=api.called(asked.model))
     if asked.max_tokens == 0:
         return sending.prompts_alone(len(requests))
-    return await sending.answer(request, asked, api.submit(requests, record))
-
-
-def _called(api: Api, model: str) -> str:
-    """What the model that answers is called: its adapter, or the version."""
-    return model if model in api.settings.adapters else api.settings.name
+    written = Choices(api.submit(requests, record), prompts, served.tokenizer)
+    return await sending.answer(request, asked, written)
 
 
 async def _scored(api: Api, request: Request, prompt: list[int], asked: CompletionRequest) -> list[PromptToken]:

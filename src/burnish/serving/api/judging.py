@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from burnish.datasets.feedback import MAX_TEXT, Answered, Feedback, FeedbackError, Judged, Kind, NoAnswerError
 from burnish.retrieval.intents import Intent
-from burnish.serving.api.answers import Served
 from burnish.serving.api.bodies import Chat
+from burnish.serving.api.choices import Choice
 from burnish.serving.api.faults import ApiError
+from burnish.serving.api.looking_up import shown_table
 from burnish.serving.api.protocol import ChatRequest
+from burnish.serving.api.served import Served
 
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -76,7 +78,8 @@ class Judging:
 class AfterChat:
     """One conversation's request: what was asked of whom, and the passages that were put before the question.
 
-    calling: the bodies of its answers, where the model may call tools. intent: what the question wants.
+    calling: the bodies of its answers, where the model may call the client's tools. acted: its answer, where the
+    server's own are called. intent: what the question wants.
     """
 
     served: Served
@@ -86,13 +89,14 @@ class AfterChat:
     cited: Sequence[dict[str, Any]]
     calling: Chat | None = None
     intent: Intent | None = None
+    acted: bool = False
 
-    async def keep(self, name: str, texts: Sequence[str]) -> None:
-        """Keep the answers, with the conversation as it was asked: passages stand apart.
+    async def keep(self, name: str, choices: Sequence[Choice]) -> None:
+        """Keep the answers that are given, with the conversation as it was asked: passages stand apart.
 
         Not those that may call tools: rows of judgements have no place for these.
         """
-        if not self.judging.enabled or self.calling is not None:
+        if not self.judging.enabled or self.calling is not None or self.acted:
             return
         sampling = self.asked.model_dump(
             include={"temperature", "top_p", "top_k", "min_p", "seed", "repetition_penalty"}, exclude_none=True
@@ -103,29 +107,36 @@ class AfterChat:
                 Answered(
                     id=f"{name}-{place}" if place else name,
                     prompt=[dict(message) for message in self.served.messages(self.asked)],
-                    answer=text,
+                    answer=choice.text.text,
                     model=self.served.version_of(self.asked.model),
                     user=self.key or conversation,
                     conversation=conversation,
                     sampling=sampling,
                     retrieved=self.cited,
                 )
-                for place, text in enumerate(texts)
+                for place, choice in enumerate(choices)
+                if choice.refusal is None
             ]
         )
 
-    async def more(self, texts: Sequence[str]) -> dict[str, Any]:
-        """What is sent beside the answer, where OpenAI's clients pass over it: sources, and a query's result."""
-        found: dict[str, Any] = {"citations": list(self.cited)} if self.cited else {}
+    @property
+    def before(self) -> dict[str, Any]:
+        """What is known before the answer, and is sent beside it, where OpenAI's clients pass over it: the hop."""
+        found: dict[str, Any] = {}
         if (intent := self.intent) is not None:
-            said = {"name": intent.name, "probability": round(intent.probability, 4), "ways": list(intent.ways)}
-            found = {"intent": said, **found}
-        if self.calling is not None and self.calling.wrong_calls:
-            found["wrong_tool_calls"] = self.calling.wrong_calls
-        if self.served.tables is not None and len(texts) == 1 and self.calling is None and self._by_table:
-            table = await asyncio.to_thread(self.served.shown, texts[0])
-            found |= {"table": table} if table is not None else {}
-        return {"burnish": found} if found else {}
+            name, probability = intent.name, round(intent.probability, 4)
+            found["intent"] = {"name": name, "probability": probability, "ways": list(intent.ways)}
+        return found | ({"citations": list(self.cited)} if self.cited else {})
+
+    async def more(self, choices: Sequence[Choice]) -> dict[str, Any]:
+        """What is known behind the answer: calls that are none, a query's result."""
+        if self.calling is not None:
+            return {"wrong_tool_calls": self.calling.wrong_calls} if self.calling.wrong_calls else {}
+        alone = len(choices) == 1 and choices[0].refusal is None and not self.acted
+        if self.served.tables is None or not alone or not self._by_table:
+            return {}
+        table = await asyncio.to_thread(shown_table, self.served, choices[0].text.text)
+        return {} if table is None else {"table": table}
 
     @property
     def _by_table(self) -> bool:

@@ -48,7 +48,7 @@ class Records:
 
     def counted(self, record: Record, usage: dict[str, Any], queued: float | None) -> None:
         """Tell what was read and written, as the answer's `usage` has it. queued: seconds before the first step."""
-        record.new_tokens = usage["completion_tokens"]
+        record.prompt_tokens, record.new_tokens = usage["prompt_tokens"], usage["completion_tokens"]
         record.cached_tokens = usage["prompt_tokens_details"]["cached_tokens"]
         self._metrics.prompt_tokens.inc(record.prompt_tokens)
         self._metrics.new_tokens.inc(record.new_tokens)

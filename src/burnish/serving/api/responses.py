@@ -76,11 +76,11 @@ class ToolCall(_Form):
 
 
 class AnswerMessage(_Form):
-    """What the model says."""
+    """What the model says. refusal: what is said instead where no answer passed the gate of the recipe."""
 
     role: Literal["assistant"]
     content: str | None
-    refusal: None
+    refusal: str | None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
 
@@ -91,7 +91,7 @@ class ChatChoice(_Form):
     index: int
     message: AnswerMessage
     logprobs: ChatLogprobs | None
-    finish_reason: Literal["stop", "length", "tool_calls"]
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class ChatAnswer(_Form):

@@ -11,15 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from burnish.errors import BurnishError
-from burnish.serving.api.answers import Choices, usage
 from burnish.serving.api.app import Api
 from burnish.serving.api.bodies import Chat, Completion
+from burnish.serving.api.choices import Answering, usage
 from burnish.serving.api.events import EventStream
 from burnish.serving.api.exchange import fault_of, within
 from burnish.serving.api.judging import AfterChat
 from burnish.serving.api.protocol import ChatRequest, CompletionRequest
 from burnish.serving.api.records import Record
-from burnish.serving.api.worker import Ticket
 
 
 @dataclass
@@ -47,58 +46,60 @@ class Sending:
         body = {**self._head, "object": self.bodies.kind, "choices": choices, "usage": usage(self.prompts, [])}
         return JSONResponse(body, headers={"X-Request-Id": self.record.id})
 
-    async def answer(self, request: Request, asked: ChatRequest | CompletionRequest, ticket: Ticket) -> Response:
-        """The answers that a ticket gives, in the way that was asked for."""
-        written = Choices(ticket, self.api.served.tokenizer, self.bodies.kept)
+    async def answer(self, request: Request, asked: ChatRequest | CompletionRequest, written: Answering) -> Response:
+        """Answers as they are written, in the way that was asked for."""
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-            events = self._events(ticket, written, with_usage)
-            return EventStream(events, {"X-Request-Id": self.record.id})
+            return EventStream(self._events(written, with_usage), {"X-Request-Id": self.record.id})
         try:
             await within(self.api, request, self._whole(written))
             self.record.contents["answers"] = [choice.text.text for choice in written.all]
         finally:
-            ticket.close()
-            self.api.records.counted(self.record, usage(self.prompts, written.all), ticket.waited)
+            written.close()
+            self.api.records.counted(self.record, written.usage, written.waited)
         choices = [self.bodies.choice(place, choice) for place, choice in enumerate(written.all)]
-        more = await self._after(written)
+        more = {**self._before(), **await self._after(written)}
         return JSONResponse(
             {
                 **self._head,
                 "object": self.bodies.kind,
                 "choices": choices,
-                "usage": usage(self.prompts, written.all),
-                **more,
+                "usage": written.usage,
+                **({"burnish": more} if more else {}),
             },
             headers={"X-Request-Id": self.record.id},
         )
 
-    async def _whole(self, written: Choices) -> None:
+    async def _whole(self, written: Answering) -> None:
         async for _ in written.pieces():
             self.api.records.first_token(self.record)
 
-    async def _events(self, ticket: Ticket, written: Choices, with_usage: bool) -> AsyncGenerator[str, None]:
+    async def _events(self, written: Answering, with_usage: bool) -> AsyncGenerator[str, None]:
         api, record, bodies = self.api, self.record, self.bodies
 
         def event(choices: list[dict[str, Any]], **more: Any) -> str:
             return json.dumps({**self._head, "object": bodies.chunk_kind, "choices": choices, **more})
 
         record.ended_by = "disconnected"
-        end = asyncio.get_running_loop().call_later(api.settings.limits.seconds, ticket.put, TimeoutError())
+        end = asyncio.get_running_loop().call_later(api.settings.limits.seconds, written.expire)
         try:
             for place in range(len(written.all)):
                 if (first := bodies.first(place)) is not None:
                     yield event([first])
+            if before := self._before():
+                yield event([], burnish=before)
             async for piece in written.pieces():
                 api.records.first_token(record)
+                if piece.more:
+                    yield event([], burnish=dict(piece.more))
                 if piece.text or piece.drawn or piece.finish_reason:
-                    yield event([bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason)])
+                    chunk = bodies.chunk(piece.place, piece.text, piece.drawn, piece.finish_reason, piece.refusal)
+                    yield event([chunk])
             record.ended_by = ""
-            more = await self._after(written)
-            if more:
-                yield event([], **more)
+            if more := await self._after(written):
+                yield event([], burnish=more)
             if with_usage:
-                yield event([], usage=usage(self.prompts, written.all))
+                yield event([], usage=written.usage)
             yield "[DONE]"
         except Exception as error:
             fault = fault_of(error, api, record)
@@ -106,18 +107,21 @@ class Sending:
             yield json.dumps(fault.body)
         finally:
             end.cancel()
-            ticket.close()
-            api.records.counted(record, usage(self.prompts, written.all), ticket.waited)
+            written.close()
+            api.records.counted(record, written.usage, written.waited)
             record.contents["answers"] = [choice.text.text for choice in written.all]
             api.records.ended(record, 200)
 
-    async def _after(self, written: Choices) -> dict[str, Any]:
+    def _before(self) -> dict[str, Any]:
+        """What is known before the first token: where the answer is looked up."""
+        return {} if self.after is None else self.after.before
+
+    async def _after(self, written: Answering) -> dict[str, Any]:
         """What is done with whole answers: they are kept, and what belongs to them is sent behind them."""
         if self.after is None:
-            return {}
-        texts = [choice.text.text for choice in written.all]
+            return written.more
         try:
-            await self.after.keep(str(self._head["id"]), texts)
+            await self.after.keep(str(self._head["id"]), written.all)
         except BurnishError as error:  # the answer is given all the same; it cannot be judged
             self.api.records.failed(self.record, error)
-        return await self.after.more(texts)
+        return {**written.more, **await self.after.more(written.all)}

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvicorn
 
-from burnish.serving.api.answers import Served
 from burnish.serving.api.app import Api
 from burnish.serving.api.connections import patient_for
 from burnish.serving.api.door import HEADER_BYTES
 from burnish.serving.api.routes import application
+from burnish.serving.api.served import Served
 from burnish.serving.api.vectors import ServedEncoder
 
 _OTHER_FILES = 200

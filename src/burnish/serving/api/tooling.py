@@ -125,6 +125,10 @@ def plain_messages(asked: ChatRequest) -> list[Message]:
         if message.tool_calls and message.role != "assistant":
             said = f"messages[{place}] is from {message.role} and calls a tool; only the assistant does"
             raise ApiError(400, said, code="invalid_value", param="messages")
+        if plain["content"] is None and not calls:
+            also = " or tool_calls" if message.role == "assistant" else ""
+            said = f"messages[{place}].content: null, from {message.role}; expected text{also}"
+            raise ApiError(400, said, code="invalid_value", param="messages")
         if calls:
             plain |= {"tool_calls": calls, "content": plain["content"] or ""}
             names |= {str(call["id"]): call["function"]["name"] for call in calls if "id" in call}

@@ -125,20 +125,29 @@ class Worker:
         for ticket in self._open:
             ticket.put(WorkerStoppedError("the server is stopping"))
 
-    def submit(self, requests: Sequence[Request], key: str = "") -> Ticket:
-        """Let requests run; close the ticket in the end. Raises QueueFullError, WorkerStoppedError."""
+    def submit(self, requests: Sequence[Request], key: str = "", *, after: Ticket | None = None) -> Ticket:
+        """Let requests run; close the ticket in the end. Raises QueueFullError, WorkerStoppedError.
+
+        after: whose places they take, as the next turn of a conversation that is being answered: they are let in.
+        """
         if not self.healthy:
             raise WorkerStoppedError("the server is stopping")
-        places = self._rows + self._queue
-        if self.in_flight + len(requests) > places:
-            raise QueueFullError
-        if key and sum(len(one.requests) for one in self._open if one.key == key) + len(requests) > (places + 1) // 2:
-            raise QueueFullError(own=True)
+        if after is None:
+            self._check_room(len(requests), key)
+        else:
+            self.close(after)
         ticket = Ticket(self, requests, key)
         self._open.add(ticket)
         waiting = [(ticket, place) for place in range(len(requests))]
         self._commands.put(lambda: self._pending.setdefault(key, deque()).extend(waiting))
         return ticket
+
+    def _check_room(self, n: int, key: str) -> None:
+        places = self._rows + self._queue
+        if self.in_flight + n > places:
+            raise QueueFullError
+        if key and sum(len(one.requests) for one in self._open if one.key == key) + n > (places + 1) // 2:
+            raise QueueFullError(own=True)
 
     def close(self, ticket: Ticket) -> None:
         """Forget what is left of a ticket."""

@@ -38,6 +38,10 @@ class Decision:
     def promoted(self) -> bool:
         return not self.against
 
+    def but(self, reason: str) -> "Decision":
+        """The same with a further reason against the candidate."""
+        return Decision((*self.against, reason), self.measured)
+
     def row(self) -> dict[str, Any]:
         """As JSON keeps it."""
         return {"promoted": self.promoted, "against": list(self.against), **self.measured}

@@ -5,16 +5,20 @@ server among them, look at the file's time and read its end.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
+
 from burnish.errors import BurnishError, DataError
-from burnish.files import atomic_write_text, open_regular
+from burnish.files import atomic_write_text, open_regular, reported
 
 HISTORY_FILE = "history.jsonl"
+_LOCK_FILE = ".history.lock"
+"""Held while a line is added. The run's own lock, which a round holds for hours, keeps no roll-back waiting."""
 ROUNDS_FOLDER = "rounds"
 
 
@@ -84,15 +88,14 @@ class History:
         self, number: int, *, promoted: bool, candidate: Path, until: int, decision: Mapping[str, Any]
     ) -> Event:
         """Write down what became of a round."""
-        model = str(candidate.absolute()) if promoted else self.model
         return self._append(
-            Event(
+            lambda now: Event(
                 kind="promoted" if promoted else "kept",
                 round=number,
-                model=model,
-                before=self.model,
+                model=str(candidate.absolute()) if promoted else now.model,
+                before=now.model,
                 until=until,
-                read=until if promoted else self.read_until,
+                read=until if promoted else now.read_until,
                 at=_now(),
                 decision=decision,
             )
@@ -103,6 +106,9 @@ class History:
 
         Raises BurnishError where there is none, or where its files are gone.
         """
+        return self._append(History._rolled_back)
+
+    def _rolled_back(self) -> Event:
         standing: list[Event] = []
         for event in self.events:
             if event.kind == "promoted":
@@ -115,22 +121,25 @@ class History:
         if not Path(last.before).exists():
             raise BurnishError(f"{last.before}: is not there any more, so the flywheel cannot go back to it")
         read = standing[-2].read if len(standing) > 1 else 0
-        return self._append(
-            Event(
-                kind="rolled_back",
-                round=last.round,
-                model=last.before,
-                before=self.model,
-                until=self.tried_until,
-                read=read,
-                at=_now(),
-            )
+        return Event(
+            kind="rolled_back",
+            round=last.round,
+            model=last.before,
+            before=self.model,
+            until=self.tried_until,
+            read=read,
+            at=_now(),
         )
 
-    def _append(self, event: Event) -> Event:
+    def _append(self, made: Callable[["History"], Event]) -> Event:
+        """Write down an event, made of all that has happened until now: a round takes hours, and others write too."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in (*self.events, event)]
-        atomic_write_text(self.folder / HISTORY_FILE, "".join(lines))
+        file = self.folder / HISTORY_FILE
+        with reported("lock", file), FileLock(self.folder / _LOCK_FILE):
+            now = History.read(self.folder, self.first)
+            event = made(now)
+            lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in (*now.events, event)]
+            atomic_write_text(file, "".join(lines))
         return event
 
 

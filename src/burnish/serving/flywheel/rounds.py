@@ -107,6 +107,8 @@ class Flywheel:
                 agree(plan)
             execute(plan, display=display)
             decision = self._decide(plan)
+            if self.history().model != begun["model"]:  # rolled back while the round ran
+                decision = decision.but("another model is in force by now than the one that it was compared with")
             candidate = _candidate(plan)
             return history.decided(
                 number,

@@ -54,7 +54,7 @@ export async function answer(request, signal, heard) {
       const choice = chunk.choices?.[0];
       heard({
         id: chunk.id, model: chunk.model, extra: chunk.burnish, finish: choice?.finish_reason ?? undefined,
-        content: choice?.delta?.content ?? "", reasoning: choice?.delta?.reasoning_content ?? "",
+        refusal: choice?.delta?.refusal ?? undefined, content: choice?.delta?.content ?? "", reasoning: choice?.delta?.reasoning_content ?? "",
       });
     }
   }

@@ -1,7 +1,8 @@
 // The page: conversations in this browser, answers as they are written, and what somebody thinks of them.
 
 import * as api from "./api.js";
-import { markdown } from "./markdown.js";
+import { fill } from "./answers.js";
+import { made } from "./nodes.js";
 
 const $ = (id) => document.getElementById(id);
 const STORE = "burnish-conversations";
@@ -38,17 +39,6 @@ function save() {
 function say(text, wrong = false) {
   $("status").textContent = text;
   $("status").className = wrong ? "error" : "";
-}
-
-function made(name, { text, ...properties } = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else node.setAttribute(key, value);
-  }
-  if (text !== undefined) node.textContent = text;
-  node.append(...children);
-  return node;
 }
 
 // --- the list of conversations
@@ -109,60 +99,6 @@ function one(turn, place, answer, number) {
   return node;
 }
 
-function fill(node, answer) {
-  const parts = [];
-  if (answer.reasoning) {
-    parts.push(made("details", {}, made("summary", { text: "Reasoning" }), ...markdown(answer.reasoning)));
-  }
-  parts.push(...markdown(answer.text));
-  if (answer.error) parts.push(made("p", { class: "error", text: answer.error }));
-  if (answer.extra?.table) parts.push(table(answer.extra.table));
-  if (answer.extra?.citations?.length) parts.push(citations(answer.extra.citations));
-  if (answer.finish === "length") parts.push(made("p", { class: "note", text: "Cut off at the longest answer." }));
-  node.replaceChildren(...parts);
-}
-
-function table({ columns, rows, note }) {
-  const head = made("tr", {}, ...columns.map((name) => made("th", { text: name, scope: "col" })));
-  const body = rows.map((row) => made("tr", {}, ...row.map((cell) => made("td", { text: cell === null ? "NULL" : String(cell) }))));
-  const grid = made("table", {}, made("thead", {}, head), made("tbody", {}, ...body));
-  const wide = made("div", { class: "wide", tabindex: "0" }, grid);
-  const parts = [wide, ...plot(columns, rows)];
-  if (note) parts.push(made("p", { class: "note", text: note }));
-  return made("div", {}, ...parts);
-}
-
-// Bars where a query returns names with one number each.
-function plot(columns, rows) {
-  const last = columns.length - 1;
-  if (columns.length !== 2 || rows.length < 2 || rows.length > 30 || !rows.every((row) => typeof row[last] === "number")) return [];
-  const most = Math.max(...rows.map((row) => Math.abs(row[last]))) || 1;
-  const SVG = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 400 ${rows.length * 18}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${columns[last]} by ${columns[0]}, as bars; the table has the numbers`);
-  rows.forEach((row, place) => {
-    const bar = document.createElementNS(SVG, "rect");
-    for (const [key, value] of Object.entries({ x: 120, y: place * 18 + 2, height: 13, width: (270 * Math.abs(row[last])) / most })) bar.setAttribute(key, value);
-    bar.setAttribute("fill", "currentColor");
-    bar.setAttribute("opacity", "0.55");
-    const name = document.createElementNS(SVG, "text");
-    for (const [key, value] of Object.entries({ x: 114, y: place * 18 + 13, "text-anchor": "end", "font-size": 11, fill: "currentColor" })) name.setAttribute(key, value);
-    name.textContent = String(row[0]).slice(0, 18);
-    svg.append(bar, name);
-  });
-  return [svg];
-}
-
-function citations(found) {
-  const items = found.map((hit, number) => {
-    const title = `[${number + 1}] ${hit.document}${hit.heading ? ` · ${hit.heading}` : ""}`;
-    return made("li", {}, made("details", {}, made("summary", { text: title }), made("pre", { text: hit.text ?? "", tabindex: "0" })));
-  });
-  return made("ul", { "aria-label": "Sources" }, ...items);
-}
-
 function actions(turn, place, answer, number) {
   const last = place === current.turns.length - 1;
   const button = (text, pressed, onclick, kind = "") => {
@@ -171,7 +107,7 @@ function actions(turn, place, answer, number) {
     return node;
   };
   const parts = [button("Copy", null, () => navigator.clipboard.writeText(answer.text).then(() => say("Copied.")))];
-  if (judging && answer.id && !answer.error) {
+  if (judging && answer.id && !answer.error && !answer.refusal && !answer.extra?.messages) { // answers with calls are not kept
     parts.push(
       button("Good", answer.judged === "good", () => thumb(answer, "good"), "good"),
       button("Bad", answer.judged === "bad", () => thumb(answer, "bad"), "bad"),
@@ -242,9 +178,13 @@ function words(title, text) {
 // --- asking
 
 function messages(upTo) {
-  return current.turns.slice(0, upTo).map((turn) => (
-    turn.role === "user" ? { role: "user", content: turn.text } : { role: "assistant", content: turn.answers[turn.chosen ?? 0].text }
-  ));
+  const refused = (turn) => turn?.answers?.[turn.chosen ?? 0]?.refusal; // such a question leaves no turn
+  return current.turns.slice(0, upTo).flatMap((turn, place, turns) => {
+    if (refused(turn) || refused(turns[place + 1])) return [];
+    if (turn.role === "user") return [{ role: "user", content: turn.text }];
+    const answer = turn.answers[turn.chosen ?? 0];
+    return answer.extra?.messages ?? [{ role: "assistant", content: answer.text }]; // with calls and their results
+  });
 }
 
 async function ask(text) {
@@ -268,7 +208,7 @@ async function write(turn, count) {
   running = new AbortController();
   const { signal } = running;
   const began = turn.answers.length;
-  for (let number = 0; number < count; number += 1) turn.answers.push({ id: "", text: "", reasoning: "" });
+  for (let number = 0; number < count; number += 1) turn.answers.push({ id: "", text: "", reasoning: "", hops: [] });
   const mine = turn.answers.slice(began);
   draw();
   busy(true);
@@ -283,7 +223,7 @@ async function write(turn, count) {
   } finally {
     running = null;
     busy(false);
-    turn.answers = turn.answers.filter((answer) => answer.text || answer.reasoning || answer.error);
+    turn.answers = turn.answers.filter((answer) => answer.text || answer.reasoning || answer.error || answer.refusal || answer.hops?.length);
     if (!turn.answers.length) conversation.turns = conversation.turns.filter((one) => one !== turn);
     save();
     if (current === conversation) draw();
@@ -299,7 +239,8 @@ async function hear(answer, conversation, turn, asked, signal, number) {
       answer.id = piece.id ?? answer.id;
       answer.text += piece.content;
       answer.reasoning += piece.reasoning;
-      answer.extra = piece.extra ?? answer.extra;
+      hop(answer, piece.extra ?? {});
+      answer.refusal = piece.refusal ?? answer.refusal;
       answer.finish = piece.finish ?? answer.finish;
       const nodes = $("turns").lastElementChild?.querySelectorAll(".answer");
       if (current === conversation && nodes?.[turn.answers.indexOf(answer)]) {
@@ -312,6 +253,13 @@ async function hear(answer, conversation, turn, asked, signal, number) {
     if (error.name !== "AbortError") answer.error = error.message;
     throw error;
   }
+}
+
+// What comes beside the text: a call, what came of one, or what belongs to the whole answer.
+function hop(answer, { call, result, ...extra }) {
+  if (call) answer.hops.push({ at: answer.text.length, ...call });
+  if (result) Object.assign(answer.hops.find((one) => one.number === result.number) ?? {}, { result });
+  answer.extra = { ...answer.extra, ...extra };
 }
 
 async function login() {
