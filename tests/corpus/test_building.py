@@ -66,7 +66,7 @@ def same(one: TokenCorpus, other: TokenCorpus) -> None:
     st.booleans(),
     st.sampled_from([1, 100, 1 << 20]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_a_corpus_is_the_one_made_in_memory(
     tokenizer: Tokenizer,
     domain: list[Document],
@@ -128,7 +128,7 @@ def test_what_stays_does_not_depend_on_the_order_of_reading(tokenizer: Tokenizer
 
 
 def test_real_pages_by_words_that_they_share(shared_data: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    pages = read_documents(shared_data / "c4_demo.jsonl")[:60]
+    pages = read_documents(shared_data / "c4_demo.jsonl")[:25]
     arrangement = Arrangement.model_validate({"by": "related"})
     made, _ = build_corpus({"domain": pages}, tokenizer, tmp_path / "corpus", window=512, arrangement=arrangement)
     expected, _ = built(
@@ -232,6 +232,7 @@ print(before, peak(), sum(corpus.counts()["domain"][split]["tokens"] for split i
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_documents(tmp_path: Path) -> None:
     """5 and 25 MB of text: a corpus in memory would be 20 MB of text and 16 of tokens more."""
     pytest.importorskip("resource")
