@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from burnish.errors import BurnishError
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
 from served import running
-from workshop import tiny_tokenizer
+from workshop import CHATML, tiny_tokenizer
 
 pytest.importorskip("lm_eval", reason="pip install lm-eval, which the harness's tests are for")
 pytestmark = pytest.mark.slow  # the harness, transformers and datasets take seconds to import
@@ -193,3 +194,55 @@ def test_what_the_engine_does_not_offer_is_named(model: Path) -> None:
         lm.generate_until([Instance("generate_until", {}, ("a", {"num_beams": 4}), 0)])
     with pytest.raises(BurnishError, match="max_gen_toks of 500 leaves no room"):
         lm.generate_until([Instance("generate_until", {}, ("a", {"max_gen_toks": 500}), 0)])
+
+
+@pytest.mark.parametrize("trims", [False, True])
+def test_a_message_is_continued_where_the_hugging_face_backend_continues_it(
+    model: Path, tmp_path: Path, trims: bool
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    from burnish.evaluation.lm_eval import BurnishLM
+
+    folder = tmp_path / "model"
+    decoder, tokenizer = burnish.load(model)
+    template = CHATML.replace("m.content", "m.content | trim") if trims else CHATML
+    burnish.save(decoder, replace(tokenizer, chat_template=template), folder)
+    theirs, ours = HFLM(str(folder), device="cpu", dtype="float32"), BurnishLM(folder, device="cpu", dtype="float32")
+    for begun in ("The answer is", "  The answer is ", "```python\n", "", " ", "assistant", "a\n\nuser"):
+        chat = [{"role": "user", "content": "The answer is?"}, {"role": "assistant", "content": begun}]
+        assert ours.apply_chat_template(chat) == theirs.apply_chat_template(chat)
+        assert ours.apply_chat_template(chat, False) == theirs.apply_chat_template(chat, False), begun
+
+
+def test_a_message_that_cannot_be_continued_is_named(model: Path) -> None:
+    from burnish.evaluation.lm_eval import BurnishLM
+
+    decoder, tokenizer = burnish.load(model)
+    silent = replace(tokenizer, chat_template="{% for m in messages %}{{ m.role }}\n{% endfor %}")
+    with pytest.raises(BurnishError, match="leaves out how the last message ends, 'so'"):
+        BurnishLM(decoder, silent).apply_chat_template([{"role": "assistant", "content": "so"}], False)
+    with pytest.raises(BurnishError, match="its content is None"):
+        BurnishLM(decoder, tokenizer).apply_chat_template([{"role": "assistant", "content": None}], False)
+
+
+def test_odd_contexts_score_as_with_the_hugging_face_backend(model: Path) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    from burnish.evaluation.lm_eval import BurnishLM
+
+    theirs, ours = HFLM(str(model), device="cpu", dtype="float32"), BurnishLM(model, device="cpu", dtype="float32")
+    contexts = ("", "SELECT ", "SELECT\n\n", "<|im_start|>user", "prose " * 200, "é\u200b😀")
+    pairs = [(context, said) for context in contexts for said in ("SELECT 1", " 2", "\n", "prose " * 60)]
+    requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(pairs)]
+    expected = theirs.loglikelihood(requests, disable_tqdm=True)
+    found = ours.loglikelihood(requests, disable_tqdm=True)
+    for pair, one, other in zip(pairs, found, expected, strict=True):
+        assert one[0] == pytest.approx(other[0], rel=1e-4, abs=1e-4), pair
+        assert one[1] == other[1], pair
+    blank = [Instance("loglikelihood", {}, pair, 0) for pair in ((" ", "SELECT 1"), ("", " SELECT 1"))]
+    assert len({logp for logp, _ in ours.loglikelihood(blank, disable_tqdm=True)}) == 1
+    settings = {"until": ["\n"], "max_gen_toks": 6}
+    asked = [Instance("generate_until", {}, (context, settings), n) for n, context in enumerate(contexts) if context]
+    assert ours.generate_until(asked) == theirs.generate_until(asked, disable_tqdm=True)

@@ -14,7 +14,7 @@ import pytest
 from burnish.cli.lab import lab_reasoning
 from burnish.errors import BurnishError
 from burnish.generation.answer import Answer
-from burnish.lab.reasoning import additions
+from burnish.lab.reasoning import additions, distillation
 from burnish.lab.reasoning.additions import R1_ZERO, AdditionsExperiment
 from burnish.lab.reasoning.arithmetic import (
     ALPHABET,
@@ -30,7 +30,9 @@ from burnish.lab.reasoning.arithmetic import (
     written,
 )
 from burnish.lab.reasoning.catalogue import EXPERIMENTS, chosen
-from burnish.lab.reasoning.distillation import Results, findings_table
+from burnish.lab.reasoning.distillation import DistillationExperiment
+from burnish.lab.reasoning.distillation_results import START, Results
+from burnish.lab.reasoning.distillation_tables import findings_table
 from burnish.lab.reasoning.operations import Operations
 from burnish.lab.reasoning.reinforcing import Curves, Reinforcing, curves, judges
 from burnish.lab.reasoning.results import CaseResult, claim_verdict, findings
@@ -237,17 +239,61 @@ def test_operations_are_two_forwards_and_six_with_the_gradient() -> None:
     assert Operations().forward(10, 3).training(2, 5).total == 2 * 10 * 3 + 6 * 2 * 5
 
 
+def gone_to(right: list[int]) -> dict[int, Measured]:
+    return {3: measured(right, {"columns": 16}, {"columns": sum(right)}, 320)}
+
+
 @pytest.mark.parametrize(
     ("right", "verdict"),
     [([4, 4, 4, 4], "holds here"), ([0, 0, 0, 0], "is reversed here"), ([2, 2, 2, 2], "not decided")],
 )
 def test_the_verdict_on_distillation_is_that_of_the_interval(right: list[int], verdict: str) -> None:
-    other = {3: measured(right, {"columns": 16}, {"columns": sum(right)}, 320)}
-    alone = {3: measured([2, 2, 2, 2], {"columns": 16}, {"columns": 8}, 320)}
-    results = Results((3,), {RL: [alone], **{route: [other] for route in TAUGHT}}, {RL: [1e12]})
-    lines = [str(row[0]) for row in findings_table(results, seed=0).rows]
-    assert len(lines) == len(TAUGHT)
-    assert all(verdict in line for line in lines)
+    alone, other = gone_to([2, 2, 2, 2]), gone_to(right)
+    policies = {START: [gone_to([1, 0, 0, 0])], RL: [alone], **{route: [other] for route in TAUGHT}}
+    results = Results((3,), policies, {}, starts=[0.0625])
+    lines = [str(row[0]) for row in findings_table(results, most=4, seed=0).rows]
+    assert len(lines) == 2 + 2 * len(TAUGHT)
+    assert "RL by itself: right answers go from 6" in lines[1]
+    assert "pass@4 from 25" in lines[1]
+    assert "to 100" in lines[1]  # each problem is solved by two of four samples
+    assert all(verdict in line for line in lines[-len(TAUGHT) :])
+
+
+def test_a_student_without_a_start_is_named() -> None:
+    policies = {name: [gone_to([0, 0, 0, 0])] for name in (START, RL, *TAUGHT)}
+    first = [
+        str(findings_table(Results((3,), policies, {}, starts=[rate]), most=4, seed=0).rows[0][0])
+        for rate in (0.01, 0.4)
+    ]
+    assert "too little to be reinforced" in first[0]
+    assert "too little" not in first[1]
+
+
+def test_a_route_takes_the_learning_rate_that_is_best_on_problems_to_learn_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = replace(
+        distillation.QUICK,
+        teacher=replace(TINY, ks=(1, 2), cases=[replace(TINY.cases[0], steps=1)]),
+        steps=2,
+        learning_rates=(1e-4, 1e-3),
+    )
+    looked = iter([0.3, *[0.2, 0.1] * 2, *[0.1, 0.2] * 2])
+    asked: list[float] = []
+
+    def rate(*_: Any) -> float:
+        asked.append(next(looked))
+        return asked[-1]
+
+    monkeypatch.setattr(DistillationExperiment, "_rate", rate)
+    conducted(DistillationExperiment, tmp_path, seed=0, seeds=1, scale=scale, threads=1)
+    tables = json.loads((tmp_path / "reasoning-distillation.json").read_text())["tables"]
+    assert len(asked) == 1 + 2 * (1 + len(TAUGHT))
+    routes = next(table for table in tables if table["title"] == "At equal operations")
+    chosen_rates = {row[0]: row[6] for row in routes["rows"]}
+    assert [chosen_rates[route] for route in (RL, *TAUGHT)] == ["0.0001", "0.0001", "0.001", "0.001"]
+    spent = {row[0]: row[7] for row in routes["rows"]}
+    assert all(spent[route] > 0 for route in (RL, *TAUGHT))
 
 
 def require_what_it_needs(name: str, request: pytest.FixtureRequest) -> None:

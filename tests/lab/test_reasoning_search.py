@@ -31,6 +31,8 @@ from burnish.lab.reasoning.search import QUICK, SearchExperiment
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
 from burnish.lab.reasoning.search_tables import findings_table, passes_panels, solved_table
 from burnish.lab.reasoning.searching import METHODS, Looked, judges
+from burnish.methods.pretrain import drawn
+from burnish.report.formatting import percent
 from burnish.rewards.judgement import judge_answers, together
 from conducting import conducted
 
@@ -162,6 +164,33 @@ def test_new_problems_are_compared_with_asking_again(again: list[int], after: li
     rows = solved_table(results, seed=0).rows
     assert [row[1:3] for row in rows] == [[16, int(sum(results.new(name)))] for name in (AGAIN, *METHODS)]
     assert rows[1][-1] == 0
+
+
+def test_further_problems_count_where_new_ones_do_and_nowhere_else() -> None:
+    policies = {BEFORE: [], AGAIN: [0, 1, 0], METHODS[0]: [1, 2, 4], METHODS[1]: [0, 0, 0]}
+    results = Results(
+        {name: [replace(looked([0, 0, 2, 4]), further=further)] for name, further in policies.items()}, samples=4
+    )
+    rows = {row[0]: row for row in solved_table(results, seed=0).rows}
+    assert [rows[name][1:3] for name in (AGAIN, *METHODS)] == [[5, 1], [5, 3], [5, 0]]
+    assert rows[METHODS[0]][5] == percent(7 / 20, 0)
+    assert rows[METHODS[0]][6:] == [2, 0]
+    assert results.passes(METHODS[0], 1) == [0, 0, 0.5, 1]
+
+
+def test_further_problems_are_new_and_missed_by_every_sample() -> None:
+    setting = replace(QUICK, problems=200, further=40, samples=1)
+    config = replace(QUICK.shape.config(vocab_size=len(VOCABULARY), max_positions=192), positions="learned")
+    decoder = drawn(config, seed=0).eval()
+    missed = setting.missed(decoder, 0)
+    assert 30 < len(missed) <= 40, "random weights solve nothing"
+    assert len(set(missed)) == len(missed)
+    assert all(problem.heldout for problem in missed)
+    found = setting.looked(decoder, 0, further=missed[:3])
+    assert found["further"] == [0, 0, 0]
+    assert len(found["right"]) == 200
+    known = {one.rpartition(" :")[0] for one in found["examples"]}
+    assert not known & {problem.question.rpartition(" :")[0] for problem in missed}
 
 
 def test_nothing_is_left_to_find_where_all_was_solved() -> None:

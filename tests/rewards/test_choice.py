@@ -21,6 +21,8 @@ TEXTS = ["Paris", "Rome", "Berlin", "The Hague"]
         ({"text": TEXTS, "label": ["1", "2", "3", "4"]}, "2", 1),
         ({"a": "Paris", "b": "Rome"}, "b", 1),
         (TEXTS, 0, 0),
+        ({"text": TEXTS, "label": [1, 2, 3, 4]}, 2, 1),  # the label, not the third option
+        ({"text": TEXTS, "label": ["1", "2", "3", "4"]}, 2, 1),
     ],
 )
 def test_options_are_read_as_data_sets_write_them(choices: Any, answer: Any, right: int) -> None:
@@ -37,6 +39,9 @@ def test_options_are_read_as_data_sets_write_them(choices: Any, answer: Any, rig
         ({"choices": TEXTS, "answer": 4}, "a place from 0 to 3"),
         ({"choices": TEXTS, "answer": True}, "got True"),
         ({"choices": ["a", "a"], "answer": "a"}, "the text of an option"),
+        ({"choices": {"text": ["a", "b"], "label": ["A", "A"]}, "answer": "A"}, "are not all different"),
+        ({"choices": {"text": ["a", "b"], "label": [1, 2]}, "answer": 1.0}, "got 1.0"),
+        ({"choices": {"text": ["a", "b"], "label": 1}, "answer": 1}, "at least two texts"),
     ],
 )
 def test_rows_without_options_are_said(row: dict[str, Any], message: str) -> None:

@@ -48,6 +48,9 @@ LONGEST_ANSWER = 256
 """Tokens of an answer where a task does not say."""
 _DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
+_CONTINUED = "CONTINUE_FINAL_MESSAGE_TAG "
+"""Stands where a message is to be continued; its space tells whether a template trims."""
+
 Request = tuple[Any, list[int], list[int]]
 """What it is about, and the tokens of a context and of its continuation."""
 
@@ -123,12 +126,27 @@ class BurnishLM(TemplateLM):  # type: ignore[misc, unused-ignore]
         return self._tok.templates.get(chat_template if isinstance(chat_template, str) else "default")
 
     def apply_chat_template(self, chat_history: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """A conversation as the model reads it; without a generation prompt it ends inside its last message."""
-        text = render(self._tok, chat_history, add_generation_prompt=add_generation_prompt)
+        """A conversation as the model reads it; without a generation prompt it ends inside its last message.
+
+        Raises BurnishError where that has no text, or the template leaves out how it ends.
+        """
         if add_generation_prompt or not chat_history:
-            return text
-        last = str(chat_history[-1].get("content", "")).rstrip()
-        return text[: text.rindex(last) + len(last)]
+            return render(self._tok, chat_history, add_generation_prompt=add_generation_prompt)
+        last = chat_history[-1].get("content")
+        if not isinstance(last, str):
+            raise BurnishError(
+                f"the last message of a conversation is to be continued, and its content is {last!r:.80}"
+            )
+        # As transformers finds the end: templates trim messages, and say words of them elsewhere too.
+        marked = {**chat_history[-1], "content": last + _CONTINUED}
+        text = render(self._tok, [*chat_history[:-1], marked])
+        place = text.rfind(_CONTINUED.strip())
+        if place < 0:
+            raise BurnishError(
+                f"{self._tok.source}: its chat template leaves out how the last message ends, {last[-80:]!r}, which "
+                "cannot be continued then"
+            )
+        return text[:place] if text.startswith(_CONTINUED, place) else text[:place].rstrip()
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
         """Token ids; behind the begin-of-sequence token where the tokenizer puts one and the text has none yet."""
@@ -163,12 +181,14 @@ class BurnishLM(TemplateLM):  # type: ignore[misc, unused-ignore]
         found = [(0.0, False)] * len(requests)
         rows = []
         for _about, context, continuation in requests:
-            if not context or not 0 < len(continuation) <= self.max_length:
+            if not 0 < len(continuation) <= self.max_length:
                 raise DataError(
-                    f"a continuation of {len(continuation)} tokens after a context of {len(context)}; the harness's "
-                    f"requests need at least one of each, and continuations of at most {self.max_length}"
+                    f"a continuation of {len(continuation)} tokens; the harness's requests need at least one, and at "
+                    f"most {self.max_length}"
                 )
-            rows.append((context + continuation)[-(self.max_length + 1) :])
+            # White space at the end of a context is the continuation's: where there is nothing else, none is left.
+            before = context or [self.prefix_token_id]
+            rows.append((before + continuation)[-(self.max_length + 1) :])
         for numbers in self._passes(rows):
             for number, result in zip(numbers, self._score(numbers, rows, requests), strict=True):
                 found[number] = result

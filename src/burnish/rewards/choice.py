@@ -60,7 +60,8 @@ def read_options(row: Mapping[str, Any], choices: str | Sequence[str], answer: s
     right = row.get(answer)
     given: Any = row.get(choices) if isinstance(choices, str) else {key: row.get(key) for key in choices}
     if isinstance(given, Mapping) and isinstance(given.get("text"), list):
-        labels, texts = list(given.get("label") or []), list(given["text"])
+        said = given.get("label")
+        labels, texts = list(said) if isinstance(said, list) else [], list(given["text"])
     elif isinstance(given, Mapping):
         labels, texts = list(given), list(given.values())
     else:
@@ -73,8 +74,10 @@ def read_options(row: Mapping[str, Any], choices: str | Sequence[str], answer: s
             "object of texts by label"
         )
     named = [str(label) for label in labels]
-    if isinstance(right, str) and right in named:
-        return Options(tuple(named), tuple(texts), named.index(right))
+    if len(set(named)) < len(named):
+        raise DataError(f"the labels {', '.join(named)} are not all different, so that none says which option it is")
+    if isinstance(right, str | int) and not isinstance(right, bool) and str(right) in named:
+        return Options(tuple(named), tuple(texts), named.index(str(right)))
     if isinstance(right, int) and not isinstance(right, bool) and 0 <= right < len(texts):
         return Options(tuple(named), tuple(texts), right)
     if isinstance(right, str) and texts.count(right) == 1:

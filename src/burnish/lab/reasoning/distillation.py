@@ -1,63 +1,82 @@
 """`distillation`: is a small student better taught by a large one than reinforced by itself, at equal operations?
 
 DeepSeek-R1's claim (arXiv:2501.12948, section 4.1), by text, and by the teacher's distributions on its own answers and
-on the student's (Agarwal 2023, arXiv:2306.13649).
+on the student's (Agarwal 2023, arXiv:2306.13649). Whether a method makes more problems solvable, or only those surer
+that were solvable before, is seen by pass@k (arXiv:2505.14216).
+
+Notable choices:
+- the student can begin: what it has read makes some of its answers right, so that reinforcement finds a reward;
+- each route takes the learning rate that is best on problems to learn from, none of which is measured afterwards.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
-from burnish.lab.pretraining import mean_and_deviation
+from burnish.lab.reasoning import distillation_tables as tables
 from burnish.lab.reasoning.additions import R1_ZERO
 from burnish.lab.reasoning.additions import Scale as TeacherScale
 from burnish.lab.reasoning.additions import quick as quick_teacher
+from burnish.lab.reasoning.distillation_results import START, TEACHER, Gone, Results
 from burnish.lab.reasoning.operations import Operations
-from burnish.lab.reasoning.reading import Shape
+from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.reinforcing import Reinforcing, reinforce
-from burnish.lab.reasoning.results import ByDigits, passes
+from burnish.lab.reasoning.results import ByDigits
 from burnish.lab.reasoning.routes import RL, TAUGHT, Student
 from burnish.lab.reasoning.setting import Setting, read_measured
-from burnish.lab.report import Cell, Panel, Table
 from burnish.lab.seeded import SeededExperiment
 from burnish.lab.weights import load_trained, save_trained
 from burnish.nn.decoder import Decoder
-from burnish.report.formatting import percent, signed
 from burnish.runs.progress import Reporter
 from burnish.runs.run import Run
 
-START, TEACHER = "student before", "the teacher"
+_LOOKED_AT, _SAMPLES = 64, 4
+"""Problems of each number of digits, and samples of each, by which a learning rate is chosen and the start is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """teacher: the whole of its making; its first case is what the student learns. steps: of the student's own RL."""
+    """teacher: the whole of its making; its first case is what the student learns. steps: of the student's own RL.
+
+    learning_rates: what each route tries.
+    """
 
     teacher: TeacherScale
     student: Shape
     steps: int
+    learning_rates: Sequence[float]
+
+    def case(self, learning_rate: float) -> Reinforcing:
+        """The student's own RL."""
+        return replace(self.teacher.cases[0], name=RL, steps=self.steps, learning_rate=learning_rate)
 
     @property
-    def case(self) -> Reinforcing:
-        """The student's own RL."""
-        return replace(self.teacher.cases[0], name=RL, steps=self.steps)
+    def digits(self) -> Sequence[int]:
+        """What the teacher and the student learn."""
+        return self.teacher.cases[0].digits
 
 
 FULL = Scale(
     teacher=replace(
         R1_ZERO,
-        reading=replace(R1_ZERO.reading, steps=1500),
-        measuring=replace(R1_ZERO.measuring, digits=(3, 4, 5, 6)),
+        reading=replace(R1_ZERO.reading, digits=4, shares={"direct": 0.5, "columns": 0.5}, steps=2000),
+        measuring=replace(R1_ZERO.measuring, digits=(2, 3, 4), problems=64),
+        cases=(Reinforcing(name="3 to 4 digits", digits=(3, 4), steps=40),),
     ),
     student=Shape(d_model=32, n_layers=3, n_heads=2),
     steps=80,
+    learning_rates=(3e-4, 1e-3),
 )
-QUICK = Scale(teacher=quick_teacher(R1_ZERO), student=Shape(d_model=16, n_layers=1, n_heads=2), steps=3)
+QUICK = Scale(
+    teacher=quick_teacher(R1_ZERO),
+    student=Shape(d_model=16, n_layers=1, n_heads=2),
+    steps=3,
+    learning_rates=(3e-4,),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,26 +91,39 @@ class DistillationExperiment(SeededExperiment):
 
     def measure(self, notebook: Notebook, display: Reporter) -> Findings:
         policies: dict[str, list[ByDigits]] = {name: [] for name in (START, TEACHER, RL, *TAUGHT)}
-        spent: dict[str, list[float]] = {route: [] for route in (RL, *TAUGHT)}
+        gone: dict[str, list[Gone]] = {route: [] for route in (RL, *TAUGHT)}
+        starts: list[float] = []
+        sizes = (0, 0)
         for seed in self.each_seed(display):
             student = self._student(seed, notebook, display)
-            policies[START].append(_measured(START, student.setting, student.start, seed, notebook))
-            policies[TEACHER].append(_measured(TEACHER, student.setting, student.teacher, seed, notebook))
-            for route in spent:
-                budget = Operations(spent[RL][-1]) if spent[RL] else Operations()
-                found = notebook.piece(
-                    _file(route, seed), partial(_gone, student, route, budget, seed, notebook, display)
+            sizes = (n_parameters(student.teacher), n_parameters(student.start))
+            for name, policy in ((START, student.start), (TEACHER, student.teacher)):
+                look = partial(student.setting.measured, policy, seed)
+                policies[name].append(read_measured(notebook.piece(f"{name.replace(' ', '-')}-{seed}", look)))
+            starts.append(
+                notebook.piece(f"start-rate-{seed}", lambda found=student, n=seed: self._rate(found, found.start, n))
+            )
+            for route in gone:
+                budget = Operations(gone[RL][-1].operations) if gone[RL] else Operations()
+                best = max(
+                    (
+                        self._gone(student, route, rate, budget, seed, notebook, display)
+                        for rate in self.scale.learning_rates
+                    ),
+                    key=lambda one: one.chosen_by,
                 )
-                policies[route].append(read_measured(found["after"]))
-                spent[route].append(found["operations"])
-        results = Results(self.scale.case.digits, policies, spent)
+                gone[route].append(best)
+                policies[route].append(best.after)
+        results = Results(self.scale.digits, policies, gone, starts)
         return Findings(
             [
-                findings_table(results, seed=self.seed),
-                routes_table(results, self.scale, seed=self.seed),
+                tables.findings_table(results, most=max(self.scale.teacher.ks), seed=self.seed),
+                tables.routes_table(results, most=max(self.scale.teacher.ks), note=self._note(sizes), seed=self.seed),
+                tables.passes_table(results, self.scale.teacher.ks),
+                tables.examples_table(results),
             ],
-            [digits_panel(results)],
-            self.facts(),
+            [tables.digits_panel(results), tables.passes_panel(results, self.scale.teacher.ks)],
+            self.facts(teacher=sizes[0], student=sizes[1]),
         )
 
     def _student(self, seed: int, notebook: Notebook, display: Reporter) -> Student:
@@ -107,114 +139,58 @@ class DistillationExperiment(SeededExperiment):
             reinforce(large, made.cases[0], teacher, run)
             save_trained(teacher, file, identity=identity)
             shutil.rmtree(run.folder)
-        found = _measured(TEACHER, small, teacher.eval(), seed, notebook)
-        case = self.scale.case
-        answer = sum(found[digits].length for digits in case.digits) / len(case.digits)
-        question = sum(len(small.prompt(one)) for one in small.drawn(case.digits, 64, [seed, 4])) / 64
-        return Student(small, start, teacher, case, question=question, answer=answer)
+        digits = self.scale.digits
+        problems = small.drawn(digits, 64, [seed, 4])
+        said = small.asked(teacher.eval(), problems, max(digits), seed, samples=1)
+        question = sum(len(small.prompt(one)) for one in problems) / len(problems)
+        return Student(small, start, teacher, digits, question=question, answer=said.length)
 
-
-def _measured(name: str, setting: Setting, decoder: Decoder, seed: int, notebook: Notebook) -> ByDigits:
-    """What a policy is like, measured once."""
-    look = partial(setting.measured, decoder, seed)
-    return read_measured(notebook.piece(f"{name.replace(' ', '-')}-{seed}", look))
-
-
-def _gone(
-    student: Student, route: str, budget: Operations, seed: int, notebook: Notebook, display: Reporter
-) -> dict[str, Any]:
-    """What a route has made of the student, and its operations, as JSON values."""
-    name = _file(route, seed)
-    run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
-    policy, operations = student.reinforced(run) if route == RL else student.taught(route, budget, run)
-    found = {"after": student.setting.measured(policy.eval(), seed), "operations": operations.total}
-    shutil.rmtree(run.folder)
-    return found
-
-
-def _file(route: str, seed: int) -> str:
-    return f"{route.replace(',', '').replace(' ', '-')}-{seed}"
-
-
-@dataclass(frozen=True)
-class Results:
-    """Policies by name and seed, what each route has spent, and the digits that were learned."""
-
-    digits: Sequence[int]
-    policies: Mapping[str, Sequence[ByDigits]]
-    spent: Mapping[str, Sequence[float]]
-
-    def rates(self, name: str) -> list[float]:
-        """Of each problem of these digits, seed by seed, the share of right answers."""
-        return [rate for policy in self.policies[name] for digits in self.digits for rate in policy[digits].rates]
-
-    def accuracy(self, name: str) -> tuple[float, float | None]:
-        """The mean over the seeds and their deviation."""
-        return mean_and_deviation(
-            [sum(p[digits].accuracy for digits in self.digits) / len(self.digits) for p in self.policies[name]]
-        )
-
-    def solved(self, name: str, k: int) -> float:
-        """pass@k."""
-        found = [one for policy in self.policies[name] for digits in self.digits for one in passes(policy[digits], k)]
-        return sum(found) / len(found)
-
-    def better(self, route: str, *, seed: int) -> tuple[float, float]:
-        """The interval of a route's accuracy less that of RL by itself."""
-        return paired_bootstrap_interval(self.rates(RL), self.rates(route), seed=seed)
-
-
-def findings_table(results: Results, *, seed: int) -> Table:
-    """The claim, route by route."""
-    lines = []
-    for route in TAUGHT:
-        low, high = results.better(route, seed=seed)
-        held = "holds" if low > 0 else "is reversed" if high < 0 else "is not decided"
-        lines.append(
-            f"That a student is better taught than reinforced by itself, at equal operations, {held} here for "
-            f"{route}: {percent(results.accuracy(route)[0], 0)} right beside {percent(results.accuracy(RL)[0], 0)} "
-            f"({signed(100 * low, 0)} to {signed(100 * high, 0)} points)."
-        )
-    return Table("What was found", ["computed from the tables below"], [[line] for line in lines])
-
-
-def routes_table(results: Results, scale: Scale, *, seed: int) -> Table:
-    """Every policy on the digits that were learned."""
-    most = max(scale.teacher.ks)
-    rows: list[list[Cell]] = []
-    for name, policies in results.policies.items():
-        mean, spread = results.accuracy(name)
-        length = sum(p[digits].length for p in policies for digits in results.digits) / len(policies)
-        spent = results.spent.get(name)
-        interval = results.better(name, seed=seed) if name in TAUGHT else None
-        rows.append(
-            [
-                name,
-                percent(mean, 0),
-                None if spread is None else percent(spread, 0),
-                None if interval is None else " to ".join(signed(100 * bound, 0) for bound in interval),
-                percent(results.solved(name, most), 0),
-                length / len(results.digits),
-                None if spent is None else sum(spent) / len(spent) / 1e12,
-            ]
-        )
-    digits = ", ".join(map(str, results.digits))
-    return Table(
-        "At equal operations",
-        ["policy", "right", "±", "beside RL, points", f"pass@{most}", "tokens", "10¹² operations"],
-        rows,
-        f"Held-out additions of {digits} digits, means over the seeds, ± their deviation; intervals of 95 % over the "
-        "problems of all seeds. Operations: 2 for each parameter and token forwards, 6 with the gradient; those of "
-        "the teacher's making are left out.",
-    )
-
-
-def digits_panel(results: Results) -> Panel:
-    """Right answers by digits, of every policy."""
-    series = {}
-    for name, policies in results.policies.items():
-        series[name] = [
-            (float(digits), sum(policy[digits].accuracy for policy in policies) / len(policies))
-            for digits in policies[0]
+    def _rate(self, student: Student, policy: Decoder, seed: int) -> float:
+        """The share of right answers to problems that are there to learn from."""
+        setting, digits = student.setting, self.scale.digits
+        found = [
+            setting.asked(policy, setting.drawn([one], _LOOKED_AT, [seed, 5, one]), one, seed, samples=_SAMPLES)
+            for one in digits
         ]
-    return Panel("Right answers by digits", "digits", "share right", series)
+        return sum(one.accuracy for one in found) / len(digits)
+
+    def _gone(
+        self,
+        student: Student,
+        route: str,
+        learning_rate: float,
+        budget: Operations,
+        seed: int,
+        notebook: Notebook,
+        display: Reporter,
+    ) -> Gone:
+        """What a route with this learning rate has made of the student: once, kept in the notebook."""
+        name = f"{route.replace(',', '').replace(' ', '-')}-{learning_rate:g}-{seed}"
+
+        def go() -> dict[str, Any]:
+            run = Run(notebook.subfolder(name), seed, f"{notebook.identity}-{name}", display)
+            case = self.scale.case(learning_rate)
+            policy, spent = student.reinforced(case, run) if route == RL else student.taught(route, case, budget, run)
+            found = {
+                "learning_rate": learning_rate,
+                "chosen_by": self._rate(student, policy.eval(), seed),
+                "operations": spent.total,
+                "after": student.setting.measured(policy, seed),
+            }
+            shutil.rmtree(run.folder)
+            return found
+
+        return Gone.of(notebook.piece(name, go))
+
+    def _note(self, sizes: tuple[int, int]) -> str:
+        made, case = self.scale.teacher, self.scale.teacher.cases[0]
+        mix = ", ".join(f"{100 * share:.0f} % {way}" for way, share in made.reading.shares.items())
+        rates = " or ".join(f"{rate:g}" for rate in self.scale.learning_rates)
+        return (
+            f"Both read {made.reading.steps * made.reading.batch_size:,} additions of 1 to {made.reading.digits} "
+            f"digits ({mix}). Teacher: {sizes[0]:,} parameters, then {case.steps} steps of GRPO. Student: "
+            f"{sizes[1]:,}; RL: {self.scale.steps} steps of {case.prompts} problems with {case.samples} samples, which "
+            f"set the budget. Learning rate {rates}, by what is right of {_LOOKED_AT} problems of each number of "
+            f"digits that are there to learn from. Measured on {made.measuring.problems} held-out problems of each "
+            f"number of digits and seed, {made.measuring.samples} samples each, at temperature 1."
+        )

@@ -31,7 +31,7 @@ TAUGHT = ("text", "forward KL", "reverse KL, on-policy")
 
 @dataclass(frozen=True)
 class Student:
-    """A student at the start of all routes, its teacher, and how it is reinforced.
+    """A student at the start of all routes, its teacher, and the digits of what it learns.
 
     question, answer: mean tokens of a question and of the teacher's answers, by which answers are paid for.
     """
@@ -39,27 +39,27 @@ class Student:
     setting: Setting
     start: Decoder
     teacher: Decoder
-    case: Reinforcing
+    digits: Sequence[int]
     question: float
     answer: float
 
-    def reinforced(self, run: Run) -> tuple[Decoder, Operations]:
+    def reinforced(self, case: Reinforcing, run: Run) -> tuple[Decoder, Operations]:
         """By GRPO alone; its operations are the budget."""
         policy = sharing_copy(self.start)
-        events = reinforce(self.setting, self.case, policy, run)
+        events = reinforce(self.setting, case, policy, run)
         size = n_parameters(policy)
-        answers = self.case.prompts * self.case.samples
+        answers = case.prompts * case.samples
         sampled = sum(event["completions/mean_length"] * answers for event in events)
         return policy, Operations().forward(size, sampled).training(size, sum(event["tokens"] for event in events))
 
-    def taught(self, route: str, budget: Operations, run: Run) -> tuple[Decoder, Operations]:
-        """By one of the routes with a teacher, with as many answers as the budget pays for."""
+    def taught(self, route: str, case: Reinforcing, budget: Operations, run: Run) -> tuple[Decoder, Operations]:
+        """By one of the routes with a teacher, with as many answers as the budget pays for, trained as RL trains."""
         policy = sharing_copy(self.start)
-        count = max(self.case.prompts, int(budget.total / self._cost_of_answer(route).total))
-        problems = self.setting.drawn(self.case.digits, count, [run.seed, 3])
+        count = max(case.prompts, int(budget.total / self._cost_of_answer(route).total))
+        problems = self.setting.drawn(self.digits, count, [run.seed, 3])
         if route == "text":
-            return policy, self._imitate(policy, problems, run)
-        return policy, self._distil(policy, problems, route, run)
+            return policy, self._imitate(policy, problems, case, run)
+        return policy, self._distil(policy, problems, route, case, run)
 
     def _cost_of_answer(self, route: str) -> Operations:
         student, teacher = n_parameters(self.start), n_parameters(self.teacher)
@@ -70,7 +70,7 @@ class Student:
         writer = teacher if route == "forward KL" else student
         return learned.forward(writer, self.answer).forward(teacher, both)
 
-    def _imitate(self, policy: Decoder, problems: Sequence[Addition], run: Run) -> Operations:
+    def _imitate(self, policy: Decoder, problems: Sequence[Addition], case: Reinforcing, run: Run) -> Operations:
         """SFT on those of the teacher's answers that are right, each once."""
         setting = self.setting
         prompts = [setting.prompt(problem) for problem in problems]
@@ -85,10 +85,12 @@ class Student:
         spent = Operations().forward(n_parameters(self.teacher), sampled)
         if not examples:  # nothing to imitate: the student stays as it is
             return spent
-        sft.learn(policy, examples, sft.Settings.model_validate({"training": self.case.training}), run)
+        sft.learn(policy, examples, sft.Settings.model_validate({"training": case.training}), run)
         return spent.training(n_parameters(policy), _tokens(run))
 
-    def _distil(self, policy: Decoder, problems: Sequence[Addition], route: str, run: Run) -> Operations:
+    def _distil(
+        self, policy: Decoder, problems: Sequence[Addition], route: str, case: Reinforcing, run: Run
+    ) -> Operations:
         forward = route == "forward KL"
         settings = distill.Settings.model_validate(
             {
@@ -96,7 +98,7 @@ class Student:
                 "lmbda": 0.0 if forward else 1.0,
                 "seq_kd": forward,
                 "max_new_tokens": self._longest,
-                "training": self.case.training,
+                "training": case.training,
             }
         )
         examples = [
@@ -105,13 +107,13 @@ class Student:
         ]
         distill.learn(policy, self.setting.tokenizer, Teacher(policy, self.teacher), examples, settings, run)
         student, teacher, learned = n_parameters(policy), n_parameters(self.teacher), _tokens(run)
-        sampled = sum(event["completions/mean_length"] for event in read_events(run.folder)) * self.case.prompts
+        sampled = sum(event["completions/mean_length"] for event in read_events(run.folder)) * case.prompts
         spent = Operations().forward(teacher if forward else student, sampled).forward(teacher, learned)
         return spent.training(student, learned)
 
     @property
     def _longest(self) -> int:
-        return longest_answer(max(self.case.digits)) + 2
+        return longest_answer(max(self.digits)) + 2
 
 
 def _tokens(run: Run) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning import search_tables
+from burnish.lab.reasoning.countdown import Problem
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
 from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches, SearchSetting, reinforced
@@ -29,6 +30,7 @@ FULL = SearchSetting(
     rewarding=Rewarding(steps=150, max_new_tokens=100),
     problems=200,
     samples=32,
+    further=2000,
 )
 QUICK = SearchSetting(
     shape=Shape(d_model=32, n_layers=1, n_heads=2),
@@ -36,6 +38,7 @@ QUICK = SearchSetting(
     rewarding=Rewarding(steps=3, max_new_tokens=60, prompts=4, samples=4),
     problems=8,
     samples=4,
+    further=8,
 )
 
 
@@ -56,13 +59,17 @@ class SearchExperiment(SeededExperiment):
         for seed in self.each_seed(display):
             start = setting.pretrained(seed, notebook, display)
             size = n_parameters(start)
+            found = notebook.piece(
+                f"missed-{seed}", lambda start=start, seed=seed: [asdict(one) for one in setting.missed(start, seed)]
+            )
+            missed = [Problem(tuple(one["numbers"]), one["target"]) for one in found]
             for draws, name in enumerate((BEFORE, AGAIN)):
-                look = partial(setting.looked, start, seed, draws=draws)
+                look = partial(setting.looked, start, seed, draws=draws, further=missed if draws else ())
                 policies[name].append(Looked(**notebook.piece(f"before-{draws}-{seed}", look)))
             for method in METHODS:
-                found = reinforced(setting, method, start, seed, notebook, display)
-                policies[method].append(Looked(**found["after"]))
-                curves[method].append(found["curves"])
+                made = reinforced(setting, method, start, seed, notebook, display, further=missed)
+                policies[method].append(Looked(**made["after"]))
+                curves[method].append(made["curves"])
         results = Results(policies, setting.samples)
         return Findings(
             [
@@ -82,6 +89,7 @@ class SearchExperiment(SeededExperiment):
             f"searches that give up after 1 to {reading.budget} first steps; then {rewarding.steps} steps of "
             f"{rewarding.prompts} problems with {rewarding.samples} samples, each method with the same learning rate. "
             f"{self.setting.problems} held-out problems and {self.setting.samples} samples of each for every seed, at "
-            f"temperature 1. Hard: neither order of search solves it within {reading.budget} first steps. ±: deviation "
+            f"temperature 1; what no sample solves before is looked for among {self.setting.further:,} more. Hard: "
+            f"neither order of search solves it within {reading.budget} first steps. ±: deviation "
             "of the seeds."
         )

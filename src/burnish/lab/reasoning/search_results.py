@@ -45,12 +45,17 @@ class Results:
         return sum(getattr(looked, of) for looked in seeds) / sum(looked.n for looked in seeds)
 
     def missed(self) -> list[bool]:
-        """Of each problem whether all samples before were wrong."""
+        """Of each problem whether all samples before were wrong; further problems are not among these."""
         return [right == 0 for right in self.right(BEFORE)]
 
     def new(self, name: str) -> list[float]:
-        """Of each problem that was missed, 1 where a sample of this policy is right."""
-        return [float(right > 0) for right, missed in zip(self.right(name), self.missed(), strict=True) if missed]
+        """Of each problem that was missed, the further ones too, 1 where a sample of this policy is right."""
+        return [float(right > 0) for right in self.right_of_missed(name)]
+
+    def right_of_missed(self, name: str) -> list[int]:
+        """Of each problem that was missed, the further ones too, how many samples of this policy are right."""
+        own = [right for right, missed in zip(self.right(name), self.missed(), strict=True) if missed]
+        return own + [right for looked in self.policies[name] for right in looked.further]
 
     def lost(self, name: str) -> list[float]:
         """Of each problem that was solved before, 1 where all samples of this policy are wrong."""

@@ -1,7 +1,7 @@
 """A small decoder that reads searches, is rewarded for the answer alone, and is measured: the setting of `search`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
@@ -10,6 +10,7 @@ import numpy as np
 from burnish.datasets.examples import Prompt
 from burnish.generation.answer import Answer
 from burnish.generation.engine import generate
+from burnish.generation.request import Completion
 from burnish.generation.sampling import Sampling
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning.countdown import (
@@ -89,7 +90,8 @@ class Looked:
     """What a policy says to held-out problems.
 
     hard: of each problem, whether no search that was read could have solved it. right: how many of its `samples`.
-    tokens, branches, given_up: of all samples together. examples: a question with an answer.
+    tokens, branches, given_up: of all samples together. examples: a question with an answer. further: of each of
+    further problems, all of which the model missed before, how many of as many samples are right.
     """
 
     hard: list[bool]
@@ -99,6 +101,7 @@ class Looked:
     branches: int
     given_up: int
     examples: list[str]
+    further: list[int] = field(default_factory=list)
 
     @property
     def n(self) -> int:
@@ -108,13 +111,17 @@ class Looked:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSetting:
-    """The decoder's shape, what it reads, how it is rewarded, and on how many problems and samples it is measured."""
+    """The decoder's shape, what it reads, how it is rewarded, and on how many problems and samples it is measured.
+
+    further: so many more held-out problems are asked, and of those the ones kept that no sample solves before.
+    """
 
     shape: Shape
     reading: Searches
     rewarding: Rewarding
     problems: int
     samples: int
+    further: int = 0
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -147,35 +154,67 @@ class SearchSetting:
             rft.learn(policy, environment, rejection, run, on_progress=on_progress)
         return read_events(run.folder)
 
-    def looked(self, decoder: Decoder, seed: int, *, draws: int = 0) -> dict[str, Any]:
+    def missed(self, decoder: Decoder, seed: int) -> list[Problem]:
+        """Those of the further problems that no sample solves; none of them is among the others, or there twice."""
+        known = set(self._heldout(seed))
+        rng = np.random.default_rng([seed, 4])
+        drawn = dict.fromkeys(draw(rng, heldout=True) for _ in range(self.further))
+        problems = [one for one in drawn if one not in known]
+        counts = self._right(self._sampled(decoder, problems, seed=2 * seed), problems)
+        return [problem for problem, right in zip(problems, counts, strict=True) if not right]
+
+    def looked(self, decoder: Decoder, seed: int, *, draws: int = 0, further: Sequence[Problem] = ()) -> dict[str, Any]:
         """`Looked` as JSON values; a seed asks the same problems, and other `draws` are other samples of them."""
-        rng = np.random.default_rng([seed, 3])
-        problems = [draw(rng, heldout=True) for _ in range(self.problems)]
-        sampling = Sampling(max_new_tokens=self.rewarding.max_new_tokens, stop=self.tokenizer.stop_ids)
-        prompts = [self.prompt(problem) for problem in problems]
-        groups = generate(decoder, prompts, sampling, n=self.samples, seed=2 * seed + draws)
-        right, tokens, tried, given_up, said = [0] * len(problems), 0, 0, 0, list[str]()
-        for number, (problem, group) in enumerate(zip(problems, groups, strict=True)):
+        problems = self._heldout(seed)
+        groups = self._sampled(decoder, problems, seed=2 * seed + draws)
+        tokens, tried, given_up, said = 0, 0, 0, list[str]()
+        for problem, group in zip(problems, groups, strict=True):
             answers = [self.tokenizer.decode(completion.tokens) for completion in group]
             for completion, answer in zip(group, answers, strict=True):
-                right[number] += completion.stop is not None and is_right(problem, answer)
                 tokens += len(completion.drawn)
                 tried += branches(answer)
                 given_up += FOUND not in answer
             said.append(f"{problem.question} {answers[0]}")
         hard = [not solved_by_search(problem, self.reading.budget) for problem in problems]
-        return asdict(Looked(hard, right, self.samples, tokens, tried, given_up, said[:3]))
+        right = self._right(groups, problems)
+        others = self._right(self._sampled(decoder, further, seed=2 * seed + draws), further)
+        return asdict(Looked(hard, right, self.samples, tokens, tried, given_up, said[:3], others))
+
+    def _heldout(self, seed: int) -> list[Problem]:
+        rng = np.random.default_rng([seed, 3])
+        return [draw(rng, heldout=True) for _ in range(self.problems)]
+
+    def _sampled(self, decoder: Decoder, problems: Sequence[Problem], *, seed: int) -> list[list[Completion]]:
+        """So many samples of each problem, at temperature 1."""
+        sampling = Sampling(max_new_tokens=self.rewarding.max_new_tokens, stop=self.tokenizer.stop_ids)
+        prompts = [self.prompt(problem) for problem in problems]
+        return generate(decoder, prompts, sampling, n=self.samples, seed=seed) if prompts else []
+
+    def _right(self, groups: Sequence[Sequence[Completion]], problems: Sequence[Problem]) -> list[int]:
+        """Of each problem how many samples are right."""
+        return [
+            sum(one.stop is not None and is_right(problem, self.tokenizer.decode(one.tokens)) for one in group)
+            for problem, group in zip(problems, groups, strict=True)
+        ]
 
 
 def reinforced(
-    setting: SearchSetting, method: Method, start: Decoder, seed: int, notebook: Notebook, display: Reporter
+    setting: SearchSetting,
+    method: Method,
+    start: Decoder,
+    seed: int,
+    notebook: Notebook,
+    display: Reporter,
+    *,
+    further: Sequence[Problem] = (),
 ) -> dict[str, Any]:
     """What the method logs, as `curves`, and what the policy is afterwards, as `after`; JSON values, made once."""
 
     def learn(policy: Decoder, run: Run, look: Callable[[Progress], None]) -> dict[str, Any]:
         return curves(setting.reinforce(policy, method, run, look))
 
-    return trained_once(method, start, seed, notebook, display, learn=learn, measure=partial(setting.looked, seed=seed))
+    measure = partial(setting.looked, seed=seed, further=further)
+    return trained_once(method, start, seed, notebook, display, learn=learn, measure=measure)
 
 
 def judges() -> list[WeightedJudge]:

@@ -127,17 +127,20 @@ class Setting:
         return [draw(rng, digits[number % len(digits)], heldout=heldout) for number in range(count)]
 
     def measured(self, decoder: Decoder, seed: int) -> dict[str, Any]:
-        """`Measured` of each number of digits, as JSON values; the same seed asks the same problems."""
+        """`PolicyMeasures` of each number of digits, as JSON values; the same seed asks the same problems."""
         found = {}
         for digits in self.measuring.digits:
             problems = self.drawn([digits], self.measuring.problems, [seed, digits], heldout=True)
-            found[str(digits)] = asdict(self._measured(decoder, problems, digits, seed))
+            found[str(digits)] = asdict(self.asked(decoder, problems, digits, seed, samples=self.measuring.samples))
         return found
 
-    def _measured(self, decoder: Decoder, problems: Sequence[Addition], digits: int, seed: int) -> PolicyMeasures:
+    def asked(
+        self, decoder: Decoder, problems: Sequence[Addition], digits: int, seed: int, *, samples: int
+    ) -> PolicyMeasures:
+        """What the decoder says to problems of so many digits, `samples` times each."""
         sampling = Sampling(max_new_tokens=longest_answer(digits) + 2, stop=self.tokenizer.stop_ids)
         prompts = [self.prompt(problem) for problem in problems]
-        groups = generate(decoder, prompts, sampling, n=self.measuring.samples, seed=seed)
+        groups = generate(decoder, prompts, sampling, n=samples, seed=seed)
         ways: dict[str, int] = dict.fromkeys(WAYS, 0)
         right_ways = dict(ways)
         right, tokens, said = [0] * len(problems), 0, list[str]()
@@ -151,7 +154,7 @@ class Setting:
                 right_ways[way_of(answer)] += correct
                 tokens += len(completion.tokens) + ends
             said.append(problem.aligned + self.tokenizer.decode(group[0].tokens))
-        return PolicyMeasures(right, self.measuring.samples, ways, right_ways, tokens, said[:2])
+        return PolicyMeasures(right, samples, ways, right_ways, tokens, said[:2])
 
 
 def read_measured(kept: Mapping[str, Any]) -> dict[int, PolicyMeasures]:
