@@ -138,7 +138,8 @@ class BurnishLM(TemplateLM):  # type: ignore[misc, unused-ignore]
                 f"the last message of a conversation is to be continued, and its content is {last!r:.80}"
             )
         # As transformers finds the end: templates trim messages, and say words of them elsewhere too.
-        marked = {**chat_history[-1], "content": last + _CONTINUED}
+        marked = chat_history[-1].copy()
+        marked["content"] = last + _CONTINUED
         text = render(self._tok, [*chat_history[:-1], marked])
         place = text.rfind(_CONTINUED.strip())
         if place < 0:

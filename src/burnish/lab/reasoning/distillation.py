@@ -100,9 +100,8 @@ class DistillationExperiment(SeededExperiment):
             for name, policy in ((START, student.start), (TEACHER, student.teacher)):
                 look = partial(student.setting.measured, policy, seed)
                 policies[name].append(read_measured(notebook.piece(f"{name.replace(' ', '-')}-{seed}", look)))
-            starts.append(
-                notebook.piece(f"start-rate-{seed}", lambda found=student, n=seed: self._rate(found, found.start, n))
-            )
+            begin = partial(self._rate, student, student.start, seed)
+            starts.append(notebook.piece(f"start-rate-{seed}", begin))
             for route in gone:
                 budget = Operations(gone[RL][-1].operations) if gone[RL] else Operations()
                 best = max(

@@ -22,6 +22,7 @@ from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
 from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches, SearchSetting, reinforced
 from burnish.lab.seeded import SeededExperiment
+from burnish.nn.decoder import Decoder
 from burnish.runs.progress import Reporter
 
 FULL = SearchSetting(
@@ -59,10 +60,8 @@ class SearchExperiment(SeededExperiment):
         for seed in self.each_seed(display):
             start = setting.pretrained(seed, notebook, display)
             size = n_parameters(start)
-            found = notebook.piece(
-                f"missed-{seed}", lambda start=start, seed=seed: [asdict(one) for one in setting.missed(start, seed)]
-            )
-            missed = [Problem(tuple(one["numbers"]), one["target"]) for one in found]
+            found = notebook.piece(f"missed-{seed}", partial(self._missed, start, seed))
+            missed = [Problem((one[0], one[1], one[2]), one[3]) for one in found]
             for draws, name in enumerate((BEFORE, AGAIN)):
                 look = partial(setting.looked, start, seed, draws=draws, further=missed if draws else ())
                 policies[name].append(Looked(**notebook.piece(f"before-{draws}-{seed}", look)))
@@ -81,6 +80,10 @@ class SearchExperiment(SeededExperiment):
             [*search_tables.curve_panels(curves), *search_tables.passes_panels(results)],
             self.facts(parameters=size),
         )
+
+    def _missed(self, start: Decoder, seed: int) -> list[list[int]]:
+        """The numbers and the target of each further problem that no sample of the start solves."""
+        return [[*problem.numbers, problem.target] for problem in self.setting.missed(start, seed)]
 
     def _note(self, size: int) -> str:
         reading, rewarding = self.setting.reading, self.setting.rewarding
