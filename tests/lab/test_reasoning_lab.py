@@ -239,7 +239,7 @@ def test_operations_are_two_forwards_and_six_with_the_gradient() -> None:
     assert Operations().forward(10, 3).training(2, 5).total == 2 * 10 * 3 + 6 * 2 * 5
 
 
-def gone_to(right: list[int]) -> dict[int, Measured]:
+def gone_to(right: list[int]) -> dict[int, PolicyMeasures]:
     return {3: measured(right, {"columns": 16}, {"columns": sum(right)}, 320)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from burnish.evaluation.statistics import paired_bootstrap_interval
 from burnish.lab.pretraining import mean_and_deviation
-from burnish.lab.reasoning.results import ByDigits, Change, passes
+from burnish.lab.reasoning.results import ByDigits, MeanChange, passes
 from burnish.lab.reasoning.routes import RL
 from burnish.lab.reasoning.setting import read_measured
 
@@ -58,19 +58,19 @@ class Results:
         """Tokens of an answer to these digits."""
         return mean_and_deviation([p[digits].length for p in self.policies[name] for digits in self.digits])[0]
 
-    def better(self, route: str, *, seed: int) -> Change:
+    def better(self, route: str, *, seed: int) -> MeanChange:
         """A route's accuracy (`after`) beside that of RL by itself (`before`)."""
         return _change(self.rates(RL), self.rates(route), seed=seed)
 
-    def gained(self, route: str, *, seed: int) -> Change:
+    def gained(self, route: str, *, seed: int) -> MeanChange:
         """What a route made of the student's accuracy."""
         return _change(self.rates(START), self.rates(route), seed=seed)
 
-    def solves(self, route: str, k: int, *, seed: int) -> Change:
+    def solves(self, route: str, k: int, *, seed: int) -> MeanChange:
         """What a route made of the student's pass@k."""
         return _change(self.passes(START, k), self.passes(route, k), seed=seed)
 
 
-def _change(before: Sequence[float], after: Sequence[float], *, seed: int) -> Change:
+def _change(before: Sequence[float], after: Sequence[float], *, seed: int) -> MeanChange:
     interval = paired_bootstrap_interval(before, after, seed=seed)
-    return Change(sum(before) / len(before), sum(after) / len(after), interval)
+    return MeanChange(sum(before) / len(before), sum(after) / len(after), interval)

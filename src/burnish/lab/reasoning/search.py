@@ -17,7 +17,7 @@ from typing import Any
 from burnish.lab.experiment import Findings
 from burnish.lab.notebook import Notebook
 from burnish.lab.reasoning import search_tables
-from burnish.lab.reasoning.countdown import Problem
+from burnish.lab.reasoning.countdown import CountdownProblem
 from burnish.lab.reasoning.reading import Shape, n_parameters
 from burnish.lab.reasoning.search_results import AGAIN, BEFORE, Results
 from burnish.lab.reasoning.searching import METHODS, Looked, Rewarding, Searches, SearchSetting, reinforced
@@ -61,7 +61,7 @@ class SearchExperiment(SeededExperiment):
             start = setting.pretrained(seed, notebook, display)
             size = n_parameters(start)
             found = notebook.piece(f"missed-{seed}", partial(self._missed, start, seed))
-            missed = [Problem((one[0], one[1], one[2]), one[3]) for one in found]
+            missed = [CountdownProblem((one[0], one[1], one[2]), one[3]) for one in found]
             for draws, name in enumerate((BEFORE, AGAIN)):
                 look = partial(setting.looked, start, seed, draws=draws, further=missed if draws else ())
                 policies[name].append(Looked(**notebook.piece(f"before-{draws}-{seed}", look)))

@@ -154,7 +154,7 @@ class SearchSetting:
             rft.learn(policy, environment, rejection, run, on_progress=on_progress)
         return read_events(run.folder)
 
-    def missed(self, decoder: Decoder, seed: int) -> list[Problem]:
+    def missed(self, decoder: Decoder, seed: int) -> list[CountdownProblem]:
         """Those of the further problems that no sample solves; none of them is among the others, or there twice."""
         known = set(self._heldout(seed))
         rng = np.random.default_rng([seed, 4])
@@ -163,7 +163,9 @@ class SearchSetting:
         counts = self._right(self._sampled(decoder, problems, seed=2 * seed), problems)
         return [problem for problem, right in zip(problems, counts, strict=True) if not right]
 
-    def looked(self, decoder: Decoder, seed: int, *, draws: int = 0, further: Sequence[Problem] = ()) -> dict[str, Any]:
+    def looked(
+        self, decoder: Decoder, seed: int, *, draws: int = 0, further: Sequence[CountdownProblem] = ()
+    ) -> dict[str, Any]:
         """`Looked` as JSON values; a seed asks the same problems, and other `draws` are other samples of them."""
         problems = self._heldout(seed)
         groups = self._sampled(decoder, problems, seed=2 * seed + draws)
@@ -180,17 +182,17 @@ class SearchSetting:
         others = self._right(self._sampled(decoder, further, seed=2 * seed + draws), further)
         return asdict(Looked(hard, right, self.samples, tokens, tried, given_up, said[:3], others))
 
-    def _heldout(self, seed: int) -> list[Problem]:
+    def _heldout(self, seed: int) -> list[CountdownProblem]:
         rng = np.random.default_rng([seed, 3])
         return [draw(rng, heldout=True) for _ in range(self.problems)]
 
-    def _sampled(self, decoder: Decoder, problems: Sequence[Problem], *, seed: int) -> list[list[Completion]]:
+    def _sampled(self, decoder: Decoder, problems: Sequence[CountdownProblem], *, seed: int) -> list[list[Completion]]:
         """So many samples of each problem, at temperature 1."""
         sampling = Sampling(max_new_tokens=self.rewarding.max_new_tokens, stop=self.tokenizer.stop_ids)
         prompts = [self.prompt(problem) for problem in problems]
         return generate(decoder, prompts, sampling, n=self.samples, seed=seed) if prompts else []
 
-    def _right(self, groups: Sequence[Sequence[Completion]], problems: Sequence[Problem]) -> list[int]:
+    def _right(self, groups: Sequence[Sequence[Completion]], problems: Sequence[CountdownProblem]) -> list[int]:
         """Of each problem how many samples are right."""
         return [
             sum(one.stop is not None and is_right(problem, self.tokenizer.decode(one.tokens)) for one in group)
@@ -206,7 +208,7 @@ def reinforced(
     notebook: Notebook,
     display: Reporter,
     *,
-    further: Sequence[Problem] = (),
+    further: Sequence[CountdownProblem] = (),
 ) -> dict[str, Any]:
     """What the method logs, as `curves`, and what the policy is afterwards, as `after`; JSON values, made once."""
 
