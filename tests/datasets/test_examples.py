@@ -62,6 +62,21 @@ def test_messages_that_are_only_read_are_not_learned(
     assert example.mask[-1]
 
 
+def test_what_is_longer_than_the_models_context_is_said(tokenizer: Tokenizer) -> None:
+    known = replace(tokenizer, context_length=40)
+    short, long = says("4"), says("4" * 50)
+    for rows, encode in (
+        ([Conversation([USER, short]), Conversation([USER, long])], conversation_examples),
+        ([Preference([USER], [short], [says("5")]), Preference([USER], [long], [says("5")])], preference_examples),
+    ):
+        examples, report = encode(rows, known, max_length=999)
+        assert len(examples) == 2
+        assert [reason for *_, reason in report.noted] == [
+            "longer than the model's context of 40 tokens; a max_length of 40 cuts or drops it"
+        ]
+        assert encode(rows, tokenizer, max_length=999)[1].noted == []
+
+
 def test_long_conversations_are_dropped_or_cut_and_reported(tokenizer: Tokenizer) -> None:
     rows = [
         Conversation([USER, says("4")], place=RowPlace("rows.jsonl", 1)),

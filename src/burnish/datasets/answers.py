@@ -94,8 +94,12 @@ def fit_answers(
     account: Account,
     max_length: int,
     on_long: OnLong,
+    context: int | None,
 ) -> list[list[int]]:
-    """Return the answers, cut where the longest does not fit. Raises DropError where they cannot be told apart."""
+    """Return the answers, cut where the longest does not fit. Raises DropError where they cannot be told apart.
+
+    context: tokens that the model has learned to read, where that is known.
+    """
     room = max_length - len(prompt)
     longest = max(map(len, answers))
     if room < 1:
@@ -115,7 +119,14 @@ def fit_answers(
     if reason:
         at_limit = [name for name, answer in zip(names, answers, strict=True) if len(answer) == room]
         account.cut(f"{reason}: {', '.join(at_limit)} cut to {room} tokens")
+    note_beyond_context(len(prompt) + max(map(len, answers)), context, account)
     return list(answers)
+
+
+def note_beyond_context(length: int, context: int | None, account: Account) -> None:
+    """Say of an example of `length` tokens that it is longer than what the model has learned to read."""
+    if context is not None and length > context:
+        account.note(f"longer than the model's context of {context} tokens; a max_length of {context} cuts or drops it")
 
 
 def learned_length(mask: list[bool]) -> int:

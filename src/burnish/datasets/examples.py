@@ -14,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from burnish.datasets.answers import OnLong, check_carried, fit_answers, judged_tokens, learned_length
+from burnish.datasets.answers import (
+    OnLong,
+    check_carried,
+    fit_answers,
+    judged_tokens,
+    learned_length,
+    note_beyond_context,
+)
 from burnish.datasets.report import Account, DropError, Report, encode_all
 from burnish.datasets.rows import Conversation, Labelled, Preference, Task
 from burnish.text.chat import Encoding, encode_answers, encode_question
@@ -113,6 +120,7 @@ def conversation_examples(
         for encoding in found:
             try:
                 fitted = _fit(encoding, account, max_length, on_long)
+                note_beyond_context(len(fitted.tokens), tokenizer.context_length, account)
                 examples.append(replace(fitted, task_type=row.task_type))
             except DropError as error:
                 too_long.append(str(error))
@@ -172,7 +180,9 @@ def preference_examples(
             account.note(row.remark)
         answers = {"chosen": row.chosen, "rejected": row.rejected}
         prompt, (chosen, rejected) = judged_tokens(row, answers, tokenizer, account)
-        chosen, rejected = fit_answers(prompt, answers, (chosen, rejected), account, max_length, on_long)
+        chosen, rejected = fit_answers(
+            prompt, answers, (chosen, rejected), account, max_length, on_long, tokenizer.context_length
+        )
         return PreferenceExample(prompt, chosen, rejected)
 
     return encode_all(preferences, encode, "pairs")
@@ -194,7 +204,7 @@ def labelled_examples(
     def encode(row: Labelled, account: Account) -> LabelledExample:
         answers = {"answer": row.answer}
         prompt, tokens = judged_tokens(row, answers, tokenizer, account, whole=whole)
-        (answer,) = fit_answers(prompt, answers, tokens, account, max_length, on_long)
+        (answer,) = fit_answers(prompt, answers, tokens, account, max_length, on_long, tokenizer.context_length)
         return LabelledExample(prompt, answer, row.desired)
 
     return encode_all(labelled, encode)

@@ -44,7 +44,7 @@ def ranked_examples(
         names = ("chosen", "rejected") if len(row.answers) == 2 else [f"{n + 1}." for n in range(len(row.answers))]
         answers = dict(zip(names, row.answers, strict=True))
         prompt, tokens = judged_tokens(row, answers, tokenizer, account, whole=True)
-        tokens = fit_answers(prompt, answers, tokens, account, max_length, on_long)
+        tokens = fit_answers(prompt, answers, tokens, account, max_length, on_long, tokenizer.context_length)
         if row.remark is not None:
             account.note(row.remark)
         return RankedExample(prompt, tokens, row.margin if len(tokens) == 2 else None)

@@ -96,7 +96,9 @@ def taught_examples(
         task = row if isinstance(row, Task) else _as_task(row)
         prompt, answer = _tokens(row, task.prompt, tokenizer, account)
         if answer:
-            (answer,) = fit_answers(prompt, ["answer"], [answer], account, max_length, on_long)
+            (answer,) = fit_answers(
+                prompt, ["answer"], [answer], account, max_length, on_long, tokenizer.context_length
+            )
         if len(prompt) + max(room, 1) > max_length:
             raise DropError(
                 f"the prompt has {len(prompt)} tokens and leaves no room for {max(room, 1)} new ones in {max_length}"

@@ -64,6 +64,17 @@ class Settings(TrainingSettings):
     )
 
 
+def beyond_context(corpus: "TokenCorpus", context: int | None) -> str | None:
+    """What is said of windows that are longer than the model's context, in tokens; None where there are none."""
+    longest = max((int(part.lengths.max()) for part in corpus.train.values() if len(part)), default=0)
+    if context is None or longest <= context:
+        return None
+    return (
+        f"windows of up to {longest} tokens are longer than the model's context of {context}: it has not learned to "
+        f"read so far, and what stands behind costs time for little; the corpus stage's `window: {context}` cuts them"
+    )
+
+
 def train(
     model: "Decoder",
     tokenizer: "Tokenizer",
@@ -92,6 +103,8 @@ def train(
     before = run.remembered("heldout-before", measure)
     if not before:
         run.display.say(f"  {NOTHING_HELD_OUT}")
+    if (word := beyond_context(corpus, tokenizer.context_length or model.config.max_positions)) is not None:
+        run.display.say(f"  {word}")
     corpus = with_replay(corpus, model, tokenizer, settings, run)
     steps, passes = planned(corpus, settings, run)
     tokens = round(min(passes[DOMAIN], 1) * corpus.train[DOMAIN].n_tokens)
