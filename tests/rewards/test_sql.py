@@ -126,8 +126,11 @@ class TestReading:
             f"map {{{written}: 1, {written.replace('8009', '8010')}: 2}}": {fine: 1, Nanoseconds(moment, 10): 2},
             f"map {{'k': {written}}}": {"k": fine},
             f"row(1, {written})": [1, fine],
-            f"union_value(u := {written})": moment,  # a union is left as Python has it
-            f"map {{[1]: {written}}}": {"key": [[1]], "value": [moment]},  # and so is a map with nested keys
+            f"union_value(u := {written})": fine,
+            f"[union_value(u := {written}), null]": [fine, None],
+            "'x'::union(moment timestamp_ns, text varchar)": "x",
+            f"map {{[1]: {written}}}": {"key": [[1]], "value": [fine]},
+            f"map {{{{'a': {written}}}: 1}}": {"key": [{"a": fine}], "value": [1]},
         }
         for end in ("", ";", "; -- done;", " -- done"):
             result = sandbox.execute("select 1 as a, 2 as a, " + ", ".join(expressions) + end)
@@ -146,6 +149,47 @@ class TestReading:
         assert str(zoned).startswith("2013-07-04 05:06:07.000008009+")
         ordered = sandbox.execute("from range(3) t(i) select make_timestamp_ns(i) order by i desc")
         assert [getattr(row[0], "nanoseconds", 0) for row in ordered.rows] == [2, 1, 0]
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "{}",
+            "union_value(a := {})",
+            "[union_value(a := {})]",
+            "{{'it''s': union_value(a := {})}}",
+            "map {{{{'a': {}}}: 1}}",
+            "map {{[{}]: 1}}",
+            "map {{1: union_value(a := {})}}",
+            "map([union_value(a := {})], [1])",
+            "row(1, [{}])",
+            "array_value(union_value(a := {}))",
+        ],
+    )
+    def test_no_nested_type_makes_different_values_equal(self, sandbox: SqlSandbox, expression: str) -> None:
+        pairs = [
+            ("interval '1 month'", "interval '30 days'"),
+            ("'2020-01-01 00:00:00.000000001'::timestamp_ns", "'2020-01-01 00:00:00.000000002'::timestamp_ns"),
+            ("10000000000000000000000000000000000000000::bignum", "10000000000000000000000000000000000000001::bignum"),
+            ("'infinity'::date", "date '9999-12-31'"),
+        ]
+        query = "select " + ", ".join(["{}"] * len(pairs))
+        gold = sandbox.execute(query.format(*(expression.format(one) for one, _ in pairs)))
+        assert gold.error is None
+        assert results_equal(gold, gold, ordered=False)
+        for changed in range(len(pairs)):
+            values = [expression.format(pair[place == changed]) for place, pair in enumerate(pairs)]
+            answer = sandbox.execute(query.format(*values))
+            assert answer.error is None
+            assert not results_equal(answer, gold, ordered=False), values
+
+    def test_whole_numbers_of_any_size_are_numbers(self, sandbox: SqlSandbox) -> None:
+        gold = sandbox.execute("select 1, [2], -3, 1e300")
+        answer = sandbox.execute("select 1::bignum, [2::bignum], union_value(a := -3::bignum), 1e300::double::bignum")
+        assert results_equal(answer, gold, ordered=True)
+        (huge,) = sandbox.execute(f"select {'1' + '0' * 400}::varchar::bignum").rows
+        assert huge == (10**400,)
+        assert not results_equal(Result(("a",), (huge,)), Result(("a",), ((1e308,),)), ordered=True)
+        assert results_equal(Result(("a",), (huge,)), Result(("a",), (huge,)), ordered=True)
 
     def test_infinite_days_are_no_days(self, sandbox: SqlSandbox) -> None:
         """DuckDB gives Python the first and the last day that it knows in their place."""

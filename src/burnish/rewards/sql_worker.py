@@ -12,8 +12,8 @@ Started by `SqlSandbox` as a script of its own, never imported into the parent f
   UNPIVOT, DESCRIBE, SHOW and SUMMARIZE are). The parser decides, not a regular expression. A PIVOT that has to look up
   its columns is several statements to DuckDB; it passes if it can stand in a FROM clause, where only a query can.
 - Nanoseconds, which DuckDB cuts off for Python, and intervals, whose months it makes 30 days each, come as text, and so
-  do dates where one of them may be infinite, for which Python has the first and the last day: a query whose result has
-  any runs once more, with casts.
+  do dates where one of them may be infinite, for which Python has the first and the last day, and whole numbers of any
+  size (BIGNUM): a query whose result has any, in whatever nested type, runs once more, with casts.
 - Time is the processor's: a machine that is busy with other work makes no query fail. The clock on the wall is the
   parent's backstop for a worker that hangs.
 """
@@ -42,7 +42,7 @@ _GRACE_SECONDS = 0.25  # processor time for an interrupt to take effect before t
 _BASE_ADDRESS_SPACE = 1536 * 2**20
 
 
-_LOSSY_TYPES = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS", "INTERVAL"})
+_LOSSY_TYPES = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS", "INTERVAL", "BIGNUM"})
 _INFINITE_TYPES = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"})
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SPAN = re.compile(
@@ -354,10 +354,7 @@ def _may_be_infinite(value: Any) -> bool:
 
 
 def _holds(kind: Any, texts: frozenset[str]) -> bool:
-    """Whether values of a DuckDB type are or hold what its Python values lack, which is of the types `texts`.
-
-    Unions, and maps whose keys are nested, are left as they are.
-    """
+    """Whether values of a DuckDB type are or hold what its Python values lack, which is of the types `texts`."""
     return str(kind) in texts or any(_holds(part, texts) for part in _parts(kind).values())
 
 
@@ -367,35 +364,60 @@ def _parts(kind: Any) -> dict[str, Any]:
         return {"0": kind.children[0][1]}
     if kind.id == "struct":
         return dict(kind.children)
-    if kind.id == "tuple" or (kind.id == "map" and not _parts(kind.children[0][1])):
+    if kind.id == "union":
+        return dict(kind.children[1:])  # the first is the tag's
+    if kind.id in ("tuple", "map"):
         return {str(place): child for place, (_, child) in enumerate(kind.children)}
     return {}
 
 
-def _as_text(kind: Any, texts: frozenset[str]) -> str:
-    """The name of a type with VARCHAR in place of the types `texts`."""
+def _text_of(kind: Any, value: str, texts: frozenset[str], depth: int = 0) -> str:
+    """SQL for what the SQL `value` of a type is, with text in place of the types `texts`.
+
+    Maps become lists of their entries, and unions structs of their tag and members, since Python sees neither keys
+    that are nested nor which member of a union a value is.
+    """
     if not _holds(kind, texts):
-        return str(kind)
-    parts = {name: _as_text(part, texts) for name, part in _parts(kind).items()}
-    if kind.id == "list":
-        return f"{parts['0']}[]"
-    if kind.id == "array":
-        return f"{parts['0']}[{kind.children[1][1]}]"
-    if kind.id == "struct":
-        fields = ('"' + name.replace('"', '""') + f'" {part}' for name, part in parts.items())
-        return f"struct({', '.join(fields)})"
-    return f"{kind.id}({', '.join(parts.values())})" if parts else "VARCHAR"
+        return value
+    parts, each = _parts(kind), f"x{depth}"
+    if kind.id in ("list", "array"):
+        return f"list_transform({value}, lambda {each}: {_text_of(parts['0'], each, texts, depth + 1)})"
+    if kind.id == "map":
+        items = [
+            _text_of(part, f"{each}.{name}", texts, depth + 1)
+            for part, name in zip(parts.values(), ("key", "value"), strict=True)
+        ]
+        return f"list_transform(map_entries({value}), lambda {each}: {_pack(items)})"
+    if kind.id == "tuple":
+        items = [_text_of(part, f"{value}[{place + 1}]", texts, depth) for place, part in enumerate(parts.values())]
+    elif kind.id == "struct":
+        items = [
+            _text_of(part, f"struct_extract({value}, {_quoted(name)})", texts, depth) for name, part in parts.items()
+        ]
+    elif kind.id == "union":
+        items = [
+            _text_of(part, f"union_extract({value}, {_quoted(name)})", texts, depth) for name, part in parts.items()
+        ]
+        items.append(f"union_tag({value})::varchar")
+    else:
+        return f"({value})::varchar"
+    return f"case when {value} is not null then {_pack(items)} end"
+
+
+def _pack(items: list[str]) -> str:
+    return "struct_pack(" + ", ".join(f"p{place} := {item}" for place, item in enumerate(items)) + ")"
+
+
+def _quoted(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _with_text(cursor: Any, sql: str, types: list[Any], texts: frozenset[str]) -> str:
-    """The query with all of the types `texts` cast to text."""
+    """The query with all of the types `texts` as text."""
     import duckdb
 
     names = [f"c{place}" for place in range(len(types))]
-    casts = [
-        f"{name}::{_as_text(kind, texts)}" if _holds(kind, texts) else name
-        for name, kind in zip(names, types, strict=True)
-    ]
+    casts = [_text_of(kind, name, texts) for name, kind in zip(names, types, strict=True)]
     while True:
         query = f"select {', '.join(casts)} from (\n{sql}\n) as query({', '.join(names)})"
         try:
@@ -409,26 +431,28 @@ def _with_text(cursor: Any, sql: str, types: list[Any], texts: frozenset[str]) -
 
 
 def _encode_as(kind: Any, value: Any, texts: frozenset[str], depth: int = 0) -> object:
-    """`encode` for a value in which all of the types `texts` has become text."""
+    """`encode` for a value that `_text_of` made; as Python has it, a union is its member and names none."""
     if value is None or depth > _MAX_DEPTH or not _holds(kind, texts):
         return encode(value, depth)
     parts = _parts(kind)
     if kind.id in ("list", "array"):
         return [_encode_as(parts["0"], item, texts, depth + 1) for item in value]
-    if kind.id == "tuple":
-        return [_encode_as(part, item, texts, depth + 1) for part, item in zip(parts.values(), value, strict=True)]
-    if kind.id == "struct":
-        return {"map": [[name, _encode_as(part, value[name], texts, depth + 1)] for name, part in parts.items()]}
     if kind.id == "map":
         of_key, of_item = parts.values()
-        entries = value.items()
-        return {
-            "map": [
-                [_encode_as(of_key, key, texts, depth + 1), _encode_as(of_item, item, texts, depth + 1)]
-                for key, item in entries
-            ]
-        }
-    return _encode_span(value) if str(kind) == "INTERVAL" else _encode_moment(value)
+        entries = [
+            [_encode_as(of_key, entry["p0"], texts, depth + 1), _encode_as(of_item, entry["p1"], texts, depth + 1)]
+            for entry in value
+        ]
+        if _parts(of_key):  # DuckDB's own form for keys that no dictionary can have
+            return {"map": [["key", [key for key, _ in entries]], ["value", [item for _, item in entries]]]}
+        return {"map": entries}
+    if not parts:
+        return _ENCODERS.get(str(kind), _encode_moment)(value)
+    if kind.id == "union":
+        place = list(parts).index(value[f"p{len(parts)}"])
+        return _encode_as(list(parts.values())[place], value[f"p{place}"], texts, depth + 1)
+    items = [_encode_as(part, value[f"p{place}"], texts, depth + 1) for place, part in enumerate(parts.values())]
+    return items if kind.id == "tuple" else {"map": [list(item) for item in zip(parts, items, strict=True)]}
 
 
 def _encode_span(text: str) -> object:
@@ -467,6 +491,17 @@ def _encode_moment(text: str) -> object:
         return text
     moment = {kind: written}
     return {"nanoseconds": [moment, int(fraction[6:])]} if int(fraction[6:]) else moment
+
+
+def _encode_bignum(text: str) -> object:
+    """A whole number of any size; one of more digits than Python reads stays text."""
+    try:
+        return encode(int(text))
+    except ValueError:
+        return text
+
+
+_ENCODERS = {"INTERVAL": _encode_span, "BIGNUM": _encode_bignum}
 
 
 def _is_query(cursor: Any, sql: str) -> bool:
