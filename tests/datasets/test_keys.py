@@ -114,6 +114,30 @@ MEDIA: dict[str, dict[str, Any]] = {
     "image with a capital": {"prompt": "What?", "completion": "a", "Images": ["a.png"]},
     "frames": {"prompt": "<|video_pad|>What?", "completion": "a", "frames": ["a", "b"]},
     "pixels": {"instruction": "What?", "input": "<img>", "output": "a", "pixel_values": [[1]]},
+    **{
+        f"{key} that the text has a place for": {
+            "prompt": f"{place}What?",
+            "completion": "a",
+            "answer": "a",
+            key: value,
+        }
+        for place, key, value in (
+            ("<image>", "img", "a.png"),
+            ("<image>\n", "photo", "cat"),
+            ("<image>", "files", ["a.png"]),
+            ("<video>", "url", "https://example.com/a"),
+            ("<video>", "clip", 7),
+            ("<audio>", "wav", "UklGRg=="),
+            ("<image>", "screenshot", {"b64": "iVBORw0KGgo="}),
+            ("<image>", "id", "coco/7.jpg"),
+            ("<image>", "x", "data:image/png;base64,iVBORw0KGgo="),
+        )
+    },
+    "img of a message": {"messages": [{"role": "user", "content": "<image>What?", "img": "a.png"}, ASSISTANT]},
+    "img beside messages": {"messages": [{"role": "user", "content": "<image>What?"}, ASSISTANT], "img": "a.png"},
+    "bytes": {"prompt": "What?", "completion": "a", "answer": "a", "picture": {"bytes": "iVBORw0KGgo="}},
+    "bytes in a list": {"prompt": "What?", "completion": "a", "scans": [{"bytes": None, "path": "scan7"}]},
+    "samples": {"prompt": "What?", "completion": "a", "said": {"path": None, "array": [0.5], "sampling_rate": 16000}},
     "image in a part of text": {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "a", "image": "a.png"}]}, ASSISTANT]
     },
@@ -149,6 +173,17 @@ def test_rows_without_their_media_are_not(tmp_path: Path) -> None:
     noted = {"prompt": "Describe a cat.", "completion": "It purrs.", "image_url": "https://example.com/cat.png"}
     (conversation,) = read_conversations(write(tmp_path / "rows.jsonl", noted))
     assert conversation.unused == ("image_url",)
+
+
+def test_what_is_noted_about_a_text_with_a_placeholder_is_no_medium(tmp_path: Path) -> None:
+    row = {"prompt": "What is <video> in HTML?", "completion": "A tag.", "id": "q-7", "source": "forum", "rank": 3}
+    (conversation,) = read_conversations(write(tmp_path / "rows.jsonl", row))
+    assert conversation.unused == ("id", "source", "rank")
+    named = {"prompt": "<image>What?", "completion": "a", "cover": "the first one"}
+    with pytest.raises(DataError, match=r"cover is .*only text is supported: leave out the rows that have cover"):
+        read_conversations(write(tmp_path / "rows.jsonl", named))
+    empty = {"prompt": "What is it?", "completion": "a", "picture": {"bytes": None, "path": None}}
+    assert len(read_conversations(write(tmp_path / "rows.jsonl", empty))) == 1
 
 
 UNUSED: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.datasets.bad_rows import BadRowError
-from burnish.datasets.messages import hint, is_said
+from burnish.datasets.media import is_said
+from burnish.datasets.messages import hint
 
 LABELS = ("task_type", "provenance")
 """What a row may say of itself, for a person or a report: nothing is taught by it, and it is no mistake."""

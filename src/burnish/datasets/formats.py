@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from burnish.corpus.records import nearest, shown
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
 from burnish.datasets.dialogues import dialogue_prompt, is_dialogue, is_dialogue_prompt
-from burnish.datasets.fields import Fields, present, use
+from burnish.datasets.fields import LABELS, Fields, present, use
+from burnish.datasets.media import refuse_media
 from burnish.datasets.messages import (
     content_text,
     hint,
@@ -26,7 +27,6 @@ from burnish.datasets.messages import (
     message,
     message_list,
     read_messages,
-    refuse_media,
     require_end,
     role_of,
     unused_in_messages,
@@ -85,13 +85,13 @@ def around(row: Fields, *, own_keys: bool = True) -> Around:
 
     own_keys: whether keys of the row itself can be unused; those of a task are there for its verifier.
     """
-    refuse_media(row)
     lists = [key for key in (*FORMATS, *PAIR_KEYS, *ANSWER_KEYS) if key in row.used and present(row, key)]
     # The items of a list of answers, or of steps, are messages or texts, and a text may begin like JSON.
     lists += [
         key for key in LIST_KEYS if key in row.used and any(isinstance(item, dict) for item in row.get(key) or ())
     ]
     found = Around(_tools(row, lists), _template_kwargs(row), ())
+    refuse_media(row, row.used | set(LABELS), strict=own_keys)
     nested = [
         name
         for key in lists

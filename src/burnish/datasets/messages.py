@@ -1,13 +1,13 @@
 """One message and lists of them, from the keys of OpenAI and ShareGPT to those that chat templates read."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from burnish.corpus.json_values import surrogate
 from burnish.corpus.records import nearest, shown
 from burnish.datasets.bad_rows import BadRowError, NothingToLearnError
+from burnish.datasets.media import MEDIA_KEYS, MEDIA_PARTS, is_said, refuse_media
 from burnish.datasets.tool_calls import parsed, read_calls, stated, written_calls
 from burnish.text.chat import Message
 
@@ -45,11 +45,7 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 # Whether a message is learned: OpenAI's fine-tuning, ms-swift, Axolotl.
 LEARNED_KEYS = ("weight", "loss", "train", "training")
-MEDIA_KEYS = ("images", "image", "videos", "video", "audios", "audio")
-_MEDIA_WORDS = ("image", "picture", "pixel", "video", "frame", "audio", "speech", "media")
-_PLACEHOLDER = re.compile(r"<\|?(?:image|img|video|audio|speech)(?:_pad|_\d+)?\|?>", re.IGNORECASE)
 TEXT_PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal", "thinking": "thinking"}
-MEDIA_PARTS = ("image", "image_url", "input_image", "video", "video_url", "audio", "audio_url", "input_audio", "file")
 MESSAGE_KEYS = frozenset(
     (
         *("role", "content", "from", "value", "name", "tool_call_id", "tool_calls", "function_call"),
@@ -102,7 +98,7 @@ def read_message(value: object, where: str, *, may_be_empty: bool = False) -> Me
     """Return one message from `role` and `content` or from ShareGPT's `from` and `value`."""
     if not isinstance(value, dict):
         raise BadRowError(f"{where} is {shown(value)}; expected an object with role and content")
-    refuse_media(value, f"{where}.")
+    refuse_media(value, MESSAGE_KEYS, f"{where}.")
     role_key, content_key = ("from", "value") if value.get("from") is not None else ("role", "content")
     if value.get(role_key) is None:
         raise BadRowError(f"{where} has no {role_key}{hint(role_key, value)}")
@@ -217,7 +213,7 @@ def content_text(value: object, where: str, *, may_be_empty: bool = False) -> st
         for index, part in enumerate(cast(list[dict[str, Any]], value)):
             kind = part.get("type") or "text"
             if kind not in MEDIA_PARTS:  # those are refused by their type
-                refuse_media(part, f"{where}[{index}].")
+                refuse_media(part, ("type", str(TEXT_PARTS.get(str(kind)))), f"{where}[{index}].")
             text = part.get(TEXT_PARTS[kind]) if isinstance(kind, str) and kind in TEXT_PARTS else None
             if not isinstance(text, str):
                 raise BadRowError(f"{where} has a part of type {shown(kind)}; only text is supported")
@@ -237,31 +233,6 @@ def _are_parts(value: object, *, typed: bool = False) -> bool:
     if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
         return False
     return not typed or all(part.get("type") in (*TEXT_PARTS, *MEDIA_PARTS) for part in value)
-
-
-def refuse_media(holder: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise BadRowError where a row or message has pictures, films or sounds: without them its text means nothing.
-
-    A key such as `image_path` may be no more than a note, unless the text has a place for what it names.
-    """
-    for key, value in holder.items():
-        if not is_said(value) or (isinstance(value, str) and value.strip() in ("[]", "{}", "null")):
-            continue
-        if key.casefold() in MEDIA_KEYS or (
-            any(word in key.casefold() for word in _MEDIA_WORDS) and any(map(_PLACEHOLDER.search, _texts(holder)))
-        ):
-            raise BadRowError(
-                f"{prefix}{key} is {shown(value)}; only text is supported: leave out the rows that have {key}"
-            )
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts in a value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(item)
 
 
 def require_end(messages: Sequence[Message], key: str, roles: tuple[str, ...]) -> None:
@@ -286,11 +257,6 @@ def unused_in_messages(value: object, key: str) -> list[str]:
                 names = (name for name, said in part.items() if name not in read and is_said(said))
                 found |= {f"{key}[].content[].{name}": None for name in names}
     return list(found)
-
-
-def is_said(value: object) -> bool:
-    """Whether a value says anything: null, empty text, and empty lists and objects do not."""
-    return value is not None and value != "" and value != [] and value != {}
 
 
 def hint(key: str, row: Mapping[str, Any]) -> str:
