@@ -104,10 +104,15 @@ def test_a_function_that_is_no_tool_says_where_and_why() -> None:
         """Add."""
         return sum(numbers)
 
+    def lines(a: int) -> Iterator[int]:
+        """Count."""
+        yield a
+
     for function, said in (
         (no_hint, "parameter a of no_hint has no type hint"),
         (no_words, "no_words has no docstring"),
         (several, "a tool's parameters have names"),
+        (lines, "lines is a generator"),
     ):
         with pytest.raises(BurnishError, match=f"test_agents.py:[0-9]+: .*{said}"):
             function_tool(function)

@@ -11,6 +11,8 @@ from burnish.errors import BurnishError
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import check, run
 from burnish.recipes.schema.gold import FILE as GOLD_FILE
+from burnish.recipes.schema.judges.python import GIVEN
+from burnish.recipes.schema.python_files import load_function
 from burnish.rewards.sql import SqlVerifier
 from workshop import SAME_BITS, make_workshop
 
@@ -116,6 +118,14 @@ def test_a_model_without_a_chat_template(workshop: Path, stage: str) -> None:
     [
         ("def rewrad(prompt, completion, row): return 1\n", "has no function 'reward'; it has: rewrad"),
         ("def reward(prompt, completion, row: return 1\n", r"reward\.py: fails when it is loaded: SyntaxError.*line 1"),
+        (
+            "def reward(prompt, completion): return 1\n",
+            r"reward\.py:1: reward\(prompt, completion\) is called with \(prompt, completion, row\).*too many",
+        ),
+        ("def reward(a, b, c, d, e=1): return 1\n", r"reward\(a, b, c, d, e=1\) is called.*missing a required.*'d'"),
+        ("def reward(*, prompt): return 1\n", "too many positional"),
+        ("async def reward(prompt, completion, row): return 1\n", r"reward\.py:1: reward is async def.*plain function"),
+        ("def reward(prompt, completion, row):\n    yield 1\n", "reward is a generator"),
     ],
 )
 def test_a_reward_function_is_looked_for_without_running_the_file(workshop: Path, source: str, problem: str) -> None:
@@ -123,6 +133,35 @@ def test_a_reward_function_is_looked_for_without_running_the_file(workshop: Path
     (workshop / "reward.py").write_text(f"{source}raise SystemExit('it ran')\n")
     with pytest.raises(BurnishError, match=problem):
         check(plan_of(workshop, STAGES["python"]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def reward(a, b, /, c, d=1, *, e=2): return 1\n",
+        "def reward(*answer, **further):\n    def inner():\n        yield 1\n    return next(inner())\n",
+        "from functools import partial\nreward = partial(max, 3)\n",
+        "if True:\n    def reward(prompt, completion, row): return 1\nelse:\n    def reward(): return 1\n",
+    ],
+)
+def test_a_reward_function_may_take_what_it_is_given_in_any_way(workshop: Path, source: str) -> None:
+    rows(workshop)
+    (workshop / "reward.py").write_text(source)
+    check(plan_of(workshop, STAGES["python"]))
+    assert callable(load_function(workshop / "reward.py", "reward", GIVEN))
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("reward = lambda prompt, completion: 1\n", r"reward\(prompt, completion\) is called with .*row\)"),
+        ("class Reward:\n    async def __call__(self, a, b, c): return 1\nreward = Reward()\n", "is async def"),
+    ],
+)
+def test_a_reward_that_is_known_only_when_it_is_loaded(tmp_path: Path, source: str, problem: str) -> None:
+    (tmp_path / "reward.py").write_text(source)
+    with pytest.raises(BurnishError, match=problem):
+        load_function(tmp_path / "reward.py", "reward", GIVEN)
 
 
 def test_what_is_still_to_be_made_is_named(tmp_path: Path) -> None:

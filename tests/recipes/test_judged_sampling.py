@@ -193,6 +193,25 @@ def test_what_was_sampled_gives_answers_to_imitate(recipe: Path) -> None:
     assert [row["messages"][-1]["content"] for row in accepted] == list(expected.values())
 
 
+def test_answers_that_were_all_cut_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judge = "{type: python, file: mine.py}"
+    stage = f"""stages:
+  - {{type: sample, tasks: tasks.jsonl, samples: 2, max_new_tokens: 2, choose: best, judges: [{judge}]}}
+"""
+    file = make_workshop(tmp_path, "name: online" + SAME_BITS + stage)
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({"prompt": "1 mod 3?"}) + "\n")
+    (tmp_path / "mine.py").write_text("def reward(prompt, completion, row):\n    return float(len(completion))\n")
+    summary = run(file, runs=tmp_path / "runs", display=Display())
+    assert summary["pairs"] == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "no prompt has two whole answers of different score" in said
+    assert "`max_new_tokens`" in said
+    folder = tmp_path / "runs" / "online" / "01-sample"
+    rows = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert [row["finished"] for row in rows] == [False, False]
+    assert (folder / "chosen.jsonl").read_text() == ""
+
+
 @pytest.mark.parametrize(
     ("choose", "message"),
     [("votes", "can tell which answers come to the same"), ("accepted", "tells right from wrong: set `threshold`")],

@@ -227,16 +227,16 @@ def test_a_file_is_read_without_running_it(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("")
     file.write_text("import numpy.linalg, json, beside\nfrom rich import box\nraise SystemExit\nother = len\n")
     assert imported_packages(file) == {"numpy", "rich"}
-    check_function(file, "other")
+    check_function(file, "other", ["prompt"])
     with pytest.raises(BurnishError, match=r"has no function 'reward'.*other"):
-        check_function(file, "reward")
+        check_function(file, "reward", ["prompt"])
     for text, problem in (
         ("def reward(:\n", r"fails when it is loaded.*line 1"),
         ("x = 1\0", "fails when it is loaded"),
     ):
         file.write_text(text)
         with pytest.raises(BurnishError, match=problem):
-            check_function(file, "reward")
+            check_function(file, "reward", ["prompt"])
 
 
 def test_what_a_script_imports_from_beside_it_belongs_to_it(recipe: Path) -> None:

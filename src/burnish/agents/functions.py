@@ -33,6 +33,8 @@ def function_tool(function: Callable[..., Any]) -> Tool:
     where = _place(function)
     if not re.fullmatch(r"[a-zA-Z_]\w{0,63}", name):
         raise BurnishError(f"{where}: a tool needs a name of letters, digits and _; got {name!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise BurnishError(f"{where}: {name} is a generator (it has yield); a tool returns one value, such as a list")
     description, described = _docstring(inspect.getdoc(function) or "")
     if not description:
         raise BurnishError(f"{where}: {name} has no docstring, so a model would not know what it does; write one")

@@ -161,7 +161,8 @@ def judged_chunks(
     compute: Callable[[Sequence[WeightedJudge], Sequence[Sequence[Answer]]], list[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
     """What `compute` makes of the judges and of each chunk of groups, as JSON objects, kept chunk by chunk."""
-    per_chunk = max(1, CHUNK_COMPLETIONS // max((len(group) for group in groups), default=1))
+    largest = max((len(group) for group in groups), default=0)  # 0 as well where no group has an answer
+    per_chunk = max(1, CHUNK_COMPLETIONS // max(1, largest))
     files = chunk_files(run, f"{label}-judged", len(groups), per_chunk)
     with ExitStack() as stack:
         judges: Sequence[WeightedJudge] | None = None

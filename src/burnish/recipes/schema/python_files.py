@@ -2,8 +2,9 @@
 
 import ast
 import importlib.util
+import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,85 @@ def _imports(tree: ast.Module, root: Path, folder: Path) -> Iterator[tuple[Path,
             yield from ((start, name) for name in module)
 
 
-def check_function(file: Path, name: str) -> None:
-    """Raise BurnishError where the file is not Python, or surely binds no such name at its top level."""
-    bound = set(_bound(parse(file)))
+def check_function(file: Path, name: str, given: Sequence[str]) -> None:
+    """Raise BurnishError where the file is not Python, or surely has no such function to call.
+
+    given: what it is called with, in this order. A function that is decorated, or bound in another way than by `def`,
+    is known only when it is loaded.
+    """
+    tree = parse(file)
+    bound = list(_bound(tree))
     if name not in bound and "*" not in bound:
-        there = sorted(known for known in bound if not known.startswith("_"))
+        there = sorted(known for known in set(bound) if not known.startswith("_"))
         raise BurnishError(f"{file}: has no function '{name}'; it has: {', '.join(there) or 'none'}")
+    written = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+    ]
+    if written and len(written) == bound.count(name) and "*" not in bound and not written[-1].decorator_list:
+        function = written[-1]
+        where = f"{file}:{function.lineno}"
+        _check_returns(
+            where, name, given, later=isinstance(function, ast.AsyncFunctionDef), many=any(_yields(function.body))
+        )
+        _check_call(where, name, _signature(function.args), given)
+
+
+def _check_returns(where: str, name: str, given: Sequence[str], *, later: bool, many: bool) -> None:
+    """Raise BurnishError for a function that returns a coroutine or a generator instead of a value."""
+    if later or many:
+        kind = "async def" if later else "a generator (it has yield)"
+        raise BurnishError(
+            f"{where}: {name} is {kind}, which gives no value when it is called; write a plain function "
+            f"`def {name}({', '.join(given)})` that returns one"
+        )
+
+
+def _check_call(where: str, name: str, signature: inspect.Signature, given: Sequence[str]) -> None:
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        raise BurnishError(
+            f"{where}: {name}{signature} is called with ({', '.join(given)}), and that does not fit: {error}; write "
+            f"`def {name}({', '.join(given)})`"
+        ) from None
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+    """The parameters of a function as its syntax has them, without their types."""
+    kinds = inspect.Parameter
+
+    def parameter(one: ast.arg, kind: Any, default: ast.expr | None = None) -> inspect.Parameter:
+        return kinds(one.arg, kind, default=kinds.empty if default is None else _Shown(ast.unparse(default)))
+
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [*[None] * (len(positional) - len(arguments.defaults)), *arguments.defaults]
+    found = [
+        parameter(one, kinds.POSITIONAL_ONLY if one in arguments.posonlyargs else kinds.POSITIONAL_OR_KEYWORD, default)
+        for one, default in zip(positional, defaults, strict=True)
+    ]
+    found += [parameter(arguments.vararg, kinds.VAR_POSITIONAL)] if arguments.vararg else []
+    found += [
+        parameter(one, kinds.KEYWORD_ONLY, default)
+        for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
+    found += [parameter(arguments.kwarg, kinds.VAR_KEYWORD)] if arguments.kwarg else []
+    return inspect.Signature(found)
+
+
+class _Shown(str):
+    """A default as it is written in the file, shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _yields(nodes: Sequence[ast.AST]) -> Iterator[bool]:
+    """True for each `yield` of a function's body that is its own, not that of a function inside of it."""
+    for node in nodes:
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            yield True
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _yields(list(ast.iter_child_nodes(node)))
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
@@ -108,8 +182,8 @@ def parse(file: Path) -> ast.Module:
         raise BurnishError(f"{file}: fails when it is loaded: {error or 'nested too deeply'}") from error
 
 
-def load_function(file: Path, name: str) -> Any:
-    """The function `name` of a Python file. Raises BurnishError where the file fails or has none."""
+def load_function(file: Path, name: str, given: Sequence[str]) -> Any:
+    """The function `name` of a Python file. Raises BurnishError where the file fails, or has none to call as given."""
     spec = importlib.util.spec_from_file_location(f"burnish_reward_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise BurnishError(f"{file}: not a Python file; a judge needs one, ending in .py")
@@ -122,4 +196,12 @@ def load_function(file: Path, name: str) -> Any:
     if not callable(function):
         there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise BurnishError(f"{file}: has no function '{name}'; it has: {', '.join(there) or 'none'}")
+    # Of an object that is called it is its `__call__`.
+    ways = (function, type(function).__call__)
+    later = any(inspect.iscoroutinefunction(way) for way in ways)
+    many = any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways)
+    _check_returns(str(file), name, given, later=later, many=many)
+    with suppress(ValueError, TypeError):  # one written in C that does not say what it takes
+        signature = inspect.signature(function)
+        _check_call(str(file), name, signature, given)
     return function

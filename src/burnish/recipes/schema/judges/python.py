@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from burnish.datasets.rows import Task
     from burnish.generation.answer import Answer
 
+GIVEN = ("prompt", "completion", "row")
+"""What a function is called with."""
+
 
 class PythonJudge(JudgeBase):
     """A function of yours: `def reward(prompt, completion, row)`, returning a number, True or False, or a Judgement.
@@ -32,11 +35,11 @@ class PythonJudge(JudgeBase):
         yield Action("imports", f", function {self.function}", self.function, self.file)
 
     def check(self, context: StageContext, tasks: "Sequence[Task]") -> None:
-        check_function(context.path(self.file), self.function)
+        check_function(context.path(self.file), self.function, GIVEN)
 
     def open(self, context: StageContext) -> AbstractContextManager[Judge]:
         file = context.path(self.file)
-        function = load_function(file, self.function)
+        function = load_function(file, self.function, GIVEN)
 
         def judge(answers: "Sequence[Answer]", /) -> list[Judgement]:
             return [call(answer) for answer in answers]
