@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer as Backend
 
 from burnish import cli
 from burnish.cli import streams
 from burnish.console.display import Display
 from burnish.recipes.plan.planned import make_plan
 from burnish.recipes.runner.running import preview, run
-from workshop import RECIPE, make_workshop
+from workshop import RECIPE, make_workshop, tiny_tokenizer
 
 USER = {"role": "user", "content": "a"}
 COMMANDS = [
@@ -105,6 +106,32 @@ def test_a_bug_shows_its_traceback_and_where_to_report(
     assert "Traceback" in err
     assert "ZeroDivisionError: a bug" in err
     assert "This is a bug in Burnish" in err
+
+
+def panicking() -> str:
+    """A `tokenizer.json` that makes the Rust library behind it panic, which is no Exception."""
+    values = json.loads(tiny_tokenizer().backend.to_str())
+    values["model"] |= {"continuing_subword_prefix": "##", "byte_fallback": True}
+    return json.dumps(values)
+
+
+def test_a_file_that_makes_a_library_panic_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_workshop(tmp_path)
+    (tmp_path / "model" / "tokenizer.json").write_text(panicking())
+    status, _, err = call(capsys, "export", tmp_path / "model", "--output", tmp_path / "out")
+    assert status == 1
+    assert "tokenizer.json is not a tokenizer that can be read: the library that reads it failed: slice" in err
+    assert "Traceback" not in err
+
+
+def test_a_panic_that_nobody_has_foreseen_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("burnish.recipes.plan.planned.make_plan", lambda *_, **__: Backend.from_str(panicking()))
+    status, _, err = call(capsys, "run", tmp_path / "recipe.yaml", "--dry-run")
+    assert status == 1
+    assert err.startswith("error: a library has failed on what it was given, such as a damaged file: slice index")
+    assert "Traceback" not in err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")

@@ -102,6 +102,13 @@ from burnish.rewards.sql_text import extract_sql
         ("create table u as\nselect 1", "create table u as\nselect 1"),
         ("delete from t;\nselect 1", "delete from t;\nselect 1"),
         ("explain\nselect 1", "explain\nselect 1"),
+        # A fence in a quotation, and what stands in a query that looks like one.
+        ("So:\n> ```sql\n> select 1\n> from t\n> ```\nDone.", "select 1\nfrom t"),
+        ("> ~~~\n> select a\n> > 1 from t\n> ~~~", "select a\n> 1 from t"),
+        ("> Quoted.\n```\nselect a\n> 1 from t\n```", "select a\n> 1 from t"),
+        # Introduced in Chinese.
+        ("查询语句：SELECT 1;", "SELECT 1;"),
+        ("以下是查询：\nSELECT 1", "SELECT 1"),
         # Everything that reads.
         ("```\npivot t on a using sum(b)\n```\nor\n```\n5\n```", "pivot t on a using sum(b)"),
         *(

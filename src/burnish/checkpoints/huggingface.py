@@ -18,7 +18,7 @@ from torch import Tensor
 from burnish.checkpoints import int8
 from burnish.checkpoints.families import Family, Weight, bart, family_for, find_family, read_settings, write_settings
 from burnish.checkpoints.weights import assemble, check_finite, check_shape, check_vocabulary, reading, weights_of
-from burnish.errors import CheckpointError
+from burnish.errors import CheckpointError, panics_told
 from burnish.files import atomic_folder, open_regular, regular_file
 from burnish.nn.config import DecoderConfig
 from burnish.nn.decoder import Decoder
@@ -183,7 +183,7 @@ def read_tensors(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[
     try:
         with reading():
             regular_file(file)
-        with safe_open(file, framework="pt") as opened:
+        with panics_told(CheckpointError, f"{file} is damaged"), safe_open(file, framework="pt") as opened:
             present = set(opened.keys())
             for name, shape in shapes.items():
                 if name not in present:
@@ -212,7 +212,7 @@ def tensor_names(file: Path) -> list[str]:
     try:
         with reading():
             regular_file(file)
-        with safe_open(file, framework="pt") as opened:
+        with panics_told(CheckpointError, f"{file} is damaged"), safe_open(file, framework="pt") as opened:
             return list(opened.keys())
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} is not a complete safetensors file: {error}") from error

@@ -16,7 +16,7 @@ from rich.console import Console
 from burnish import __version__
 from burnish.cli import chat, data, doctor, evaluating, flywheel, lab, models, recipes, retrieving, serve, starting
 from burnish.cli.streams import steady_streams
-from burnish.errors import BurnishError
+from burnish.errors import BurnishError, is_panic
 from burnish.terminal import printable
 
 __all__ = ["app", "main"]
@@ -64,6 +64,12 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         _report_bug()
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        message = f"error: a library has failed on what it was given, such as a damaged file: {error}"
+        print(printable(message), file=sys.stderr)
+        sys.exit(1)
 
 
 def _call() -> None:

@@ -24,6 +24,7 @@ _STATEMENT = re.compile(
 _LANGUAGES = {"table", "show", "describe", "values"}
 _FENCE = re.compile(r"`{3,}+|^[ \t]*+~{3,}+(?=[ \t]*+[\w.+-]*+[ \t\r]*+$)", re.MULTILINE)
 _TILDES = re.compile(r"^[ \t]*+(~{3,}+)[ \t\r]*+$", re.MULTILINE)
+_QUOTE = re.compile(r" {0,3}+>[ ]?+(?P<fence>[ \t]*+(?:`{3}|~{3}))?+")
 _BLANK = re.compile(r"(?:\s++|--[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z))*+")
 _TOKEN = re.compile(
     r"""(?P<quoted>[eE]'(?:[^'\\]|\\.|'')*+'?|'[^']*+'?|"[^"]*+"?|--[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?)"""
@@ -48,7 +49,7 @@ _TAGGED = re.compile(
     re.IGNORECASE,
 )
 _INTRODUCED = re.compile(
-    rf"^[ \t]*+(?:[*_]{{0,2}}+(?:\w++[ \t]*+){{1,5}}[*_]{{0,2}}+:[*_]{{0,2}}+[ \t]*+)?(?={_WITH}|select\b)",
+    rf"^[ \t]*+(?:[*_]{{0,2}}+(?:\w++[ \t]*+){{1,5}}[*_]{{0,2}}+[:：][*_]{{0,2}}+[ \t]*+)?(?={_WITH}|select\b)",
     re.MULTILINE | re.IGNORECASE,
 )
 
@@ -63,12 +64,22 @@ def extract_sql(completion: str) -> str:
     """
     text = without_thoughts(completion)
     answer = answer_block(text)
-    text = text if answer is None else answer
+    text = _unquoted(text if answer is None else answer)
     blocks = [block for block in map(str.strip, _fenced(text)) if block]
     if blocks:
         return next((block for block in reversed(blocks) if _begins(_QUERY, block)), blocks[-1])
     tagged = [(found[2] or found[3] or "").strip() for found in _TAGGED.finditer(text)]
     return _unfenced(next((block for block in reversed(tagged) if _begins(_QUERY, block)), text))
+
+
+def _unquoted(text: str) -> str:
+    """A text whose fences in a quotation (`> ```sql`) have no marks of it: from the fence to the quotation's end."""
+    lines, inside = [], False
+    for line in text.split("\n"):
+        quote = _QUOTE.match(line)
+        inside = quote is not None and (inside or quote["fence"] is not None)
+        lines.append(line[quote.start("fence") if quote["fence"] else quote.end() :] if quote and inside else line)
+    return "\n".join(lines)
 
 
 def _begins(pattern: re.Pattern[str], text: str) -> bool:
@@ -111,7 +122,7 @@ def _unfenced(text: str) -> str:
     text = text.strip()
     first = text.partition("\n")[0].rstrip()
     # What ends with a colon is prose, also where it begins like a query: "Select those of May:".
-    prose = first.endswith(":") and not first.startswith(("--", "/*"))
+    prose = first.endswith((":", "：")) and not first.startswith(("--", "/*"))
     if prose or not _begins(_STATEMENT, text):
         inline = [span.strip() for span in _INLINE.findall(text)]
         if queries := [span for span in inline if " " in span and _begins(_QUERY, span)]:

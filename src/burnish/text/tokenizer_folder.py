@@ -17,7 +17,7 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from burnish.errors import CheckpointError
+from burnish.errors import CheckpointError, panics_told
 from burnish.files import open_regular
 
 CONFIG_FILE = "tokenizer_config.json"
@@ -42,8 +42,13 @@ def read_backend(folder: Path, config: Mapping[str, Any]) -> Backend:
             f"{file} is missing; save the tokenizer with a current version of transformers, which writes it"
         )
     try:
-        with open_regular(file) as opened:
+        with (
+            open_regular(file) as opened,
+            panics_told(CheckpointError, f"{file} is not a tokenizer that can be read"),
+        ):
             backend = Backend.from_buffer(opened.read())
+    except CheckpointError:
+        raise
     except Exception as error:  # the Rust library raises nothing more precise
         raise CheckpointError(f"{file} is not a tokenizer that can be read: {error}") from error
     # What the last user of the file asked for, such as a batch of texts of 512 tokens, is no part of the tokenizer;
