@@ -135,6 +135,19 @@ def test_kto_separates_held_out_answers(tmp_path: Path) -> None:
     assert events[0]["kl"] == pytest.approx(0, abs=1e-5), "at first the policy is the reference"
 
 
+def test_kto_says_where_all_labels_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = make(tmp_path, KTO)
+    file = tmp_path / "answers.jsonl"
+    rows = [json.loads(line) | {"correct": True} for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = f"{file}: the label of all 15 answers is true, and KTO learns from"
+    run(recipe, overrides=["kto.training.epochs=1"], runs=tmp_path / "runs", display=Display())
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("is true, and KTO learns from") == 2, "before anything runs, and by the stage"
+    notices = json.loads((stage_folder(recipe, "01-kto") / "stage.json").read_text())["notices"]
+    assert [one.startswith(said) for one in notices] == [True]
+
+
 def test_the_accuracy_is_that_of_the_two_models(tmp_path: Path) -> None:
     recipe = make(tmp_path, DPO)
     go(recipe, "dpo.training.epochs=2")

@@ -16,7 +16,7 @@ from pydantic import Field
 from burnish.methods.measuring import Metrics, comparison, objective_metrics
 from burnish.methods.reference_logps import KeptReference, scored_logps
 from burnish.methods.saving import save, snapshot_of
-from burnish.methods.settings import JudgedSettings
+from burnish.methods.settings import JudgedSettings, source
 from burnish.methods.shown_answers import Asked, ShownAnswers
 from burnish.methods.training import OnTheWay, begin, fit, make_trainable, usable
 from burnish.runs.names import HELDOUT_REPORT_FILE
@@ -65,6 +65,8 @@ def train(
     run = begin(model, answers, settings, run)
     rows, heldout_rows = settings.split(answers)
     examples, report = usable(encode(rows, tokenizer, settings), rows, settings, run, least=2)
+    if (remark := one_sided(examples, rows)) is not None:
+        run.notice(remark)
     reference = KeptReference(run, model, training.micro_batch_tokens)
     plan = shuffled_steps(len(examples), batch_size=training.batch_size, epochs=training.epochs, seed=run.seed)
     steps = KtoSteps.of(model, reference, examples, plan, training.micro_batch_tokens)
@@ -101,6 +103,21 @@ def train(
         **trained.metrics,
         **comparison(before, measure(), len(heldout)),
     }
+
+
+def one_sided(judged: "Sequence[Labelled | LabelledExample]", rows: "Sequence[Labelled]") -> str | None:
+    """What to say where all answers that are learned from have the same label; None where they have both.
+
+    rows: what they were read from.
+    """
+    if len({one.desired for one in judged}) != 1:
+        return None
+    label = "true" if judged[0].desired else "false"
+    return (
+        f"{source(rows)}: the label of all {len(judged):,} answers is {label}, and KTO learns from how desired answers "
+        "differ from the others: add rows of the other label"
+        + (", or imitate these with sft" if judged[0].desired else "")
+    )
 
 
 @dataclass(frozen=True)

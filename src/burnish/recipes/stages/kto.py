@@ -29,6 +29,12 @@ class KtoStage(kto.Settings, JudgedRowsStage):
 
         return self.with_system(context, read_labelled(context.paths(self.data), columns=self.columns))
 
+    def check(self, context: StageContext) -> None:
+        super().check(context)
+        rows = self.rows(context)
+        if (remark := kto.one_sided(self.trained_on(rows), rows)) is not None:
+            context.warn(remark)
+
     def encode(self, rows: Sequence[Any], tokenizer: "Tokenizer") -> "tuple[list[Any], Report]":
         return kto.encode(rows, tokenizer, self)
 
