@@ -45,11 +45,13 @@ def other_tokens(corpus: str | None, models: Iterable[str | None], producers: Ma
 def _gave_tokens(reference: str, producers: Mapping[str, StageConfig]) -> list[str] | None:
     """The stages that gave a model, or a corpus, new tokens, the latest first; None where that is not known."""
     found: list[str] = []
+    seen: set[str] = set()
     while reference.startswith("@"):
         name = reference[1:].partition("/")[0]
         maker = producers.get(name)
-        if maker is None:
-            return None
+        if maker is None or name in seen:
+            return None  # two stages of one name may read each other; the planner says so
+        seen.add(name)
         if maker.new_tokens:
             found.append(name)
         keys = ("corpus",) if maker.begins else ("model", "tokenizer")
