@@ -1,6 +1,7 @@
 """Every key of a row is used where its meaning is known, refused where it is no text, or counted and named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from burnish.datasets.examples import conversation_examples
 from burnish.datasets.rows import (
+    Conversation,
     read_conversations,
     read_labelled,
     read_preferences,
@@ -16,6 +18,7 @@ from burnish.datasets.rows import (
 )
 from burnish.errors import DataError
 from burnish.text.tokenizer import Tokenizer
+from workshop import CHATML, tiny_tokenizer
 
 USER = {"role": "user", "content": "2 + 2?"}
 ASSISTANT = {"role": "assistant", "content": "4"}
@@ -327,3 +330,12 @@ def test_conversations_that_teach_nothing_are_dropped(messages: list[Any], reaso
 def test_judged_rows_without_a_prompt_are_dropped(read: Any, good: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", good, {**good, "prompt": ""}, {**good, "prompt": None})
     assert [item.fault for item in read(path)] == [None, "prompt is empty", "prompt is null"]
+
+
+def test_a_variable_that_the_template_never_reads_is_noted() -> None:
+    tokenizer = replace(tiny_tokenizer(), chat_template=CHATML + "{% if enable_thinking is defined %}{% endif %}")
+    messages = [{"role": "user", "content": "2"}, {"role": "assistant", "content": "4"}]
+    row = Conversation(messages, None, template_kwargs={"enable_thinking": False, "enable_thinkin_g": True})
+    _, report = conversation_examples([row], tokenizer, max_length=99)
+    said = "the chat template never reads enable_thinkin_g of chat_template_kwargs"
+    assert [reason for _, _, reason in report.noted] == [said]

@@ -386,6 +386,10 @@ class _View:
         names = [message["name"] for message in self.messages[:n] if message.get("name") and message["role"] != "tool"]
         if not all(whole.holds(str(name)) for name in names):
             remarks.append("the chat template leaves out the names of those who speak")
+        templates = [self.tokenizer.chat_template or "", *self.tokenizer.named_templates.values()]
+        for name in self.variables or ():
+            if not any(name in template for template in templates):
+                remarks.append(f"the chat template never reads {name} of chat_template_kwargs")
         return tuple(sorted(lost - forgotten)), tuple(remarks)
 
     def _lost_by_shape(self, n: int, *, answered: bool) -> frozenset[CarriedPart]:
