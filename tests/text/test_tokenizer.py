@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vocabularies import TRICKY, UNUSUAL_NUMERALS
+from vocabularies import TRICKY, UNUSUAL_NUMERALS, byte_letters, metadata_for
 
 from burnish.checkpoints.gguf_file import open_gguf
 from burnish.errors import CheckpointError, DataError
 from burnish.text.chat import render
-from burnish.text.gguf_vocabulary import CONTROL, NORMAL, PRE_TOKENIZERS, USER_DEFINED
+from burnish.text.gguf_vocabulary import CONTROL, PRE_TOKENIZERS
 from burnish.text.tokenizer import SENTINEL, Tokenizer
 
 
@@ -118,28 +118,6 @@ def test_no_text_becomes_a_control_token(smollm2_tokenizer: Tokenizer, text: str
 def test_text_that_is_not_unicode(smollm2_tokenizer: Tokenizer) -> None:
     with pytest.raises(DataError, match="not valid Unicode"):
         smollm2_tokenizer.encode("half a pair: \ud83d")
-
-
-def byte_letters() -> list[str]:
-    """The 256 letters of byte-level BPE, in byte order (GPT-2's `bytes_to_unicode`)."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    spare = iter(range(256, 512))
-    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
-
-
-def metadata_for(pre: str, **changes: Any) -> dict[str, Any]:
-    merges = ["a b", "ab c", "1 2", "12 3", "Ġ a"]
-    words = [*byte_letters(), *(merge.replace(" ", "") for merge in merges)]
-    tokens = [*words, "<end>", "<turn>", "<tool>", "whole"]
-    return {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": pre,
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": [NORMAL] * len(words) + [CONTROL, CONTROL, USER_DEFINED, NORMAL],
-        "tokenizer.ggml.merges": merges,
-        "tokenizer.ggml.eos_token_id": tokens.index("<end>"),
-        **changes,
-    }
 
 
 PIECES = {

@@ -106,3 +106,25 @@ def sentencepiece_metadata(*, prefix: bool) -> dict[str, Any]:
 
 def _in_order(vocabulary: dict[str, int]) -> list[str]:
     return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def byte_letters() -> list[str]:
+    """The 256 letters of byte-level BPE, in byte order (GPT-2's `bytes_to_unicode`)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
+
+
+def metadata_for(pre: str, **changes: Any) -> dict[str, Any]:
+    merges = ["a b", "ab c", "1 2", "12 3", "Ġ a"]
+    words = [*byte_letters(), *(merge.replace(" ", "") for merge in merges)]
+    tokens = [*words, "<end>", "<turn>", "<tool>", "whole"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [NORMAL] * len(words) + [CONTROL, CONTROL, USER_DEFINED, NORMAL],
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.eos_token_id": tokens.index("<end>"),
+        **changes,
+    }

@@ -19,21 +19,26 @@ from tokenizers import Tokenizer as Backend
 
 from burnish.errors import CheckpointError, panics_told
 from burnish.files import open_regular
+from burnish.text.tokenizer_settings import check_listed, check_read_as_is
 
 CONFIG_FILE = "tokenizer_config.json"
 DEFAULT = "default"
 SPECIAL_NAMES = ("bos", "eos", "pad", "unk")
 
+# In transformers' order, which is that of the ids of those that it adds.
+_NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 # What ends or begins a text must be a token that the model knows.
-_WITHOUT_ROW = ("pad", "unk")
+_WITH_ROW = ("bos_token", "eos_token")
+_EXTRA = ("extra_special_tokens", "additional_special_tokens")
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
 def read_backend(folder: Path, config: Mapping[str, Any]) -> Backend:
     """The tokenizer of `tokenizer.json`, with the tokens that only `tokenizer_config.json` knows.
 
-    Those of `added_tokens_decoder` have their ids there; a `pad_token` or `unk_token` that is in neither file gets the
-    next free id, as in transformers, although the model has no row for it. Raises `CheckpointError` naming the file and
+    Those of `added_tokens_decoder` have their ids there, and its flags count; a further token that has a name, other
+    than those that begin or end a text, gets the next free id, as in transformers, although the model has no row for
+    it. Raises `CheckpointError` naming the file and
     what is wrong with it.
     """
     file = folder / "tokenizer.json"
@@ -60,24 +65,18 @@ def read_backend(folder: Path, config: Mapping[str, Any]) -> Backend:
             f"{file}: model.dropout is {backend.model.dropout:g}, so that a text would be other tokens each time; "
             "set it to null"
         )
-    for token_id, token in _listed_tokens(folder / CONFIG_FILE, config):
-        if backend.token_to_id(token.content) is None:
-            backend.add_tokens([token])
-            if (found := backend.token_to_id(token.content)) != token_id:
-                raise CheckpointError(
-                    f"{folder / CONFIG_FILE}: added_tokens_decoder gives {token.content!r} the id {token_id}, but the "
-                    f"next free one of tokenizer.json is {found}; the two files do not belong together"
-                )
-    for name in _WITHOUT_ROW:
-        text = token_text(config.get(f"{name}_token"))
-        if isinstance(text, str) and text and backend.token_to_id(text) is None:
-            backend.add_special_tokens([AddedToken(text, special=True, normalized=False)])
+    check_read_as_is(folder / CONFIG_FILE, config, backend)
+    _add_tokens(backend, folder / CONFIG_FILE, config)
     return backend
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """What `tokenizer_config.json` says, and `special_tokens_map.json` where that says nothing."""
-    return {**read_json(folder / "special_tokens_map.json"), **read_json(folder / CONFIG_FILE)}
+    config = read_json(folder / CONFIG_FILE)
+    names = read_json(folder / "special_tokens_map.json")
+    if "added_tokens_decoder" in config:  # then transformers reads no other file for tokens that are added
+        names = {key: value for key, value in names.items() if key.removesuffix("_token") in SPECIAL_NAMES}
+    return {**names, **config}
 
 
 def token_text(token: object) -> object:
@@ -136,13 +135,59 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def _add_tokens(backend: Backend, file: Path, config: Mapping[str, Any]) -> None:
+    """Add the tokens of `tokenizer_config.json`, as transformers does: the listed ones, then those with a name."""
+    named = list(_named_tokens(file, config))
+    names = {token.content for _, token in named}
+    check_listed(file, config, backend, names)
+    for token_id, token in _listed_tokens(file, config):
+        missing = backend.token_to_id(token.content) is None
+        token.special = token.special or token.content in names
+        backend.add_tokens([token])
+        if missing and (found := backend.token_to_id(token.content)) != token_id:
+            raise CheckpointError(
+                f"{file}: added_tokens_decoder gives {token.content!r} the id {token_id}, but the "
+                f"next free one of tokenizer.json is {found}; the two files do not belong together"
+            )
+    added = {token.content for token in backend.get_added_tokens_decoder().values()}
+    for key, token in named:
+        if token.content not in added and (key not in _WITH_ROW or backend.token_to_id(token.content) is not None):
+            backend.add_tokens([token])
+
+
+def _named_tokens(file: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, AddedToken]]:
+    """The special tokens that a configuration names, under their keys and in transformers' order."""
+    extra: Any = next((config[key] for key in _EXTRA if config.get(key)), [])
+    others = {key: value for key, value in config.items() if key.endswith("_token") and key not in _NAMED}
+    values = [(key, config.get(key)) for key in _NAMED] + list(others.items())
+    if isinstance(extra, Mapping):
+        values += [(f"extra_special_tokens.{key}", value) for key, value in extra.items()]
+    elif isinstance(extra, list):
+        values += [(f"extra_special_tokens[{place}]", value) for place, value in enumerate(extra)]
+    else:
+        raise CheckpointError(f"{file}: extra_special_tokens is {str(extra)[:80]!r}; expected a list of tokens")
+    for key, value in values:
+        text = token_text(value)
+        if isinstance(text, str) and text:
+            flags = value if isinstance(value, Mapping) else {}
+            try:
+                token = _token({"normalized": False, **flags, "content": text, "special": True})
+            except (TypeError, ValueError) as error:
+                raise CheckpointError(f"{file}: {key} has a flag that is neither true nor false: {error}") from error
+            yield key, token
+
+
+def _token(token: Mapping[str, Any]) -> AddedToken:
+    return AddedToken(token["content"], **{flag: token[flag] for flag in _FLAGS if flag in token})
+
+
 def _listed_tokens(file: Path, config: Mapping[str, Any]) -> Iterator[tuple[int, AddedToken]]:
     """The tokens of `added_tokens_decoder`, in the order of their ids."""
     listed = config.get("added_tokens_decoder") or {}
     try:
         tokens = sorted((int(token_id), token) for token_id, token in listed.items())
         for token_id, token in tokens:
-            yield token_id, AddedToken(token["content"], **{flag: token[flag] for flag in _FLAGS if flag in token})
+            yield token_id, _token(token)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{file}: added_tokens_decoder must map ids to tokens with a `content`: {error!r}"
