@@ -1,6 +1,7 @@
 """`burnish lab attention` at toy scale: theory counts what is done and held, and an interruption loses nothing."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ def test_the_bytes_of_a_source_are_those_of_theory(n_kv_heads: int, dtype: torch
     assert writing.decode_seconds > 0
 
 
+def linear_flops(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
 def product_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: Any) -> int:
     return 2 * a.numel() * b[-1]
 
@@ -82,8 +87,9 @@ def test_the_operations_of_a_decoding_step_are_those_of_theory(n_kv_heads: int) 
     prompts = Forest.from_segments([([row + 1] * context, -1) for row in range(batch)])
     with torch.no_grad():
         cache = KVCache(decoder, prompts, range(batch))
-        # The counter knows the product that adds in place only under its other name.
-        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: product_flops}) as counter:
+        # The counter knows the product that adds in place only under its other name, and not oneDNN's at all.
+        known = {torch.ops.aten.baddbmm_: product_flops, torch.ops.mkldnn._linear_pointwise: linear_flops}
+        with FlopCounterMode(display=False, custom_mapping=known) as counter:
             decoder.logits(cache.step(torch.ones(batch, dtype=torch.int64)))
     theory = decode_cost(config, batch=batch, context=context, dtype=torch.float32)
     assert counter.get_total_flops() == theory.flops

@@ -51,8 +51,8 @@ class Mixture(BaseModel):
         """
         if self.weights and (wrong := sorted({*self.weights} ^ {*sizes})):
             raise DataError(
-                f"mixture: got weights for {_named(self.weights)}, but there are {_named(sizes)}: give each of these a "
-                f"weight, and no other ({_named(wrong)})"
+                f"mixture: got weights for {_named(self.weights)}, but there are {_named(sorted(sizes))}: give each of "
+                f"these a weight, and no other ({_named(wrong)})"
             )
         raw = {
             name: self.weights.get(name, 0.0) if self.weights else size ** (1 / self.temperature)
