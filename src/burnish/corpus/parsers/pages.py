@@ -31,6 +31,8 @@ def warc(path: Path) -> Iterator[Part]:
     with path.open("rb") as file:
         for record in ArchiveIterator(file, parse_http=False):
             n_records += 1
+            if record.record_type == WarcRecordType.no_type:  # which every record has to name
+                raise UnreadableError("damaged .warc file", f"record {n_records} does not say what it is")
             page = record.record_type == WarcRecordType.response
             if page:
                 record.parse_http()
